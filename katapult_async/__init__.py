@@ -1,0 +1,3 @@
+"""Async client for bulk operations on the Katapult cloud API."""
+
+from __future__ import annotations
