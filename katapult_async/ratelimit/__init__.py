@@ -1,0 +1,23 @@
+"""The rate limit: a sans-I/O state machine that decides, and one gate that waits.
+
+`evidence` reads responses, `clock` knows the server's time, `counter` and `trailing` count, `pace` paces, `window`
+decides. Only `gate` awaits.
+"""
+
+from __future__ import annotations
+
+from .evidence import Evidence, plausible_limit, read_evidence
+from .gate import Gate, Priority
+from .window import Permit, Wait, WaitReason, Window
+
+__all__ = [
+    "Evidence",
+    "Gate",
+    "Permit",
+    "Priority",
+    "Wait",
+    "WaitReason",
+    "Window",
+    "plausible_limit",
+    "read_evidence",
+]

@@ -1,0 +1,72 @@
+"""The server's own counter, as far as its `Remaining` headers let us know it.
+
+Keeps what was seen and answers one question: how many requests may certainly still be sent? It knows nothing of
+windows. The rule holds for every kind of limiter, because each of them only ever raises its counter by itself:
+
+    A response is superseded once a request that was sent after it arrived has been answered, too: the later one
+    was surely counted later. Of the responses not superseded, one was counted last; the lowest `Remaining` among
+    them is at most what that one saw. All that can have been counted since is in flight now.
+
+        free >= lowest Remaining among those not superseded - in flight
+
+So out-of-order answers, a restart of the counter and a slow refill need no cases of their own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class ServerCounter:
+    """What the answers not yet superseded say."""
+
+    __slots__ = ("_latest_sent", "_lowest", "_uncounted")
+
+    def __init__(self) -> None:
+        self._latest_sent = float("-inf")
+        # (received, remaining), remaining rising from left to right: the left one is the lowest that still counts.
+        self._lowest: deque[tuple[float, int]] = deque()
+        # Times at which requests ended that may have been counted, without saying what was left.
+        self._uncounted: deque[float] = deque()
+
+    def __repr__(self) -> str:
+        return f"<ServerCounter lowest={self.lowest} uncounted={len(self._uncounted)}>"
+
+    @property
+    def lowest(self) -> int | None:
+        """The lowest `Remaining` not superseded; None if nothing has been seen."""
+        return self._lowest[0][1] if self._lowest else None
+
+    def saw(self, sent: float, received: float, remaining: int) -> None:
+        """An answer arrived that said how many requests remain."""
+        lowest = self._lowest
+        while lowest and lowest[-1][1] >= remaining:
+            lowest.pop()
+        lowest.append((received, remaining))
+        if sent > self._latest_sent:
+            self._latest_sent = sent
+            while lowest and lowest[0][0] <= sent and len(lowest) > 1:
+                lowest.popleft()
+            uncounted = self._uncounted
+            while uncounted and uncounted[0] <= sent:
+                uncounted.popleft()
+
+    def missed(self, now: float) -> None:
+        """A request ended that may have been counted, but whose answer does not say what remains."""
+        self._uncounted.append(now)
+
+    def free(self, in_flight: int, foreign_share: float = 0.0) -> float:
+        """Requests that may still be sent; below 1 means none for now.
+
+        `foreign_share` is how many requests of others are expected for each of ours in flight.
+        """
+        if not self._lowest:
+            return 0.0
+        return self._lowest[0][1] - len(self._uncounted) - in_flight * (1 + foreign_share)
+
+    def refilled(self, now: float, per_second: float, highest: int, in_flight: int) -> float:
+        """Like `free`, for a counter that is refilled at a known rate up to `highest`."""
+        if not self._lowest:
+            return 0.0
+        lowest = min(remaining + per_second * (now - received) for received, remaining in self._lowest)
+        return min(lowest, highest) - len(self._uncounted) - in_flight

@@ -1,0 +1,109 @@
+"""What one response says about the rate limit: headers and the details of a 429 turned into facts.
+
+Reads strings and numbers, checks them for sense, and decides nothing. Absurd values come out as None, so that
+nobody further on has to distrust them again.
+
+Facts (katapult-api, Rate limit): `X-Ratelimit-Permitted` and `X-Ratelimit-Remaining` stand on every response
+observed; `Remaining` is what is left after the request was counted; a 429 names `total_permitted`, the requests
+permitted per minute; `Date` has a resolution of one second; whether a 429 carries the headers is unknown.
+"""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+#: A limit above this is taken for nonsense: no installation permits a million requests a minute to one token.
+HIGHEST_PLAUSIBLE_LIMIT = 1_000_000
+#: A Retry-After above this (seconds) is taken for nonsense.
+LONGEST_PLAUSIBLE_WAIT = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The facts in one response.
+
+    permitted: requests per window, from the header or from the details of a 429.
+    remaining: requests left in the window after this one; only together with `permitted`.
+    date: the server's clock when it answered, unix time in whole seconds.
+    refused: the answer was a 429.
+    retry_after: seconds the server asked to wait.
+    genuine: the API itself answered, not a proxy in front of it.
+    """
+
+    permitted: int | None = None
+    remaining: int | None = None
+    date: float | None = None
+    refused: bool = False
+    retry_after: float | None = None
+    genuine: bool = True
+    #: The limit named by the details of a 429. It wins over a header that says more.
+    total_permitted: int | None = None
+    #: A 429 named a limit, and it made no sense.
+    absurd: bool = False
+
+
+def plausible_limit(value: object) -> int | None:
+    """`value` if it can be a number of requests per minute, else None."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= HIGHEST_PLAUSIBLE_LIMIT:
+        return value
+    return None
+
+
+def read_evidence(
+    status: int,
+    headers: Mapping[str, str],
+    *,
+    total_permitted: object = None,
+) -> Evidence:
+    """The evidence in a response with this status and these headers (looked up by their canonical names).
+
+    `total_permitted` is what the details of a 429 named, unchecked.
+    """
+    permitted = plausible_limit(_integer(headers.get("X-Ratelimit-Permitted")))
+    remaining = _integer(headers.get("X-Ratelimit-Remaining")) if permitted is not None else None
+    if remaining is not None and permitted is not None and not 0 <= remaining <= permitted:
+        permitted = remaining = None  # a counter outside its own limit says nothing
+    refused = status == 429
+    named = plausible_limit(total_permitted) if refused else None
+    date = headers.get("Date")
+    return Evidence(
+        permitted=permitted if remaining is not None else None,
+        remaining=remaining,
+        date=_http_date(date) if date is not None else None,
+        refused=refused,
+        retry_after=_retry_after(headers, date) if refused else None,
+        genuine=status < 500,
+        total_permitted=named,
+        absurd=refused and named is None,
+    )
+
+
+def _integer(text: str | None) -> int | None:
+    # isdecimal alone would let other scripts' digits through, and int() takes signs, blanks and underscores.
+    if text is not None and text.isascii() and text.isdecimal() and len(text) <= 9:
+        return int(text)
+    return None
+
+
+# Responses of one second share their Date: parsing it once a second instead of once a response.
+@lru_cache(maxsize=16)
+def _http_date(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _retry_after(headers: Mapping[str, str], date: str | None) -> float | None:
+    text = headers.get("Retry-After")
+    if text is None:
+        return None
+    seconds: float | None = _integer(text)
+    if seconds is None:
+        at = _http_date(text)
+        here = _http_date(date) if date is not None else None
+        seconds = at - here if at is not None and here is not None else None
+    return seconds if seconds is not None and 0 <= seconds <= LONGEST_PLAUSIBLE_WAIT else None

@@ -1,0 +1,177 @@
+"""The gate: the one place where requests wait for the rate limit.
+
+A thin asynchronous shell around the state machine in `window`: it reads the event loop's clock, lets requests through
+one by one in order of priority and arrival, and wakes them when an answer has changed what is known. It decides
+nothing. Cancelling a waiting request leaves no trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+
+import anyio
+from aiolimiter import AsyncLimiter
+
+from .evidence import Evidence
+from .window import Permit, Wait, WaitReason, Window
+
+
+class Priority(enum.IntEnum):
+    """Who goes first when several wait."""
+
+    #: Was refused with a 429 before: back to the head of the queue.
+    AGAIN = 0
+    NORMAL = 1
+    #: Polling: never before real work.
+    LOW = 2
+
+
+class _Turn:
+    """A place in the queue."""
+
+    __slots__ = ("event", "gone", "key")
+
+    def __init__(self, key: tuple[int, int]) -> None:
+        self.key = key
+        self.event = anyio.Event()
+        self.gone = False
+
+    def __lt__(self, other: _Turn) -> bool:
+        return self.key < other.key
+
+
+class Gate:
+    """Hands out permits of one rate window.
+
+    max_per_second: the caller's own ceiling in requests per second, kept by an even pace; None for none.
+    on_wait: is told each time the request at the head of the queue begins to wait, with the window's answer.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        *,
+        max_per_second: float | None = None,
+        on_wait: Callable[[Wait, float], None] | None = None,
+    ) -> None:
+        if max_per_second is not None and not max_per_second > 0:
+            raise ValueError(f"max_per_second must be positive, not {max_per_second!r}")
+        self._window = window
+        self._ceiling = AsyncLimiter(1, 1 / max_per_second) if max_per_second is not None else None
+        self._pacer: AsyncLimiter | None = None
+        self._pacer_rate = 0.0
+        self._queue: list[_Turn] = []
+        self._arrivals = itertools.count()
+        self._on_wait = on_wait
+
+    def __repr__(self) -> str:
+        return f"<Gate waiting={self.waiting} {self._window!r}>"
+
+    @property
+    def window(self) -> Window:
+        """The state machine behind the gate, to look at."""
+        return self._window
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a permit."""
+        return len(self._queue)
+
+    async def take(self, priority: Priority = Priority.NORMAL) -> Permit:
+        """Wait for a permit. It must be given back with `answered`, `lost` or `unused`."""
+        if not self._queue and self._ceiling is None:
+            now = asyncio.get_running_loop().time()
+            if self._window.pace(now) is None:
+                answer = self._window.take(now)
+                if isinstance(answer, Permit):
+                    return answer
+        turn = _Turn((priority, next(self._arrivals)))
+        overtaken = self._head()
+        heapq.heappush(self._queue, turn)
+        if overtaken is not None and turn < overtaken:
+            overtaken.event.set()
+        try:
+            return await self._wait(turn)
+        finally:
+            turn.gone = True
+            self._wake()
+
+    async def _wait(self, turn: _Turn) -> Permit:
+        clock = asyncio.get_running_loop().time
+        within_ceiling = self._ceiling is None
+        paced_for = 0.0
+        while True:
+            if self._head() is not turn:
+                await turn.event.wait()
+                turn.event = anyio.Event()
+                continue
+            if not within_ceiling and self._ceiling is not None:
+                await self._ceiling.acquire()
+                within_ceiling = True
+                continue
+            now = clock()
+            pace = self._window.pace(now)
+            if pace is not None and paced_for == 0.0:
+                await self._keep_pace(pace, now)
+                paced_for = pace
+                continue
+            answer = self._window.take(now, waiting=len(self._queue))
+            if isinstance(answer, Permit):
+                return answer
+            self._tell(answer, now)
+            with anyio.move_on_after(answer.until - now if answer.until < math.inf else None):
+                await turn.event.wait()
+            if turn.event.is_set():
+                turn.event = anyio.Event()
+
+    async def _keep_pace(self, pace: float, now: float) -> None:
+        if self._pacer is None or self._pacer_rate != pace:
+            self._pacer = AsyncLimiter(1, self._window.period / pace)
+            self._pacer_rate = pace
+            if self._last_paced is not None:
+                # A new pacer would let one through at once: the spacing goes on from the last one.
+                since = now - self._last_paced
+                spacing = self._window.period / pace
+                if since < spacing:
+                    await self._pacer.acquire()
+        if not self._pacer.has_capacity():
+            self._tell(Wait(now + self._window.period / pace, WaitReason.PACE), now)
+        await self._pacer.acquire()
+        self._last_paced = asyncio.get_running_loop().time()
+
+    _last_paced: float | None = None
+
+    def _tell(self, wait: Wait, now: float) -> None:
+        if self._on_wait is not None:
+            self._on_wait(wait, now)
+
+    def answered(self, permit: Permit, evidence: Evidence) -> None:
+        """A response to this permit's request arrived."""
+        self._window.answered(permit, asyncio.get_running_loop().time(), evidence)
+        self._wake()
+
+    def lost(self, permit: Permit) -> None:
+        """The request was sent and nothing came back."""
+        self._window.lost(permit, asyncio.get_running_loop().time())
+        self._wake()
+
+    def unused(self, permit: Permit) -> None:
+        """The request never left."""
+        self._window.unused(permit)
+        self._wake()
+
+    def _head(self) -> _Turn | None:
+        queue = self._queue
+        while queue and queue[0].gone:
+            heapq.heappop(queue)
+        return queue[0] if queue else None
+
+    def _wake(self) -> None:
+        head = self._head()
+        if head is not None:
+            head.event.set()

@@ -1,0 +1,56 @@
+"""The pace of paced mode: how many requests a window to send evenly when bursts are refused.
+
+Additive increase, multiplicative decrease, as a pure function of the times passed in (scheduling, Policy). The
+spacing itself is done by aiolimiter in the gate.
+"""
+
+from __future__ import annotations
+
+#: What is left of the pace after paced requests were refused.
+DECREASE = 0.7
+#: What each window without a refusal gives back, as a part of the limit.
+INCREASE = 1 / 20
+
+
+class Pace:
+    """Requests per window, at most `limit` (None: no limit was ever named)."""
+
+    __slots__ = ("_limit", "_period", "_since", "_value")
+
+    def __init__(self, *, now: float, period: float, value: float, limit: int | None) -> None:
+        self._period = period
+        self._limit = limit
+        self._value = max(1.0, value)
+        self._since = now
+
+    def __repr__(self) -> str:
+        return f"<Pace {self._value:.1f} a window>"
+
+    def at(self, now: float) -> float:
+        """Requests per window at this moment."""
+        windows = int((now - self._since) / self._period)
+        if windows > 0:
+            self._since += windows * self._period
+            step = INCREASE * (self._limit if self._limit is not None else self._value)
+            self._value += windows * max(step, 0.05)
+        if self._limit is not None:
+            self._value = min(self._value, self._limit)
+        return self._value
+
+    def refused(self, now: float) -> None:
+        """Requests sent at this pace were refused: slow down."""
+        self._value = max(1.0, self.at(now) * DECREASE)
+        self._since = now
+
+    def hold(self, now: float) -> None:
+        """A refusal that says nothing about the pace; the window without a refusal begins anew."""
+        self.at(now)
+        self._since = now
+
+    def limit(self, now: float, limit: int) -> None:
+        """The limit has become known or has changed."""
+        value = self.at(now)
+        if self._limit is None or value >= self._limit:
+            value = limit
+        self._limit = limit
+        self._value = min(value, float(limit))

@@ -1,0 +1,60 @@
+"""How many permits the trailing rule still holds: the count of what was sent or answered within one window.
+
+The trailing rule (scheduling): a permit is taken when a request is sent and given back one window after its
+response arrived. The server counts a request somewhere between the two, so it never sees more than the limit in
+any window of that length, on whatever kind of window and with whatever latency.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+
+class TrailingCount:
+    """Times of answers within the last `period` seconds, in at most a thousand or so buckets.
+
+    Answers that arrive within a thousandth of the period share a bucket that carries the latest of their times, so
+    memory does not grow with the rate and the error (a permit comes back up to period/1000 too late) is on the safe
+    side.
+    """
+
+    __slots__ = ("_buckets", "_grain", "_period", "_total")
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self._grain = period / 1000
+        # [first, latest, count]
+        self._buckets: deque[list[float]] = deque()
+        self._total = 0
+
+    def add(self, now: float) -> None:
+        buckets = self._buckets
+        if buckets and now - buckets[-1][0] < self._grain:
+            bucket = buckets[-1]
+            bucket[1] = max(bucket[1], now)
+            bucket[2] += 1
+        else:
+            buckets.append([now, now, 1])
+        self._total += 1
+
+    def count(self, now: float) -> int:
+        """How many answers arrived within the last period."""
+        buckets = self._buckets
+        while buckets and buckets[0][1] + self._period <= now:
+            self._total -= int(buckets.popleft()[2])
+        return self._total
+
+    def free_at(self, now: float, limit: int, in_flight: int) -> float:
+        """When `in_flight` plus the answers of the last period will be below `limit`.
+
+        `now` or earlier means at once; infinity means that only an answer can tell.
+        """
+        excess = self.count(now) + in_flight - limit + 1
+        if excess <= 0:
+            return now
+        for _first, latest, count in self._buckets:
+            excess -= int(count)
+            if excess <= 0:
+                return latest + self._period
+        return math.inf

@@ -1,0 +1,481 @@
+"""The rate window of one token: decides whether the next request may be sent now, or not before when.
+
+A pure state machine: no clock, no sleep, no randomness, no I/O. Times (seconds of the caller's monotonic clock)
+are passed in; `take` answers with a Permit or with a Wait. Every permit ends in exactly one of `answered`, `lost`
+(sent, no answer: it may have been counted) or `unused` (it never left).
+
+What is believed about the server, from nothing to everything (scheduling, Policy):
+
+    COLD ── first answer ──┬─ no headers ────────────► OPEN ── 429 ──► TRAILING (limit known)
+                           └─ headers ─► ALIGNED ─┬─ counter does not restart ──► TRAILING
+                                                  └─ counter rises by itself ───► REFILLING
+
+OPEN       nothing limits but the concurrency of the caller.
+TRAILING   in flight + answered in the last period <= limit. Right on every kind of window, alone on the token.
+ALIGNED    what the server's counter certainly leaves (counter.py). When that is used up: one request at the next
+           boundary of the server's clock, the rest after its answer.
+REFILLING  a token bucket that shows its counter: it is refilled by limit/period a second.
+
+Across all of them: after a 429 that the headers did not foretell the gate is closed (_Closure), and the first
+request out is a single canary; when bursts are refused although the limit is not used up, `pace` says how evenly to
+send (paced mode). "Solo" is the word for a request whose answer everything else waits for: the first one, the
+canary, and the first one in a new window.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+from .clock import ServerClock
+from .counter import ServerCounter
+from .evidence import Evidence
+from .pace import Pace
+from .trailing import TrailingCount
+
+#: How long (seconds) everything waits for the answer to a solo request before another one may go.
+PATIENCE = 5.0
+#: The last few permits of a window are worth more as well-timed questions to the server (see `_ask_well`).
+RESERVE = 3
+#: Answers of the API in a row without headers after which the headers have stopped.
+HEADERLESS = 3
+#: First wait (seconds) after a refusal whose end is not known; it doubles with each refused canary.
+FIRST_WAIT = 1.0
+#: A share of foreign requests (for each of ours) above which somebody else is on the token.
+FOREIGN = 0.05
+
+
+class Belief(enum.Enum):
+    """What kind of limiter the server is believed to be."""
+
+    COLD = "nothing known"
+    OPEN = "no limit known"
+    TRAILING = "limit known"
+    ALIGNED = "windows of the server's clock"
+    REFILLING = "bucket that refills"
+
+
+class WaitReason(enum.Enum):
+    """Why a request has to wait."""
+
+    ANSWER = "the answer to the request that asks for all"
+    WINDOW = "the next window of the server's clock"
+    LIMIT = "permits that come back"
+    REFUSED = "the end of a refusal (429)"
+    REFILL = "the server's bucket to refill"
+    PACE = "its turn in an even pace"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not before `until` (monotonic seconds; infinity: only an answer can tell)."""
+
+    until: float
+    reason: WaitReason
+
+
+class Role(enum.Enum):
+    """What a request is to the state machine. All but the plain ones are solo."""
+
+    PLAIN = "one of many"
+    FIRST = "nothing is known yet"
+    ENTRY = "the first one after a boundary of the server's clock"
+    CANARY = "the first one after a refusal"
+
+
+@dataclass(slots=True, eq=False)
+class Permit:
+    """One request that may be sent, and what was known when it was."""
+
+    sent: float
+    #: The number of the server's window in which it was sent at the earliest; None while the clock is unknown.
+    window: int | None
+    #: Nothing else was in flight, and this was the number of sends before it.
+    serial: int
+    alone: bool
+    role: Role
+
+    @property
+    def solo(self) -> bool:
+        """Whether everything else waits for its answer."""
+        return self.role is not Role.PLAIN
+
+
+@dataclass(slots=True)
+class _Closure:
+    """The gate is closed after a 429."""
+
+    since: float
+    until: float
+    backoff: float = FIRST_WAIT
+
+
+@dataclass(slots=True)
+class _Tally:
+    """The current window as the headers show it: who used how much."""
+
+    number: int
+    highest: int
+    lowest: int
+    ours: int = 0
+
+
+class Window:
+    """The state machine. `period` is the length of a window in seconds, `limit` requests per window if the caller
+    knows it."""
+
+    def __init__(self, *, period: float = 60.0, limit: int | None = None) -> None:
+        if period <= 0:
+            raise ValueError(f"the period of a rate window must be positive, not {period!r}")
+        if limit is not None and limit <= 0:
+            raise ValueError(f"total_permitted must be at least 1, not {limit!r}")
+        self._period = period
+        self._limit = limit
+        self._belief = Belief.COLD
+        self._clock = ServerClock()
+        self._counter = ServerCounter()
+        self._answers = TrailingCount(period)
+        self._admissions = TrailingCount(period)
+        self._pace: Pace | None = None
+        self._closure: _Closure | None = None
+        self._solo: Permit | None = None
+        self._in_flight = 0
+        self._sends = 0
+        self._refusals = 0
+        # Whether the server counts refused requests, too, is unknown (katapult-api): it is believed when seen.
+        self._refusals_count = False
+        self._headerless = 0
+        self._strikes = 0
+        # ALIGNED and REFILLING: the window that the newest header belongs to, and what it says about its users.
+        self._number = 0
+        self._tally: _Tally | None = None
+        self._foreign_share = 0.0
+        self._highest = 0
+        # The last moment at which nothing was in flight: (sent, remaining, number of the window).
+        self._quiet: tuple[float, int, int] | None = None
+        self._steady = False
+
+    def __repr__(self) -> str:
+        parts = [f"<Window {self._belief.value}; limit={self._limit} in_flight={self._in_flight}"]
+        if self._belief in (Belief.ALIGNED, Belief.REFILLING):
+            parts.append(f"remaining={self._counter.lowest}")
+        if self._closure is not None:
+            parts.append(f"closed until {self._closure.until:.3f}")
+        if self._pace is not None:
+            parts.append(f"{self._pace!r}")
+        return " ".join(parts) + ">"
+
+    @property
+    def limit(self) -> int | None:
+        """Requests permitted per window, as far as known."""
+        return self._limit
+
+    @property
+    def belief(self) -> Belief:
+        return self._belief
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    @property
+    def refusals(self) -> int:
+        """429s seen."""
+        return self._refusals
+
+    @property
+    def period(self) -> float:
+        """Seconds."""
+        return self._period
+
+    @property
+    def _counted(self) -> TrailingCount:
+        return self._answers if self._refusals_count else self._admissions
+
+    def pace(self, now: float) -> float | None:
+        """Requests per window to send evenly, or None when bursts are fine."""
+        if self._pace is None or self._closure is not None:
+            return None
+        return self._pace.at(now)
+
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    def take(self, now: float, *, waiting: int = 1) -> Permit | Wait:
+        """A permit to send one request at once, or how long to wait. `waiting`: requests that want to be sent."""
+        solo = self._solo
+        if solo is not None and now < solo.sent + PATIENCE:
+            return Wait(solo.sent + PATIENCE, WaitReason.ANSWER)
+        role = Role.PLAIN
+        if self._closure is not None:
+            wait = self._ask_closed(self._closure, now)
+            role = Role.CANARY
+        elif self._belief is Belief.COLD:
+            wait = None
+            role = Role.FIRST
+        elif self._belief is Belief.ALIGNED:
+            free = self._counter.free(self._in_flight, self._foreign_share)
+            if free >= 1:
+                wait = self._ask_well(now, free, waiting)
+            else:
+                wait = self._ask_boundary(now)
+                role = Role.ENTRY
+        elif self._belief is Belief.REFILLING:
+            wait = self._ask_refilling(now)
+        else:
+            wait = self._ask_trailing(now)
+        if wait is not None:
+            return wait
+        return self._permit(now, role)
+
+    def _permit(self, now: float, role: Role) -> Permit:
+        number = None
+        if self._clock.known:
+            number = math.floor(self._clock.earliest_server_time(now) / self._period + 1e-9)
+        permit = Permit(
+            sent=now,
+            window=number,
+            serial=self._sends,
+            alone=self._in_flight == 0,
+            role=role,
+        )
+        self._sends += 1
+        self._in_flight += 1
+        if permit.solo:
+            self._solo = permit
+        return permit
+
+    def _ask_closed(self, closure: _Closure, now: float) -> Wait | None:
+        until = closure.until
+        if self._limit is not None:
+            until = max(until, self._counted.free_at(now, self._limit, self._in_flight))
+            # The answers may leave nothing for longer than the server can mean: its window has ended by then.
+            until = min(until, max(closure.until, closure.since + self._period))
+        return Wait(until, WaitReason.REFUSED) if now < until else None
+
+    def _ask_trailing(self, now: float) -> Wait | None:
+        if self._limit is None:
+            return None
+        free_at = self._counted.free_at(now, self._limit, self._in_flight)
+        return Wait(free_at, WaitReason.LIMIT) if now < free_at else None
+
+    def _ask_boundary(self, now: float) -> Wait | None:
+        """The window is used up: wait until the server's clock has surely entered the next one."""
+        boundary = self._clock.latest_local_time((self._number + 1) * self._period)
+        return Wait(boundary, WaitReason.WINDOW) if now < boundary else None
+
+    def _ask_refilling(self, now: float) -> Wait | None:
+        rate = (self._limit or 1) / self._period
+        free = self._counter.refilled(now, rate, self._highest + 1, self._in_flight)
+        if free >= 1:
+            return None
+        if self._in_flight >= self._highest:
+            return Wait(math.inf, WaitReason.ANSWER)  # even a full bucket would not do
+        return Wait(now + (1 - free) / rate, WaitReason.REFILL)
+
+    def _ask_well(self, now: float, free: float, waiting: int) -> Wait | None:
+        """Permits are left. The last few of a window that will be used up anyway are sent one by one, at moments at
+        which their answers say more: beside a change of second (the clock becomes sharp, so the next window is
+        entered earlier), and after a pause (a counter that has risen meanwhile is a bucket). It costs nothing: they
+        are still sent in this window, and those behind them would have had to wait for the next one anyway."""
+        limit = self._limit or 0
+        if free > RESERVE or waiting <= free or limit < 10 * RESERVE:
+            return None
+        pause = 0.0 if self._steady else 3 * self._period / limit
+        if not pause and not self._clock.blunt:
+            return None
+        if self._in_flight or self._quiet is None:
+            last = self._solo.sent if self._solo is not None else now
+            return Wait(last + PATIENCE, WaitReason.ANSWER) if self._in_flight else None
+        at = self._quiet[0] + pause
+        if self._clock.blunt:
+            at = max(at, self._clock.informative_time(max(now, at)))
+            # Asked once, the answer is due: do not put it off from one second to the next.
+            if now >= self._quiet[0] + pause and self._asked_at <= now:
+                at = min(at, self._asked_at)
+            self._asked_at = at
+        too_late = self._clock.earliest_local_time((self._number + 1) * self._period) - 0.1
+        return Wait(at, WaitReason.LIMIT) if now < min(at, too_late) else None
+
+    _asked_at = math.inf
+
+    # -- hearing --------------------------------------------------------------------------------------------------
+
+    def unused(self, permit: Permit) -> None:
+        """The request never left (no connection): the server cannot have counted it."""
+        self._end(permit)
+
+    def lost(self, permit: Permit, now: float) -> None:
+        """The request was sent and nothing came back: it may have been counted."""
+        self._end(permit)
+        self._answers.add(now)
+        self._admissions.add(now)
+        self._counter.missed(now)
+        self._quiet = None
+
+    def answered(self, permit: Permit, now: float, evidence: Evidence) -> None:
+        """A response arrived."""
+        self._end(permit)
+        self._answers.add(now)
+        if evidence.date is not None:
+            self._clock.observe(evidence.date, permit.sent, now)
+        trusted = self._hear_headers(permit, now, evidence)
+        if evidence.refused:
+            self._refusals += 1
+            self._hear_refusal(permit, now, evidence, trusted=trusted)
+        else:
+            self._admissions.add(now)
+            if permit.solo:
+                self._closure = None
+        if self._belief is Belief.COLD and not evidence.refused and evidence.genuine:
+            self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
+
+    def _end(self, permit: Permit) -> None:
+        self._in_flight -= 1
+        if permit is self._solo:
+            self._solo = None
+
+    def _hear_headers(self, permit: Permit, now: float, evidence: Evidence) -> bool:
+        """Take in the headers; whether they say how many requests remain, and are believed."""
+        if evidence.permitted is None or evidence.remaining is None or not self._clock.known:
+            self._counter.missed(now)
+            self._quiet = None
+            self._headerless += evidence.genuine and not evidence.refused
+            if self._headerless >= HEADERLESS and self._belief in (Belief.ALIGNED, Belief.REFILLING):
+                self._distrust()
+            return False
+        self._headerless = 0
+        if self._strikes >= 2:
+            self._change_limit(now, evidence.permitted)
+            return False
+        if self._belief not in (Belief.ALIGNED, Belief.REFILLING):
+            if self._strikes or evidence.date is None:
+                self._change_limit(now, evidence.permitted)
+                return False
+            self._belief = Belief.ALIGNED
+            self._pace = None
+        self._change_limit(now, evidence.permitted)
+        if evidence.date is not None:
+            self._note(permit, now, evidence.remaining, evidence.date)
+        return True
+
+    def _note(self, permit: Permit, now: float, remaining: int, date: float) -> None:
+        """One more reading of the server's counter."""
+        number = math.floor(date / self._period)
+        if permit.window is not None and permit.window < number:
+            # Sent before the boundary, answered after it: which window it was counted in only its size can tell.
+            if remaining * 2 < (self._limit or 0):
+                number -= 1
+                if self._number > number and self._counter.lowest is not None:
+                    self._counter.missed(now)
+                    return
+        self._counter.saw(permit.sent, now, remaining)
+        self._highest = max(self._highest, remaining)
+        self._number = max(self._number, number)
+        self._count_users(number, remaining)
+        self._compare(permit, now, remaining, number)
+
+    def _count_users(self, number: int, remaining: int) -> None:
+        tally = self._tally
+        if tally is None or tally.number != number:
+            self._tally = _Tally(number, remaining, remaining)
+            return
+        tally.ours += 1
+        tally.highest = max(tally.highest, remaining)
+        tally.lowest = min(tally.lowest, remaining)
+        if tally.ours >= 8:
+            foreign = tally.highest - tally.lowest - tally.ours - self._in_flight
+            self._foreign_share = min(10.0, max(0, foreign) / tally.ours)
+
+    def _compare(self, permit: Permit, now: float, remaining: int, number: int) -> None:
+        """Two readings with nothing of ours between them show whether the counter rises by itself."""
+        before = self._quiet
+        alone = permit.alone and self._sends == permit.serial + 1
+        if alone and before is not None and before[2] == number and not self._foreign_share > FOREIGN:
+            sent, previous, _ = before
+            elapsed = now - sent
+            per_second = (self._limit or 1) / self._period
+            risen = remaining - (previous - 1)
+            if 0 < risen <= 1.5 * per_second * elapsed + 2:
+                self._belief = Belief.REFILLING
+            elif risen <= 0 and permit.sent - sent >= 2 / per_second:
+                self._steady = True
+        self._quiet = (permit.sent, remaining, number) if self._in_flight == 0 else None
+
+    def _change_limit(self, now: float, limit: int) -> None:
+        if limit == self._limit:
+            return
+        self._limit = limit
+        if self._pace is not None:
+            self._pace.limit(now, limit)
+
+    def _distrust(self) -> None:
+        """The headers stopped, contradicted themselves, or the counter did not restart where it should."""
+        self._strikes = 2
+        self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
+
+    # -- refusals -------------------------------------------------------------------------------------------------
+
+    def _hear_refusal(self, permit: Permit, now: float, evidence: Evidence, *, trusted: bool) -> None:
+        named = evidence.total_permitted
+        if named is not None:
+            if trusted and evidence.permitted is not None and named < evidence.permitted:
+                self._distrust()  # never trust a header into sending more than a 429 has allowed
+                trusted = False
+            self._change_limit(now, named)
+        if self._belief is Belief.COLD and not trusted:
+            self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
+        if self._belief is Belief.OPEN and self._limit is not None:
+            self._belief = Belief.TRAILING
+        if self._belief is Belief.ALIGNED and self._foretold(permit, now, evidence):
+            return
+        if self._belief in (Belief.ALIGNED, Belief.REFILLING):
+            self._strikes += 1
+            if self._strikes >= 2 or self._belief is Belief.ALIGNED:
+                self._distrust()
+        self._close(permit, now, evidence)
+
+    def _foretold(self, permit: Permit, now: float, evidence: Evidence) -> bool:
+        """Whether the headers explain the refusal: the window is used up, by others or by requests in flight."""
+        if permit.role is Role.ENTRY and self._foreign_share <= FOREIGN:
+            return False  # the counter did not restart at the boundary
+        if evidence.remaining is None:
+            # A 429 without headers is as good as Remaining: 0.
+            self._counter.saw(permit.sent, now, 0)
+            self._number = math.floor(self._clock.earliest_server_time(now) / self._period)
+        return not (evidence.remaining or 0) > 0
+
+    def _close(self, permit: Permit, now: float, evidence: Evidence) -> None:
+        closure = self._closure
+        if closure is not None and not permit.solo:
+            return  # it was sent before the gate closed and tells nothing new
+        if closure is not None and now < closure.since + self._period:
+            # A refused canary: wait twice as long, but try once the window of the first refusal must have ended.
+            closure.backoff *= 2
+            closure.until = min(now + closure.backoff, max(now, closure.since + self._period))
+        else:
+            if closure is None:
+                self._choose_pace(permit, now)
+            # Long enough for a bucket to be refilled a little, so that the pace finds some slack for its jitter.
+            patience = FIRST_WAIT
+            if self._pace is not None and self._limit is not None:
+                patience = min(max(FIRST_WAIT, 3 * self._period / self._limit), self._period / 4)
+            closure = self._closure = _Closure(since=now, until=now + patience, backoff=patience)
+        if evidence.retry_after is not None:
+            closure.until = now + evidence.retry_after
+
+    def _choose_pace(self, permit: Permit, now: float) -> None:
+        """Refused: because the limit is used up by ours, or although it is not?"""
+        limit = self._limit
+        if limit is not None:
+            # This answer has been counted already, and is not one of those before it.
+            if self._answers.count(permit.sent) - 1 + self._in_flight >= limit:
+                self._refusals_count |= self._admissions.count(permit.sent) + self._in_flight < limit
+                if self._pace is not None:
+                    self._pace.hold(now)
+                return
+        if self._pace is not None:
+            self._pace.refused(now)
+            return
+        value = self._limit if self._limit is not None else max(1, self._admissions.count(now))
+        self._pace = Pace(now=now, period=self._period, value=value, limit=self._limit)

@@ -1,0 +1,48 @@
+"""What an answer means: a pure function from an error and what went before to the next step.
+
+| answer | meaning | step |
+|---|---|---|
+| a response that decodes | done | (no error, no verdict) |
+| 503 service_unavailable, no connection | not executed | RETRY |
+| 500, 502, 504, HTML, reset or time-out after sending, unreadable 200 | unclear | READ_BACK |
+| 422 unable_to_…, or any refusal after an unclear try | this item cannot, or it is so already | CHECK |
+| any other refusal | this item cannot | FAIL |
+| the token, the network or the scope is refused | the run cannot | STOP |
+
+A 429 never comes here: it was not executed, and its request waits for the next permit.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from ..errors import Execution, KatapultError, UnableToAssign, UnableToUnassign, UnassignedDisk
+
+
+class Step(enum.Enum):
+    RETRY = "send it again later"
+    READ_BACK = "read the disk: done, or to be sent again?"
+    CHECK = "read the disk once: was it so already?"
+    FAIL = "this item cannot be done"
+    STOP = "nothing of this run can be done"
+
+
+class Found(enum.Enum):
+    """What reading the disk shows, for the action that is wanted."""
+
+    DONE = "it is as wanted"
+    NOT_DONE = "it is as before"
+    CONFLICT = "it is neither: somebody else has acted on it"
+
+
+def judge(error: KatapultError, *, unclear_before: bool) -> Step:
+    """The next step after a try that failed. `unclear_before`: an earlier try of this item may have been executed."""
+    if error.stops_run:
+        return Step.STOP
+    if error.execution is Execution.NOT_EXECUTED:
+        return Step.RETRY
+    if error.execution is Execution.UNCLEAR:
+        return Step.READ_BACK
+    if unclear_before or isinstance(error, (UnableToAssign, UnableToUnassign, UnassignedDisk)):
+        return Step.CHECK
+    return Step.FAIL

@@ -1,0 +1,23 @@
+"""The transport: one Operation in, one decoded struct out. The only place where aiohttp's client lives."""
+
+from __future__ import annotations
+
+from .address import DEFAULT_BASE_URL
+from .operation import Operation
+from .pool import SessionPool
+from .retry import RetryPolicy, may_repeat
+from .session import Meter, Query, Session
+from .wire import Reply, Timeout
+
+__all__ = [
+    "DEFAULT_BASE_URL",
+    "Meter",
+    "Operation",
+    "Query",
+    "Reply",
+    "RetryPolicy",
+    "Session",
+    "SessionPool",
+    "Timeout",
+    "may_repeat",
+]

@@ -1,0 +1,61 @@
+"""Checks what the caller configures before anything is sent: the base URL and the token."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+DEFAULT_BASE_URL = "https://api.katapult.io/core/v1"
+
+
+def check_base_url(base_url: str, *, allow_http: bool) -> str:
+    """The base URL without a trailing slash. Raises ValueError, saying why, when it must not be used."""
+    parts = urlsplit(base_url)
+    host = parts.hostname
+    if parts.scheme not in ("https", "http") or not host:
+        raise ValueError(f"the base URL must look like {DEFAULT_BASE_URL}, not {_shown(base_url)!r}")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("the base URL must not carry a user name or a password")
+    if parts.query or parts.fragment:
+        raise ValueError("the base URL must end with its path: no '?' and no '#'")
+    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+        raise ValueError(
+            f"refusing to send the API token in clear text to http://{host}: use https://, or pass allow_http=True"
+        )
+    return base_url.rstrip("/")
+
+
+def _shown(base_url: str) -> str:
+    # Somebody who mixes up two settings puts the token here.
+    return base_url[:8] + "…" if len(base_url) > 8 and "://" not in base_url else base_url.rpartition("@")[2][:100]
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_token(api_token: str) -> str:
+    """The token as it may stand in a header. Raises ValueError, without showing it, when it may not."""
+    if not api_token:
+        raise ValueError("the API token is empty")
+    for position, character in enumerate(api_token, start=1):
+        if not "!" <= character <= "~":
+            kind = "a blank" if character.isspace() else "a character that no token has"
+            raise ValueError(
+                f"the API token has {kind} at position {position} of {len(api_token)}: was it copied whole and alone?"
+            )
+    return api_token
+
+
+class Secret(str):
+    """A header value that may be sent and must not be shown: its repr says nothing."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"

@@ -1,0 +1,49 @@
+"""Whether and when a failed request is tried again: a pure policy, no clock and no sleep."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+
+from ..errors import Execution, KatapultError
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Exponential back-off with full jitter: before try k + 1 a random wait between 0 and min(cap, base * 2**(k-1)).
+
+    attempts: tries at most, the first one included (a 429 is not a try: it was not executed and waits its turn).
+    base, cap: seconds. total: no new try is begun later than this many seconds after the first one, waits for the
+    rate limit not counted.
+
+    What is tried again:
+
+    | failure | a read (GET) | a write |
+    |---|---|---|
+    | surely not executed: no connection, 503 service_unavailable | yes | yes |
+    | unclear: reset, time-out, 5xx from a proxy, unreadable answer | yes | no (bulk runs read back instead) |
+    | refused: any other answer of the API | no | no |
+    """
+
+    attempts: int = 5
+    base: float = 0.5
+    cap: float = 15.0
+    total: float = 120.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.base < 0 or self.cap < 0 or self.total < 0:
+            raise ValueError(f"a retry policy needs at least one attempt and no negative times: {self!r}")
+
+    def delay(self, attempt: int, elapsed: float, rng: random.Random) -> float | None:
+        """Seconds to wait after the failure of try number `attempt`; None when there is to be no further try."""
+        if attempt >= self.attempts:
+            return None
+        delay = rng.uniform(0, min(self.cap, self.base * 2 ** (attempt - 1)))
+        return delay if elapsed + delay <= self.total else None
+
+
+def may_repeat(error: KatapultError, *, safe: bool) -> bool:
+    """Whether sending the same request again cannot do anything twice, and may help."""
+    if error.execution is Execution.NOT_EXECUTED:
+        return True
+    return safe and error.execution is Execution.UNCLEAR

@@ -1,0 +1,224 @@
+"""One token's way to the API: an Operation in, a decoded struct out.
+
+Takes a permit from the token's gate for every request, tells the gate what came back, and turns what came back into
+a struct or an error. A 429 is no error here: the request waits for the next permit at the head of the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+from yarl import URL
+
+from ..errors import KatapultError, ProtocolError, RateLimitReached, TransportError, error_from_response
+from ..observer import Observer, RequestEvent, RetryEvent, WaitEvent
+from ..ratelimit import Gate, Permit, Priority, Wait, read_evidence
+from .operation import Operation
+from .retry import RetryPolicy, may_repeat
+from .wire import Reply, Wire
+
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+
+Query = Sequence[tuple[str, str]]
+
+_encode = msgspec.json.Encoder().encode
+_WITH_BODY = {"Content-Type": "application/json"}
+_NO_BODY: dict[str, str] = {}
+
+
+class Meter(Protocol):
+    """Counts what a run of many requests cost."""
+
+    requests: int
+    rate_limited: int
+
+
+class Session:
+    """Sends the requests of one token. Made by SessionPool.session, closed by its pool."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        gate: Gate,
+        *,
+        base_url: str,
+        retry: RetryPolicy,
+        observer: Observer | None = None,
+    ) -> None:
+        self._wire = wire
+        self._gate = gate
+        self._base_url = base_url
+        self._urls: dict[str, URL] = {}
+        self._retry = retry
+        self._observer = observer
+        self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
+        self._absurd = False
+
+    def __repr__(self) -> str:
+        return f"<Session {self._base_url} {self._gate!r}>"
+
+    @property
+    def gate(self) -> Gate:
+        return self._gate
+
+    @property
+    def retry(self) -> RetryPolicy:
+        return self._retry
+
+    @property
+    def observer(self) -> Observer | None:
+        return self._observer
+
+    async def request(
+        self,
+        operation: Operation[R],
+        *,
+        body: msgspec.Struct | None = None,
+        query: Query = (),
+        priority: Priority = Priority.NORMAL,
+        meter: Meter | None = None,
+    ) -> R:
+        """One call, tried again as the retry policy says. Raises KatapultError."""
+        clock = asyncio.get_running_loop().time
+        attempt, spent = 1, 0.0
+        while True:
+            began = clock()
+            try:
+                return await self.send(operation, body=body, query=query, priority=priority, meter=meter)
+            except KatapultError as error:
+                spent += clock() - began
+                if not may_repeat(error, safe=operation.safe):
+                    raise
+                delay = self._retry.delay(attempt, spent, self._rng)
+                if delay is None:
+                    raise
+                self.tell_retry(operation.name, attempt, delay, error)
+            await asyncio.sleep(delay)
+            spent += delay
+            attempt += 1
+
+    def tell_retry(self, operation: str, attempt: int, delay: float, error: KatapultError) -> None:
+        """Log a coming retry and tell the observer."""
+        log.info("%s: try %d failed, next in %.1f s: %s", operation, attempt, delay, error)
+        if self._observer is not None:
+            reason = str(error)
+            self._observer.on_retry(
+                RetryEvent(operation=operation, attempt=attempt, delay=delay, reason=reason)
+            )
+
+    async def send(
+        self,
+        operation: Operation[R],
+        *,
+        body: msgspec.Struct | None = None,
+        query: Query = (),
+        priority: Priority = Priority.NORMAL,
+        meter: Meter | None = None,
+    ) -> R:
+        """One try: exactly one request that is not answered with a 429. Raises KatapultError, never RateLimitReached."""
+        payload = _encode(body) if body is not None else None
+        url = self._url(operation.path, query)
+        while True:
+            permit = await self._gate.take(priority)
+            if meter is not None:
+                meter.requests += 1
+            reply, error = await self._exchange(operation, url, payload, permit)
+            if error is None:
+                return self._decode(operation, reply)
+            if not isinstance(error, RateLimitReached):
+                raise error
+            if meter is not None:
+                meter.rate_limited += 1
+            priority = Priority.AGAIN
+
+    def _url(self, path: str, query: Query) -> URL:
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = URL(self._base_url + path)
+        return url.with_query(query) if query else url
+
+    async def _exchange(
+        self, operation: Operation[R], url: URL, payload: bytes | None, permit: Permit
+    ) -> tuple[Reply, KatapultError | None]:
+        headers = _NO_BODY if payload is None else _WITH_BODY
+        sent_at = time.time() if self._observer is not None else 0.0
+        try:
+            reply = await self._wire.exchange(operation.method, url, headers, payload)
+        except TransportError as error:
+            error.operation = operation.name
+            if error.sent:
+                self._gate.lost(permit)
+            else:
+                self._gate.unused(permit)
+            self._tell_request(operation, sent_at, None, error)
+            raise
+        except BaseException:
+            self._gate.lost(permit)  # cancelled: it may have been counted
+            raise
+        if 200 <= reply.status < 300:
+            self._gate.answered(permit, read_evidence(reply.status, reply.headers))
+            self._tell_request(operation, sent_at, reply, None)
+            return reply, None
+        refusal = error_from_response(reply.status, reply.headers, reply.body, operation=operation.name)
+        total_permitted = refusal.total_permitted if isinstance(refusal, RateLimitReached) else None
+        evidence = read_evidence(reply.status, reply.headers, total_permitted=total_permitted)
+        self._gate.answered(permit, evidence)
+        if evidence.absurd and not self._absurd:
+            self._absurd = True
+            log.warning("%s: a 429 names no total_permitted that makes sense; it is ignored", operation.name)
+        self._tell_request(operation, sent_at, reply, refusal)
+        return reply, refusal
+
+    def _decode(self, operation: Operation[R], reply: Reply) -> R:
+        try:
+            return operation.decode(reply.body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            kind = reply.headers.get("Content-Type", "no content type")[:50]
+            error = ProtocolError(
+                f"the answer ({reply.status}, {kind}, {len(reply.body)} bytes) is not what the API documents",
+            )
+            error.operation = operation.name
+            error.request_id = reply.headers.get("X-Request-Id")
+            raise error from exc
+
+    def _tell_request(
+        self, operation: Operation[R], sent_at: float, reply: Reply | None, error: KatapultError | None
+    ) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s: %s", operation.name, error if error is not None else "ok")
+        if self._observer is None:
+            return
+        headers = reply.headers if reply is not None else {}
+        evidence = read_evidence(reply.status if reply is not None else 0, headers)
+        self._observer.on_request(
+            RequestEvent(
+                operation=operation.name,
+                sent_at=sent_at,
+                ended_at=time.time(),
+                status=reply.status if reply is not None else None,
+                code=getattr(error, "code", None),
+                failure=type(error).__name__ if isinstance(error, TransportError) else None,
+                request_id=headers.get("X-Request-Id"),
+                permitted=evidence.permitted,
+                remaining=evidence.remaining,
+            )
+        )
+
+
+def tell_waits(observer: Observer) -> Callable[[Wait, float], None]:
+    """What the gate calls when requests begin to wait: monotonic times become unix times."""
+
+    def on_wait(wait: Wait, now: float) -> None:
+        at = time.time()
+        until = at + wait.until - now if wait.until < float("inf") else None
+        observer.on_wait(WaitEvent(since=at, until=until, reason=wait.reason.value))
+
+    return on_wait

@@ -1,0 +1,161 @@
+"""The wire: one request out, one whole response in, every failure translated. The only user of aiohttp's client.
+
+Knows nothing of tokens' rate limits, of JSON or of retries. What is guaranteed here: a request goes out at most once
+(aiohttp itself repeats GET, PUT and DELETE on a connection that turned out stale; here it does not), redirects are not
+followed, cookies are not kept, at most `max_body` bytes of a response are read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from typing import NoReturn
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from ..errors import ConnectError, ConnectionLost, ConnectTimeout, ProtocolError, RequestTimeout, TransportError
+
+#: Largest response that is read, in bytes.
+DEFAULT_MAX_BODY = 8 * 1024 * 1024
+
+
+class Timeout(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds. Time spent waiting for the rate limit counts for neither.
+
+    connect: to look up the host, connect and shake hands. total: the whole request, connecting included.
+    """
+
+    connect: float = 10.0
+    total: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.connect <= 0 or self.total <= 0:
+            raise ValueError(f"time-outs must be positive: {self!r}")
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A whole response. Header names are looked up whatever their case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Failure(Exception):
+    """Carries aiohttp's exception past aiohttp's own retry."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    # aiohttp repeats idempotent methods after these two, behind its caller's back: the rate limit would count a
+    # request that nobody had a permit for, and a DELETE would go out twice.
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+        raise _Failure(exc) from exc
+
+
+class Wire:
+    """Sends requests through one aiohttp session.
+
+    The connector is shared with other sessions of the same pool and is closed by the pool.
+    """
+
+    def __init__(
+        self,
+        connector: aiohttp.BaseConnector,
+        *,
+        headers: Mapping[str, str],
+        timeout: Timeout,
+        max_body: int,
+        trust_env: bool,
+    ) -> None:
+        self._max_body = max_body
+        self._timeout = timeout
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=False,
+            headers=headers,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=timeout.total, connect=timeout.connect),
+            trust_env=trust_env,
+            auto_decompress=False,
+            middlewares=(_send_once,),
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        """Send one request and read its whole response. Raises TransportError subclasses only."""
+        try:
+            async with self._session.request(
+                method, url, headers=headers, data=body, allow_redirects=False
+            ) as response:
+                content = await self._read(response)
+                return Reply(response.status, response.headers, content)
+        except _Failure as failure:
+            self._translate(failure.cause)
+        # On Python 3.10 asyncio's TimeoutError is a class of its own, elsewhere it is an OSError.
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
+            self._translate(exc)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding.lower() != "identity":
+            raise ProtocolError(f"the response is encoded as {encoding[:20]!r}, which was not asked for")
+        length = response.content_length
+        if length is not None and length <= self._max_body:
+            return await response.read()
+        chunks: list[bytes] = []
+        size = length or 0
+        if size <= self._max_body:
+            async for chunk in response.content.iter_any():
+                size += len(chunk)
+                if size > self._max_body:
+                    break
+                chunks.append(chunk)
+        if size > self._max_body:
+            response.close()
+            raise ProtocolError(f"the response is larger than {self._max_body} bytes and was not read")
+        return b"".join(chunks)
+
+    def _translate(self, exc: BaseException) -> NoReturn:
+        raise translate(exc, self._timeout) from exc
+
+
+def translate(exc: BaseException, timeout: Timeout) -> TransportError:
+    """The error that says what aiohttp's exception means for the request: did it leave or not?"""
+    if isinstance(exc, aiohttp.ConnectionTimeoutError):
+        return ConnectTimeout(f"no connection within {timeout.connect:g} s")
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return ConnectError(f"the host {exc.host} could not be looked up")
+    if isinstance(exc, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)):
+        return ConnectError(f"no secure connection to {exc.host}: {_reason(exc)}")
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return ConnectError(f"no connection to {exc.host}:{exc.port}: {_reason(exc)}")
+    if isinstance(exc, aiohttp.ClientProxyConnectionError):
+        return ConnectError("no connection to the proxy")
+    if isinstance(exc, asyncio.TimeoutError):
+        return RequestTimeout(f"no whole response within {timeout.total:g} s")
+    if isinstance(exc, aiohttp.ServerDisconnectedError):
+        return ConnectionLost("the server closed the connection without an answer")
+    if isinstance(exc, aiohttp.ClientPayloadError):
+        return ConnectionLost("the connection was closed in the middle of the response")
+    if isinstance(exc, aiohttp.ClientResponseError):
+        return ProtocolError("the response is not HTTP that can be understood")
+    if isinstance(exc, OSError):
+        return ConnectionLost(f"the connection was lost: {_reason(exc)}")
+    return ProtocolError(f"the request failed: {type(exc).__name__}")
+
+
+def _reason(exc: OSError | ssl.CertificateError) -> str:
+    cause = exc.__cause__ if isinstance(exc.__cause__, OSError) else exc
+    return (getattr(cause, "strerror", None) or type(cause).__name__)[:200]

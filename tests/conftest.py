@@ -1,0 +1,44 @@
+"""What every test needs, and the checks that every test must pass without asking for them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "katapult", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("katapult")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """aiohttp runs on asyncio only."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """No test may leave a thread behind; tasks and sockets speak up as warnings, and warnings are errors."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect(0)
+    left = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+    # asyncio's default executor belongs to a loop that the runner closes after the fixture.
+    assert not [thread for thread in left if not thread.name.startswith("asyncio_")]
+
+
+@pytest.fixture
+def no_tasks_left() -> Iterator[None]:
+    """For asynchronous tests: the number of tasks is the same afterwards."""
+    yield
+    try:
+        tasks = asyncio.all_tasks()
+    except RuntimeError:
+        return
+    assert len(tasks) <= 1
