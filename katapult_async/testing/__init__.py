@@ -1,0 +1,59 @@
+"""An emulator of the Katapult Core API: a real HTTP server on loopback, for tests of whatever talks to Katapult.
+
+    async with KatapultEmulator(disks=100, virtual_machines=10) as emulator:
+        client = Client("token", base_url=emulator.url)
+        await client.disks.assign(emulator.disk_ids[0], emulator.virtual_machine_ids[0])
+        assert emulator.ledger.applied_count(emulator.disk_ids[0]) == 1
+
+It counts requests as Katapult does, or in one of four other ways (`make_limiter`), fails as a network does (`Faults`)
+and remembers what happened (`Ledger`). It imports nothing else of this package: structs shared by both sides would
+let both agree on a mistake.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from katapult_async.testing.faults import Fault, FaultKind, Faults
+from katapult_async.testing.ledger import Arrival, Change, Ledger
+from katapult_async.testing.limiters import (
+    AlignedWindow,
+    FixedWindow,
+    Limiter,
+    LimiterKind,
+    SlidingLog,
+    TokenBucket,
+    Verdict,
+    make_limiter,
+)
+
+if TYPE_CHECKING:
+    from katapult_async.testing.emulator import KatapultEmulator
+
+__all__ = [
+    "AlignedWindow",
+    "Arrival",
+    "Change",
+    "Fault",
+    "FaultKind",
+    "Faults",
+    "FixedWindow",
+    "KatapultEmulator",
+    "Ledger",
+    "Limiter",
+    "LimiterKind",
+    "SlidingLog",
+    "TokenBucket",
+    "Verdict",
+    "make_limiter",
+]
+
+
+def __getattr__(name: str) -> object:
+    # The server is imported when it is asked for: pytest imports this package for its plugin in every project that
+    # has it installed, and must not pay for aiohttp there.
+    if name == "KatapultEmulator":
+        from katapult_async.testing.emulator import KatapultEmulator
+
+        return KatapultEmulator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
