@@ -1,0 +1,435 @@
+"""What can go wrong, and the one function that turns (status, headers, body) into it.
+
+    KatapultError
+    ├── TransportError                no answer that can be understood
+    │   ├── ConnectError              nothing was sent
+    │   │   └── ConnectTimeout
+    │   ├── RequestTimeout            sent; no whole answer in time
+    │   ├── ConnectionLost            sent; reset or closed before the whole answer
+    │   └── ProtocolError             sent; the answer is not the API's (HTML, cut off, too large, redirect)
+    ├── APIError                      the API (or a proxy in front of it) answered with an error
+    │   ├── AuthenticationError       the token is missing or not valid
+    │   │   ├── NetworkNotAuthorized  .ip_address
+    │   │   └── ScopeNotGranted       .scopes
+    │   ├── OrganizationUnavailable   suspended, or not activated
+    │   ├── PermissionDenied          .details
+    │   ├── NotFound
+    │   ├── ObjectInTrash             .trash_object
+    │   ├── UnableToAssign            .errors
+    │   ├── UnableToUnassign          .errors
+    │   ├── UnassignedDisk
+    │   ├── ValidationError           .errors
+    │   ├── TaskQueueingError         .details
+    │   ├── InvalidRequest            the request itself was not understood
+    │   ├── RateLimitReached          .total_permitted
+    │   ├── ServiceUnavailable        not executed; try again later
+    │   └── ServerError               5xx: it may have been executed
+    ├── AssignmentConflict            reading back showed that the disk is on another machine
+    └── BulkError                     (katapult_async.scheduler) not every item of a run is done: .report
+
+Messages say what was asked, what came back and what to do. They never contain the token or a body.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import ClassVar
+
+import msgspec
+
+from .models import TrashObject
+
+JSON = Mapping[str, object]
+
+#: Characters of a description from the API that are shown at most.
+LONGEST_DESCRIPTION = 300
+#: Requests per minute above this are taken for nonsense.
+HIGHEST_PLAUSIBLE_LIMIT = 1_000_000
+
+
+class Execution(enum.Enum):
+    """Whether the request was carried out."""
+
+    NOT_EXECUTED = "not executed: it may be sent again"
+    REFUSED = "refused: sent again it would be refused again"
+    UNCLEAR = "unclear: it may have been executed"
+
+
+class KatapultError(Exception):
+    """Everything this package raises, wrong arguments (ValueError) aside.
+
+    operation: what was asked, for example "POST /disks/disk/assign". request_id: the API's name for this request,
+    which its support asks for. execution: whether the request was carried out. stops_run: no other request of the same
+    client can succeed either, so a bulk run ends.
+    """
+
+    execution: Execution = Execution.UNCLEAR
+    stops_run: bool = False
+
+    def __init__(
+        self, message: str, *, operation: str | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.operation = operation
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        text = f"{self.operation}: {self.message}" if self.operation else self.message
+        return f"{text} (request id {self.request_id})" if self.request_id else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are pickled by their arguments; ours are made in many ways and keep everything in __dict__.
+        return _restore, (type(self), self.args, self.__dict__.copy())
+
+
+def _restore(kind: type[KatapultError], args: tuple[object, ...], state: dict[str, object]) -> KatapultError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class TransportError(KatapultError):
+    """No answer that can be understood. `sent`: whether the request left."""
+
+    sent = True
+
+
+class ConnectError(TransportError):
+    """No connection: host not found, refused, TLS failed. Nothing was sent."""
+
+    sent = False
+    execution = Execution.NOT_EXECUTED
+
+
+class ConnectTimeout(ConnectError):
+    """No connection in time. Nothing was sent."""
+
+
+class RequestTimeout(TransportError):
+    """The request was sent; no whole answer came in time."""
+
+
+class ConnectionLost(TransportError):
+    """The request was sent; the connection was reset or closed before its whole answer."""
+
+
+class ProtocolError(TransportError):
+    """The request was sent; what came back is not an answer of this API."""
+
+
+class AssignmentConflict(KatapultError):
+    """Reading the disk back showed that it is on another machine than the one wanted (`virtual_machine`)."""
+
+    execution = Execution.REFUSED
+
+    def __init__(self, message: str, *, virtual_machine: str | None = None) -> None:
+        super().__init__(message)
+        self.virtual_machine = virtual_machine
+
+
+class APIError(KatapultError):
+    """The API answered with an error.
+
+    status: of HTTP. code: the API's own word, None if it said none. description: in the API's words. detail: what
+    it added, as it came.
+    """
+
+    execution = Execution.REFUSED
+    advice: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        code: str | None,
+        description: str | None = None,
+        detail: JSON | None = None,
+        operation: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.description = description
+        self.detail: JSON = detail if detail is not None else {}
+        super().__init__(self._describe(), operation=operation, request_id=request_id)
+
+    def _describe(self) -> str:
+        parts = [f"{self.code or 'error'} ({self.status})"]
+        if self.description:
+            parts.append(self.description.rstrip("."))
+        if extra := self._extra():
+            parts.append(extra)
+        if self.advice:
+            parts.append(self.advice)
+        return ": ".join(parts[:2]) + "".join(f"; {part}" for part in parts[2:])
+
+    def _extra(self) -> str:
+        return ""
+
+    def _texts(self, key: str) -> tuple[str, ...]:
+        value = self.detail.get(key)
+        return tuple(_clean(item) for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+    def _text(self, key: str) -> str | None:
+        value = self.detail.get(key)
+        return _clean(value) if isinstance(value, str) else None
+
+
+class AuthenticationError(APIError):
+    """The token is missing, unknown or expired."""
+
+    stops_run = True
+    advice = "check the API token (KATAPULT_API_KEY)"
+
+
+class NetworkNotAuthorized(AuthenticationError):
+    """The token may not be used from here. `ip_address`: where the API saw the request come from."""
+
+    advice = "use the token from a network it is allowed for, or allow this one"
+
+    @property
+    def ip_address(self) -> str | None:
+        return self._text("ip_address")
+
+    def _extra(self) -> str:
+        return f"seen from {self.ip_address}" if self.ip_address else ""
+
+
+class ScopeNotGranted(AuthenticationError):
+    """The token lacks a scope. `scopes`: those of which one is needed (all disk writes need `disks`)."""
+
+    advice = "use a token with that scope"
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        return self._texts("scopes")
+
+    def _extra(self) -> str:
+        return f"needed: {', '.join(self.scopes)}" if self.scopes else ""
+
+
+class OrganizationUnavailable(APIError):
+    """The organization is suspended or not activated."""
+
+    stops_run = True
+
+
+class PermissionDenied(APIError):
+    """The token may not do this to this object. `details`: why."""
+
+    @property
+    def details(self) -> str | None:
+        return self._text("details")
+
+    def _extra(self) -> str:
+        return self.details or ""
+
+
+class NotFound(APIError):
+    """A disk, a machine or whatever was named is not there. `code` says which."""
+
+
+class ObjectInTrash(APIError):
+    """It was deleted and can still be restored. `trash_object`: None if the API did not say which."""
+
+    @property
+    def trash_object(self) -> TrashObject | None:
+        try:
+            return msgspec.convert(self.detail.get("trash_object"), TrashObject | None)
+        except msgspec.ValidationError:
+            return None
+
+    def _extra(self) -> str:
+        trashed = self.trash_object
+        return f"restore {trashed.id} first" if trashed is not None else ""
+
+
+class _WithErrors(APIError):
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """The API's reasons, in its words."""
+        return self._texts("errors")
+
+    def _extra(self) -> str:
+        return ", ".join(self.errors)[:LONGEST_DESCRIPTION]
+
+
+class UnableToAssign(_WithErrors):
+    """The disk cannot be assigned to this machine. `errors`: why."""
+
+
+class UnableToUnassign(_WithErrors):
+    """The disk cannot be unassigned, for example because it is attached. `errors`: why."""
+
+
+class ValidationError(_WithErrors):
+    """A property has a value that is not allowed. `errors`: which and why."""
+
+
+class UnassignedDisk(APIError):
+    """The disk is not assigned to a machine."""
+
+
+class TaskQueueingError(APIError):
+    """The task could not be queued, for example because another one is under way. `details`: why."""
+
+    @property
+    def details(self) -> str | None:
+        return self._text("details")
+
+    def _extra(self) -> str:
+        return self.details or ""
+
+
+class InvalidRequest(APIError):
+    """The request was not understood. `path`, `argument`, `issue`: what exactly, where the API says it."""
+
+    def _extra(self) -> str:
+        parts = [f"{key}: {text}" for key in ("path", "argument", "issue", "details") if (text := self._text(key))]
+        return ", ".join(parts)
+
+
+class RouteNotFound(InvalidRequest):
+    """The base URL or this SDK's idea of the API is wrong."""
+
+    advice = "check the base URL"
+
+
+class RateLimitReached(APIError):
+    """429. Callers do not see it: requests wait for their turn. `total_permitted`: requests permitted per minute,
+    None if the API named no number that makes sense."""
+
+    execution = Execution.NOT_EXECUTED
+
+    @property
+    def total_permitted(self) -> int | None:
+        value = self.detail.get("total_permitted")
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= HIGHEST_PLAUSIBLE_LIMIT:
+            return value
+        return None
+
+
+class ServiceUnavailable(APIError):
+    """The API is not available for the moment. The request was not executed."""
+
+    execution = Execution.NOT_EXECUTED
+
+
+class ServerError(APIError):
+    """The server, or a proxy in front of it, failed. The request may have been executed."""
+
+    execution = Execution.UNCLEAR
+
+
+#: Every code documented for the covered endpoints, and every code the framework raises (katapult-api, Wire).
+CODES: Mapping[str, type[APIError]] = {
+    "missing_api_token": AuthenticationError,
+    "invalid_api_token": AuthenticationError,
+    "invalid_capabilities_token": AuthenticationError,
+    "unauthorized_network_for_api_token": NetworkNotAuthorized,
+    "scope_not_granted": ScopeNotGranted,
+    "organization_suspended": OrganizationUnavailable,
+    "organization_not_activated": OrganizationUnavailable,
+    "permission_denied": PermissionDenied,
+    "disk_not_found": NotFound,
+    "virtual_machine_not_found": NotFound,
+    "organization_not_found": NotFound,
+    "task_not_found": NotFound,
+    "disk_io_profile_not_found": NotFound,
+    "data_center_not_found": NotFound,
+    "trash_object_not_found": NotFound,
+    "object_in_trash": ObjectInTrash,
+    "task_queueing_error": TaskQueueingError,
+    "unable_to_assign": UnableToAssign,
+    "unable_to_unassign": UnableToUnassign,
+    "unassigned_disk": UnassignedDisk,
+    "validation_error": ValidationError,
+    "rate_limit_reached": RateLimitReached,
+    "service_unavailable": ServiceUnavailable,
+    "missing_required_argument": InvalidRequest,
+    "invalid_argument": InvalidRequest,
+    "invalid_json_body": InvalidRequest,
+    "route_not_found": RouteNotFound,
+    "unhandled_exception": ServerError,
+}
+
+
+class _Body(msgspec.Struct, frozen=True):
+    code: str
+    description: str | None = None
+    detail: object = None
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    error: _Body
+
+
+# The published page shows the three keys flat, the wire has them in an envelope (katapult-api, Wire).
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_flat = msgspec.json.Decoder(_Body).decode
+
+
+def error_from_response(
+    status: int, headers: Mapping[str, str], body: bytes, *, operation: str | None = None
+) -> KatapultError:
+    """The error that a response which is no success stands for. Pure, and total: any bytes give an error.
+
+    `headers` is asked for canonical names ("X-Request-Id").
+    """
+    request_id = headers.get("X-Request-Id")
+    request_id = _clean(request_id)[:100] if request_id else None
+    if status < 400:
+        return ProtocolError(
+            f"unexpected status {status}; redirects are not followed: check the base URL",
+            operation=operation,
+            request_id=request_id,
+        )
+    said = _read_body(body)
+    code = _clean(said.code)[:100] if said is not None else None
+    detail = said.detail if said is not None else None
+    description = said.description if said is not None else None
+    if said is None:
+        kind = _clean(headers.get("Content-Type") or "no content type")[:50]
+        description = f"the answer is not the API's ({kind}, {len(body)} bytes)"
+    return _class_for(status, code)(
+        status=status,
+        code=code,
+        description=_clean(description)[:LONGEST_DESCRIPTION] if description is not None else None,
+        detail=detail if isinstance(detail, dict) else None,
+        operation=operation,
+        request_id=request_id,
+    )
+
+
+def _read_body(body: bytes) -> _Body | None:
+    if not body:
+        return None
+    for decode in (_decode_envelope, _decode_flat):
+        try:
+            said = decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        return said.error if isinstance(said, _Envelope) else said
+    return None
+
+
+def _class_for(status: int, code: str | None) -> type[APIError]:
+    if status == 429:
+        return RateLimitReached  # whoever says it, the request was not executed and must wait
+    known = CODES.get(code) if code is not None else None
+    if known is RateLimitReached:
+        known = None
+    if status >= 500:
+        # Only the API itself knows that nothing was done; a proxy's 503 says nothing about what is behind it.
+        return known if known is ServiceUnavailable and status == 503 else ServerError
+    if known in (ServiceUnavailable, ServerError):
+        known = None
+    return known if known is not None else APIError
+
+
+def _clean(text: str) -> str:
+    """Without control characters: this goes to terminals and logs."""
+    return "".join(character if character.isprintable() else " " for character in text[:2000])

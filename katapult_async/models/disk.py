@@ -1,0 +1,97 @@
+"""Disks, as on the page of `POST /disks/disk/assign`, down to the badge of the operating system installed on them.
+
+In lists the object is partial: what is not there is UNSET, what the API says is null is None.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from .enums import AttachmentState, BusType, DiskState, StorageSpeed
+from .resources import DataCenter, IOProfile
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A file, here the badge of an operating system. file_size in bytes. Its access token is not kept."""
+
+    url: str | UnsetType = UNSET
+    file_name: str | UnsetType = UNSET
+    file_type: str | UnsetType = UNSET
+    file_size: int | UnsetType = UNSET
+    digest: str | UnsetType = UNSET
+
+
+class OperatingSystem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    id: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    badge: Attachment | None | UnsetType = UNSET
+
+
+class DiskTemplate(msgspec.Struct, frozen=True, kw_only=True):
+    id: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    description: str | None | UnsetType = UNSET
+    permalink: str | UnsetType = UNSET
+    universal: bool | UnsetType = UNSET
+    size_in_gb: int | None | UnsetType = UNSET
+    latest_version: DiskTemplateVersion | None | UnsetType = UNSET
+    operating_system: OperatingSystem | None | UnsetType = UNSET
+
+
+class DiskTemplateVersion(msgspec.Struct, frozen=True, kw_only=True):
+    id: str | UnsetType = UNSET
+    number: int | UnsetType = UNSET
+    stable: bool | UnsetType = UNSET
+    size_in_gb: int | UnsetType = UNSET
+    disk_template: DiskTemplate | UnsetType = UNSET
+
+
+class DiskInstallationAttribute(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What an installation was made with. Its `value` is not kept: it may be the root password of the machine."""
+
+    key: str | UnsetType = UNSET
+    label: str | UnsetType = UNSET
+    description: str | None | UnsetType = UNSET
+    protect: bool | UnsetType = UNSET
+
+
+class DiskInstallation(msgspec.Struct, frozen=True, kw_only=True):
+    """The operating system that was installed on a disk."""
+
+    id: str
+    disk_template_version: DiskTemplateVersion | None | UnsetType = UNSET
+    attributes: tuple[DiskInstallationAttribute, ...] | UnsetType = UNSET
+
+
+class VirtualMachineReference(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Names a machine."""
+
+    id: str
+    fqdn: str | UnsetType = UNSET
+
+
+class VirtualMachineDisk(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The bond between a disk and the one machine it is assigned to."""
+
+    virtual_machine: VirtualMachineReference
+    attach_on_boot: bool | UnsetType = UNSET
+    boot: bool | UnsetType = UNSET
+    state: AttachmentState | UnsetType = UNSET
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """A disk (`disk_…`). created_at is in unix seconds. virtual_machine_disk is None while it is not assigned."""
+
+    id: str
+    name: str | UnsetType = UNSET
+    size_in_gb: int | UnsetType = UNSET
+    wwn: str | UnsetType = UNSET
+    state: DiskState | UnsetType = UNSET
+    created_at: int | UnsetType = UNSET
+    storage_speed: StorageSpeed | UnsetType = UNSET
+    io_profile: IOProfile | None | UnsetType = UNSET
+    bus_type: BusType | None | UnsetType = UNSET
+    data_center: DataCenter | UnsetType = UNSET
+    virtual_machine_disk: VirtualMachineDisk | None | UnsetType = UNSET
+    installation: DiskInstallation | None | UnsetType = UNSET

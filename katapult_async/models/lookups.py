@@ -1,0 +1,48 @@
+"""How a thing is named in a request: by its id, or by the other name the API knows it by."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class Lookup(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """Exactly one of these is set."""
+
+    id: str | UnsetType = UNSET
+    fqdn: str | UnsetType = UNSET
+    sub_domain: str | UnsetType = UNSET
+    permalink: str | UnsetType = UNSET
+
+    def query(self, thing: str) -> tuple[str, str]:
+        """As a parameter of a query: `disk[id]=disk_…`."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not UNSET:
+                return f"{thing}[{name}]", value
+        raise ValueError(f"a lookup of {thing} that names nothing")
+
+
+def disk(disk_id: str) -> Lookup:
+    """A disk by its id."""
+    return Lookup(id=disk_id)
+
+
+def virtual_machine(name: str) -> Lookup:
+    """A machine by its id if it starts with `vm_`, else by its fully qualified domain name."""
+    return Lookup(id=name) if name.startswith("vm_") else Lookup(fqdn=name)
+
+
+def organization(name: str) -> Lookup:
+    """An organization by its id if it starts with `org_`, else by its sub-domain."""
+    return Lookup(id=name) if name.startswith("org_") else Lookup(sub_domain=name)
+
+
+def data_center(name: str) -> Lookup:
+    """A data centre by its id (`loc_…`, `dc_…`), else by its permalink."""
+    return Lookup(id=name) if name.startswith(("loc_", "dc_")) else Lookup(permalink=name)
+
+
+def io_profile(name: str) -> Lookup:
+    """An IO profile by its id (`diop_…`), else by its permalink."""
+    return Lookup(id=name) if name.startswith("diop_") else Lookup(permalink=name)

@@ -1,0 +1,66 @@
+"""The bodies of requests. What is UNSET does not go out."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from .enums import BusType, FileSystem, ResizeMethod, StorageSpeed
+from .lookups import Lookup
+from .resources import Annotation
+
+
+class AssignDisk(msgspec.Struct, frozen=True, gc=False):
+    disk: Lookup
+    virtual_machine: Lookup
+
+
+class NameDisk(msgspec.Struct, frozen=True, gc=False):
+    """For every call that needs nothing but the disk."""
+
+    disk: Lookup
+
+
+class ResizeDisk(msgspec.Struct, frozen=True, gc=False):
+    disk: Lookup
+    size_in_gb: int
+    resize_method: ResizeMethod | UnsetType = UNSET
+
+
+class ChangeIOProfile(msgspec.Struct, frozen=True, gc=False):
+    disk: Lookup
+    io_profile: Lookup
+
+
+class VirtualMachineDiskArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How a disk is bound to a machine when it is created or updated."""
+
+    virtual_machine: Lookup | UnsetType = UNSET
+    attach_on_boot: bool | UnsetType = UNSET
+    attach: bool | UnsetType = UNSET
+    boot: bool | UnsetType = UNSET
+
+
+class DiskArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The properties of a disk that is created or updated. size_in_gb in gigabytes."""
+
+    name: str | UnsetType = UNSET
+    data_center: Lookup | UnsetType = UNSET
+    size_in_gb: int | UnsetType = UNSET
+    io_profile: Lookup | UnsetType = UNSET
+    bus_type: BusType | UnsetType = UNSET
+    storage_speed: StorageSpeed | UnsetType = UNSET
+    initial_file_system: FileSystem | UnsetType = UNSET
+    virtual_machine_disk: VirtualMachineDiskArguments | UnsetType = UNSET
+
+
+class UpdateDisk(msgspec.Struct, frozen=True):
+    disk: Lookup
+    properties: DiskArguments
+    annotations: tuple[Annotation, ...] | UnsetType = UNSET
+
+
+class CreateDisk(msgspec.Struct, frozen=True):
+    organization: Lookup
+    properties: DiskArguments
+    annotations: tuple[Annotation, ...] | UnsetType = UNSET
