@@ -1,3 +1,148 @@
-"""Async client for bulk operations on the Katapult cloud API."""
+"""Async client for bulk operations on the Katapult cloud API.
+
+    from katapult_async import Assignment, Client
+
+    async with Client.from_env() as client:
+        report = await client.disks.assign_many(Assignment(disk, machine) for disk, machine in pairs)
+        report.raise_for_failures()
+
+The way of one assignment through the package: client -> resources.disks -> scheduler -> ratelimit.gate -> transport
+-> models -> scheduler.Outcome. A module imports from those before it only (see the order in `tests/test_layers.py`).
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .errors import (
+        APIError,
+        AssignmentConflict,
+        AuthenticationError,
+        ConnectError,
+        ConnectionLost,
+        ConnectTimeout,
+        Execution,
+        InvalidRequest,
+        KatapultError,
+        NetworkNotAuthorized,
+        NotFound,
+        ObjectInTrash,
+        OrganizationUnavailable,
+        PermissionDenied,
+        ProtocolError,
+        RateLimitReached,
+        RequestTimeout,
+        ScopeNotGranted,
+        ServerError,
+        ServiceUnavailable,
+        TaskQueueingError,
+        TransportError,
+        UnableToAssign,
+        UnableToUnassign,
+        UnassignedDisk,
+        ValidationError,
+    )
+    from .models import (
+        AttachedDisk,
+        AttachmentState,
+        BusType,
+        DataCenter,
+        Disk,
+        DiskState,
+        FileSystem,
+        IOProfile,
+        ResizeMethod,
+        StorageSpeed,
+        Task,
+        TaskStatus,
+        TrashObject,
+        VirtualMachine,
+        VirtualMachineDisk,
+        VirtualMachineReference,
+        VirtualMachineState,
+    )
+    from .observer import Observer, RequestEvent, RetryEvent, WaitEvent
+    from .scheduler import Assignment, BulkError, BulkReport, Outcome, Outcomes, OutcomeStatus, Recorder
+    from .transport import RetryPolicy, SessionPool, Timeout
+
+__all__ = [
+    "APIError",
+    "Assignment",
+    "AssignmentConflict",
+    "AttachedDisk",
+    "AttachmentState",
+    "AuthenticationError",
+    "BulkError",
+    "BulkReport",
+    "BusType",
+    "Client",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "DataCenter",
+    "Disk",
+    "DiskState",
+    "Execution",
+    "FileSystem",
+    "IOProfile",
+    "InvalidRequest",
+    "KatapultError",
+    "NetworkNotAuthorized",
+    "NotFound",
+    "ObjectInTrash",
+    "Observer",
+    "OrganizationUnavailable",
+    "Outcome",
+    "OutcomeStatus",
+    "Outcomes",
+    "PermissionDenied",
+    "ProtocolError",
+    "RateLimitReached",
+    "Recorder",
+    "RequestEvent",
+    "RequestTimeout",
+    "ResizeMethod",
+    "RetryEvent",
+    "RetryPolicy",
+    "ScopeNotGranted",
+    "ServerError",
+    "ServiceUnavailable",
+    "SessionPool",
+    "StorageSpeed",
+    "Task",
+    "TaskQueueingError",
+    "TaskStatus",
+    "Timeout",
+    "TransportError",
+    "TrashObject",
+    "UnableToAssign",
+    "UnableToUnassign",
+    "UnassignedDisk",
+    "ValidationError",
+    "VirtualMachine",
+    "VirtualMachineDisk",
+    "VirtualMachineReference",
+    "VirtualMachineState",
+    "WaitEvent",
+]
+
+# Imported when first asked for: the command line answers --help without loading an HTTP client.
+_ROOMS = ("client", "scheduler", "transport", "observer", "errors", "models")
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for room in reversed(_ROOMS):
+            module = import_module(f".{room}", __name__)
+            if name in getattr(module, "__all__", ()) or name in vars(module):
+                value: object = getattr(module, name)
+                globals()[name] = value
+                return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -101,7 +101,9 @@ class AlignedWindow(_Window):
     def _ends_at(self, now: float) -> float:
         number = math.floor(now / self.period)
         # The division may round over a boundary; the products decide.
-        if (number + 1) * self.period <= now:
+        if number * self.period > now:
+            number -= 1
+        elif (number + 1) * self.period <= now:
             number += 1
         return (number + 1) * self.period
 

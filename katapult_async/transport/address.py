@@ -8,6 +8,15 @@ from urllib.parse import urlsplit
 DEFAULT_BASE_URL = "https://api.katapult.io/core/v1"
 
 
+class Secret(str):
+    """A header value that may be sent and must not be shown: its repr says nothing."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
 def check_base_url(base_url: str, *, allow_http: bool) -> str:
     """The base URL without a trailing slash. Raises ValueError, saying why, when it must not be used."""
     parts = urlsplit(base_url)
@@ -39,7 +48,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def check_token(api_token: str) -> str:
+def check_token(api_token: str) -> Secret:
     """The token as it may stand in a header. Raises ValueError, without showing it, when it may not."""
     if not api_token:
         raise ValueError("the API token is empty")
@@ -49,13 +58,4 @@ def check_token(api_token: str) -> str:
             raise ValueError(
                 f"the API token has {kind} at position {position} of {len(api_token)}: was it copied whole and alone?"
             )
-    return api_token
-
-
-class Secret(str):
-    """A header value that may be sent and must not be shown: its repr says nothing."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<secret>"
+    return Secret(api_token)

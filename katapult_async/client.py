@@ -1,0 +1,146 @@
+"""The client: puts the rooms together. One token, one rate window, the endpoints as attributes."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING, TypedDict
+
+from .observer import Observer
+from .resources import Disks, IOProfiles, Tasks, VirtualMachines
+from .transport import DEFAULT_BASE_URL, RetryPolicy, Session, SessionPool, Timeout
+from .transport.address import Secret, check_base_url, check_token
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
+
+
+class Settings(TypedDict, total=False):
+    """The keyword arguments of Client."""
+
+    base_url: str
+    concurrency: int
+    per_virtual_machine: int
+    total_permitted: int | None
+    max_per_second: float | None
+    timeout: Timeout | None
+    retry: RetryPolicy | None
+    pool: SessionPool | None
+    rate_window: float
+    allow_http: bool
+    observer: Observer | None
+
+
+class Client:
+    """The Katapult Core API for one token.
+
+        async with Client.from_env() as client:
+            disk = await client.disks.assign("disk_…", "vm_…")
+            report = await client.disks.assign_many(pairs)
+
+    api_token: of the API; it is never shown. base_url: of the Core API; `http://` is refused for other hosts than
+    loopback unless allow_http is set. concurrency: requests in flight at most in a bulk run. per_virtual_machine: of
+    these, on one machine at most. total_permitted: requests per minute permitted, if you know it (else it is learnt).
+    max_per_second: your own ceiling in requests per second; None for none. timeout, retry: see Timeout and RetryPolicy.
+    pool: a SessionPool shared with other clients; the client then does not close it. rate_window: length of the
+    server's rate window in seconds; 60 unless your installation says otherwise. observer: is told what happens.
+
+    What is tried again, and when, stands in RetryPolicy. A 429 is never an error: the request waits for its turn.
+    Raises ValueError at once for a token or base URL that must not be used.
+    """
+
+    disks: Disks
+    virtual_machines: VirtualMachines
+    tasks: Tasks
+    io_profiles: IOProfiles
+
+    def __init__(
+        self,
+        api_token: str,
+        *,
+        base_url: str = DEFAULT_BASE_URL,
+        concurrency: int = 32,
+        per_virtual_machine: int = 1,
+        total_permitted: int | None = None,
+        max_per_second: float | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+        pool: SessionPool | None = None,
+        rate_window: float = 60.0,
+        allow_http: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
+        if concurrency < 1 or per_virtual_machine < 1:
+            raise ValueError("concurrency and per_virtual_machine must be at least 1")
+        self._token: Secret = check_token(api_token)
+        self._base_url = check_base_url(base_url, allow_http=allow_http)
+        self._concurrency = concurrency
+        self._per_virtual_machine = per_virtual_machine
+        self._total_permitted = total_permitted
+        self._max_per_second = max_per_second
+        self._timeout = timeout or Timeout()
+        self._retry = retry or RetryPolicy()
+        self._rate_window = rate_window
+        self._observer = observer
+        self._shared = pool is not None
+        self._pool = pool or SessionPool(allow_http=allow_http)
+        self._session: Session | None = None
+        if self._shared:
+            self._open()
+
+    @classmethod
+    def from_env(cls, **settings: Unpack[Settings]) -> Client:
+        """A client with the token of KATAPULT_API_KEY, as the official Terraform provider uses it.
+
+        Keyword arguments as for Client. Raises ValueError when the variable is not set or cannot be a token."""
+        token = os.environ.get("KATAPULT_API_KEY")
+        if not token:
+            raise ValueError("the environment variable KATAPULT_API_KEY is not set: put the API token there")
+        return cls(token, **settings)
+
+    def __repr__(self) -> str:
+        return f"<Client {self._base_url} {self._session!r}>"
+
+    async def __aenter__(self) -> Client:
+        if not self._shared:
+            await self._pool.__aenter__()
+            try:
+                self._open()
+            except BaseException:
+                await self._pool.__aexit__(None, None, None)
+                raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self._shared:
+            await self._pool.__aexit__(exc_type, exc, traceback)
+
+    @property
+    def session(self) -> Session:
+        """The session underneath, for calls this SDK has no method for."""
+        if self._session is None:
+            raise RuntimeError("use the client inside 'async with': it is not open")
+        return self._session
+
+    def _open(self) -> None:
+        self._session = session = self._pool.session(
+            self._token,
+            base_url=self._base_url,
+            timeout=self._timeout,
+            retry=self._retry,
+            period=self._rate_window,
+            total_permitted=self._total_permitted,
+            max_per_second=self._max_per_second,
+            observer=self._observer,
+        )
+        self.disks = Disks(
+            session, concurrency=self._concurrency, per_virtual_machine=self._per_virtual_machine
+        )
+        self.virtual_machines = VirtualMachines(session)
+        self.tasks = Tasks(session)
+        self.io_profiles = IOProfiles(session)

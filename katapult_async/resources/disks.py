@@ -1,0 +1,339 @@
+"""The disk endpoints: one typed call when one is enough, bulk runs for ten thousand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Mapping
+from typing import NoReturn
+
+from msgspec import UNSET, UnsetType
+
+from ..models import Annotation, AttachmentState, BusType, Disk, FileSystem, ResizeMethod, StorageSpeed, Task
+from ..models import lookups, requests
+from ..models.requests import DiskArguments, VirtualMachineDiskArguments
+from ..models.resources import TrashObject
+from ..models.responses import DiskPage, DiskResponse, DiskTaskResponse, DiskTrashedResponse
+from ..scheduler import (
+    Action,
+    Assignment,
+    BulkReport,
+    Found,
+    Items,
+    Outcome,
+    Outcomes,
+    OutcomeStatus,
+    Recorder,
+    Settling,
+)
+from ..transport import Meter, Operation, Session
+from .pages import pages
+
+GET = Operation("GET", "/disks/disk", DiskResponse)
+LIST = Operation("GET", "/organizations/organization/disks", DiskPage)
+CREATE = Operation("POST", "/organizations/organization/disks", DiskTaskResponse)
+UPDATE = Operation("PATCH", "/disks/disk", DiskResponse)
+DELETE = Operation("DELETE", "/disks/disk", DiskTrashedResponse)
+ASSIGN = Operation("POST", "/disks/disk/assign", DiskResponse)
+UNASSIGN = Operation("POST", "/disks/disk/unassign", DiskResponse)
+ATTACH = Operation("POST", "/disks/disk/attach", DiskTaskResponse)
+DETACH = Operation("POST", "/disks/disk/detach", DiskTaskResponse)
+RESIZE = Operation("PUT", "/disks/disk/resize", DiskTaskResponse)
+IO_PROFILE = Operation("PUT", "/disks/disk/io_profile", DiskTaskResponse)
+
+
+# -- the four bulk actions ------------------------------------------------------------------------------------------
+
+
+async def _assign(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
+    assert item.virtual_machine is not None  # noqa: S101 - checked when the item was pulled
+    body = requests.AssignDisk(lookups.disk(item.disk), lookups.virtual_machine(item.virtual_machine))
+    return (await session.send(ASSIGN, body=body, meter=meter)).disk, None
+
+
+async def _unassign(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
+    body = requests.NameDisk(lookups.disk(item.disk))
+    return (await session.send(UNASSIGN, body=body, meter=meter)).disk, None
+
+
+async def _attach(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
+    body = requests.NameDisk(lookups.disk(item.disk))
+    response = await session.send(ATTACH, body=body, meter=meter)
+    return response.disk, response.task
+
+
+async def _detach(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
+    body = requests.NameDisk(lookups.disk(item.disk))
+    response = await session.send(DETACH, body=body, meter=meter)
+    return response.disk, response.task
+
+
+async def _read(session: Session, item: Assignment, meter: Meter) -> Disk:
+    response = await session.request(GET, query=[lookups.disk(item.disk).query("disk")], meter=meter)
+    return response.disk
+
+
+def is_on(disk: Disk, virtual_machine: str | None) -> bool:
+    """Whether the disk is assigned to this machine (None: to any)."""
+    bond = disk.virtual_machine_disk
+    if bond is None or bond is UNSET:
+        return False
+    machine = bond.virtual_machine
+    return virtual_machine is None or virtual_machine in (machine.id, machine.fqdn)
+
+
+def _found_assigned(disk: Disk, item: Assignment) -> Found:
+    if is_on(disk, item.virtual_machine):
+        return Found.DONE
+    return Found.CONFLICT if is_on(disk, None) else Found.NOT_DONE
+
+
+def _found_unassigned(disk: Disk, item: Assignment) -> Found:
+    if not is_on(disk, None):
+        return Found.DONE
+    return Found.NOT_DONE if is_on(disk, item.virtual_machine) else Found.CONFLICT
+
+
+def _found_plugged(disk: Disk, item: Assignment, wanted: tuple[AttachmentState, ...]) -> Found:
+    bond = disk.virtual_machine_disk
+    if not bond or not is_on(disk, item.virtual_machine):
+        return Found.CONFLICT
+    return Found.DONE if bond.state in wanted else Found.NOT_DONE
+
+
+def _found_attached(disk: Disk, item: Assignment) -> Found:
+    return _found_plugged(disk, item, (AttachmentState.ATTACHED, AttachmentState.ATTACHING))
+
+
+def _found_detached(disk: Disk, item: Assignment) -> Found:
+    return _found_plugged(disk, item, (AttachmentState.DETACHED, AttachmentState.DETACHING))
+
+
+ASSIGNING = Action(
+    name="assign",
+    send=_assign,
+    read=_read,
+    found=_found_assigned,
+    done=OutcomeStatus.ASSIGNED,
+    already=OutcomeStatus.ALREADY_ASSIGNED,
+    needs_virtual_machine=True,
+)
+UNASSIGNING = Action(
+    name="unassign",
+    send=_unassign,
+    read=_read,
+    found=_found_unassigned,
+    done=OutcomeStatus.UNASSIGNED,
+    already=OutcomeStatus.ALREADY_UNASSIGNED,
+)
+ATTACHING = Action(
+    name="attach",
+    send=_attach,
+    read=_read,
+    found=_found_attached,
+    done=OutcomeStatus.ATTACHED,
+    already=OutcomeStatus.ALREADY_ATTACHED,
+)
+DETACHING = Action(
+    name="detach",
+    send=_detach,
+    read=_read,
+    found=_found_detached,
+    done=OutcomeStatus.DETACHED,
+    already=OutcomeStatus.ALREADY_DETACHED,
+)
+
+
+class Disks:
+    """`client.disks`. Disks are named by id, virtual machines by id (`vm_…`) or FQDN.
+
+    Every method raises a subclass of KatapultError. The scope of the token for everything that writes is `disks`.
+    """
+
+    def __init__(self, session: Session, *, concurrency: int, per_virtual_machine: int) -> None:
+        self._session = session
+        self._concurrency = concurrency
+        self._per_virtual_machine = per_virtual_machine
+        self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
+
+    # -- one disk ---------------------------------------------------------------------------------------------------
+
+    async def get(self, disk: str) -> Disk:
+        """One disk, whole (GET /disks/disk). Raises NotFound, ObjectInTrash."""
+        return (await self._session.request(GET, query=[lookups.disk(disk).query("disk")])).disk
+
+    async def list(
+        self, *, organization: str, annotations: Mapping[str, str] | None = None, per_page: int = 200
+    ) -> AsyncIterator[Disk]:
+        """All disks of an organization (`org_…` or its sub-domain), page by page, as partial objects.
+
+        annotations: only those that carry these. Raises NotFound (organization_not_found)."""
+        query = [lookups.organization(organization).query("organization")]
+        for key, value in (annotations or {}).items():
+            query += [("annotations[][key]", key), ("annotations[][value]", value)]
+        async for page in pages(self._session, LIST, query, per_page):
+            for disk in page.items:
+                yield disk
+
+    async def create(
+        self,
+        *,
+        organization: str,
+        name: str,
+        data_center: str,
+        size_in_gb: int,
+        io_profile: str | UnsetType = UNSET,
+        bus_type: BusType | UnsetType = UNSET,
+        storage_speed: StorageSpeed | UnsetType = UNSET,
+        initial_file_system: FileSystem | UnsetType = UNSET,
+        virtual_machine: str | UnsetType = UNSET,
+        attach_on_boot: bool | UnsetType = UNSET,
+    ) -> tuple[Disk, Task]:
+        """A new disk and the task that builds it (POST /organizations/organization/disks).
+
+        virtual_machine: assign it there at once. Raises ValidationError, NotFound, TaskQueueingError. Not repeated
+        when the answer is unclear: a second disk would cost money."""
+        bond: VirtualMachineDiskArguments | UnsetType = UNSET
+        if virtual_machine is not UNSET or attach_on_boot is not UNSET:
+            bond = VirtualMachineDiskArguments(
+                virtual_machine=lookups.virtual_machine(virtual_machine) if virtual_machine else UNSET,
+                attach_on_boot=attach_on_boot,
+            )
+        properties = DiskArguments(
+            name=name,
+            data_center=lookups.data_center(data_center),
+            size_in_gb=size_in_gb,
+            io_profile=lookups.io_profile(io_profile) if io_profile else UNSET,
+            bus_type=bus_type,
+            storage_speed=storage_speed,
+            initial_file_system=initial_file_system,
+            virtual_machine_disk=bond,
+        )
+        body = requests.CreateDisk(lookups.organization(organization), properties)
+        response = await self._session.request(CREATE, body=body)
+        return response.disk, response.task
+
+    async def update(
+        self,
+        disk: str,
+        *,
+        name: str | UnsetType = UNSET,
+        attach_on_boot: bool | UnsetType = UNSET,
+        annotations: Mapping[str, str] | UnsetType = UNSET,
+    ) -> Disk:
+        """Change a disk's name, whether it is attached on boot, or its annotations (PATCH /disks/disk).
+
+        Raises ValidationError, UnassignedDisk (attach_on_boot of a disk without a machine)."""
+        bond: VirtualMachineDiskArguments | UnsetType = UNSET
+        if attach_on_boot is not UNSET:
+            bond = VirtualMachineDiskArguments(attach_on_boot=attach_on_boot)
+        notes: tuple[Annotation, ...] | UnsetType = UNSET
+        if not isinstance(annotations, UnsetType):
+            notes = tuple(Annotation(key=key, value=value) for key, value in annotations.items())
+        properties = DiskArguments(name=name, virtual_machine_disk=bond)
+        body = requests.UpdateDisk(lookups.disk(disk), properties, notes)
+        return (await self._session.request(UPDATE, body=body)).disk
+
+    async def delete(self, disk: str) -> TrashObject:
+        """Move a disk to the trash (DELETE /disks/disk). Raises ValidationError, for example while it is assigned."""
+        body = requests.NameDisk(lookups.disk(disk))
+        return (await self._session.request(DELETE, body=body)).trash_object
+
+    async def resize(
+        self, disk: str, size_in_gb: int, *, resize_method: ResizeMethod | UnsetType = UNSET
+    ) -> Task:
+        """Make a disk larger (PUT /disks/disk/resize). Raises ValidationError, TaskQueueingError."""
+        body = requests.ResizeDisk(lookups.disk(disk), size_in_gb, resize_method)
+        return (await self._session.request(RESIZE, body=body)).task
+
+    async def change_io_profile(self, disk: str, io_profile: str) -> Task:
+        """Give a disk another IO profile, `diop_…` or permalink (PUT /disks/disk/io_profile)."""
+        body = requests.ChangeIOProfile(lookups.disk(disk), lookups.io_profile(io_profile))
+        return (await self._session.request(IO_PROFILE, body=body)).task
+
+    async def assign(self, disk: str, virtual_machine: str) -> Disk:
+        """Assign a disk to a machine (POST /disks/disk/assign). At once: there is no task.
+
+        An unclear answer is cleared up by reading the disk back. A disk that is there already is returned, too.
+        Raises UnableToAssign, NotFound, ObjectInTrash, AssignmentConflict; a TransportError if nothing could tell."""
+        outcome = await self._settle(ASSIGNING, Assignment(disk, virtual_machine))
+        return outcome.disk if outcome.disk is not None else _raise(outcome)
+
+    async def unassign(self, disk: str) -> Disk:
+        """Take a disk from its machine (POST /disks/disk/unassign). Raises UnableToUnassign while it is attached."""
+        outcome = await self._settle(UNASSIGNING, Assignment(disk))
+        return outcome.disk if outcome.disk is not None else _raise(outcome)
+
+    async def attach(self, disk: str) -> tuple[Disk, Task | None]:
+        """Plug an assigned disk into its running machine (POST /disks/disk/attach). The task does it, in seconds;
+        None if an unclear answer was cleared up by reading the disk. Raises UnassignedDisk, TaskQueueingError."""
+        outcome = await self._settle(ATTACHING, Assignment(disk))
+        return (outcome.disk if outcome.disk is not None else _raise(outcome)), outcome.task
+
+    async def detach(self, disk: str) -> tuple[Disk, Task | None]:
+        """Unplug a disk from its machine (POST /disks/disk/detach), like attach."""
+        outcome = await self._settle(DETACHING, Assignment(disk))
+        return (outcome.disk if outcome.disk is not None else _raise(outcome)), outcome.task
+
+    async def _settle(self, action: Action, item: Assignment) -> Outcome:
+        outcome = await Settling(action, self._session, item, self._rng).run()
+        return outcome if outcome.ok else _raise(outcome)
+
+    # -- many disks -------------------------------------------------------------------------------------------------
+
+    def assign_each(self, pairs: Items, *, recorder: Recorder | None = None) -> Outcomes:
+        """Assign many disks; their outcomes as they happen.
+
+        pairs: any sync or async iterable of Assignment or (disk, virtual_machine), read only as fast as it is worked
+        on. Exactly one Outcome for each; nothing is raised for an item. See Outcomes."""
+        return self._run(ASSIGNING, pairs, recorder)
+
+    async def assign_many(self, pairs: Items) -> BulkReport:
+        """Assign many disks and sum up. Nothing is raised for an item: see BulkReport.raise_for_failures."""
+        return await _drain(self.assign_each(pairs))
+
+    def unassign_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
+        """Unassign many disks (ids, or Assignments to keep the order per machine), like assign_each."""
+        return self._run(UNASSIGNING, disks, recorder)
+
+    async def unassign_many(self, disks: Items) -> BulkReport:
+        """Unassign many disks and sum up."""
+        return await _drain(self.unassign_each(disks))
+
+    def attach_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
+        """Attach many assigned disks, like assign_each. An outcome comes when the task is queued; it carries it."""
+        return self._run(ATTACHING, disks, recorder)
+
+    async def attach_many(self, disks: Items) -> BulkReport:
+        """Attach many disks and sum up."""
+        return await _drain(self.attach_each(disks))
+
+    def detach_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
+        """Detach many disks, like attach_each."""
+        return self._run(DETACHING, disks, recorder)
+
+    async def detach_many(self, disks: Items) -> BulkReport:
+        """Detach many disks and sum up."""
+        return await _drain(self.detach_each(disks))
+
+    def _run(self, action: Action, items: Items, recorder: Recorder | None) -> Outcomes:
+        return Outcomes(
+            action,
+            items,
+            self._session,
+            concurrency=self._concurrency,
+            per_virtual_machine=self._per_virtual_machine,
+            recorder=recorder,
+        )
+
+
+async def _drain(run: Outcomes) -> BulkReport:
+    async with run as outcomes:
+        async for _ in outcomes:
+            pass
+    return run.report
+
+
+def _raise(outcome: Outcome) -> NoReturn:
+    if outcome.error is not None:
+        raise outcome.error
+    raise AssertionError(f"an outcome without a disk and without an error: {outcome!r}")

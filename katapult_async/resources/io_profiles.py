@@ -1,0 +1,26 @@
+"""The IO profile endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from ..models import IOProfile, lookups
+from ..models.responses import IOProfilePage
+from ..transport import Operation, Session
+from .pages import pages
+
+LIST = Operation("GET", "/organizations/organization/disk_io_profiles", IOProfilePage)
+
+
+class IOProfiles:
+    """`client.io_profiles`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def list(self, *, organization: str, per_page: int = 200) -> AsyncIterator[IOProfile]:
+        """The IO profiles an organization may give its disks."""
+        query = [lookups.organization(organization).query("organization")]
+        async for page in pages(self._session, LIST, query, per_page):
+            for profile in page.items:
+                yield profile

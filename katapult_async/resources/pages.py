@@ -1,0 +1,50 @@
+"""Paged lists: one page after another, also of a large set whose totals the API does not count."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+from msgspec import UnsetType
+
+from ..models import Pagination
+from ..transport import Operation, Query, Session
+
+#: The API accepts pages of 200 (katapult-api), so a list of 20,000 costs 100 requests.
+MOST_PER_PAGE = 200
+
+
+class Page(Protocol):
+    """A response with a page of a list."""
+
+    @property
+    def pagination(self) -> Pagination: ...
+
+    @property
+    def items(self) -> Sequence[Any]: ...
+
+
+P = TypeVar("P", bound=Page)
+
+
+async def pages(session: Session, operation: Operation[P], query: Query, per_page: int) -> AsyncIterator[P]:
+    """All pages of a list. Raises ValueError unless 1 <= per_page <= 200."""
+    if not 1 <= per_page <= MOST_PER_PAGE:
+        raise ValueError(f"per_page must be between 1 and {MOST_PER_PAGE}, not {per_page}")
+    number = 1
+    while True:
+        position = [("page", str(number)), ("per_page", str(per_page))]
+        page = await session.request(operation, query=[*query, *position])
+        yield page
+        if not page.items or _is_last(page, number, per_page):
+            return
+        number += 1
+
+
+def _is_last(page: Page, number: int, per_page: int) -> bool:
+    total_pages = page.pagination.total_pages
+    if total_pages is not None and not isinstance(total_pages, UnsetType):
+        return number >= total_pages
+    # The server may allow fewer a page than were asked for, and says so.
+    actual = page.pagination.per_page
+    return len(page.items) < (actual if isinstance(actual, int) and actual > 0 else per_page)

@@ -1,0 +1,40 @@
+"""The task endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..models import Task, TaskStatus
+from ..models.responses import TaskResponse
+from ..ratelimit import Priority
+from ..transport import Operation, Session
+
+GET = Operation("GET", "/tasks/task", TaskResponse)
+
+
+class Tasks:
+    """`client.tasks`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def get(self, task: str) -> Task:
+        """One task (GET /tasks/task). Raises NotFound."""
+        return await self._get(task, Priority.NORMAL)
+
+    async def _get(self, task: str, priority: Priority) -> Task:
+        query = [("task[id]", task)]
+        return (await self._session.request(GET, query=query, priority=priority)).task
+
+    async def wait(self, task: str, *, interval: float = 1.0, longest_interval: float = 10.0) -> Task:
+        """Poll until the task is completed or failed, and return it.
+
+        interval: seconds before the first look; each further one comes half as late again, at most longest_interval.
+        Polling never takes a permit that other work waits for. It has no time-out of its own: use
+        `anyio.fail_after`."""
+        while True:
+            await asyncio.sleep(interval)
+            seen = await self._get(task, Priority.LOW)
+            if seen.status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
+                return seen
+            interval = min(interval * 1.5, longest_interval)

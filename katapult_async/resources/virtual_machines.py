@@ -1,0 +1,40 @@
+"""The virtual machine endpoints that a bulk job on disks needs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from ..models import AttachedDisk, VirtualMachine, lookups
+from ..models.responses import AttachedDiskPage, VirtualMachinePage, VirtualMachineResponse
+from ..transport import Operation, Session
+from .pages import pages
+
+GET = Operation("GET", "/virtual_machines/virtual_machine", VirtualMachineResponse)
+DISKS = Operation("GET", "/virtual_machines/virtual_machine/disks", AttachedDiskPage)
+LIST = Operation("GET", "/organizations/organization/virtual_machines", VirtualMachinePage)
+
+
+class VirtualMachines:
+    """`client.virtual_machines`. Machines are named by id (`vm_…`) or FQDN."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def get(self, virtual_machine: str) -> VirtualMachine:
+        """One machine, with its state (GET /virtual_machines/virtual_machine). Raises NotFound, ObjectInTrash."""
+        query = [lookups.virtual_machine(virtual_machine).query("virtual_machine")]
+        return (await self._session.request(GET, query=query)).virtual_machine
+
+    async def disks(self, virtual_machine: str, *, per_page: int = 200) -> AsyncIterator[AttachedDisk]:
+        """The disks assigned to a machine, boot disk included (GET /virtual_machines/virtual_machine/disks)."""
+        query = [lookups.virtual_machine(virtual_machine).query("virtual_machine")]
+        async for page in pages(self._session, DISKS, query, per_page):
+            for disk in page.items:
+                yield disk
+
+    async def list(self, *, organization: str, per_page: int = 200) -> AsyncIterator[VirtualMachine]:
+        """All machines of an organization, page by page, as partial objects without their state."""
+        query = [lookups.organization(organization).query("organization")]
+        async for page in pages(self._session, LIST, query, per_page):
+            for machine in page.items:
+                yield machine

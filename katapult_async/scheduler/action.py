@@ -1,0 +1,31 @@
+"""What a bulk run does to each disk: how to ask for it, how to read back, and how to tell from a disk whether it is
+done. The scheduler knows no endpoints; `resources` declares the actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ..models import Disk, Task
+from ..transport import Meter, Session
+from .outcome import Assignment, OutcomeStatus
+from .verdict import Found
+
+#: Sends one request for one item: the disk afterwards and the task that was queued, if any.
+Send = Callable[[Session, Assignment, Meter], Awaitable[tuple[Disk, Task | None]]]
+#: Reads the disk.
+Read = Callable[[Session, Assignment, Meter], Awaitable[Disk]]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One kind of bulk run. done, already: the words for an item that is done, and for one that was so before."""
+
+    name: str
+    send: Send
+    read: Read
+    found: Callable[[Disk, Assignment], Found]
+    done: OutcomeStatus
+    already: OutcomeStatus
+    needs_virtual_machine: bool = False

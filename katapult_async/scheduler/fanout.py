@@ -1,0 +1,223 @@
+"""The fan-out: workers pull items from the feed, settle them, and their outcomes stream out as they happen.
+
+Structured concurrency: everything runs in one task group that lives as long as the `async with`. Nothing is dropped: a
+slow consumer slows the workers. When the run is left early, no task stays behind, and `report` says what became of
+every item that had been sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ..errors import Execution, KatapultError
+from ..transport import Session
+from .action import Action
+from .feed import Feed, Items
+from .outcome import Assignment, BulkReport, Outcome, OutcomeStatus
+from .settle import Settling, not_attempted
+
+#: Items for busy machines that are read ahead at most.
+LOOK_AHEAD = 1024
+
+
+class Recorder(Protocol):
+    """Is told about each item before its first request may leave, and about its outcome before it comes out.
+
+    Both are awaited, so a durable journal can be kept behind it.
+    """
+
+    async def sending(self, item: Assignment) -> None: ...
+
+    async def settled(self, outcome: Outcome) -> None: ...
+
+
+class Outcomes(AsyncIterator[Outcome]):
+    """A bulk run as a stream of outcomes: exactly one for each item, in the order in which they happen.
+
+        async with client.disks.assign_each(pairs) as outcomes:
+            async for outcome in outcomes:
+                ...
+
+    `report` is the sum so far. `stop()` ends the run gently.
+    """
+
+    def __init__(
+        self,
+        action: Action,
+        items: Items,
+        session: Session,
+        *,
+        concurrency: int,
+        per_virtual_machine: int,
+        recorder: Recorder | None = None,
+    ) -> None:
+        if concurrency < 1 or per_virtual_machine < 1:
+            raise ValueError("concurrency and per_virtual_machine must be at least 1")
+        self.report = BulkReport()
+        self._action = action
+        self._items = items
+        self._session = session
+        self._concurrency = concurrency
+        self._per_virtual_machine = per_virtual_machine
+        self._recorder = recorder
+        self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
+        self._group: TaskGroup | None = None
+        self._active: dict[Settling, anyio.CancelScope] = {}
+        self._stopped = False
+        self._unreachable = 0
+        self._began = 0.0
+        self._failure: BaseException | None = None
+
+    def __repr__(self) -> str:
+        return f"<Outcomes {self._action.name}: {self.report}>"
+
+    # -- the stream -----------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Outcomes:
+        if self._group is not None:
+            raise RuntimeError("a run can be entered only once")
+        self._feed = Feed(
+            self._items,
+            per_machine=self._per_virtual_machine,
+            bound=LOOK_AHEAD,
+            needs_virtual_machine=self._action.needs_virtual_machine,
+        )
+        self._send, self._receive = anyio.create_memory_object_stream[Outcome](self._concurrency)
+        self._began = asyncio.get_running_loop().time()
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        self._group.start_soon(self._work_all)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._group is not None  # noqa: S101 - entered
+        self._receive.close()
+        self._group.cancel_scope.cancel()
+        try:
+            await self._group.__aexit__(exc_type, exc, traceback)
+        finally:
+            self._send.close()
+            self._sum_up()
+
+    def __aiter__(self) -> Outcomes:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        try:
+            return await self._receive.receive()
+        except anyio.EndOfStream:
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure from None
+            raise StopAsyncIteration from None
+
+    def stop(self) -> None:
+        """Send nothing new. What is on the wire is waited for; everything else comes out as not attempted, as far as
+        it had been pulled from the input. The stream then ends."""
+        self._halt()
+        for item in self._feed.close():
+            self._left_over.append(item)
+
+    # -- the work -------------------------------------------------------------------------------------------------
+
+    async def _work_all(self) -> None:
+        self._left_over: list[Assignment] = []
+        try:
+            async with anyio.create_task_group() as workers:
+                for _ in range(self._concurrency):
+                    workers.start_soon(self._work)
+            for item in self._left_over:
+                await self._deliver(not_attempted(item))
+        except Exception as exc:  # noqa: BLE001 - handed to the consumer, who cannot be left waiting
+            self._failure = _only(exc)
+        finally:
+            self._sum_up()
+            self._send.close()
+
+    async def _work(self) -> None:
+        feed = self._feed
+        while (item := await feed.next()) is not None:
+            try:
+                outcome = not_attempted(item) if self._stopped else await self._settle(item)
+            finally:
+                feed.finished(item)
+            await self._deliver(outcome)
+
+    async def _settle(self, item: Assignment) -> Outcome:
+        settling = Settling(self._action, self._session, item, self._rng)
+        if self._recorder is not None:
+            await self._recorder.sending(item)
+        outcome: Outcome | None = None
+        with anyio.CancelScope() as scope:
+            self._active[settling] = scope
+            try:
+                outcome = await settling.run()
+            finally:
+                del self._active[settling]
+                self.report.requests += settling.requests
+                self.report.rate_limited += settling.rate_limited
+                if outcome is None and not self._stopped:
+                    # Cancelled from outside: nobody receives any more, but the report still says what became of it.
+                    self.report.add(settling.interrupted())
+        if outcome is None:
+            outcome = settling.interrupted()
+        if outcome.error is not None:
+            self._consider(outcome.error, outcome)
+        else:
+            self._unreachable = 0
+        return outcome
+
+    def _consider(self, error: KatapultError, outcome: Outcome) -> None:
+        """Whether this failure means that the rest of the run cannot succeed either."""
+        if error.stops_run:
+            self._refuse(error)
+        elif outcome.status is OutcomeStatus.FAILED and error.execution is Execution.NOT_EXECUTED:
+            # All tries of this item found nobody there. When as many in a row as are in flight did, nobody is there.
+            self._unreachable += 1
+            if self._unreachable >= self._concurrency or isinstance(self._items, (list, tuple)) and len(self._items) <= self._unreachable:
+                self._refuse(error)
+        elif outcome.status is not OutcomeStatus.NOT_ATTEMPTED:
+            self._unreachable = 0
+
+    def _refuse(self, error: KatapultError) -> None:
+        if self.report.stopped_by is None:
+            self.report.stopped_by = error
+        self._halt()
+
+    def _halt(self) -> None:
+        self._stopped = True
+        for settling, scope in self._active.items():
+            settling.stopping = True
+            if not settling.on_the_wire:
+                scope.cancel()
+
+    async def _deliver(self, outcome: Outcome) -> None:
+        self.report.add(outcome)
+        if self._recorder is not None:
+            await self._recorder.settled(outcome)
+        await self._send.send(outcome)
+
+    def _sum_up(self) -> None:
+        self.report.total_permitted = self._session.gate.window.limit
+        self.report.elapsed = asyncio.get_running_loop().time() - self._began
+
+
+def _only(exc: BaseException) -> BaseException:
+    """The exception inside groups of one: callers wait for the input's own error, not for a group."""
+    while True:
+        inner = getattr(exc, "exceptions", None)
+        if not inner:
+            return exc
+        exc = inner[0]

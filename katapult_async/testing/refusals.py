@@ -1,0 +1,54 @@
+"""The refusals that the API documents, and those its framework raises: one exception that carries all of them.
+
+It is raised inside the emulator only and never leaves it: the server turns it into an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Detail = Mapping[str, Any]
+
+# code -> (status, description). Descriptions are prose for people; nothing may depend on their wording.
+_CATALOGUE: Mapping[str, tuple[int, str]] = {
+    "invalid_argument": (400, "The value provided for an argument is not valid"),
+    "invalid_json_body": (400, "The body of the request is not valid JSON"),
+    "missing_api_token": (400, "No API token was provided with the request"),
+    "missing_required_argument": (400, "A required argument has not been provided"),
+    "invalid_api_token": (403, "The API token is not valid: it may not exist or have expired"),
+    "permission_denied": (403, "The authenticated identity is not permitted to perform this action"),
+    "scope_not_granted": (403, "The scope that this endpoint needs has not been granted to this token"),
+    "unauthorized_network_for_api_token": (403, "This token may not be used from this network"),
+    "data_center_not_found": (404, "No data center matches the arguments"),
+    "disk_io_profile_not_found": (404, "No disk IO profile matches the arguments"),
+    "disk_not_found": (404, "No disk matches the arguments"),
+    "organization_not_found": (404, "No organization matches the arguments"),
+    "route_not_found": (404, "No route matches the path of the request"),
+    "task_not_found": (404, "No task matches the arguments"),
+    "virtual_machine_not_found": (404, "No virtual machine matches the arguments"),
+    "object_in_trash": (406, "The object is in the trash, it must be restored first"),
+    "task_queueing_error": (406, "A background task that the request needs could not be queued"),
+    "unable_to_assign": (422, "The disk cannot be assigned to this virtual machine"),
+    "unable_to_unassign": (422, "The disk cannot be unassigned from its virtual machine"),
+    "unassigned_disk": (422, "The disk is not assigned to a virtual machine"),
+    "validation_error": (422, "The object cannot be created, updated or deleted like this"),
+    "rate_limit_reached": (429, "The rate limit for this type of request has been reached"),
+    "unhandled_exception": (500, "An exception occurred that the server did not handle"),
+    "service_unavailable": (503, "The service is not available at the moment"),
+}
+
+
+class Refusal(Exception):  # noqa: N818 - an answer of the server, not an error in it
+    """One refused request: status, code, description and detail as they go out."""
+
+    def __init__(self, code: str, **detail: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.status, self.description = _CATALOGUE[code]
+        self.detail: Detail = detail
+
+
+def invalid_argument(argument: str, issue: str) -> Refusal:
+    """400 invalid_argument; issue: parse_error, missing_lookup_value, ambiguous_lookup_values, ..."""
+    return Refusal("invalid_argument", path=[argument], argument=argument, issue=issue)
