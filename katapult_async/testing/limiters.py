@@ -90,7 +90,9 @@ class _Window:
         return Verdict(allowed, self.limit, remaining, wait if self.limit > 0 else math.inf)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._used} of {self.limit} in {self.period:g} s, ends {self._end:.3f})"
+        return (
+            f"{type(self).__name__}({self._used} of {self.limit} in {self.period:g} s, ends {self._end:.3f})"
+        )
 
 
 class AlignedWindow(_Window):

@@ -38,11 +38,13 @@ class World:
     """One organisation with its disks and virtual machines.
 
     disks, virtual_machines, tasks: records by id, free for tests to change. task_duration: seconds a task takes.
-    tasks_fail: tasks queued from now on will fail. refuse_tasks: no task can be queued (406). denied: ids of objects
-    that answer 403 permission_denied.
+    tasks_fail: tasks queued from now on will fail. refuse_tasks: no task can be queued (406). large_set: lists keep
+    their totals to themselves. denied: ids of objects that answer 403 permission_denied.
     """
 
-    def __init__(self, *, seed: int = 0, task_duration: float = 1.0, on_change: OnChange | None = None) -> None:
+    def __init__(
+        self, *, seed: int = 0, task_duration: float = 1.0, on_change: OnChange | None = None
+    ) -> None:
         self._rng = random.Random(seed)
         self._on_change = on_change
         self._due: list[tuple[float, int, Task]] = []
@@ -50,6 +52,7 @@ class World:
         self.task_duration = task_duration
         self.tasks_fail = False
         self.refuse_tasks = False
+        self.large_set = False
         self.denied: set[str] = set()
         self.data_centers = [
             DataCenter(self.new_id("loc"), "Emulated One", "em-one-01"),
@@ -125,6 +128,15 @@ class World:
         self._check_reachable(machine)
         return machine
 
+    def locate(self, disk: str | None, machine: str | None, fqdn: str | None) -> str | None:
+        """Id of the machine that a request with these arguments is about, as far as that can be told."""
+        if machine is not None:
+            return machine
+        if fqdn is not None:
+            return self._fqdns.get(fqdn)
+        found = self.disks.get(disk) if disk is not None else None
+        return None if found is None else found.virtual_machine
+
     def _check_reachable(self, thing: Disk | VirtualMachine) -> None:
         if thing.id in self.denied:
             raise Refusal("permission_denied", details=f"access to {thing.id} is not permitted")
@@ -135,6 +147,9 @@ class World:
         task = self.tasks.get(identity)
         if task is None:
             raise Refusal("task_not_found")
+        if task.status == "pending":
+            # Only the answer that queued a task shows it pending: whoever asks later finds it at work.
+            task.status = "running"
         return task
 
     def virtual_machine_of(self, disk: Disk) -> VirtualMachine | None:
