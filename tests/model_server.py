@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass, field
 
 from katapult_async.ratelimit import Gate, Permit, Priority, Window, read_evidence
-from katapult_async.testing import Limiter
+from katapult_async.testing.limiters import Limiter
 
 
 @dataclass

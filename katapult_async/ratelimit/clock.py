@@ -43,6 +43,11 @@ class ServerClock:
         return self._high - self._low
 
     @property
+    def round_trip(self) -> float:
+        """The shortest time (seconds) between a request and its answer."""
+        return self._round_trip
+
+    @property
     def blunt(self) -> bool:
         """Whether a well-timed request would tell noticeably more about the clock."""
         return self.known and self.uncertainty > max(0.05, 2 * self._round_trip)

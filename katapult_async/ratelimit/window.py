@@ -46,6 +46,10 @@ FIRST_WAIT = 1.0
 FOREIGN = 0.05
 
 
+#: So many windows in a row may have been used up by others before the boundary is taken for a wrong belief.
+MOST_BEATEN = 5
+
+
 class Belief(enum.Enum):
     """What kind of limiter the server is believed to be."""
 
@@ -95,6 +99,8 @@ class Permit:
     serial: int
     alone: bool
     role: Role
+    #: The number of the newest window that had been heard of.
+    after: int
 
     @property
     def solo(self) -> bool:
@@ -108,7 +114,12 @@ class _Closure:
 
     since: float
     until: float
+    #: When the refused request was sent, and how many answers of its last period had arrived by the refusal.
+    sent: float
+    answers: int
     backoff: float = FIRST_WAIT
+    #: Whether it has been found out why: by the canary's turn, those in flight at the refusal have been answered.
+    judged: bool = False
 
 
 @dataclass(slots=True)
@@ -151,6 +162,9 @@ class Window:
         self._number = 0
         self._tally: _Tally | None = None
         self._foreign_share = 0.0
+        # Somebody had used this window before our first request in it; windows in a row that left us nothing.
+        self._others = False
+        self._beaten = 0
         self._highest = 0
         # The last moment at which nothing was in flight: (sent, remaining, number of the window).
         self._quiet: tuple[float, int, int] | None = None
@@ -238,6 +252,7 @@ class Window:
             serial=self._sends,
             alone=self._in_flight == 0,
             role=role,
+            after=self._number,
         )
         self._sends += 1
         self._in_flight += 1
@@ -246,6 +261,9 @@ class Window:
         return permit
 
     def _ask_closed(self, closure: _Closure, now: float) -> Wait | None:
+        if not closure.judged and (self._in_flight == 0 or now >= closure.until):
+            closure.judged = True
+            self._choose_pace(closure, now)
         until = closure.until
         if self._limit is not None:
             until = max(until, self._counted.free_at(now, self._limit, self._in_flight))
@@ -260,8 +278,14 @@ class Window:
         return Wait(free_at, WaitReason.LIMIT) if now < free_at else None
 
     def _ask_boundary(self, now: float) -> Wait | None:
-        """The window is used up: wait until the server's clock has surely entered the next one."""
-        boundary = self._clock.latest_local_time((self._number + 1) * self._period)
+        """The window is used up: wait until the server's clock has surely entered the next one.
+
+        Somebody else who knows the server's clock better would be there first, each time, and leave nothing. Who has
+        been beaten goes for the middle of what is uncertain: that halves it, at the price of a 429 now and then."""
+        server = (self._number + 1) * self._period
+        boundary = self._clock.latest_local_time(server)
+        if self._beaten:
+            boundary = (boundary + self._clock.earliest_local_time(server)) / 2
         return Wait(boundary, WaitReason.WINDOW) if now < boundary else None
 
     def _ask_refilling(self, now: float) -> Wait | None:
@@ -279,25 +303,24 @@ class Window:
         entered earlier), and after a pause (a counter that has risen meanwhile is a bucket). It costs nothing: they
         are still sent in this window, and those behind them would have had to wait for the next one anyway."""
         limit = self._limit or 0
-        if free > RESERVE or waiting <= free or limit < 10 * RESERVE:
-            return None
         pause = 0.0 if self._steady else 3 * self._period / limit
-        if not pause and not self._clock.blunt:
+        surplus = waiting > free or (pause > 0 and free < 2)
+        if free > RESERVE or not surplus or limit < 10 * RESERVE or not (pause or self._clock.blunt):
             return None
-        if self._in_flight or self._quiet is None:
-            last = self._solo.sent if self._solo is not None else now
-            return Wait(last + PATIENCE, WaitReason.ANSWER) if self._in_flight else None
+        # Before the boundary comes, what is left must be sent, one round trip after the other.
+        travel = max(0.1, 4 * self._clock.round_trip)
+        too_late = self._clock.earliest_local_time((self._number + 1) * self._period) - travel
+        if now >= too_late:
+            return None
+        if self._in_flight:
+            return Wait(min(too_late, now + PATIENCE), WaitReason.ANSWER)
+        if self._quiet is None:
+            return None
         at = self._quiet[0] + pause
         if self._clock.blunt:
-            at = max(at, self._clock.informative_time(max(now, at)))
-            # Asked once, the answer is due: do not put it off from one second to the next.
-            if now >= self._quiet[0] + pause and self._asked_at <= now:
-                at = min(at, self._asked_at)
-            self._asked_at = at
-        too_late = self._clock.earliest_local_time((self._number + 1) * self._period) - 0.1
-        return Wait(at, WaitReason.LIMIT) if now < min(at, too_late) else None
-
-    _asked_at = math.inf
+            at = self._clock.informative_time(at)
+        at = min(at, too_late)
+        return Wait(at, WaitReason.LIMIT) if now < at else None
 
     # -- hearing --------------------------------------------------------------------------------------------------
 
@@ -327,6 +350,7 @@ class Window:
             self._admissions.add(now)
             if permit.solo:
                 self._closure = None
+                self._beaten = 0
         if self._belief is Belief.COLD and not evidence.refused and evidence.genuine:
             self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
 
@@ -357,7 +381,7 @@ class Window:
         self._change_limit(now, evidence.permitted)
         if evidence.date is not None:
             self._note(permit, now, evidence.remaining, evidence.date)
-        return True
+        return self._strikes < 2
 
     def _note(self, permit: Permit, now: float, remaining: int, date: float) -> None:
         """One more reading of the server's counter."""
@@ -369,16 +393,28 @@ class Window:
                 if self._number > number and self._counter.lowest is not None:
                     self._counter.missed(now)
                     return
+        if permit.role is Role.ENTRY and remaining and self._slides(now, remaining):
+            self._distrust()
         self._counter.saw(permit.sent, now, remaining)
         self._highest = max(self._highest, remaining)
         self._number = max(self._number, number)
-        self._count_users(number, remaining)
-        self._compare(permit, now, remaining, number)
+        self._count_users(permit, number, remaining)
+        certain = permit.window is None or permit.window == math.floor(date / self._period)
+        self._compare(permit, now, remaining, number if certain else None)
 
-    def _count_users(self, number: int, remaining: int) -> None:
+    def _slides(self, now: float, remaining: int) -> bool:
+        """Whether the counter has not restarted at the boundary but has only forgotten what is older than a period."""
+        limit = self._limit or 0
+        sliding = limit - self._admissions.count(now) - 1
+        return abs(remaining - sliding) <= 2 and sliding < 0.9 * limit
+
+    def _count_users(self, permit: Permit, number: int, remaining: int) -> None:
         tally = self._tally
         if tally is None or tally.number != number:
             self._tally = _Tally(number, remaining, remaining)
+            # A refused entry may also mean that there is no boundary: it is no evidence of others.
+            if permit.solo and permit.alone and (remaining or permit.role is Role.FIRST):
+                self._others = remaining < (self._limit or 0) - 1
             return
         tally.ours += 1
         tally.highest = max(tally.highest, remaining)
@@ -387,11 +423,16 @@ class Window:
             foreign = tally.highest - tally.lowest - tally.ours - self._in_flight
             self._foreign_share = min(10.0, max(0, foreign) / tally.ours)
 
-    def _compare(self, permit: Permit, now: float, remaining: int, number: int) -> None:
-        """Two readings with nothing of ours between them show whether the counter rises by itself."""
+    def _compare(self, permit: Permit, now: float, remaining: int, number: int | None) -> None:
+        """Two readings of one window with nothing of ours between them show whether the counter rises by itself."""
         before = self._quiet
+        self._quiet = None
+        if number is None or self._sends > self._answers.count(now) + self._in_flight:
+            # A boundary may have been between the request and its answer, or older requests of ours have left a
+            # sliding window: a counter that rises then says nothing.
+            return
         alone = permit.alone and self._sends == permit.serial + 1
-        if alone and before is not None and before[2] == number and not self._foreign_share > FOREIGN:
+        if alone and before is not None and before[2] == number and self._foreign_share <= FOREIGN:
             sent, previous, _ = before
             elapsed = now - sent
             per_second = (self._limit or 1) / self._period
@@ -400,7 +441,8 @@ class Window:
                 self._belief = Belief.REFILLING
             elif risen <= 0 and permit.sent - sent >= 2 / per_second:
                 self._steady = True
-        self._quiet = (permit.sent, remaining, number) if self._in_flight == 0 else None
+        if self._in_flight == 0:
+            self._quiet = (permit.sent, remaining, number)
 
     def _change_limit(self, now: float, limit: int) -> None:
         if limit == self._limit:
@@ -437,8 +479,13 @@ class Window:
 
     def _foretold(self, permit: Permit, now: float, evidence: Evidence) -> bool:
         """Whether the headers explain the refusal: the window is used up, by others or by requests in flight."""
-        if permit.role is Role.ENTRY and self._foreign_share <= FOREIGN:
-            return False  # the counter did not restart at the boundary
+        if permit.role is Role.ENTRY and not (evidence.remaining or 0) > 0:
+            if self._number == permit.after:
+                pass  # one that went for the middle and came too early
+            elif (self._foreign_share > FOREIGN or self._others) and self._beaten < MOST_BEATEN:
+                self._beaten += 1
+            else:
+                return False  # the counter did not restart at the boundary
         if evidence.remaining is None:
             # A 429 without headers is as good as Remaining: 0.
             self._counter.saw(permit.sent, now, 0)
@@ -454,28 +501,37 @@ class Window:
             closure.backoff *= 2
             closure.until = min(now + closure.backoff, max(now, closure.since + self._period))
         else:
-            if closure is None:
-                self._choose_pace(permit, now)
-            # Long enough for a bucket to be refilled a little, so that the pace finds some slack for its jitter.
-            patience = FIRST_WAIT
-            if self._pace is not None and self._limit is not None:
-                patience = min(max(FIRST_WAIT, 3 * self._period / self._limit), self._period / 4)
-            closure = self._closure = _Closure(since=now, until=now + patience, backoff=patience)
+            judged = closure is not None
+            closure = _Closure(
+                since=now,
+                until=now + FIRST_WAIT,
+                sent=permit.sent,
+                answers=self._answers.count(permit.sent) - 1,
+                judged=judged,
+            )
+            self._closure = closure
         if evidence.retry_after is not None:
             closure.until = now + evidence.retry_after
 
-    def _choose_pace(self, permit: Permit, now: float) -> None:
+    def _choose_pace(self, closure: _Closure, now: float) -> None:
         """Refused: because the limit is used up by ours, or although it is not?"""
         limit = self._limit
         if limit is not None:
-            # This answer has been counted already, and is not one of those before it.
-            if self._answers.count(permit.sent) - 1 + self._in_flight >= limit:
-                self._refusals_count |= self._admissions.count(permit.sent) + self._in_flight < limit
+            admitted = self._admissions.count(closure.sent)
+            if closure.answers >= limit > admitted:
+                self._refusals_count = True
+            elif admitted < limit:
+                limit = None
+            if limit is not None:
                 if self._pace is not None:
                     self._pace.hold(now)
                 return
         if self._pace is not None:
             self._pace.refused(now)
-            return
-        value = self._limit if self._limit is not None else max(1, self._admissions.count(now))
-        self._pace = Pace(now=now, period=self._period, value=value, limit=self._limit)
+        else:
+            value = self._limit if self._limit is not None else max(1, self._admissions.count(closure.sent))
+            self._pace = Pace(now=now, period=self._period, value=value, limit=self._limit)
+        if self._limit is not None:
+            # Long enough for a bucket to be refilled a little, so that the pace finds some slack for its jitter.
+            closure.backoff = min(max(FIRST_WAIT, 3 * self._period / self._limit), self._period / 4)
+            closure.until = max(closure.until, closure.since + closure.backoff)
