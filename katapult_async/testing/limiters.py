@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import enum
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import NamedTuple, Protocol
 
-# Refills are computed from wall-clock seconds (1.7e9), whose own rounding is some 1e-7: a request sent exactly when
-# the server said it would be permitted must be.
-_ROUNDING = 1e-6
+# Seconds of wall clock (1.7e9) are themselves rounded by some 2e-7: a request that is sent exactly when the server
+# said that it would be permitted must be.
+_CLOCK_ROUNDING = 1e-6
 
 
 class Verdict(NamedTuple):
@@ -61,7 +62,7 @@ class LimiterKind(str, enum.Enum):
     BURST = "burst"
 
 
-class _Window:
+class _Window(ABC):
     """What the two fixed windows share: one count, valid until the window ends."""
 
     __slots__ = ("_end", "_now", "_used", "count_refused", "limit", "period")
@@ -74,8 +75,8 @@ class _Window:
         self._used = 0
         self._now = self._end = -math.inf
 
-    def _ends_at(self, now: float) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def _ends_at(self, now: float) -> float: ...
 
     def hit(self, now: float) -> Verdict:
         now = self._now = max(now, self._now)
@@ -194,14 +195,15 @@ class TokenBucket:
     def hit(self, now: float) -> Verdict:
         now = self._now = max(now, self._now)
         tokens = self._tokens(now)
-        allowed = tokens >= 1 - _ROUNDING
+        slack = _CLOCK_ROUNDING * self._limit / self.period
+        allowed = tokens >= 1 - slack
         if allowed:
             self._spent += 1
             tokens -= 1
         elif self.count_refused:
             self._restart(0.0, now)
             tokens = 0.0
-        remaining = max(0, math.floor(tokens + _ROUNDING))
+        remaining = max(0, math.floor(tokens + slack))
         if self._limit <= 0:
             return Verdict(allowed, self._limit, remaining, math.inf)
         wait = 0.0 if remaining else (1 - tokens) * self.period / self._limit

@@ -39,7 +39,7 @@ _CATALOGUE: Mapping[str, tuple[int, str]] = {
 }
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of the server, not an error in it
+class Refusal(Exception):
     """One refused request: status, code, description and detail as they go out."""
 
     def __init__(self, code: str, **detail: Any) -> None:
