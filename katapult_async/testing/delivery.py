@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from aiohttp import web
 
 from katapult_async.testing.faults import FaultKind
+from katapult_async.testing.wire_form import Reply
 
 _BAD_GATEWAY = (
     b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 )
 _INVALID_JSON = b'{"disk": {"id": '
 _NON_UTF8 = b'{"disk": {"name": "\xff\xfe\xfa"}}'
-
-
-class Reply(NamedTuple):
-    """One answer, encoded."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
 
 
 def damaged(reply: Reply, fault: FaultKind | None) -> Reply:

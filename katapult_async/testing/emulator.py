@@ -8,37 +8,33 @@ strikes are decided elsewhere; here they are put together.
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import itertools
-import math
 import random
 import ssl
 import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, cast
 
-import msgspec
 from aiohttp import web
 
 from katapult_async.testing import arguments as args
-from katapult_async.testing.delivery import Reply, cut, damaged, truncate
+from katapult_async.testing.delivery import cut, damaged, truncate
 from katapult_async.testing.endpoints import ENDPOINTS
 from katapult_async.testing.faults import Fault, FaultKind, Faults
 from katapult_async.testing.ledger import Arrival, Ledger
 from katapult_async.testing.limiters import Limiter, LimiterKind, Verdict, make_limiter
+from katapult_async.testing.population import populate
 from katapult_async.testing.refusals import Refusal
 from katapult_async.testing.tokens import Token
-from katapult_async.testing.world import World, populate
+from katapult_async.testing.wire_form import Reply, WireForm
+from katapult_async.testing.world import World
 
 PREFIX = "/core/v1"
 _REPLACES_ANSWER = {
     FaultKind.UNAVAILABLE: "service_unavailable",
     FaultKind.SERVER_ERROR: "unhandled_exception",
 }
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
@@ -73,8 +69,9 @@ class KatapultEmulator:
     Time: `latency` in seconds, or (lowest, highest). The server's clock is `clock()` + `clock_offset`. `seed` makes
     ids, latencies and request ids the same again. `keep_ledger=False` keeps the ledger's counters only.
 
-    Attributes: world, ledger, tokens (by name), faults, and most of the options; all may be changed in mid-run,
-    except that the limit is changed by `set_limit`.
+    Attributes, all of which may be changed in mid-run: world, ledger, tokens (by name), faults, latency,
+    clock_offset, and form, with the options of headers and errors under their own names. The limit is changed by
+    `set_limit`.
     """
 
     def __init__(
@@ -120,17 +117,19 @@ class KatapultEmulator:
 
         self.tokens = {name: Token(name, new_limiter, per_type=limits_per_type) for name in tokens}
         self.faults = faults or Faults()
-        self.headers = headers
-        self.headers_on_429 = headers_on_429
-        self.retry_after = retry_after
-        self.description_null = description_null
-        self.flat_errors = flat_errors
+        self.form = WireForm(
+            headers=headers,
+            headers_on_429=headers_on_429,
+            retry_after=retry_after,
+            absurd_429_details=absurd_429_details,
+            description_null=description_null,
+            flat_errors=flat_errors,
+            seed=seed,
+        )
         self.latency = latency
         self.clock_offset = clock_offset
-        self._absurd_details = None if absurd_429_details is None else _cycle(absurd_429_details)
         self._clock = clock
         self._rng = random.Random(seed)
-        self._date = (-1, "")
         self._port = port
         self._ssl_context = ssl_context
         self._runner: web.ServerRunner | None = None
@@ -267,17 +266,13 @@ class KatapultEmulator:
         verdict = call.verdict = token.limiter(arrival.method, arrival.path).hit(arrival.time)
         if not verdict.allowed:
             arrival.refused = True
-            raise Refusal("rate_limit_reached", **self._details_of_429(verdict))
+            raise Refusal("rate_limit_reached", **self.form.details_of_429(verdict))
         endpoint = ENDPOINTS.get((arrival.method, arrival.path)) if known_prefix else None
         if endpoint is None:
             raise Refusal("route_not_found")
         token.check(endpoint.scopes)
         if unreadable is not None:
             raise unreadable
-
-    def _details_of_429(self, verdict: Verdict) -> dict[str, object]:
-        value = verdict.permitted if self._absurd_details is None else next(self._absurd_details)
-        return {} if value == "missing" else {"total_permitted": value}
 
     async def _answer(self, request: web.BaseRequest, call: _Call) -> web.StreamResponse:
         fault = call.fault
@@ -313,8 +308,8 @@ class KatapultEmulator:
         try:
             status, payload = self._carry_out(call)
         except Refusal as refusal:
-            return Reply(refusal.status, self._headers_for(call, refusal), self._error(refusal))
-        return Reply(status, self._headers_for(call), _encode(payload))
+            return self.form.refused(refusal, self.now(), call.verdict)
+        return self.form.answered(status, payload, self.now(), call.verdict)
 
     def _carry_out(self, call: _Call) -> tuple[int, dict[str, Any]]:
         if call.refusal is not None:
@@ -329,41 +324,6 @@ class KatapultEmulator:
             raise Refusal(_REPLACES_ANSWER[fault.kind])
         return answer
 
-    def _error(self, refusal: Refusal) -> bytes:
-        error = {
-            "code": refusal.code,
-            "description": None if self.description_null else refusal.description,
-            "detail": refusal.detail,
-        }
-        return _encode(error if self.flat_errors else {"error": error})
-
-    def _headers_for(self, call: _Call, refusal: Refusal | None = None) -> dict[str, str]:
-        headers = {
-            "Content-Type": "application/json",
-            "Date": self._date_now(),
-            "Server": "katapult-emulator",
-            "X-Request-Id": str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
-        }
-        if refusal is not None:
-            headers["X-Api-Schema"] = "json-error"
-        verdict = call.verdict
-        if verdict is None:
-            return headers
-        if self.headers and (verdict.allowed or self.headers_on_429):
-            headers["X-Ratelimit-Permitted"] = str(verdict.permitted)
-            headers["X-Ratelimit-Remaining"] = str(verdict.remaining)
-        if not verdict.allowed and self.retry_after is not False:
-            seconds = verdict.retry_after if self.retry_after is True else self.retry_after
-            if math.isfinite(seconds):
-                headers["Retry-After"] = str(math.ceil(seconds))
-        return headers
-
-    def _date_now(self) -> str:
-        second = math.floor(self.now())
-        if self._date[0] != second:
-            self._date = (second, email.utils.formatdate(second, usegmt=True))
-        return self._date[1]
-
     def _draw_latency(self) -> float:
         if isinstance(self.latency, tuple):
             return self._rng.uniform(*self.latency)
@@ -372,8 +332,3 @@ class KatapultEmulator:
     def __repr__(self) -> str:
         where = f"on port {self._port}" if self._runner is not None else "stopped"
         return f"KatapultEmulator({where}, {self.world!r}, {self.ledger!r})"
-
-
-def _cycle(details: object) -> Iterator[object]:
-    values = cast("Sequence[object]", details) if isinstance(details, (list, tuple)) else (details,)
-    return itertools.cycle(values)

@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
@@ -16,10 +16,12 @@ import aiohttp
 import pytest
 from multidict import CIMultiDictProxy
 
-from katapult_async.testing import FaultKind, Faults, KatapultEmulator
-from katapult_async.testing.pytest_plugin import katapult_emulator  # noqa: F401 - also where not installed
+from katapult_async.testing import FaultKind, Faults, KatapultEmulator, pytest_plugin
 
 MOMENT = 1_800_000_000.0  # a whole minute of the wall clock
+# Known to pytest also where the package is imported without being installed.
+katapult_emulator = pytest_plugin.katapult_emulator
+
 ORGANIZATION = "organization[sub_domain]=acme"
 
 
@@ -67,7 +69,7 @@ class Caller:
 
 
 @contextlib.asynccontextmanager
-async def calling(**options: Any) -> AsyncIterator[Caller]:
+async def calling(**options: Any) -> AsyncGenerator[Caller, None]:
     async with aiohttp.ClientSession() as session:
         caller = Caller(session, **options)
         async with caller.emulator:
@@ -138,7 +140,7 @@ async def test_retry_after_says_the_true_seconds_or_any_others() -> None:
         await caller.assign()
         caller.time += 17.5
         assert (await caller.assign()).headers["Retry-After"] == "43"
-        caller.emulator.retry_after = 5
+        caller.emulator.form.retry_after = 5
         assert (await caller.assign()).headers["Retry-After"] == "5"
 
 
@@ -416,7 +418,7 @@ async def test_starting_and_stopping() -> None:
 
 
 async def test_the_fixture_is_a_started_emulator(
-    katapult_emulator: KatapultEmulator,  # noqa: F811
+    katapult_emulator: KatapultEmulator,
 ) -> None:
     assert katapult_emulator.port > 0
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from katapult_async.testing.endpoints import ENDPOINTS
+from katapult_async.testing.population import populate
 from katapult_async.testing.refusals import Refusal
-from katapult_async.testing.world import World, populate
+from katapult_async.testing.world import World
 
 Arguments = dict[str, Any]
 NOW = 1_800_000_000.0

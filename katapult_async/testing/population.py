@@ -1,0 +1,138 @@
+"""Who and what is in the emulated cloud, and how it is found: disks, machines, and all that they refer to.
+
+It makes records and finds them, with the refusals for those that cannot be found or reached. What a request changes
+about them is the world's business.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Iterable, Sequence
+
+from katapult_async.testing import payloads
+from katapult_async.testing.refusals import Refusal
+from katapult_async.testing.state import DataCenter, Disk, IOProfile, Organization, Trash, VirtualMachine
+
+_ALPHANUMERIC = string.ascii_letters + string.digits
+_KEPT_IN_TRASH = 48 * 3600
+_BORN = 1_700_000_000
+
+
+class Population:
+    """One organisation with its disks and virtual machines: records by id, free for tests to change.
+
+    denied: ids of objects that answer 403 permission_denied.
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self._rng = random.Random(seed)
+        self._fqdns: dict[str, str] = {}
+        self.denied: set[str] = set()
+        self.data_centers = [
+            DataCenter(self.new_id("loc"), "Emulated One", "em-one-01"),
+            DataCenter(self.new_id("loc"), "Emulated Two", "em-two-01"),
+        ]
+        self.io_profiles = [
+            IOProfile(self.new_id("diop"), "Unrestricted", "unrestricted"),
+            IOProfile(self.new_id("diop"), "Moderate", "moderate", speed_in_mb=500, iops=20_000),
+        ]
+        self.organization = Organization(self.new_id("org"), "Acme", "acme")
+        self.disks: dict[str, Disk] = {}
+        self.virtual_machines: dict[str, VirtualMachine] = {}
+
+    # -- set-up, also for tests in mid-run --------------------------------------------------------------------
+
+    def new_id(self, prefix: str) -> str:
+        """`prefix`, an underscore and 16 alphanumerics: the same ones in the same order for the same seed."""
+        return f"{prefix}_{''.join(self._rng.choices(_ALPHANUMERIC, k=16))}"
+
+    def add_disk(self, identity: str | None = None, *, name: str | None = None, size_in_gb: int = 20) -> Disk:
+        """One more built, unassigned disk."""
+        disk = Disk(
+            id=identity or self.new_id("disk"),
+            name=name or f"disk-{len(self.disks)}",
+            size_in_gb=size_in_gb,
+            wwn=f"{self._rng.getrandbits(64):016x}",
+            io_profile=self.io_profiles[0],
+            data_center=self.data_centers[0],
+            created_at=_BORN,
+        )
+        self.disks[disk.id] = disk
+        return disk
+
+    def add_virtual_machine(self, identity: str | None = None, *, boot_disk: bool = False) -> VirtualMachine:
+        """One more started virtual machine, with a boot disk of its own or without."""
+        hostname = f"machine-{len(self.virtual_machines)}"
+        machine = VirtualMachine(
+            id=identity or self.new_id("vm"),
+            name=hostname,
+            hostname=hostname,
+            fqdn=f"{hostname}.{self.organization.sub_domain}.katapult.test",
+            data_center=self.data_centers[0],
+            created_at=_BORN,
+        )
+        self.virtual_machines[machine.id] = machine
+        self._fqdns[machine.fqdn] = machine.id
+        if boot_disk:
+            disk = self.add_disk(name="System Disk")
+            disk.virtual_machine, disk.boot, disk.attachment = machine.id, True, "attached"
+        return machine
+
+    def trash(self, thing: Disk | VirtualMachine, now: float = _BORN) -> Trash:
+        """Put a disk or a machine into the trash."""
+        kind = "Disk" if isinstance(thing, Disk) else "VirtualMachine"
+        thing.trash = Trash(self.new_id("trsh"), int(now) + _KEPT_IN_TRASH, thing.id, kind)
+        return thing.trash
+
+    # -- looking things up ------------------------------------------------------------------------------------
+
+    def find_disk(self, identity: str) -> Disk:
+        disk = self.disks.get(identity)
+        if disk is None:
+            raise Refusal("disk_not_found")
+        self._check_reachable(disk)
+        return disk
+
+    def find_virtual_machine(self, *, identity: str | None = None, fqdn: str | None = None) -> VirtualMachine:
+        key = identity if identity is not None else self._fqdns.get(fqdn or "")
+        machine = self.virtual_machines.get(key or "")
+        if machine is None:
+            raise Refusal("virtual_machine_not_found")
+        self._check_reachable(machine)
+        return machine
+
+    def locate(self, disk: str | None, machine: str | None, fqdn: str | None) -> str | None:
+        """Id of the machine that a request with these arguments is about, as far as that can be told."""
+        if machine is not None:
+            return machine
+        if fqdn is not None:
+            return self._fqdns.get(fqdn)
+        found = self.disks.get(disk) if disk is not None else None
+        return None if found is None else found.virtual_machine
+
+    def _check_reachable(self, thing: Disk | VirtualMachine) -> None:
+        if thing.id in self.denied:
+            raise Refusal("permission_denied", details=f"access to {thing.id} is not permitted")
+        if thing.trash is not None:
+            raise Refusal("object_in_trash", trash_object=payloads.trash(thing.trash))
+
+    def virtual_machine_of(self, disk: Disk) -> VirtualMachine | None:
+        return None if disk.virtual_machine is None else self.virtual_machines.get(disk.virtual_machine)
+
+    def disks_of(self, machine: VirtualMachine) -> Sequence[Disk]:
+        return [d for d in self.disks.values() if d.virtual_machine == machine.id and d.trash is None]
+
+
+def populate(
+    population: Population,
+    disks: int | Iterable[str],
+    virtual_machines: int | Iterable[str],
+    *,
+    boot_disks: bool,
+) -> tuple[list[str], list[str]]:
+    """Fill it with so many, or with just these ids; return the ids of disks and machines (no boot disks)."""
+    machines = [None] * virtual_machines if isinstance(virtual_machines, int) else virtual_machines
+    machine_ids = [population.add_virtual_machine(identity, boot_disk=boot_disks).id for identity in machines]
+    names = [None] * disks if isinstance(disks, int) else disks
+    return [population.add_disk(identity).id for identity in names], machine_ids

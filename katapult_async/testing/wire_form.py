@@ -1,0 +1,102 @@
+"""The form that answers take on the wire: their headers, the envelope of errors and what a 429 tells.
+
+It encodes what others have decided.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import itertools
+import math
+import random
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from katapult_async.testing.limiters import Verdict
+from katapult_async.testing.refusals import Refusal
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Reply(NamedTuple):
+    """One answer, encoded."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class WireForm:
+    """The options as the emulator takes them; each may be changed in mid-run."""
+
+    def __init__(
+        self,
+        *,
+        headers: bool = True,
+        headers_on_429: bool = True,
+        retry_after: bool | float = False,
+        absurd_429_details: object = None,
+        description_null: bool = False,
+        flat_errors: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.headers = headers
+        self.headers_on_429 = headers_on_429
+        self.retry_after = retry_after
+        self.description_null = description_null
+        self.flat_errors = flat_errors
+        self._absurd_details = None if absurd_429_details is None else _cycle(absurd_429_details)
+        self._rng = random.Random(seed)
+        self._date = (-1, "")
+
+    def answered(self, status: int, payload: dict[str, Any], now: float, verdict: Verdict | None) -> Reply:
+        """What a request asked for."""
+        return Reply(status, self._headers(now, verdict), _encode(payload))
+
+    def refused(self, refusal: Refusal, now: float, verdict: Verdict | None) -> Reply:
+        """An error. `verdict` is None if the request was not counted."""
+        error = {
+            "code": refusal.code,
+            "description": None if self.description_null else refusal.description,
+            "detail": refusal.detail,
+        }
+        headers = self._headers(now, verdict)
+        headers["X-Api-Schema"] = "json-error"
+        return Reply(refusal.status, headers, _encode(error if self.flat_errors else {"error": error}))
+
+    def details_of_429(self, verdict: Verdict) -> dict[str, object]:
+        """The true limit, or the next of the absurd values."""
+        value = verdict.permitted if self._absurd_details is None else next(self._absurd_details)
+        return {} if value == "missing" else {"total_permitted": value}
+
+    def _headers(self, now: float, verdict: Verdict | None) -> dict[str, str]:
+        headers = {
+            "Content-Type": "application/json",
+            "Date": self._date_at(now),
+            "Server": "katapult-emulator",
+            "X-Request-Id": str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
+        }
+        if verdict is None:
+            return headers
+        if self.headers and (verdict.allowed or self.headers_on_429):
+            headers["X-Ratelimit-Permitted"] = str(verdict.permitted)
+            headers["X-Ratelimit-Remaining"] = str(verdict.remaining)
+        if not verdict.allowed and self.retry_after is not False:
+            seconds = verdict.retry_after if self.retry_after is True else self.retry_after
+            if math.isfinite(seconds):
+                headers["Retry-After"] = str(math.ceil(seconds))
+        return headers
+
+    def _date_at(self, now: float) -> str:
+        second = math.floor(now)
+        if self._date[0] != second:
+            self._date = (second, email.utils.formatdate(second, usegmt=True))
+        return self._date[1]
+
+
+def _cycle(details: object) -> Iterator[object]:
+    values = cast("Sequence[object]", details) if isinstance(details, (list, tuple)) else (details,)
+    return itertools.cycle(values)
