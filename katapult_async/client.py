@@ -6,6 +6,8 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, TypedDict
 
+from typing_extensions import Self
+
 from .observer import Observer
 from .resources import Disks, IOProfiles, Tasks, VirtualMachines
 from .transport import DEFAULT_BASE_URL, RetryPolicy, Session, SessionPool, Timeout
@@ -92,7 +94,8 @@ class Client:
     def from_env(cls, **settings: Unpack[Settings]) -> Client:
         """A client with the token of KATAPULT_API_KEY, as the official Terraform provider uses it.
 
-        Keyword arguments as for Client. Raises ValueError when the variable is not set or cannot be a token."""
+        Keyword arguments as for Client. Raises ValueError when the variable is not set or cannot be a token.
+        """
         token = os.environ.get("KATAPULT_API_KEY")
         if not token:
             raise ValueError("the environment variable KATAPULT_API_KEY is not set: put the API token there")
@@ -101,7 +104,7 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client {self._base_url} {self._session!r}>"
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Self:
         if not self._shared:
             await self._pool.__aenter__()
             try:

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import msgspec
 
@@ -67,9 +67,7 @@ class KatapultError(Exception):
     execution: Execution = Execution.UNCLEAR
     stops_run: bool = False
 
-    def __init__(
-        self, message: str, *, operation: str | None = None, request_id: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, operation: str | None = None, request_id: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.operation = operation
@@ -171,7 +169,9 @@ class APIError(KatapultError):
 
     def _texts(self, key: str) -> tuple[str, ...]:
         value = self.detail.get(key)
-        return tuple(_clean(item) for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+        if not isinstance(value, list):
+            return ()
+        return tuple(_clean(item) for item in cast("list[object]", value) if isinstance(item, str))
 
     def _text(self, key: str) -> str | None:
         value = self.detail.get(key)
@@ -288,7 +288,9 @@ class InvalidRequest(APIError):
     """The request was not understood. `path`, `argument`, `issue`: what exactly, where the API says it."""
 
     def _extra(self) -> str:
-        parts = [f"{key}: {text}" for key in ("path", "argument", "issue", "details") if (text := self._text(key))]
+        parts = [
+            f"{key}: {text}" for key in ("path", "argument", "issue", "details") if (text := self._text(key))
+        ]
         return ", ".join(parts)
 
 
@@ -300,7 +302,8 @@ class RouteNotFound(InvalidRequest):
 
 class RateLimitReached(APIError):
     """429. Callers do not see it: requests wait for their turn. `total_permitted`: requests permitted per minute,
-    None if the API named no number that makes sense."""
+    None if the API named no number that makes sense.
+    """
 
     execution = Execution.NOT_EXECUTED
 
@@ -398,7 +401,7 @@ def error_from_response(
         status=status,
         code=code,
         description=_clean(description)[:LONGEST_DESCRIPTION] if description is not None else None,
-        detail=detail if isinstance(detail, dict) else None,
+        detail=cast("JSON", detail) if isinstance(detail, dict) else None,
         operation=operation,
         request_id=request_id,
     )

@@ -25,18 +25,18 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class OperatingSystem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
-    badge: Attachment | None | UnsetType = UNSET
+    badge: Attachment | UnsetType | None = UNSET
 
 
 class DiskTemplate(msgspec.Struct, frozen=True, kw_only=True):
     id: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
-    description: str | None | UnsetType = UNSET
+    description: str | UnsetType | None = UNSET
     permalink: str | UnsetType = UNSET
     universal: bool | UnsetType = UNSET
-    size_in_gb: int | None | UnsetType = UNSET
-    latest_version: DiskTemplateVersion | None | UnsetType = UNSET
-    operating_system: OperatingSystem | None | UnsetType = UNSET
+    size_in_gb: int | UnsetType | None = UNSET
+    latest_version: DiskTemplateVersion | UnsetType | None = UNSET
+    operating_system: OperatingSystem | UnsetType | None = UNSET
 
 
 class DiskTemplateVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class DiskInstallationAttribute(msgspec.Struct, frozen=True, kw_only=True, gc=Fa
 
     key: str | UnsetType = UNSET
     label: str | UnsetType = UNSET
-    description: str | None | UnsetType = UNSET
+    description: str | UnsetType | None = UNSET
     protect: bool | UnsetType = UNSET
 
 
@@ -60,7 +60,7 @@ class DiskInstallation(msgspec.Struct, frozen=True, kw_only=True):
     """The operating system that was installed on a disk."""
 
     id: str
-    disk_template_version: DiskTemplateVersion | None | UnsetType = UNSET
+    disk_template_version: DiskTemplateVersion | UnsetType | None = UNSET
     attributes: tuple[DiskInstallationAttribute, ...] | UnsetType = UNSET
 
 
@@ -90,8 +90,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     state: DiskState | UnsetType = UNSET
     created_at: int | UnsetType = UNSET
     storage_speed: StorageSpeed | UnsetType = UNSET
-    io_profile: IOProfile | None | UnsetType = UNSET
-    bus_type: BusType | None | UnsetType = UNSET
+    io_profile: IOProfile | UnsetType | None = UNSET
+    bus_type: BusType | UnsetType | None = UNSET
     data_center: DataCenter | UnsetType = UNSET
-    virtual_machine_disk: VirtualMachineDisk | None | UnsetType = UNSET
-    installation: DiskInstallation | None | UnsetType = UNSET
+    virtual_machine_disk: VirtualMachineDisk | UnsetType | None = UNSET
+    installation: DiskInstallation | UnsetType | None = UNSET

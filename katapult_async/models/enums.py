@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from typing import TypeVar
 
+from typing_extensions import Self
+
 W = TypeVar("W", bound="Word")
 
 
@@ -16,7 +18,7 @@ class Word(str, enum.Enum):
     """A word of the server's own vocabulary."""
 
     @classmethod
-    def _missing_(cls: type[W], value: object) -> W | None:
+    def _missing_(cls, value: object) -> Self | None:
         if not isinstance(value, str):
             return None
         # Not registered as a member: a server that made up words could otherwise fill the memory.
@@ -37,10 +39,10 @@ class Word(str, enum.Enum):
     def __reduce_ex__(self, proto: object) -> tuple[type[Word], tuple[str]]:
         return (type(self), (str(self.value),))
 
-    def __copy__(self: W) -> W:
+    def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self: W, memo: object) -> W:
+    def __deepcopy__(self, memo: object) -> Self:
         return self
 
     @property

@@ -13,7 +13,7 @@ class Country(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str | UnsetType = UNSET
     iso_code2: str | UnsetType = UNSET
     iso_code3: str | UnsetType = UNSET
-    time_zone: str | None | UnsetType = UNSET
+    time_zone: str | UnsetType | None = UNSET
     eu: bool | UnsetType = UNSET
 
 
@@ -23,7 +23,7 @@ class DataCenter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: str
     name: str | UnsetType = UNSET
     permalink: str | UnsetType = UNSET
-    country: Country | None | UnsetType = UNSET
+    country: Country | UnsetType | None = UNSET
 
 
 class Zone(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -31,7 +31,7 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     id: str
     name: str | UnsetType = UNSET
-    permalink: str | None | UnsetType = UNSET
+    permalink: str | UnsetType | None = UNSET
     data_center: DataCenter | UnsetType = UNSET
 
 
@@ -41,8 +41,8 @@ class IOProfile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: str
     name: str | UnsetType = UNSET
     permalink: str | UnsetType = UNSET
-    speed_in_mb: int | None | UnsetType = UNSET
-    iops: int | None | UnsetType = UNSET
+    speed_in_mb: int | UnsetType | None = UNSET
+    iops: int | UnsetType | None = UNSET
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -52,8 +52,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str | UnsetType = UNSET
     status: TaskStatus | UnsetType = UNSET
     created_at: int | UnsetType = UNSET
-    started_at: int | None | UnsetType = UNSET
-    finished_at: int | None | UnsetType = UNSET
+    started_at: int | UnsetType | None = UNSET
+    finished_at: int | UnsetType | None = UNSET
     progress: int | UnsetType = UNSET
 
 
@@ -70,14 +70,14 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A key and a value that the caller has put on something (OpenAPI: KeyValue)."""
 
     key: str
-    value: str | None | UnsetType = UNSET
+    value: str | UnsetType | None = UNSET
 
 
 class Pagination(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where a page stands. On a large set the totals are None: page until a page comes back short."""
 
     current_page: int | UnsetType = UNSET
-    total_pages: int | None | UnsetType = UNSET
-    total: int | None | UnsetType = UNSET
+    total_pages: int | UnsetType | None = UNSET
+    total: int | UnsetType | None = UNSET
     per_page: int | UnsetType = UNSET
     large_set: bool | UnsetType = UNSET

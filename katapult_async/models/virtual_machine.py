@@ -20,13 +20,13 @@ class VirtualMachine(msgspec.Struct, frozen=True, kw_only=True):
     name: str | UnsetType = UNSET
     hostname: str | UnsetType = UNSET
     fqdn: str | UnsetType = UNSET
-    description: str | None | UnsetType = UNSET
+    description: str | UnsetType | None = UNSET
     created_at: int | UnsetType = UNSET
     state: VirtualMachineState | UnsetType = UNSET
     suspended: bool | UnsetType = UNSET
     cpu_cores: int | UnsetType = UNSET
     memory_in_gb: int | UnsetType = UNSET
-    zone: Zone | None | UnsetType = UNSET
+    zone: Zone | UnsetType | None = UNSET
     tag_names: tuple[str, ...] | UnsetType = UNSET
 
 

@@ -78,7 +78,8 @@ class ServerClock:
 
     def informative_time(self, now: float) -> float:
         """The next moment (local) at which a request would halve the uncertainty: its `Date` shows on which side
-        of a change of second it was answered."""
+        of a change of second it was answered.
+        """
         middle = (self._low + self._high) / 2
         travel = self._round_trip / 2
         return math.ceil(now + travel + middle) - middle - travel

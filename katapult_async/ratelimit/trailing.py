@@ -24,7 +24,7 @@ class TrailingCount:
     def __init__(self, period: float) -> None:
         self._period = period
         self._grain = period / 1000
-        # [first, latest, count]
+        # Of each bucket: the first time, the latest time, the number of answers.
         self._buckets: deque[list[float]] = deque()
         self._total = 0
 

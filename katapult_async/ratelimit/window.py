@@ -134,7 +134,8 @@ class _Tally:
 
 class Window:
     """The state machine. `period` is the length of a window in seconds, `limit` requests per window if the caller
-    knows it."""
+    knows it.
+    """
 
     def __init__(self, *, period: float = 60.0, limit: int | None = None) -> None:
         if period <= 0:
@@ -281,7 +282,8 @@ class Window:
         """The window is used up: wait until the server's clock has surely entered the next one.
 
         Somebody else who knows the server's clock better would be there first, each time, and leave nothing. Who has
-        been beaten goes for the middle of what is uncertain: that halves it, at the price of a 429 now and then."""
+        been beaten goes for the middle of what is uncertain: that halves it, at the price of a 429 now and then.
+        """
         server = (self._number + 1) * self._period
         boundary = self._clock.latest_local_time(server)
         if self._beaten:
@@ -301,7 +303,8 @@ class Window:
         """Permits are left. The last few of a window that will be used up anyway are sent one by one, at moments at
         which their answers say more: beside a change of second (the clock becomes sharp, so the next window is
         entered earlier), and after a pause (a counter that has risen meanwhile is a bucket). It costs nothing: they
-        are still sent in this window, and those behind them would have had to wait for the next one anyway."""
+        are still sent in this window, and those behind them would have had to wait for the next one anyway.
+        """
         limit = self._limit or 0
         pause = 0.0 if self._steady else 3 * self._period / limit
         surplus = waiting > free or (pause > 0 and free < 2)
@@ -380,25 +383,25 @@ class Window:
             self._pace = None
         self._change_limit(now, evidence.permitted)
         if evidence.date is not None:
-            self._note(permit, now, evidence.remaining, evidence.date)
+            self._note(permit, now, evidence.remaining, evidence.date, refused=evidence.refused)
         return self._strikes < 2
 
-    def _note(self, permit: Permit, now: float, remaining: int, date: float) -> None:
+    def _note(self, permit: Permit, now: float, remaining: int, date: float, *, refused: bool) -> None:
         """One more reading of the server's counter."""
         number = math.floor(date / self._period)
-        if permit.window is not None and permit.window < number:
+        straddles = permit.window is not None and permit.window < number
+        if straddles and remaining * 2 < (self._limit or 0):
             # Sent before the boundary, answered after it: which window it was counted in only its size can tell.
-            if remaining * 2 < (self._limit or 0):
-                number -= 1
-                if self._number > number and self._counter.lowest is not None:
-                    self._counter.missed(now)
-                    return
-        if permit.role is Role.ENTRY and remaining and self._slides(now, remaining):
+            number -= 1
+            if self._number > number and self._counter.lowest is not None:
+                self._counter.missed(now)
+                return
+        if permit.role is Role.ENTRY and not refused and self._slides(now, remaining):
             self._distrust()
         self._counter.saw(permit.sent, now, remaining)
         self._highest = max(self._highest, remaining)
         self._number = max(self._number, number)
-        self._count_users(permit, number, remaining)
+        self._count_users(permit, number, remaining, refused=refused)
         certain = permit.window is None or permit.window == math.floor(date / self._period)
         self._compare(permit, now, remaining, number if certain else None)
 
@@ -408,12 +411,12 @@ class Window:
         sliding = limit - self._admissions.count(now) - 1
         return abs(remaining - sliding) <= 2 and sliding < 0.9 * limit
 
-    def _count_users(self, permit: Permit, number: int, remaining: int) -> None:
+    def _count_users(self, permit: Permit, number: int, remaining: int, *, refused: bool) -> None:
         tally = self._tally
         if tally is None or tally.number != number:
             self._tally = _Tally(number, remaining, remaining)
             # A refused entry may also mean that there is no boundary: it is no evidence of others.
-            if permit.solo and permit.alone and (remaining or permit.role is Role.FIRST):
+            if permit.solo and permit.alone and (not refused or permit.role is Role.FIRST):
                 self._others = remaining < (self._limit or 0) - 1
             return
         tally.ours += 1

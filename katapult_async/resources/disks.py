@@ -8,12 +8,22 @@ from typing import NoReturn
 
 from msgspec import UNSET, UnsetType
 
-from ..models import Annotation, AttachmentState, BusType, Disk, FileSystem, ResizeMethod, StorageSpeed, Task
-from ..models import lookups, requests
-from ..models.requests import DiskArguments, VirtualMachineDiskArguments
-from ..models.resources import TrashObject
-from ..models.responses import DiskPage, DiskResponse, DiskTaskResponse, DiskTrashedResponse
-from ..scheduler import (
+from katapult_async.models import (
+    Annotation,
+    AttachmentState,
+    BusType,
+    Disk,
+    FileSystem,
+    ResizeMethod,
+    StorageSpeed,
+    Task,
+    lookups,
+    requests,
+)
+from katapult_async.models.requests import DiskArguments, VirtualMachineDiskArguments
+from katapult_async.models.resources import TrashObject
+from katapult_async.models.responses import DiskPage, DiskResponse, DiskTaskResponse, DiskTrashedResponse
+from katapult_async.scheduler import (
     Action,
     Assignment,
     BulkReport,
@@ -25,7 +35,8 @@ from ..scheduler import (
     Recorder,
     Settling,
 )
-from ..transport import Meter, Operation, Session
+from katapult_async.transport import Meter, Operation, Session
+
 from .pages import pages
 
 GET = Operation("GET", "/disks/disk", DiskResponse)
@@ -166,7 +177,8 @@ class Disks:
     ) -> AsyncIterator[Disk]:
         """All disks of an organization (`org_…` or its sub-domain), page by page, as partial objects.
 
-        annotations: only those that carry these. Raises NotFound (organization_not_found)."""
+        annotations: only those that carry these. Raises NotFound (organization_not_found).
+        """
         query = [lookups.organization(organization).query("organization")]
         for key, value in (annotations or {}).items():
             query += [("annotations[][key]", key), ("annotations[][value]", value)]
@@ -191,7 +203,8 @@ class Disks:
         """A new disk and the task that builds it (POST /organizations/organization/disks).
 
         virtual_machine: assign it there at once. Raises ValidationError, NotFound, TaskQueueingError. Not repeated
-        when the answer is unclear: a second disk would cost money."""
+        when the answer is unclear: a second disk would cost money.
+        """
         bond: VirtualMachineDiskArguments | UnsetType = UNSET
         if virtual_machine is not UNSET or attach_on_boot is not UNSET:
             bond = VirtualMachineDiskArguments(
@@ -222,7 +235,8 @@ class Disks:
     ) -> Disk:
         """Change a disk's name, whether it is attached on boot, or its annotations (PATCH /disks/disk).
 
-        Raises ValidationError, UnassignedDisk (attach_on_boot of a disk without a machine)."""
+        Raises ValidationError, UnassignedDisk (attach_on_boot of a disk without a machine).
+        """
         bond: VirtualMachineDiskArguments | UnsetType = UNSET
         if attach_on_boot is not UNSET:
             bond = VirtualMachineDiskArguments(attach_on_boot=attach_on_boot)
@@ -254,7 +268,8 @@ class Disks:
         """Assign a disk to a machine (POST /disks/disk/assign). At once: there is no task.
 
         An unclear answer is cleared up by reading the disk back. A disk that is there already is returned, too.
-        Raises UnableToAssign, NotFound, ObjectInTrash, AssignmentConflict; a TransportError if nothing could tell."""
+        Raises UnableToAssign, NotFound, ObjectInTrash, AssignmentConflict; a TransportError if nothing could tell.
+        """
         outcome = await self._settle(ASSIGNING, Assignment(disk, virtual_machine))
         return outcome.disk if outcome.disk is not None else _raise(outcome)
 
@@ -265,7 +280,8 @@ class Disks:
 
     async def attach(self, disk: str) -> tuple[Disk, Task | None]:
         """Plug an assigned disk into its running machine (POST /disks/disk/attach). The task does it, in seconds;
-        None if an unclear answer was cleared up by reading the disk. Raises UnassignedDisk, TaskQueueingError."""
+        None if an unclear answer was cleared up by reading the disk. Raises UnassignedDisk, TaskQueueingError.
+        """
         outcome = await self._settle(ATTACHING, Assignment(disk))
         return (outcome.disk if outcome.disk is not None else _raise(outcome)), outcome.task
 
@@ -284,7 +300,8 @@ class Disks:
         """Assign many disks; their outcomes as they happen.
 
         pairs: any sync or async iterable of Assignment or (disk, virtual_machine), read only as fast as it is worked
-        on. Exactly one Outcome for each; nothing is raised for an item. See Outcomes."""
+        on. Exactly one Outcome for each; nothing is raised for an item. See Outcomes.
+        """
         return self._run(ASSIGNING, pairs, recorder)
 
     async def assign_many(self, pairs: Items) -> BulkReport:

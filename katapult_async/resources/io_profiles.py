@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from ..models import IOProfile, lookups
-from ..models.responses import IOProfilePage
-from ..transport import Operation, Session
+from katapult_async.models import IOProfile, lookups
+from katapult_async.models.responses import IOProfilePage
+from katapult_async.transport import Operation, Session
+
 from .pages import pages
 
 LIST = Operation("GET", "/organizations/organization/disk_io_profiles", IOProfilePage)

@@ -7,8 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import UnsetType
 
-from ..models import Pagination
-from ..transport import Operation, Query, Session
+from katapult_async.models import Pagination
+from katapult_async.transport import Operation, Query, Session
 
 #: The API accepts pages of 200 (katapult-api), so a list of 20,000 costs 100 requests.
 MOST_PER_PAGE = 200

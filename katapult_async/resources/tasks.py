@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from ..models import Task, TaskStatus
-from ..models.responses import TaskResponse
-from ..ratelimit import Priority
-from ..transport import Operation, Session
+from katapult_async.models import Task, TaskStatus
+from katapult_async.models.responses import TaskResponse
+from katapult_async.ratelimit import Priority
+from katapult_async.transport import Operation, Session
 
 GET = Operation("GET", "/tasks/task", TaskResponse)
 
@@ -31,7 +31,8 @@ class Tasks:
 
         interval: seconds before the first look; each further one comes half as late again, at most longest_interval.
         Polling never takes a permit that other work waits for. It has no time-out of its own: use
-        `anyio.fail_after`."""
+        `anyio.fail_after`.
+        """
         while True:
             await asyncio.sleep(interval)
             seen = await self._get(task, Priority.LOW)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from ..models import AttachedDisk, VirtualMachine, lookups
-from ..models.responses import AttachedDiskPage, VirtualMachinePage, VirtualMachineResponse
-from ..transport import Operation, Session
+from katapult_async.models import AttachedDisk, VirtualMachine, lookups
+from katapult_async.models.responses import AttachedDiskPage, VirtualMachinePage, VirtualMachineResponse
+from katapult_async.transport import Operation, Session
+
 from .pages import pages
 
 GET = Operation("GET", "/virtual_machines/virtual_machine", VirtualMachineResponse)

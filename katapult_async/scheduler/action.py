@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ..models import Disk, Task
-from ..transport import Meter, Session
+from katapult_async.models import Disk, Task
+from katapult_async.transport import Meter, Session
+
 from .outcome import Assignment, OutcomeStatus
 from .verdict import Found
 

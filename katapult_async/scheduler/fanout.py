@@ -15,9 +15,11 @@ from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
+from typing_extensions import Self
 
-from ..errors import Execution, KatapultError
-from ..transport import Session
+from katapult_async.errors import Execution, KatapultError
+from katapult_async.transport import Session
+
 from .action import Action
 from .feed import Feed, Items
 from .outcome import Assignment, BulkReport, Outcome, OutcomeStatus
@@ -80,7 +82,7 @@ class Outcomes(AsyncIterator[Outcome]):
 
     # -- the stream -----------------------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> Outcomes:
+    async def __aenter__(self) -> Self:
         if self._group is not None:
             raise RuntimeError("a run can be entered only once")
         self._feed = Feed(
@@ -125,7 +127,8 @@ class Outcomes(AsyncIterator[Outcome]):
 
     def stop(self) -> None:
         """Send nothing new. What is on the wire is waited for; everything else comes out as not attempted, as far as
-        it had been pulled from the input. The stream then ends."""
+        it had been pulled from the input. The stream then ends.
+        """
         self._halt()
         for item in self._feed.close():
             self._left_over.append(item)
@@ -186,7 +189,9 @@ class Outcomes(AsyncIterator[Outcome]):
         elif outcome.status is OutcomeStatus.FAILED and error.execution is Execution.NOT_EXECUTED:
             # All tries of this item found nobody there. When as many in a row as are in flight did, nobody is there.
             self._unreachable += 1
-            if self._unreachable >= self._concurrency or isinstance(self._items, (list, tuple)) and len(self._items) <= self._unreachable:
+            if self._unreachable >= self._concurrency or (
+                isinstance(self._items, (list, tuple)) and len(self._items) <= self._unreachable
+            ):
                 self._refuse(error)
         elif outcome.status is not OutcomeStatus.NOT_ATTEMPTED:
             self._unreachable = 0

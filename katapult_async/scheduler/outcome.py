@@ -9,8 +9,8 @@ import enum
 
 import msgspec
 
-from ..errors import KatapultError
-from ..models import Disk, Task
+from katapult_async.errors import KatapultError
+from katapult_async.models import Disk, Task
 
 
 class Assignment(msgspec.Struct, frozen=True):

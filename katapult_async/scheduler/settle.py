@@ -9,9 +9,10 @@ import asyncio
 import random
 import time
 
-from ..errors import AssignmentConflict, Execution, KatapultError, NotFound, ObjectInTrash
-from ..models import Disk, Task
-from ..transport import Session
+from katapult_async.errors import AssignmentConflict, Execution, KatapultError, NotFound, ObjectInTrash
+from katapult_async.models import Disk, Task
+from katapult_async.transport import Session
+
 from .action import Action
 from .outcome import Assignment, Outcome, OutcomeStatus
 from .verdict import Found, Step, judge
@@ -162,4 +163,6 @@ def _conflict(disk: Disk, item: Assignment) -> AssignmentConflict:
     machine = bond.virtual_machine.id if bond else None
     where = f"is on {machine}" if machine is not None else "is on no machine"
     wanted = f", not on {item.virtual_machine}" if item.virtual_machine is not None else ""
-    return AssignmentConflict(f"{item.disk} {where}{wanted}; somebody else has moved it", virtual_machine=machine)
+    return AssignmentConflict(
+        f"{item.disk} {where}{wanted}; somebody else has moved it", virtual_machine=machine
+    )

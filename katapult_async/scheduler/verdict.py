@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 
-from ..errors import Execution, KatapultError, UnableToAssign, UnableToUnassign, UnassignedDisk
+from katapult_async.errors import Execution, KatapultError, UnableToAssign, UnableToUnassign, UnassignedDisk
 
 
 class Step(enum.Enum):

@@ -36,7 +36,11 @@ def check_base_url(base_url: str, *, allow_http: bool) -> str:
 
 def _shown(base_url: str) -> str:
     # Somebody who mixes up two settings puts the token here.
-    return base_url[:8] + "…" if len(base_url) > 8 and "://" not in base_url else base_url.rpartition("@")[2][:100]
+    return (
+        base_url[:8] + "…"
+        if len(base_url) > 8 and "://" not in base_url
+        else base_url.rpartition("@")[2][:100]
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import ssl
 from types import TracebackType
 
 import aiohttp
+from typing_extensions import Self
 
-from ..observer import Observer
-from ..ratelimit import Gate, Window
+from katapult_async.observer import Observer
+from katapult_async.ratelimit import Gate, Window
+
 from .address import Secret, check_base_url, check_token
 from .retry import RetryPolicy
 from .session import Session, tell_waits
 from .wire import DEFAULT_MAX_BODY, Timeout, Wire
 
-try:
-    from importlib.metadata import version
 
-    _VERSION = version("katapult-async")
-except ImportError:  # pragma: no cover - importlib.metadata is always there; the package may not be installed
-    _VERSION = "unknown"
+def _version() -> str:
+    try:
+        return importlib.metadata.version("katapult-async")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"  # run from a source tree that is not installed
 
 
 class SessionPool:
@@ -56,7 +59,7 @@ class SessionPool:
         state = "open" if self._connector is not None else "closed"
         return f"<SessionPool {state}, {len(self._gates)} tokens>"
 
-    async def __aenter__(self) -> SessionPool:
+    async def __aenter__(self) -> Self:
         if self._connector is not None:
             raise RuntimeError("this SessionPool is already open")
         # No limit of its own: the concurrency of each client bounds the connections, and a request that waited here
@@ -105,7 +108,7 @@ class SessionPool:
                 "Authorization": Secret(f"Bearer {token}"),
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
-                "User-Agent": f"katapult-async/{_VERSION}",
+                "User-Agent": f"katapult-async/{_version()}",
             },
             timeout=timeout,
             max_body=self._max_body,

@@ -6,7 +6,7 @@ import random
 
 import msgspec
 
-from ..errors import Execution, KatapultError
+from katapult_async.errors import Execution, KatapultError
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,15 +10,22 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
 from yarl import URL
 
-from ..errors import KatapultError, ProtocolError, RateLimitReached, TransportError, error_from_response
-from ..observer import Observer, RequestEvent, RetryEvent, WaitEvent
-from ..ratelimit import Gate, Permit, Priority, Wait, read_evidence
+from katapult_async.errors import (
+    KatapultError,
+    ProtocolError,
+    RateLimitReached,
+    TransportError,
+    error_from_response,
+)
+from katapult_async.observer import Observer, RequestEvent, RetryEvent, WaitEvent
+from katapult_async.ratelimit import Gate, Permit, Priority, Wait, read_evidence
+
 from .operation import Operation
 from .retry import RetryPolicy, may_repeat
 from .wire import Reply, Wire
@@ -196,7 +203,7 @@ class Session:
             log.debug("%s: %s", operation.name, error if error is not None else "ok")
         if self._observer is None:
             return
-        headers = reply.headers if reply is not None else {}
+        headers: Mapping[str, str] = reply.headers if reply is not None else _NO_BODY
         evidence = read_evidence(reply.status if reply is not None else 0, headers)
         self._observer.on_request(
             RequestEvent(

@@ -16,7 +16,14 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from ..errors import ConnectError, ConnectionLost, ConnectTimeout, ProtocolError, RequestTimeout, TransportError
+from katapult_async.errors import (
+    ConnectError,
+    ConnectionLost,
+    ConnectTimeout,
+    ProtocolError,
+    RequestTimeout,
+    TransportError,
+)
 
 #: Largest response that is read, in bytes.
 DEFAULT_MAX_BODY = 8 * 1024 * 1024
@@ -52,7 +59,9 @@ class _Failure(Exception):
         self.cause = cause
 
 
-async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def _send_once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
     # aiohttp repeats idempotent methods after these two, behind its caller's back: the rate limit would count a
     # request that nobody had a permit for, and a DELETE would go out twice.
     try:
