@@ -18,7 +18,7 @@ settings.load_profile("katapult")
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """aiohttp runs on asyncio only."""
+    """Aiohttp runs on asyncio only."""
     return "asyncio"
 
 

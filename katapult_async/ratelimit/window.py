@@ -353,7 +353,8 @@ class Window:
             self._admissions.add(now)
             if permit.solo:
                 self._closure = None
-                self._beaten = 0
+                # Others were here before us, and the clock is not sharp: they know the boundary better.
+                self._beaten = int(self._others and self._clock.blunt)
         if self._belief is Belief.COLD and not evidence.refused and evidence.genuine:
             self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
 
@@ -403,13 +404,15 @@ class Window:
         self._number = max(self._number, number)
         self._count_users(permit, number, remaining, refused=refused)
         certain = permit.window is None or permit.window == math.floor(date / self._period)
-        self._compare(permit, now, remaining, number if certain else None)
+        self._compare(permit, now, remaining, number if certain and not refused else None)
 
     def _slides(self, now: float, remaining: int) -> bool:
         """Whether the counter has not restarted at the boundary but has only forgotten what is older than a period."""
+        if self._others or self._foreign_share > FOREIGN:
+            return False  # what is missing from a full window may have gone to them
         limit = self._limit or 0
         sliding = limit - self._admissions.count(now) - 1
-        return abs(remaining - sliding) <= 2 and sliding < 0.9 * limit
+        return abs(remaining - sliding) <= 2 and sliding + 2 < limit - 1
 
     def _count_users(self, permit: Permit, number: int, remaining: int, *, refused: bool) -> None:
         tally = self._tally
@@ -431,8 +434,8 @@ class Window:
         before = self._quiet
         self._quiet = None
         if number is None or self._sends > self._answers.count(now) + self._in_flight:
-            # A boundary may have been between the request and its answer, or older requests of ours have left a
-            # sliding window: a counter that rises then says nothing.
+            # It was refused, a boundary may have been between the request and its answer, or older requests of ours
+            # have left a sliding window: a counter that rises then says nothing.
             return
         alone = permit.alone and self._sends == permit.serial + 1
         if alone and before is not None and before[2] == number and self._foreign_share <= FOREIGN:
@@ -515,6 +518,11 @@ class Window:
             self._closure = closure
         if evidence.retry_after is not None:
             closure.until = now + evidence.retry_after
+        elif self._clock.known and self._pace is not None:
+            # Somebody else uses it up. If windows begin with the server's minute, be there when the next one does:
+            # whoever comes later finds nothing left, in every window.
+            server = (math.floor(self._clock.earliest_server_time(now) / self._period) + 1) * self._period
+            closure.until = min(closure.until, self._clock.latest_local_time(server))
 
     def _choose_pace(self, closure: _Closure, now: float) -> None:
         """Refused: because the limit is used up by ours, or although it is not?"""
