@@ -38,6 +38,8 @@ from .trailing import TrailingCount
 PATIENCE = 5.0
 #: The last few permits of a window are worth more as well-timed questions to the server (see `_ask_well`).
 RESERVE = 3
+#: The longest pause (seconds) that a job is made to take before its last permit when nothing else waits.
+LONGEST_PAUSE = 2.0
 #: Answers of the API in a row without headers after which the headers have stopped.
 HEADERLESS = 3
 #: First wait (seconds) after a refusal whose end is not known; it doubles with each refused canary.
@@ -307,7 +309,7 @@ class Window:
         """
         limit = self._limit or 0
         pause = 0.0 if self._steady else 3 * self._period / limit
-        surplus = waiting > free or (pause > 0 and free < 2)
+        surplus = waiting > free or (0 < pause <= LONGEST_PAUSE and free < 2)
         if free > RESERVE or not surplus or limit < 10 * RESERVE or not (pause or self._clock.blunt):
             return None
         # Before the boundary comes, what is left must be sent, one round trip after the other.

@@ -108,7 +108,8 @@ class Outcomes(AsyncIterator[Outcome]):
         self._receive.close()
         self._group.cancel_scope.cancel()
         try:
-            await self._group.__aexit__(exc_type, exc, traceback)
+            # The block's own exception goes on as it is: the group would wrap it.
+            await self._group.__aexit__(None, None, None)
         finally:
             self._send.close()
             self._sum_up()

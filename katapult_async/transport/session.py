@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
+import anyio.lowlevel
 import msgspec
 from yarl import URL
 
@@ -135,6 +136,12 @@ class Session:
         url = self._url(operation.path, query)
         while True:
             permit = await self._gate.take(priority)
+            try:
+                # A run that was stopped while this request waited must not send it.
+                await anyio.lowlevel.checkpoint_if_cancelled()
+            except BaseException:
+                self._gate.unused(permit)
+                raise
             if meter is not None:
                 meter.requests += 1
             reply, error = await self._exchange(operation, url, payload, permit)

@@ -1,0 +1,357 @@
+"""Bulk runs over real sockets: one outcome for each item, no disk applied twice, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import pytest
+
+from katapult_async import (
+    Assignment,
+    AssignmentConflict,
+    AuthenticationError,
+    BulkError,
+    Client,
+    Outcome,
+    OutcomeStatus,
+    RetryPolicy,
+    Timeout,
+)
+from katapult_async.testing import FaultKind, Faults, KatapultEmulator
+
+QUICK = RetryPolicy(base=0.01, cap=0.05)
+
+
+def client_for(emulator: KatapultEmulator, token: str = "token", **settings: object) -> Client:
+    options: dict[str, object] = {
+        "base_url": emulator.url,
+        "retry": QUICK,
+        "timeout": Timeout(total=0.5),
+        **settings,
+    }
+    return Client(token, **options)  # type: ignore[arg-type]
+
+
+def pairs(emulator: KatapultEmulator) -> list[Assignment]:
+    machines = emulator.virtual_machine_ids
+    return [
+        Assignment(disk, machines[number % len(machines)]) for number, disk in enumerate(emulator.disk_ids)
+    ]
+
+
+def assert_each_applied_once(emulator: KatapultEmulator, items: list[Assignment]) -> None:
+    for item in items:
+        assert emulator.world.disks[item.disk].virtual_machine == item.virtual_machine
+    assert emulator.ledger.applied_more_than_once() == []
+
+
+@pytest.mark.parametrize("kind", ["aligned", "fixed", "sliding", "bucket", "burst"])
+@pytest.mark.parametrize("headers", [True, False])
+async def test_every_kind_of_limiter_over_real_sockets(kind: str, headers: bool) -> None:
+    async with KatapultEmulator(
+        disks=300, virtual_machines=40, limit=120, period=2.0, limiter=kind, burst=20, headers=headers
+    ) as emulator:
+        items = pairs(emulator)
+        async with client_for(emulator, rate_window=2.0) as client:
+            report = await client.disks.assign_many(items)
+        assert report.ok, str(report)
+        assert report.counts == {OutcomeStatus.ASSIGNED: 300}
+        assert report.rate_limited == emulator.ledger.refusals
+        assert report.requests == emulator.ledger.total
+        assert report.total_permitted == 120
+        assert_each_applied_once(emulator, items)
+        if headers:
+            assert emulator.ledger.refusals <= (2 if kind in {"fixed", "sliding"} else 0)
+        else:
+            assert emulator.ledger.refusals <= 32 + 6 * (report.elapsed / 2 + 1)
+        assert emulator.ledger.max_in_flight_per_virtual_machine == 1
+        assert emulator.ledger.max_in_flight <= 32
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_with_faults_on_a_fifth_of_the_requests_the_report_tells_the_truth(seed: int) -> None:
+    async with KatapultEmulator(
+        disks=250, virtual_machines=50, limit=100_000, faults=Faults.everywhere(0.2, seed=seed)
+    ) as emulator:
+        items = pairs(emulator)
+        outcomes: list[Outcome] = []
+        async with (
+            client_for(emulator, timeout=Timeout(total=0.2)) as client,
+            client.disks.assign_each(items) as run,
+        ):
+            outcomes = [outcome async for outcome in run]
+        assert Counter(outcome.assignment for outcome in outcomes) == Counter(items)
+        assert emulator.ledger.applied_more_than_once() == []
+        for outcome in outcomes:
+            machine = emulator.world.disks[outcome.assignment.disk].virtual_machine
+            if outcome.ok:
+                assert machine == outcome.assignment.virtual_machine
+            elif outcome.status is OutcomeStatus.FAILED:
+                assert machine is None
+            assert outcome.ok or outcome.error is not None
+        assert sum(outcome.ok for outcome in outcomes) >= 245
+
+
+@pytest.mark.parametrize("kind", list(FaultKind))
+async def test_each_fault_alone_is_cleared_up(kind: FaultKind) -> None:
+    async with KatapultEmulator(disks=1, virtual_machines=1) as emulator:
+        emulator.faults.next(kind, applies=True)
+        async with client_for(emulator, timeout=Timeout(total=0.2)) as client:
+            disk = await client.disks.assign(emulator.disk_ids[0], emulator.virtual_machine_ids[0])
+        assert disk.id == emulator.disk_ids[0]
+        assert emulator.ledger.applied_count(disk.id) == 1
+
+
+async def test_a_wrong_token_ends_a_run_of_ten_thousand_at_once() -> None:
+    async with KatapultEmulator(disks=1) as emulator:
+        items = [Assignment(f"disk_{number}", f"vm_{number % 500}") for number in range(10_000)]
+        async with client_for(emulator, "wrong") as client:
+            report = await client.disks.assign_many(items)
+        assert emulator.ledger.total <= 32
+        assert report.total == 10_000
+        assert report.counts[OutcomeStatus.NOT_ATTEMPTED] >= 10_000 - 32
+        assert isinstance(report.stopped_by, AuthenticationError)
+        assert "KATAPULT_API_KEY" in str(report.stopped_by)
+        assert "wrong" not in str(report.stopped_by)
+        with pytest.raises(BulkError) as caught:
+            report.raise_for_failures()
+        assert caught.value.report is report
+
+
+async def test_nobody_there_ends_the_run_instead_of_trying_for_hours() -> None:
+    async with KatapultEmulator(disks=1) as emulator:
+        url = emulator.url
+    async with Client("token", base_url=url, retry=QUICK, concurrency=4) as client:
+        report = await client.disks.assign_many(Assignment(f"disk_{n}", f"vm_{n}") for n in range(1000))
+    assert report.total == 1000
+    assert report.counts[OutcomeStatus.FAILED] <= 8
+    assert report.counts[OutcomeStatus.NOT_ATTEMPTED] >= 990
+    assert "no connection" in str(report.stopped_by)
+
+
+async def test_what_is_there_already_and_what_is_elsewhere() -> None:
+    async with KatapultEmulator(disks=4, virtual_machines=2) as emulator:
+        here, there = emulator.virtual_machine_ids
+        first, second, third, fourth = emulator.disk_ids
+        async with client_for(emulator) as client:
+            await client.disks.assign(first, here)
+            await client.disks.assign(second, there)
+            emulator.world.trash(emulator.world.disks[third], emulator.now())
+            report = await client.disks.assign_many(
+                [(first, here), (second, here), (third, here), (fourth, here), ("disk_missing", here)]
+            )
+        assert report.counts == {
+            OutcomeStatus.ALREADY_ASSIGNED: 1,
+            OutcomeStatus.ASSIGNED: 1,
+            OutcomeStatus.FAILED: 3,
+        }
+        codes = {f.assignment.disk: getattr(f.error, "code", None) for f in report.failures}
+        assert codes == {
+            second: "unable_to_assign",
+            third: "object_in_trash",
+            "disk_missing": "disk_not_found",
+        }
+        assert all(failure.request_id for failure in report.failures)
+        assert emulator.world.disks[second].virtual_machine == there
+
+
+async def test_a_disk_moved_by_somebody_else_is_a_conflict_and_stays_where_it_is() -> None:
+    async with KatapultEmulator(disks=1, virtual_machines=2) as emulator:
+        disk = emulator.disk_ids[0]
+        here, there = emulator.virtual_machine_ids
+
+        def script(arrival: object) -> FaultKind | None:
+            if emulator.world.disks[disk].virtual_machine is None:
+                emulator.world.disks[disk].virtual_machine = there
+                return FaultKind.RESET_BEFORE
+            return None
+
+        emulator.faults.script(script)
+        async with client_for(emulator) as client:
+            with pytest.raises(AssignmentConflict) as caught:
+                await client.disks.assign(disk, here)
+        assert caught.value.virtual_machine == there
+        assert there in str(caught.value)
+
+
+async def test_unreadable_afterwards_is_unknown_and_not_tried_forever() -> None:
+    async with KatapultEmulator(disks=1, virtual_machines=1) as emulator:
+        emulator.faults.next("reset_after")
+        emulator.faults.script(lambda arrival: FaultKind.BAD_GATEWAY if arrival.method == "GET" else None)
+        async with client_for(emulator) as client:
+            report = await client.disks.assign_many(pairs(emulator))
+        assert report.counts == {OutcomeStatus.UNKNOWN: 1}
+        assert report.failures[0].attempts == 1
+        assert emulator.ledger.total == 1 + QUICK.attempts
+
+
+async def test_the_input_is_pulled_only_as_fast_as_outcomes_are_taken() -> None:
+    async with KatapultEmulator(disks=200, virtual_machines=200, limit=100_000) as emulator:
+        pulled = 0
+
+        async def source() -> AsyncIterator[Assignment]:
+            nonlocal pulled
+            for item in pairs(emulator):
+                pulled += 1
+                yield item
+
+        async with (
+            client_for(emulator, concurrency=4) as client,
+            client.disks.assign_each(source()) as outcomes,
+        ):
+            await anext(outcomes)
+            # A consumer that stops taking stops the run: buffer, workers and one each at the door.
+            await settle_down(emulator)
+            assert pulled <= 1 + 4 + 4 + 4
+            rest = [outcome async for outcome in outcomes]
+        assert len(rest) == 199
+
+
+async def settle_down(emulator: KatapultEmulator) -> None:
+    """Wait until nothing has arrived for a while of loop turns."""
+    seen = -1
+    while seen != emulator.ledger.total:
+        seen = emulator.ledger.total
+        await asyncio.sleep(0.05)
+
+
+async def test_a_busy_machine_does_not_block_the_others_and_keeps_its_order() -> None:
+    async with KatapultEmulator(disks=60, virtual_machines=3, limit=100_000, latency=0.002) as emulator:
+        slow = emulator.virtual_machine_ids[0]
+        items = [Assignment(disk, slow) for disk in emulator.disk_ids[:20]]
+        items += [Assignment(disk, emulator.virtual_machine_ids[1]) for disk in emulator.disk_ids[20:40]]
+        items += [Assignment(disk, emulator.virtual_machine_ids[2]) for disk in emulator.disk_ids[40:]]
+        async with client_for(emulator, concurrency=8) as client:
+            report = await client.disks.assign_many(items)
+        assert report.ok
+        for machine in emulator.virtual_machine_ids:
+            applied = [change.disk for change in emulator.ledger.applied if change.virtual_machine == machine]
+            assert applied == [item.disk for item in items if item.virtual_machine == machine]
+        # The other machines were served while the first one was busy.
+        arrivals = [arrival.virtual_machine for arrival in emulator.ledger.arrivals[:12]]
+        assert len(set(arrivals)) == 3
+
+
+async def test_leaving_the_stream_early_leaves_nothing_behind_and_forgets_nothing() -> None:
+    async with KatapultEmulator(disks=100, virtual_machines=100, limit=100_000, latency=0.01) as emulator:
+        before = asyncio.all_tasks()
+        async with client_for(emulator, concurrency=8) as client:
+            async with client.disks.assign_each(pairs(emulator)) as outcomes:
+                async for _ in outcomes:
+                    break
+            assert asyncio.all_tasks() - before - server_tasks() == set()
+        sent = {arrival.disk for arrival in emulator.ledger.arrivals}
+        report = outcomes.report
+        assert len(sent) <= report.total
+        unknown = {failure.assignment.disk for failure in report.failures}
+        on_machine = {change.disk for change in emulator.ledger.applied}
+        # Whatever was applied and is not in an ok outcome is reported as unknown.
+        assert len(on_machine - unknown) <= report.counts[OutcomeStatus.ASSIGNED]
+
+
+def server_tasks() -> set[asyncio.Task[object]]:
+    """The emulator's connection handlers live in the same loop."""
+    return {task for task in asyncio.all_tasks() if "RequestHandler" in repr(task.get_coro())}
+
+
+async def test_stop_waits_for_what_is_on_the_wire_and_sends_nothing_new() -> None:
+    async with KatapultEmulator(disks=100, virtual_machines=100, limit=100_000, latency=0.02) as emulator:
+        async with (
+            client_for(emulator, concurrency=8) as client,
+            client.disks.assign_each(pairs(emulator)) as outcomes,
+        ):
+            first = await anext(outcomes)
+            outcomes.stop()
+            sent = emulator.ledger.total
+            rest = [outcome async for outcome in outcomes]
+        assert emulator.ledger.total <= sent + 8
+        statuses = Counter(outcome.status for outcome in [first, *rest])
+        assert set(statuses) <= {OutcomeStatus.ASSIGNED, OutcomeStatus.NOT_ATTEMPTED}
+        assert statuses[OutcomeStatus.ASSIGNED] == len(emulator.ledger.applied)
+
+
+async def test_stop_does_not_wait_for_the_rate_limit() -> None:
+    async with KatapultEmulator(disks=50, virtual_machines=50, limit=10, period=600.0) as emulator:
+        async with (
+            client_for(emulator, rate_window=600.0) as client,
+            client.disks.assign_each(pairs(emulator)) as outcomes,
+        ):
+            with anyio.fail_after(20):
+                for _ in range(10):
+                    assert (await anext(outcomes)).status is OutcomeStatus.ASSIGNED
+                outcomes.stop()
+                rest = [outcome async for outcome in outcomes]
+        assert {outcome.status for outcome in rest} == {OutcomeStatus.NOT_ATTEMPTED}
+        assert all(outcome.started_at is None for outcome in rest)
+
+
+async def test_cancelling_assign_many_leaves_nothing_behind() -> None:
+    async with KatapultEmulator(disks=50, virtual_machines=50, limit=100_000, latency=0.05) as emulator:
+        async with client_for(emulator) as client:
+            run = asyncio.create_task(client.disks.assign_many(pairs(emulator)))
+            while not emulator.ledger.total:
+                await asyncio.sleep(0)
+            run.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await run
+            assert client.session.gate.window.in_flight == 0
+
+
+async def test_an_error_in_the_input_reaches_the_caller_as_it_is() -> None:
+    def source() -> Iterator[Assignment]:
+        yield Assignment("disk_1", "vm_1")
+        raise LookupError("line 2")
+
+    async with KatapultEmulator(disks=1) as emulator, client_for(emulator) as client:
+        with pytest.raises(LookupError, match="line 2"):
+            await client.disks.assign_many(source())
+        with pytest.raises(ValueError, match="no virtual machine"):
+            await client.disks.assign_many([Assignment("disk_1")])
+        with pytest.raises(ValueError, match="disk_"):
+            await client.disks.assign_many([("a b", "vm_1")])
+
+
+async def test_the_other_three_actions() -> None:
+    async with KatapultEmulator(disks=6, virtual_machines=2, task_duration=0.01) as emulator:
+        items = pairs(emulator)
+        async with client_for(emulator) as client:
+            assert (await client.disks.assign_many(items)).ok
+            async with client.disks.attach_each(items) as outcomes:
+                tasks = [outcome.task async for outcome in outcomes]
+            for task in tasks:
+                assert task is not None
+                assert (await client.tasks.wait(task.id, interval=0.01)).status == "completed"
+            again = await client.disks.unassign_many(items)
+            assert again.counts == {OutcomeStatus.FAILED: 6}
+            assert {getattr(f.error, "code", None) for f in again.failures} == {"unable_to_unassign"}
+            detached = await client.disks.detach_many([item.disk for item in items])
+            assert detached.counts == {OutcomeStatus.DETACHED: 6}
+            for item in items:
+                while (await client.disks.get(item.disk)).virtual_machine_disk.state != "detached":  # type: ignore[union-attr]  # pyright: ignore
+                    await asyncio.sleep(0.01)
+            assert (await client.disks.unassign_many(items)).counts == {OutcomeStatus.UNASSIGNED: 6}
+            attach = await client.disks.attach_many(items)
+            assert attach.counts == {OutcomeStatus.FAILED: 6}
+
+
+async def test_two_tokens_of_one_pool_have_windows_of_their_own() -> None:
+    from katapult_async import SessionPool
+
+    async with KatapultEmulator(
+        disks=80, virtual_machines=80, limit=41, period=600.0, tokens=("one", "two")
+    ) as emulator:
+        items = pairs(emulator)
+        async with SessionPool() as pool:
+            one = Client("one", base_url=emulator.url, pool=pool, rate_window=600.0)
+            two = Client("two", base_url=emulator.url, pool=pool, rate_window=600.0)
+            same = Client("one", base_url=emulator.url, pool=pool, rate_window=600.0)
+            assert one.session.gate is same.session.gate
+            assert one.session.gate is not two.session.gate
+            with anyio.fail_after(20):
+                reports = await asyncio.gather(
+                    one.disks.assign_many(items[:40]), two.disks.assign_many(items[40:])
+                )
+        assert all(report.ok and not report.rate_limited for report in reports)
