@@ -1,0 +1,41 @@
+"""The public face: complete, sorted, lazily imported, and the names that were promised."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import katapult_async
+
+PUBLIC = ["katapult_async", "katapult_async.models", "katapult_async.ratelimit", "katapult_async.scheduler"]
+PUBLIC += ["katapult_async.testing", "katapult_async.transport", "katapult_async.resources"]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_all_is_sorted_and_every_name_is_there(name: str) -> None:
+    module = importlib.import_module(name)
+    names: list[str] = module.__all__
+    assert names == sorted(names)
+    assert len(names) == len(set(names))
+    for public in names:
+        assert getattr(module, public) is not None
+
+
+def test_the_promised_names() -> None:
+    promised = "Assignment Client SessionPool KatapultError Outcome OutcomeStatus BulkReport Disk Task".split()
+    assert set(promised) <= set(katapult_async.__all__)
+    assert set(katapult_async.__all__) <= set(dir(katapult_async))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        katapult_async.nonsense  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore
+
+
+def test_importing_the_package_loads_no_http_client() -> None:
+    code = "import sys, katapult_async; assert 'aiohttp' not in sys.modules; katapult_async.Client"
+    code += "; assert 'aiohttp' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)  # noqa: S603
