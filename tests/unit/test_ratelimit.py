@@ -1,0 +1,325 @@
+"""The parts of the rate limit, each for itself. What they promise together stands in tests/property."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from katapult_async.ratelimit import Evidence, Gate, Permit, Wait, WaitReason, Window, read_evidence
+from katapult_async.ratelimit.clock import ServerClock
+from katapult_async.ratelimit.counter import ServerCounter
+from katapult_async.ratelimit.pace import Pace
+from katapult_async.ratelimit.trailing import TrailingCount
+from katapult_async.ratelimit.window import Belief
+from tests import virtual_time
+
+LIMIT_HEADERS = {"X-Ratelimit-Permitted": "1000", "X-Ratelimit-Remaining": "999"}
+DATE = {"Date": "Sat, 15 Aug 2026 16:08:05 GMT"}
+
+
+# -- evidence -------------------------------------------------------------------------------------------------------
+
+
+def test_evidence_of_an_ordinary_response() -> None:
+    evidence = read_evidence(200, {**LIMIT_HEADERS, **DATE})
+    assert (evidence.permitted, evidence.remaining) == (1000, 999)
+    assert evidence.date == 1786810085.0
+    assert not evidence.refused
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Ratelimit-Permitted": "0", "X-Ratelimit-Remaining": "0"},
+        {"X-Ratelimit-Permitted": "-1", "X-Ratelimit-Remaining": "0"},
+        {"X-Ratelimit-Permitted": "many", "X-Ratelimit-Remaining": "5"},
+        {"X-Ratelimit-Permitted": "10", "X-Ratelimit-Remaining": "11"},
+        {"X-Ratelimit-Permitted": "10"},
+        {"X-Ratelimit-Remaining": "10"},
+        {"X-Ratelimit-Permitted": "2000000", "X-Ratelimit-Remaining": "5"},
+        {"X-Ratelimit-Permitted": "1_0", "X-Ratelimit-Remaining": "5"},
+        {"X-Ratelimit-Permitted": "١٠", "X-Ratelimit-Remaining": "5"},
+        {"Date": "yesterday"},
+        {},
+    ],
+)
+def test_headers_without_sense_are_no_evidence(headers: dict[str, str]) -> None:
+    evidence = read_evidence(200, headers)
+    assert evidence.permitted is None
+    assert evidence.remaining is None
+    assert evidence.date is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("7", 7), ("Sat, 15 Aug 2026 16:08:35 GMT", 30), ("-1", None), ("99999", None), ("soon", None)],
+)
+def test_retry_after_in_seconds_and_as_a_date(text: str, seconds: float | None) -> None:
+    assert read_evidence(429, {**DATE, "Retry-After": text}).retry_after == seconds
+
+
+def test_total_permitted_counts_in_a_429_only() -> None:
+    assert read_evidence(429, {}, total_permitted=50).total_permitted == 50
+    assert read_evidence(429, {}, total_permitted="50").absurd
+    assert read_evidence(200, {}, total_permitted=50).total_permitted is None
+
+
+# -- clock ----------------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.floats(-1e3, 1e3),
+    st.lists(st.tuples(st.floats(0.001, 5), st.floats(0, 0.5), st.floats(0, 0.5)), min_size=1, max_size=60),
+)
+def test_the_true_offset_is_never_excluded(offset: float, steps: list[tuple[float, float, float]]) -> None:
+    clock = ServerClock()
+    now = 1000.0
+    for pause, there, back in steps:
+        sent = now + pause
+        answered = sent + there
+        now = answered + back
+        clock.observe(math.floor(answered + offset), sent, now)
+        assert clock.earliest_server_time(now) <= now + offset + 1e-6
+        assert clock.latest_local_time(60.0) >= 60.0 - offset - 1e-6
+        assert clock.earliest_local_time(60.0) <= 60.0 - offset + 1e-6
+
+
+def test_well_timed_requests_sharpen_the_clock() -> None:
+    clock = ServerClock()
+    now, offset, trips = 100.0, 0.37, 0
+    clock.observe(math.floor(now + offset), now, now + 0.02)
+    while clock.blunt:
+        now = clock.informative_time(now + 0.02)
+        clock.observe(math.floor(now + 0.01 + offset), now, now + 0.02)
+        trips += 1
+    assert trips <= 6
+    assert clock.uncertainty <= 0.05
+    assert "offset" in repr(clock)
+
+
+def test_a_clock_that_was_set_is_learnt_anew() -> None:
+    clock = ServerClock()
+    clock.observe(100, 99.9, 100.1)
+    clock.observe(500, 101.0, 101.1)
+    assert clock.earliest_server_time(101.1) == pytest.approx(500.0)
+    assert repr(ServerClock()) == "<ServerClock unknown>"
+
+
+# -- counts ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(0, 7), max_size=200), st.integers(1, 50), st.integers(0, 5))
+def test_the_trailing_count_never_forgets_too_early(gaps: list[float], limit: int, in_flight: int) -> None:
+    count = TrailingCount(60.0)
+    exact: deque[float] = deque()
+    now = 0.0
+    for gap in gaps:
+        now += gap
+        count.add(now)
+        exact.append(now)
+    kept = sum(at > now - 60.0 for at in exact)
+    assert kept <= count.count(now)
+    free_at = count.free_at(now, limit, in_flight)
+    if free_at < math.inf:
+        assert sum(at > max(now, free_at) - 60.0 + 1e-9 for at in exact) + in_flight < limit
+    else:
+        assert in_flight >= limit
+
+
+def test_the_trailing_count_stays_small() -> None:
+    count = TrailingCount(60.0)
+    for number in range(200_000):
+        count.add(number / 2000)
+    assert count.count(100.0) == pytest.approx(120_000, rel=0.01)
+    assert len(count._buckets) <= 1001
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 30), st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=40
+    ),
+    st.integers(0, 200),
+)
+def test_what_the_counter_says_is_free_is_free(requests: list[tuple[int, int, int]], refill: int) -> None:
+    """Against a server that counts at a moment between send and answer, and raises its counter once."""
+    limit = 1000
+    events: list[tuple[int, int, str, int]] = []
+    for number, (start, there, back) in enumerate(requests):
+        events += [
+            (start, 0, "send", number),
+            (start + there, 1, "count", number),
+            (start + there + back, 2, "answer", number),
+        ]
+    counter, left, in_flight = ServerCounter(), limit, 0
+    remaining: dict[int, int] = {}
+    refilled = False
+    for time, _order, kind, number in sorted(events):
+        if not refilled and time > 30:
+            left, refilled = min(limit, left + refill), True
+        if kind == "send":
+            in_flight += 1
+        elif kind == "count":
+            left -= 1
+            remaining[number] = left
+        else:
+            in_flight -= 1
+            counter.saw(requests[number][0], time, remaining[number])
+            assert counter.free(in_flight) <= left
+    assert counter.lowest is not None
+
+
+def test_a_counter_that_saw_nothing_leaves_nothing() -> None:
+    counter = ServerCounter()
+    assert counter.free(0) == 0
+    assert counter.refilled(5.0, 1.0, 10, 0) == 0
+    counter.missed(1.0)
+    counter.saw(0.5, 2.0, 10)
+    assert counter.free(3) == 6
+    counter.saw(2.5, 3.0, 8)
+    assert counter.free(1, 1.0) == 6
+    assert counter.refilled(5.0, 2.0, 10, 1) == 9
+    assert "lowest=8" in repr(counter)
+
+
+def test_the_pace_falls_by_a_factor_and_rises_by_steps_up_to_the_limit() -> None:
+    pace = Pace(now=0, period=60, value=100, limit=100)
+    pace.refused(10)
+    assert pace.at(10) == pytest.approx(70)
+    assert pace.at(69) == pytest.approx(70)
+    assert pace.at(70) == pytest.approx(75)
+    assert pace.at(3600) == 100
+    pace.limit(3600, 40)
+    assert pace.at(3600) == 40
+    pace.limit(3600, 80)
+    assert pace.at(3600) == 80
+    pace.hold(3630)
+    assert "80" in repr(pace)
+
+
+# -- window ---------------------------------------------------------------------------------------------------------
+
+
+def take(window: Window, now: float, waiting: int = 1) -> Permit:
+    permit = window.take(now, waiting=waiting)
+    assert isinstance(permit, Permit)
+    return permit
+
+
+def test_the_first_request_goes_alone() -> None:
+    window = Window()
+    first = take(window, 0)
+    wait = window.take(0.1)
+    assert isinstance(wait, Wait)
+    assert wait.reason is WaitReason.ANSWER
+    window.answered(first, 0.2, Evidence())
+    assert window.belief is Belief.OPEN
+    for _ in range(100):
+        take(window, 0.3)
+    assert window.in_flight == 100
+
+
+def test_an_answer_that_never_comes_does_not_stop_the_rest_forever() -> None:
+    window = Window()
+    hung = take(window, 0)
+    wait = window.take(1)
+    assert isinstance(wait, Wait)
+    assert isinstance(window.take(wait.until), Permit)
+    window.lost(hung, 60)
+
+
+def test_a_request_that_never_left_is_not_counted() -> None:
+    window = Window(limit=1)
+    window.unused(take(window, 0))
+    window.answered(take(window, 0), 0.1, Evidence())
+    wait = window.take(0.2)
+    assert isinstance(wait, Wait)
+    assert wait.until == pytest.approx(60.1, abs=0.1)
+
+
+def test_headers_that_stop_are_not_trusted_any_longer() -> None:
+    window = Window()
+    permit = take(window, 100.5)
+    window.answered(permit, 100.6, Evidence(permitted=10, remaining=9, date=100))
+    assert window.belief is Belief.ALIGNED
+    for number in range(3):
+        window.answered(take(window, 101 + number), 101.1 + number, Evidence())
+    assert window.belief is Belief.TRAILING
+    assert window.limit == 10
+
+
+def test_a_429_that_allows_less_than_the_headers_wins() -> None:
+    window = Window()
+    window.answered(take(window, 100.5), 100.6, Evidence(permitted=1000, remaining=999, date=100))
+    refused = Evidence(permitted=1000, remaining=900, date=101, refused=True, total_permitted=20)
+    window.answered(take(window, 101), 101.1, refused)
+    assert window.belief is Belief.TRAILING
+    assert window.limit == 20
+    assert "closed until" in repr(window)
+
+
+def test_retry_after_closes_the_gate_for_so_long() -> None:
+    window = Window()
+    refusal = Evidence(refused=True, retry_after=17.0, total_permitted=50)
+    window.answered(take(window, 0), 1, refusal)
+    assert window.refusals == 1
+    wait = window.take(1.1)
+    assert isinstance(wait, Wait)
+    assert wait.until >= 18
+    assert wait.reason is WaitReason.REFUSED
+
+
+@pytest.mark.parametrize("settings", [{"period": 0}, {"period": -1}, {"limit": 0}])
+def test_windows_that_make_no_sense(settings: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        Window(**settings)
+
+
+# -- gate -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_ceiling_of_ones_own_is_kept_evenly() -> None:
+    import asyncio
+
+    async def main() -> list[float]:
+        gate = Gate(Window(), max_per_second=4)
+        loop = asyncio.get_running_loop()
+        times: list[float] = []
+        for _ in range(5):
+            permit = await gate.take()
+            times.append(loop.time())
+            gate.answered(permit, Evidence())
+        return times
+
+    times = virtual_time.run(main())
+    assert [round(later - earlier, 2) for earlier, later in zip(times, times[1:], strict=False)] == [0.25] * 4
+
+
+def test_cancelling_a_waiting_request_leaves_its_place_to_the_next() -> None:
+    import asyncio
+
+    async def main() -> None:
+        gate = Gate(Window(limit=1, period=10))
+        first = await gate.take()
+        waiting = [asyncio.create_task(gate.take()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert gate.waiting == 3
+        gate.answered(first, Evidence())
+        waiting[0].cancel()
+        await asyncio.sleep(10.1)
+        assert waiting[1].done()
+        assert not waiting[2].done()
+        waiting[2].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert gate.waiting == 0
+        assert "waiting=0" in repr(gate)
+
+    virtual_time.run(main())
+
+
+def test_a_ceiling_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="positive"):
+        Gate(Window(), max_per_second=0)

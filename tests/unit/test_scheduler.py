@@ -1,0 +1,144 @@
+"""What decides in the scheduler: verdicts, order per machine, retry delays, the words of outcomes."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from katapult_async.errors import (
+    APIError,
+    AuthenticationError,
+    ConnectError,
+    ConnectionLost,
+    KatapultError,
+    NotFound,
+    ProtocolError,
+    RequestTimeout,
+    ServerError,
+    ServiceUnavailable,
+    UnableToAssign,
+)
+from katapult_async.scheduler import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus, Step, judge
+from katapult_async.scheduler.lookahead import LookAhead
+from katapult_async.transport import RetryPolicy, may_repeat
+
+
+def api(kind: type[APIError], status: int, code: str) -> APIError:
+    return kind(status=status, code=code)
+
+
+@pytest.mark.parametrize(
+    ("error", "step", "after_unclear"),
+    [
+        (ConnectError("x"), Step.RETRY, Step.RETRY),
+        (api(ServiceUnavailable, 503, "service_unavailable"), Step.RETRY, Step.RETRY),
+        (ConnectionLost("x"), Step.READ_BACK, Step.READ_BACK),
+        (RequestTimeout("x"), Step.READ_BACK, Step.READ_BACK),
+        (ProtocolError("x"), Step.READ_BACK, Step.READ_BACK),
+        (api(ServerError, 502, "x"), Step.READ_BACK, Step.READ_BACK),
+        (api(UnableToAssign, 422, "unable_to_assign"), Step.CHECK, Step.CHECK),
+        (api(NotFound, 404, "disk_not_found"), Step.FAIL, Step.CHECK),
+        (api(AuthenticationError, 403, "invalid_api_token"), Step.STOP, Step.STOP),
+    ],
+)
+def test_what_an_answer_means(error: KatapultError, step: Step, after_unclear: Step) -> None:
+    assert judge(error, unclear_before=False) is step
+    assert judge(error, unclear_before=True) is after_unclear
+
+
+@pytest.mark.parametrize(
+    ("error", "read", "write"),
+    [
+        (ConnectError("x"), True, True),
+        (api(ServiceUnavailable, 503, "service_unavailable"), True, True),
+        (ConnectionLost("x"), True, False),
+        (api(ServerError, 500, "unhandled_exception"), True, False),
+        (api(NotFound, 404, "disk_not_found"), False, False),
+    ],
+)
+def test_what_is_sent_again(error: KatapultError, read: bool, write: bool) -> None:
+    assert may_repeat(error, safe=True) is read
+    assert may_repeat(error, safe=False) is write
+
+
+@given(st.integers(1, 12), st.floats(0, 200), st.integers())
+def test_delays_stay_within_the_policy(attempt: int, elapsed: float, seed: int) -> None:
+    policy = RetryPolicy(attempts=8, base=0.5, cap=4, total=100)
+    delay = policy.delay(attempt, elapsed, random.Random(seed))
+    if attempt >= 8:
+        assert delay is None
+    elif delay is not None:
+        assert 0 <= delay <= min(4, 0.5 * 2 ** (attempt - 1))
+        assert elapsed + delay <= 100
+    else:
+        assert elapsed + 4 > 100
+
+
+@given(st.lists(st.integers(0, 4), max_size=60), st.integers(1, 3), st.randoms(use_true_random=False))
+def test_items_of_a_machine_keep_their_order_and_their_bound(
+    machines: list[int], per_machine: int, rng: random.Random
+) -> None:
+    ahead = LookAhead(per_machine=per_machine, bound=10)
+    items = [Assignment(f"disk_{number}", f"vm_{machine}") for number, machine in enumerate(machines)]
+    source, running, started = iter(items), [], []
+    busy: dict[str | None, int] = defaultdict(int)
+    exhausted = False
+    while not exhausted or running or ahead.parked:
+        if running and (rng.random() < 0.5 or exhausted or ahead.full):
+            done = running.pop(rng.randrange(len(running)))
+            busy[done.virtual_machine] -= 1
+            ahead.finished(done)
+        elif not exhausted:
+            item = next(source, None)
+            exhausted = item is None
+            if item is not None and ahead.offer(item):
+                running.append(item)
+                started.append(item)
+                busy[item.virtual_machine] += 1
+        while (ready := ahead.next_ready()) is not None:
+            running.append(ready)
+            started.append(ready)
+            busy[ready.virtual_machine] += 1
+        assert max(busy.values(), default=0) <= per_machine
+        assert ahead.parked <= 10
+    assert sorted(started, key=lambda item: int(item.disk[5:])) == items
+    for machine in set(machines):
+        of_machine = [item for item in started if item.virtual_machine == f"vm_{machine}"]
+        assert of_machine == [item for item in items if item.virtual_machine == f"vm_{machine}"]
+
+
+@pytest.mark.parametrize("disk", ["", " ", "a b", "x" * 300, "disk\n", 7])
+def test_disks_that_cannot_be_named_are_refused(disk: str) -> None:
+    with pytest.raises(ValueError, match="disk"):
+        Assignment(disk, "vm_1")
+    with pytest.raises(ValueError, match="virtual machine"):
+        Assignment("disk_1", disk)
+
+
+def test_a_report_sums_up() -> None:
+    report = BulkReport()
+    assert report.ok
+    assert "nothing to do" in str(report)
+    report.raise_for_failures()
+    error = NotFound(status=404, code="disk_not_found")
+    for status in OutcomeStatus:
+        report.add(Outcome(assignment=Assignment("disk_1", "vm_1"), status=status, error=error, finished_at=0))
+    assert report.total == len(OutcomeStatus)
+    assert {failure.status for failure in report.failures} == {OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN}
+    assert not report.ok
+    with pytest.raises(BulkError, match="1 assigned.*disk_not_found"):
+        report.raise_for_failures()
+
+
+def test_reports_do_not_share_their_counts() -> None:
+    BulkReport().add(Outcome(assignment=Assignment("disk_1"), status=OutcomeStatus.FAILED, finished_at=0))
+    assert BulkReport().total == 0
+
+
+def test_ok_is_done_or_was_so_already() -> None:
+    not_ok = {status.value for status in OutcomeStatus if not status.ok}
+    assert not_ok == {"failed", "unknown", "not_attempted"}
