@@ -27,7 +27,9 @@
     ├── AssignmentConflict            reading back showed that the disk is on another machine
     └── BulkError                     (katapult_async.scheduler) not every item of a run is done: .report
 
-Messages say what was asked, what came back and what to do. They never contain the token or a body.
+Messages say what was asked, what came back and what to do. They never contain the token or a body, and no more than
+LONGEST_DESCRIPTION characters of anything the API says. Nothing here decides whether to try again: `execution` says
+what is known, and the scheduler and the retry policy draw the conclusion.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ from .models import TrashObject
 
 JSON = Mapping[str, object]
 
-#: Characters of a description from the API that are shown at most.
+#: Characters of a description, and of a detail, from the API that are shown at most.
 LONGEST_DESCRIPTION = 300
 #: Requests per minute above this are taken for nonsense.
 HIGHEST_PLAUSIBLE_LIMIT = 1_000_000
@@ -76,6 +78,9 @@ class KatapultError(Exception):
     def __str__(self) -> str:
         text = f"{self.operation}: {self.message}" if self.operation else self.message
         return f"{text} (request id {self.request_id})" if self.request_id else text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are pickled by their arguments; ours are made in many ways and keep everything in __dict__.
@@ -158,7 +163,7 @@ class APIError(KatapultError):
         parts = [f"{self.code or 'error'} ({self.status})"]
         if self.description:
             parts.append(self.description.rstrip("."))
-        if extra := self._extra():
+        if extra := self._extra()[:LONGEST_DESCRIPTION]:
             parts.append(extra)
         if self.advice:
             parts.append(self.advice)
@@ -215,6 +220,7 @@ class OrganizationUnavailable(APIError):
     """The organization is suspended or not activated."""
 
     stops_run = True
+    advice = "nothing can be done for it until its account is in order"
 
 
 class PermissionDenied(APIError):
@@ -230,6 +236,8 @@ class PermissionDenied(APIError):
 
 class NotFound(APIError):
     """A disk, a machine or whatever was named is not there. `code` says which."""
+
+    advice = "check the name or id, and that the token can see it"
 
 
 class ObjectInTrash(APIError):
@@ -254,7 +262,7 @@ class _WithErrors(APIError):
         return self._texts("errors")
 
     def _extra(self) -> str:
-        return ", ".join(self.errors)[:LONGEST_DESCRIPTION]
+        return ", ".join(self.errors)
 
 
 class UnableToAssign(_WithErrors):
@@ -271,6 +279,8 @@ class ValidationError(_WithErrors):
 
 class UnassignedDisk(APIError):
     """The disk is not assigned to a machine."""
+
+    advice = "assign it first"
 
 
 class TaskQueueingError(APIError):
@@ -306,6 +316,7 @@ class RateLimitReached(APIError):
     """
 
     execution = Execution.NOT_EXECUTED
+    advice = "not executed: send it again when a minute has passed"
 
     @property
     def total_permitted(self) -> int | None:
@@ -319,12 +330,17 @@ class ServiceUnavailable(APIError):
     """The API is not available for the moment. The request was not executed."""
 
     execution = Execution.NOT_EXECUTED
+    advice = "not executed: try again later"
 
 
 class ServerError(APIError):
-    """The server, or a proxy in front of it, failed. The request may have been executed."""
+    """The server, or a proxy in front of it, failed. The request may have been executed.
+
+    A gateway's 502, 503 or 504 has no `code`; callers do the same about it, so it has no class of its own.
+    """
 
     execution = Execution.UNCLEAR
+    advice = "it may have been executed: look before sending it again"
 
 
 #: Every code documented for the covered endpoints, and every code the framework raises (katapult-api, Wire).
@@ -361,8 +377,10 @@ CODES: Mapping[str, type[APIError]] = {
 
 
 class _Body(msgspec.Struct, frozen=True):
+    """Only the code must be what it should be: the rest, if of the wrong kind, is no reason to lose it."""
+
     code: str
-    description: str | None = None
+    description: object = None
     detail: object = None
 
 
@@ -380,31 +398,37 @@ def error_from_response(
 ) -> KatapultError:
     """The error that a response which is no success stands for. Pure, and total: any bytes give an error.
 
-    `headers` is asked for canonical names ("X-Request-Id").
+    `headers`: names in any case.
     """
-    request_id = headers.get("X-Request-Id")
+    request_id = _header(headers, "X-Request-Id")
     request_id = _clean(request_id)[:100] if request_id else None
+    kind = _clean(_header(headers, "Content-Type") or "no content type")[:50]
     if status < 400:
-        return ProtocolError(
-            f"unexpected status {status}; redirects are not followed: check the base URL",
-            operation=operation,
-            request_id=request_id,
-        )
+        moved = "; redirects are not followed: check the base URL" if status >= 300 else ""
+        message = f"unexpected answer ({status}, {kind}, {len(body)} bytes){moved}"
+        return ProtocolError(message, operation=operation, request_id=request_id)
     said = _read_body(body)
-    code = _clean(said.code)[:100] if said is not None else None
-    detail = said.detail if said is not None else None
-    description = said.description if said is not None else None
-    if said is None:
-        kind = _clean(headers.get("Content-Type") or "no content type")[:50]
-        description = f"the answer is not the API's ({kind}, {len(body)} bytes)"
+    code: str | None = None
+    description: object = f"the answer is not the API's ({kind}, {len(body)} bytes)"
+    detail: object = None
+    if said is not None:
+        code, description, detail = _clean(said.code)[:100], said.description, said.detail
     return _class_for(status, code)(
         status=status,
         code=code,
-        description=_clean(description)[:LONGEST_DESCRIPTION] if description is not None else None,
+        description=_clean(description)[:LONGEST_DESCRIPTION] if isinstance(description, str) else None,
         detail=cast("JSON", detail) if isinstance(detail, dict) else None,
         operation=operation,
         request_id=request_id,
     )
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    found = headers.get(name)  # the transport's mapping does not mind the case: there this is all
+    if found is None:
+        wanted = name.lower()
+        found = next((value for key, value in headers.items() if key.lower() == wanted), None)
+    return found
 
 
 def _read_body(body: bytes) -> _Body | None:

@@ -7,11 +7,10 @@ any other member, and says `is_known == False`.
 from __future__ import annotations
 
 import enum
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
-from typing_extensions import Self
-
-W = TypeVar("W", bound="Word")
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing from Python 3.11 on
 
 
 class Word(str, enum.Enum):

@@ -1,4 +1,4 @@
-"""The bodies of requests. What is UNSET does not go out."""
+"""The bodies of requests. What is UNSET does not go out; what values are allowed is for the API to say."""
 
 from __future__ import annotations
 

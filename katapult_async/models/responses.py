@@ -1,4 +1,4 @@
-"""What the endpoints return: the resources in their envelopes."""
+"""What the endpoints return: the resources in their envelopes. Nobody sees these but the endpoints that unwrap them."""
 
 from __future__ import annotations
 

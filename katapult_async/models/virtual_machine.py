@@ -24,8 +24,8 @@ class VirtualMachine(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int | UnsetType = UNSET
     state: VirtualMachineState | UnsetType = UNSET
     suspended: bool | UnsetType = UNSET
-    cpu_cores: int | UnsetType = UNSET
-    memory_in_gb: int | UnsetType = UNSET
+    cpu_cores: int | UnsetType | None = UNSET
+    memory_in_gb: int | UnsetType | None = UNSET
     zone: Zone | UnsetType | None = UNSET
     tag_names: tuple[str, ...] | UnsetType = UNSET
 

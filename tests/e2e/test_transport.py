@@ -105,7 +105,11 @@ DISK = b'{"disk":{"id":"disk_1","virtual_machine_disk":null}}'
         (http(b"\xff\xfe\xfd"), ProtocolError, "3 bytes"),
         (http(b"x" * 3000), ProtocolError, "larger than 2000 bytes"),
         (http(DISK, "Content-Encoding: gzip"), ProtocolError, "encoded"),
-        (http(b"", "Location: http://elsewhere/", status="302 Found"), ProtocolError, "redirects are not followed"),
+        (
+            http(b"", "Location: http://elsewhere/", status="302 Found"),
+            ProtocolError,
+            "redirects are not followed",
+        ),
     ],
 )
 async def test_answers_that_are_none(response: bytes, error: type[KatapultError], words: str) -> None:
@@ -251,7 +255,9 @@ async def test_what_goes_out_and_what_does_not(monkeypatch: pytest.MonkeyPatch) 
         await client.disks.get("disk_1")
         await client.disks.assign("disk_1", "web.example")
     get, _, post = [request.decode() for request in heard[:3]]
-    assert get.startswith("GET /core/v1/disks/disk?disk[id]=disk_1 HTTP/1.1\r\n") or "disk%5Bid%5D=disk_1" in get
+    assert (
+        get.startswith("GET /core/v1/disks/disk?disk[id]=disk_1 HTTP/1.1\r\n") or "disk%5Bid%5D=disk_1" in get
+    )
     assert f"Authorization: Bearer {TOKEN}\r\n" in get
     assert "Accept: application/json\r\n" in get
     assert "cookie" not in (get + post).lower()

@@ -49,9 +49,7 @@ def optimum(kind: str, n: int, limit: int, server_start: float) -> float:
 
 
 def job(server: ModelServer, n: int, *, start: float, limit: int | None = None, concurrency: int = 32) -> Job:
-    return virtual_time.run(
-        run_job(server, n, limit=limit, concurrency=concurrency), start=MIDNIGHT + start
-    )
+    return virtual_time.run(run_job(server, n, limit=limit, concurrency=concurrency), start=MIDNIGHT + start)
 
 
 def looks_aligned(kind: str, server_start: float) -> bool:
@@ -114,9 +112,7 @@ def test_with_the_limit_given_and_no_headers_no_server_refuses(
 
 
 @settings(max_examples=15)
-@given(
-    st.sampled_from(KINDS), limits, latencies, starts, offsets, seeds, st.sampled_from([8, 32, 64])
-)
+@given(st.sampled_from(KINDS), limits, latencies, starts, offsets, seeds, st.sampled_from([8, 32, 64]))
 def test_with_nothing_known_refusals_are_bounded_by_the_concurrency(
     kind: str,
     limit: int,

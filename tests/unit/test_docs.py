@@ -11,7 +11,10 @@ README = (ROOT / "README.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
-    return [textwrap.dedent(text) for text in re.findall(rf"^ *```{language}\n(.*?)^ *```$", README, re.M | re.S)]
+    return [
+        textwrap.dedent(text)
+        for text in re.findall(rf"^ *```{language}\n(.*?)^ *```$", README, re.MULTILINE | re.DOTALL)
+    ]
 
 
 def test_the_python_in_the_readme_is_python_with_real_names() -> None:

@@ -140,7 +140,9 @@ def test_details_are_typed() -> None:
     assert "argument: id" in str(invalid)
 
 
-@pytest.mark.parametrize("detail", [{}, [], "x", {"trash_object": 4}, {"errors": "no list"}, {"scopes": None}])
+@pytest.mark.parametrize(
+    "detail", [{}, [], "x", {"trash_object": 4}, {"errors": "no list"}, {"scopes": None}]
+)
 def test_details_of_the_wrong_kind_are_no_obstacle(detail: object) -> None:
     trashed = answer(406, "object_in_trash", detail)
     assert isinstance(trashed, ObjectInTrash)
@@ -152,7 +154,17 @@ def test_details_of_the_wrong_kind_are_no_obstacle(detail: object) -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(1000, 1000), (1, 1), (0, None), (-3, None), (True, None), ("1000", None), (1.5, None), (10**7, None), (None, None)],
+    [
+        (1000, 1000),
+        (1, 1),
+        (0, None),
+        (-3, None),
+        (True, None),
+        ("1000", None),
+        (1.5, None),
+        (10**7, None),
+        (None, None),
+    ],
 )
 def test_total_permitted_is_a_plausible_number_or_none(value: object, expected: int | None) -> None:
     error = answer(429, "rate_limit_reached", {"total_permitted": value})
@@ -166,7 +178,12 @@ def test_total_permitted_is_a_plausible_number_or_none(value: object, expected: 
         (502, b"<html><h1>502 Bad Gateway</h1></html>", ServerError, Execution.UNCLEAR),
         (504, b"", ServerError, Execution.UNCLEAR),
         (503, b"<html>", ServerError, Execution.UNCLEAR),
-        (500, b'{"error":{"code":"unhandled_exception","description":null,"detail":{}}}', ServerError, Execution.UNCLEAR),
+        (
+            500,
+            b'{"error":{"code":"unhandled_exception","description":null,"detail":{}}}',
+            ServerError,
+            Execution.UNCLEAR,
+        ),
         (503, b'{"error":{"code":"service_unavailable"}}', ServiceUnavailable, Execution.NOT_EXECUTED),
         (500, b'{"error":{"code":"disk_not_found"}}', ServerError, Execution.UNCLEAR),
         (429, b"<html>slow down</html>", RateLimitReached, Execution.NOT_EXECUTED),
@@ -218,7 +235,11 @@ def test_only_what_refuses_the_token_or_the_organization_stops_a_run() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [answer(404, "disk_not_found"), answer(406, "object_in_trash"), ConnectError("no host", operation="GET /x")],
+    [
+        answer(404, "disk_not_found"),
+        answer(406, "object_in_trash"),
+        ConnectError("no host", operation="GET /x"),
+    ],
 )
 def test_errors_survive_pickle_and_copy(error: KatapultError) -> None:
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):

@@ -25,7 +25,17 @@ def test_all_is_sorted_and_every_name_is_there(name: str) -> None:
 
 
 def test_the_promised_names() -> None:
-    promised = "Assignment Client SessionPool KatapultError Outcome OutcomeStatus BulkReport Disk Task".split()
+    promised = [
+        "Assignment",
+        "Client",
+        "SessionPool",
+        "KatapultError",
+        "Outcome",
+        "OutcomeStatus",
+        "BulkReport",
+        "Disk",
+        "Task",
+    ]
     assert set(promised) <= set(katapult_async.__all__)
     assert set(katapult_async.__all__) <= set(dir(katapult_async))
 

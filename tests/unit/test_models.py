@@ -21,7 +21,13 @@ FULL = {
         "state": "built",
         "created_at": 1_700_000_000,
         "storage_speed": "nvme",
-        "io_profile": {"id": "diop_1", "name": "Unrestricted", "permalink": "u", "speed_in_mb": None, "iops": None},
+        "io_profile": {
+            "id": "diop_1",
+            "name": "Unrestricted",
+            "permalink": "u",
+            "speed_in_mb": None,
+            "iops": None,
+        },
         "bus_type": None,
         "data_center": {"id": "loc_1", "name": "Here", "permalink": "here-01"},
         "virtual_machine_disk": {
@@ -37,7 +43,10 @@ FULL = {
                 "stable": True,
                 "disk_template": {
                     "id": "dtpl_1",
-                    "operating_system": {"id": "os_1", "badge": {"url": "https://x", "file_size": 5, "token": "t"}},
+                    "operating_system": {
+                        "id": "os_1",
+                        "badge": {"url": "https://x", "file_size": 5, "token": "t"},
+                    },
                 },
             },
             "attributes": [{"key": "root_password", "value": "hunter2", "protect": True}],

@@ -139,9 +139,7 @@ def test_the_trailing_count_stays_small() -> None:
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 30), st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=40
-    ),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=40),
     st.integers(0, 200),
 )
 def test_what_the_counter_says_is_free_is_free(requests: list[tuple[int, int, int]], refill: int) -> None:

@@ -126,7 +126,9 @@ def test_a_report_sums_up() -> None:
     report.raise_for_failures()
     error = NotFound(status=404, code="disk_not_found")
     for status in OutcomeStatus:
-        report.add(Outcome(assignment=Assignment("disk_1", "vm_1"), status=status, error=error, finished_at=0))
+        report.add(
+            Outcome(assignment=Assignment("disk_1", "vm_1"), status=status, error=error, finished_at=0)
+        )
     assert report.total == len(OutcomeStatus)
     assert {failure.status for failure in report.failures} == {OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN}
     assert not report.ok
