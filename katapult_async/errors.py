@@ -163,7 +163,7 @@ class APIError(KatapultError):
         parts = [f"{self.code or 'error'} ({self.status})"]
         if self.description:
             parts.append(self.description.rstrip("."))
-        if extra := self._extra()[:LONGEST_DESCRIPTION]:
+        if extra := _clean(self._extra())[:LONGEST_DESCRIPTION]:
             parts.append(extra)
         if self.advice:
             parts.append(self.advice)
@@ -325,6 +325,9 @@ class RateLimitReached(APIError):
             return value
         return None
 
+    def _extra(self) -> str:
+        return f"permitted: {self.total_permitted} a minute" if self.total_permitted is not None else ""
+
 
 class ServiceUnavailable(APIError):
     """The API is not available for the moment. The request was not executed."""
@@ -409,10 +412,12 @@ def error_from_response(
         return ProtocolError(message, operation=operation, request_id=request_id)
     said = _read_body(body)
     code: str | None = None
-    description: object = f"the answer is not the API's ({kind}, {len(body)} bytes)"
+    description: object = (
+        f"the answer is not the API's ({kind}, {len(body)} bytes): check the base URL and proxies"
+    )
     detail: object = None
     if said is not None:
-        code, description, detail = _clean(said.code)[:100], said.description, said.detail
+        code, description, detail = _clean(said.code)[:100] or None, said.description, said.detail
     return _class_for(status, code)(
         status=status,
         code=code,

@@ -12,7 +12,7 @@ from msgspec import UNSET
 from katapult_async.models import Disk, DiskState, VirtualMachine, lookups, requests
 from katapult_async.models.responses import DiskPage, DiskResponse, VirtualMachineResponse
 
-FULL = {
+FULL: dict[str, object] = {
     "disk": {
         "id": "disk_0000000000000001",
         "name": "Data",
@@ -106,6 +106,8 @@ def test_an_unknown_word_behaves_like_a_member() -> None:
     assert word != DiskState.BUILT
     assert {word: 1}[again] == 1
     assert pickle.loads(pickle.dumps(word)) == word
+    assert pickle.loads(pickle.dumps(DiskState.BUILT)) is DiskState.BUILT
+    assert copy.deepcopy(DiskState.BUILT) is DiskState.BUILT
     assert copy.deepcopy(word) == copy.copy(word) == word
     assert msgspec.json.encode(word) == b'"teleporting"'
     assert "teleporting" not in DiskState.__members__

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -22,11 +22,12 @@ from katapult_async.transport import Operation
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recorded" / "katapult-core.jsonl"
 pytestmark = pytest.mark.skipif(not RECORDINGS.exists(), reason="the recordings are not beside this checkout")
 
-OPERATIONS = {
+OPERATIONS: dict[tuple[str, str], Operation[Any]] = {
     (operation.method, operation.path): operation
     for module in (disks, io_profiles, tasks, virtual_machines)
-    for operation in vars(module).values()
-    if isinstance(operation, Operation)
+    for operation in cast(
+        "list[Operation[Any]]", [it for it in vars(module).values() if isinstance(it, Operation)]
+    )
 }
 
 
@@ -56,11 +57,11 @@ def test_every_success_of_a_covered_endpoint_decodes() -> None:
 
 def assert_part(kept: Any, said: Any) -> None:
     if isinstance(kept, dict):
-        for key, value in kept.items():  # pyright: ignore[reportUnknownVariableType]
+        for key, value in cast("dict[str, Any]", kept).items():
             assert_part(value, said[key])
     elif isinstance(kept, list):
-        assert len(kept) == len(said)  # pyright: ignore[reportUnknownArgumentType]
-        for one, other in zip(kept, said, strict=True):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        items: list[Any] = kept
+        for one, other in zip(items, said, strict=True):
             assert_part(one, other)
     else:
         assert kept == said
@@ -74,7 +75,7 @@ def test_every_refusal_gives_the_class_of_its_code() -> None:
             error = error_from_response(recording["status"], {}, body)
             assert isinstance(error, APIError)
             assert error.code == recording["response"]["error"]["code"]
-            if error.code in CODES:
+            if error.code is not None and error.code in CODES:
                 assert type(error) is CODES[error.code]
                 seen.add(error.code)
     assert {"disk_not_found", "virtual_machine_not_found", "unassigned_disk"} <= seen

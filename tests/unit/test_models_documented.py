@@ -1,0 +1,133 @@
+"""The OpenAPI document and the types agree: every field that may be null may be None, every word and code is known.
+
+The document is not part of this project. Where it is not beside the checkout, nothing is checked here.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+from msgspec import inspect
+
+from katapult_async.errors import CODES
+from katapult_async.models import responses as r
+from katapult_async.models.enums import FileSystem, ResizeMethod
+
+OPENAPI = Path(__file__).parents[3] / "shared" / "katapult-core-openapi.json"
+pytestmark = pytest.mark.skipif(
+    not OPENAPI.exists(), reason="the OpenAPI document is not beside this checkout"
+)
+
+COVERED: list[tuple[str, str, type[msgspec.Struct]]] = [
+    ("get", "/organizations/organization/disks", r.DiskPage),
+    ("post", "/organizations/organization/disks", r.DiskTaskResponse),
+    ("get", "/disks/disk", r.DiskResponse),
+    ("patch", "/disks/disk", r.DiskResponse),
+    ("delete", "/disks/disk", r.DiskTrashedResponse),
+    ("post", "/disks/disk/assign", r.DiskResponse),
+    ("post", "/disks/disk/unassign", r.DiskResponse),
+    ("post", "/disks/disk/attach", r.DiskTaskResponse),
+    ("post", "/disks/disk/detach", r.DiskTaskResponse),
+    ("put", "/disks/disk/resize", r.DiskTaskResponse),
+    ("put", "/disks/disk/io_profile", r.DiskTaskResponse),
+    ("get", "/virtual_machines/virtual_machine/disks", r.AttachedDiskPage),
+    ("get", "/virtual_machines/virtual_machine", r.VirtualMachineResponse),
+    ("get", "/organizations/organization/virtual_machines", r.VirtualMachinePage),
+    ("get", "/tasks/task", r.TaskResponse),
+    ("get", "/organizations/organization/disk_io_profiles", r.IOProfilePage),
+]
+SCALARS = {
+    "string": inspect.StrType,
+    "integer": inspect.IntType,
+    "boolean": inspect.BoolType,
+    "number": inspect.FloatType,
+}
+
+
+@lru_cache(maxsize=1)
+def document() -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(OPENAPI.read_text()))
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema itself, where `$ref` or a single `allOf` points to it; `nullable` on the way is kept."""
+    nullable = schema.get("nullable", False)
+    while "$ref" in schema or "allOf" in schema:
+        if "allOf" in schema:
+            (schema,) = schema["allOf"]
+        else:
+            target: Any = document()
+            for part in schema["$ref"].removeprefix("#/").split("/"):
+                target = target[part]
+            schema = target
+        nullable = nullable or schema.get("nullable", False)
+    return {**schema, "nullable": nullable}
+
+
+@pytest.mark.parametrize(("method", "path", "struct"), COVERED)
+def test_every_documented_success_fits_its_struct(
+    method: str, path: str, struct: type[msgspec.Struct]
+) -> None:
+    answers = document()["paths"][path][method]["responses"]
+    (success,) = [answer for status, answer in answers.items() if status.startswith("2")]
+    assert_fits(inspect.type_info(struct), success["content"]["application/json"]["schema"], struct.__name__)
+
+
+def assert_fits(
+    kept: inspect.Type, schema: dict[str, Any], where: str, within: tuple[type, ...] = ()
+) -> None:
+    said = resolved(schema)
+    options = kept.types if isinstance(kept, inspect.UnionType) else (kept,)
+    if said["nullable"]:
+        assert any(isinstance(option, inspect.NoneType) for option in options), f"{where} may be null"
+    (option,) = [option for option in options if not isinstance(option, inspect.NoneType)]
+    if isinstance(option, inspect.StructType):
+        if option.cls in within:
+            return  # a template has a version, which has a template
+        for field in option.fields:
+            inner = said["properties"].get(field.encode_name)
+            if inner is None:
+                assert not field.required, f"{where}.{field.name} is never said here"
+            else:
+                assert_fits(field.type, inner, f"{where}.{field.name}", (*within, option.cls))
+    elif isinstance(option, inspect.VarTupleType):
+        assert said["type"] == "array"
+        assert_fits(option.item_type, said["items"], f"{where}[]", within)
+    elif isinstance(option, inspect.EnumType):
+        assert {word.value for word in option.cls} == set(said["enum"]), where
+    else:
+        assert isinstance(option, SCALARS[said["type"]]), where
+
+
+def test_the_words_of_requests_are_the_documented_ones() -> None:
+    schemas = document()["components"]["schemas"]
+    assert {word.value for word in FileSystem} == set(schemas["FileSystemEnum"]["enum"])
+    assert {word.value for word in ResizeMethod} == set(schemas["ResizeMethodEnum"]["enum"])
+
+
+def test_every_code_documented_for_the_covered_endpoints_is_in_the_table() -> None:
+    codes: set[str] = set()
+    for method, path, _ in COVERED:
+        for status, answer in document()["paths"][path][method]["responses"].items():
+            if not status.startswith("2"):
+                codes |= documented_codes(answer)
+    assert {"unable_to_assign", "disk_not_found", "rate_limit_reached", "scope_not_granted"} <= codes
+    assert codes <= set(CODES)
+
+
+def documented_codes(node: object) -> set[str]:
+    """Every value that a property named `code` may have, wherever it stands below the node."""
+    if isinstance(node, list):
+        return set[str]().union(*(documented_codes(item) for item in cast("list[object]", node)))
+    if not isinstance(node, dict):
+        return set()
+    schema = resolved(cast("dict[str, Any]", node)) if "$ref" in node else cast("dict[str, Any]", node)
+    code = schema.get("properties", {}).get("code")
+    if code is not None:
+        return set(resolved(code)["enum"])
+    return set[str]().union(*(documented_codes(value) for value in schema.values()))
