@@ -62,9 +62,12 @@ class Observer(Protocol):
 
     def on_request(self, event: RequestEvent) -> None:
         """A request has ended."""
+        return
 
     def on_wait(self, event: WaitEvent) -> None:
         """Requests begin to wait for the rate limit."""
+        return
 
     def on_retry(self, event: RetryEvent) -> None:
         """A request is about to be tried again."""
+        return

@@ -75,7 +75,10 @@ def demo(
 @app.command()
 def assign(
     plan: Annotated[
-        str, typer.Argument(help="CSV with the header disk,virtual_machine; JSON Lines; - for stdin.")
+        str,
+        typer.Argument(
+            metavar="PLAN", help="CSV with the header disk,virtual_machine; JSON Lines; - for stdin."
+        ),
     ],
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line on standard output.")

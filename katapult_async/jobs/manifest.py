@@ -25,7 +25,16 @@ _MACHINE = re.compile(r"vm_[A-Za-z0-9]+\Z")
 _FQDN = re.compile(
     r"(?=.{3,253}\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+[A-Za-z0-9-]{1,63}\.?\Z"
 )
-_ATTACH = {"": None, "true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_decode = msgspec.json.Decoder(dict[str, object]).decode
+_ATTACH: dict[str, bool | None] = {
+    "": None,
+    "true": True,
+    "yes": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "0": False,
+}
 
 
 class ManifestError(ValueError):
@@ -118,11 +127,12 @@ class Manifest:
 
     def __iter__(self) -> Iterator[ManifestLine]:
         """The items. Raises ManifestError at the first bad line: check first."""
-        for number, fields in self._records():
-            try:
+        number = 0
+        try:
+            for number, fields in self._records():
                 yield _line(number, fields)
-            except _BadLine as bad:
-                raise ManifestError(f"{self.name}:{number}: {bad}") from None
+        except _BadLine as bad:
+            raise ManifestError(f"{self.name}:{number}: {bad}") from None
 
     def check(self, limit: int = MOST_COMPLAINTS) -> ManifestCheck:
         """Read everything once and say what is wrong: malformed lines, a disk twice, a disk on two machines."""
@@ -169,7 +179,7 @@ class Manifest:
             if not text.strip():
                 continue
             try:
-                yield number, msgspec.json.decode(text, type=dict[str, object])
+                yield number, _decode(text)
             except msgspec.DecodeError:
                 yield number, _BadLine("it is no JSON object")
 
@@ -180,6 +190,8 @@ class Manifest:
         # strict: a quote that is never closed would otherwise swallow the rest of the file in silence.
         rows = csv.reader(self._file, delimiter=delimiter, strict=True)
         columns = [name.strip().lower() for name in next(rows, [])]
+        if not any(columns) and not header.strip():
+            return  # nothing but blank lines
         _check_columns(columns)
         for row in rows:
             if not any(field.strip() for field in row):
@@ -187,7 +199,9 @@ class Manifest:
             if len(row) != len(columns):
                 yield rows.line_num, _BadLine(f"{len(row)} fields instead of {len(columns)}")
             else:
-                yield rows.line_num, {name: field.strip() for name, field in zip(columns, row, strict=True)}
+                fields: dict[str, object] = {}
+                fields.update((name, field.strip()) for name, field in zip(columns, row, strict=True))
+                yield rows.line_num, fields
 
 
 def _check_columns(columns: list[str]) -> None:

@@ -28,6 +28,10 @@ class TrailingCount:
         self._buckets: deque[list[float]] = deque()
         self._total = 0
 
+    def __len__(self) -> int:
+        """Buckets in memory."""
+        return len(self._buckets)
+
     def add(self, now: float) -> None:
         buckets = self._buckets
         if buckets and now - buckets[-1][0] < self._grain:

@@ -164,7 +164,7 @@ class KatapultEmulator:
             handler.cancel()
         await runner.cleanup()
 
-    async def __aenter__(self) -> KatapultEmulator:  # noqa: PYI034 - Self needs Python 3.11
+    async def __aenter__(self) -> KatapultEmulator:
         await self.start()
         return self
 

@@ -25,7 +25,7 @@ from katapult_async.errors import (
     error_from_response,
 )
 from katapult_async.observer import Observer, RequestEvent, RetryEvent, WaitEvent
-from katapult_async.ratelimit import Gate, Permit, Priority, Wait, read_evidence
+from katapult_async.ratelimit import Gate, Permit, Priority, Wait, WaitReason, read_evidence
 
 from .operation import Operation
 from .retry import RetryPolicy, may_repeat
@@ -232,7 +232,9 @@ def tell_waits(observer: Observer) -> Callable[[Wait, float], None]:
 
     def on_wait(wait: Wait, now: float) -> None:
         at = time.time()
-        until = at + wait.until - now if wait.until < float("inf") else None
+        # For an answer there is no time to tell: `until` is only how long patience lasts.
+        timed = wait.reason is not WaitReason.ANSWER and wait.until < float("inf")
+        until = at + wait.until - now if timed else None
         observer.on_wait(WaitEvent(since=at, until=until, reason=wait.reason.value))
 
     return on_wait

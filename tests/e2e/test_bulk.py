@@ -330,8 +330,8 @@ async def test_the_other_three_actions() -> None:
             detached = await client.disks.detach_many([item.disk for item in items])
             assert detached.counts == {OutcomeStatus.DETACHED: 6}
             for item in items:
-                while (await client.disks.get(item.disk)).virtual_machine_disk.state != "detached":  # type: ignore[union-attr]  # pyright: ignore
-                    await asyncio.sleep(0.01)
+                while emulator.world.disks[item.disk].attachment != "detached":
+                    await client.disks.get(item.disk)
             assert (await client.disks.unassign_many(items)).counts == {OutcomeStatus.UNASSIGNED: 6}
             attach = await client.disks.attach_many(items)
             assert attach.counts == {OutcomeStatus.FAILED: 6}

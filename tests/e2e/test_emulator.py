@@ -50,7 +50,7 @@ class Caller:
         path: str,
         body: object = None,
         *,
-        token: str | None = "token",  # noqa: S107 - no secret
+        token: str | None = "token",
     ) -> Answer:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         url = self.emulator.url + path
@@ -77,7 +77,7 @@ async def calling(**options: Any) -> AsyncGenerator[Caller, None]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - the ledger has no events; the test's time-out bounds this
+    while not condition():
         await asyncio.sleep(0)
 
 

@@ -226,10 +226,10 @@ async def test_no_host_no_port_no_trust() -> None:
 async def test_tls_with_a_private_authority_and_without_trust() -> None:
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.issue_cert("127.0.0.1").configure_cert(server)  # pyright: ignore[reportUnknownMemberType]
     async with KatapultEmulator(disks=1, ssl_context=server) as emulator:
         trusting = ssl.create_default_context()
-        authority.configure_trust(trusting)
+        authority.configure_trust(trusting)  # pyright: ignore[reportUnknownMemberType]
         async with SessionPool(ssl_context=trusting) as pool:
             client = Client("token", base_url=emulator.url, pool=pool)
             assert (await client.disks.get(emulator.disk_ids[0])).id == emulator.disk_ids[0]

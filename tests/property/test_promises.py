@@ -96,14 +96,13 @@ def test_with_headers_no_kind_of_server_refuses_more_than_twice(
 @settings(max_examples=15)
 @given(
     st.sampled_from(["aligned", "fixed", "sliding", "bucket"]),
-    st.booleans(),
     limits,
     latencies,
     starts,
     seeds,
 )
 def test_with_the_limit_given_and_no_headers_no_server_refuses(
-    kind: str, count_refused: bool, limit: int, latency: tuple[float, float], start: float, seed: int
+    kind: str, limit: int, latency: tuple[float, float], start: float, seed: int
 ) -> None:
     server = serve(kind, limit, headers=False, latency=latency, seed=seed)
     done = job(server, 4 * limit, start=start, limit=limit)

@@ -84,7 +84,9 @@ def test_items_of_a_machine_keep_their_order_and_their_bound(
 ) -> None:
     ahead = LookAhead(per_machine=per_machine, bound=10)
     items = [Assignment(f"disk_{number}", f"vm_{machine}") for number, machine in enumerate(machines)]
-    source, running, started = iter(items), [], []
+    source = iter(items)
+    running: list[Assignment] = []
+    started: list[Assignment] = []
     busy: dict[str | None, int] = defaultdict(int)
     exhausted = False
     while not exhausted or running or ahead.parked:
@@ -132,7 +134,7 @@ def test_a_report_sums_up() -> None:
     assert report.total == len(OutcomeStatus)
     assert {failure.status for failure in report.failures} == {OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN}
     assert not report.ok
-    with pytest.raises(BulkError, match="1 assigned.*disk_not_found"):
+    with pytest.raises(BulkError, match=r"1 assigned.*disk_not_found"):
         report.raise_for_failures()
 
 
