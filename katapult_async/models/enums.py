@@ -36,6 +36,7 @@ class Word(str, enum.Enum):
         return str(self.value)
 
     def __reduce_ex__(self, proto: object) -> tuple[type[Word], tuple[str]]:
+        # By value: some 3.11 releases pickle members by name, and an unknown word is not an attribute of its class.
         return (type(self), (str(self.value),))
 
     def __copy__(self) -> Self:

@@ -172,7 +172,7 @@ def test_bodies_that_are_not_the_apis(
         b'{"error":"SECRET"}',
         b'{"error":{"code":["SECRET"]}}',
         b"\xffSECRET",
-        b"[" * 100_000 + b"SECRET",
+        b'{"error":{"code":"disk_not_found","detail":' + b"[" * 100_000 + b"SECRET",
         b'{"initial_root_password":"SECRET"}',
     ],
 )
@@ -197,6 +197,29 @@ def test_a_description_of_the_wrong_kind_does_not_cost_the_code(description: obj
     assert isinstance(error, NotFound)
     assert error.code == "disk_not_found"
     assert error.description is None
+
+
+def test_only_the_beginning_of_a_long_description_is_kept() -> None:
+    body = json.dumps({"error": {"code": "disk_not_found", "description": "x" * 5000}}).encode()
+    error = error_from_response(404, {}, body)
+    assert isinstance(error, NotFound)
+    assert error.description == "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("code", "detail"),
+    [
+        ("object_in_trash", {"trash_object": {"id": "\x1b[31m" * 900}}),
+        ("scope_not_granted", {"scopes": ["\x1b[31m" * 900] * 90}),
+        ("unable_to_assign", {"errors": ["\x1b[31m" * 900] * 90}),
+        ("permission_denied", {"details": "\x1b[31m" * 900}),
+        ("invalid_argument", {"path": "\x1b[31m" * 900, "issue": "\x1b[31m" * 900}),
+    ],
+)
+def test_details_are_shown_cleaned_and_cut(code: str, detail: object) -> None:
+    error = answer(status_of(code), code, detail)
+    assert str(error).isprintable()
+    assert 300 < len(str(error)) < 500
 
 
 @pytest.mark.parametrize("name", ["X-Request-Id", "x-request-id", "X-REQUEST-ID"])
