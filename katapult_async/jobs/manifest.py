@@ -199,9 +199,8 @@ class Manifest:
             if len(row) != len(columns):
                 yield rows.line_num, _BadLine(f"{len(row)} fields instead of {len(columns)}")
             else:
-                fields: dict[str, object] = {}
-                fields.update((name, field.strip()) for name, field in zip(columns, row, strict=True))
-                yield rows.line_num, fields
+                values: list[object] = [field.strip() for field in row]
+                yield rows.line_num, dict(zip(columns, values, strict=True))
 
 
 def _check_columns(columns: list[str]) -> None:
