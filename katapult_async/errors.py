@@ -452,14 +452,14 @@ def _class_for(status: int, code: str | None) -> type[APIError]:
     if status == 429:
         return RateLimitReached  # whoever says it, the request was not executed and must wait
     known = CODES.get(code) if code is not None else None
-    if known is RateLimitReached:
-        known = None
     if status >= 500:
         # Only the API itself knows that nothing was done; a proxy's 503 says nothing about what is behind it.
         return known if known is ServiceUnavailable and status == 503 else ServerError
-    if known in (ServiceUnavailable, ServerError):
-        known = None
-    return known if known is not None else APIError
+    if known is None or issubclass(known, (RateLimitReached, ServiceUnavailable, ServerError)):
+        return (
+            APIError  # another status than the code's own: what it says about execution cannot be relied on
+        )
+    return known
 
 
 def _clean(text: str) -> str:

@@ -151,6 +151,9 @@ def test_total_permitted_is_a_plausible_number_or_none(value: object, expected: 
         (404, b"\xff\xfe", APIError, Execution.REFUSED),
         (418, b'{"error":{"code":"brand_new"}}', APIError, Execution.REFUSED),
         (403, b'{"error":{"code":"service_unavailable"}}', APIError, Execution.REFUSED),
+        (400, b'{"error":{"code":"rate_limit_reached"}}', APIError, Execution.REFUSED),
+        (502, b'{"error":{"code":"rate_limit_reached"}}', ServerError, Execution.UNCLEAR),
+        (502, b'{"error":{"code":"service_unavailable"}}', ServerError, Execution.UNCLEAR),
         (302, b"", ProtocolError, Execution.UNCLEAR),
     ],
 )
