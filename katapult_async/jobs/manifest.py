@@ -189,7 +189,8 @@ class Manifest:
         self._file.seek(0)
         # strict: a quote that is never closed would otherwise swallow the rest of the file in silence.
         rows = csv.reader(self._file, delimiter=delimiter, strict=True)
-        columns = [name.strip().lower() for name in next(rows, [])]
+        names: list[str] = next(rows, [])
+        columns = [name.strip().lower() for name in names]
         if not any(columns) and not header.strip():
             return  # nothing but blank lines
         _check_columns(columns)
@@ -199,8 +200,7 @@ class Manifest:
             if len(row) != len(columns):
                 yield rows.line_num, _BadLine(f"{len(row)} fields instead of {len(columns)}")
             else:
-                values: list[object] = [field.strip() for field in row]
-                yield rows.line_num, dict(zip(columns, values, strict=True))
+                yield rows.line_num, {name: field.strip() for name, field in zip(columns, row, strict=True)}
 
 
 def _check_columns(columns: list[str]) -> None:

@@ -164,17 +164,19 @@ class Outcomes(AsyncIterator[Outcome]):
         if self._recorder is not None:
             await self._recorder.sending(item)
         outcome: Outcome | None = None
-        with anyio.CancelScope() as scope:
-            self._active[settling] = scope
-            try:
+        try:
+            # `stop` cancels this scope, and only while nothing of the item is on the wire.
+            with anyio.CancelScope() as scope:
+                self._active[settling] = scope
                 outcome = await settling.run()
-            finally:
-                del self._active[settling]
-                self.report.requests += settling.requests
-                self.report.rate_limited += settling.rate_limited
-                if outcome is None and not self._stopped:
-                    # Cancelled from outside: nobody receives any more, but the report still says what became of it.
-                    self.report.add(settling.interrupted())
+        except BaseException:
+            # Cancelled from outside: nobody receives any more, but the report still says what became of it.
+            self.report.add(settling.interrupted())
+            raise
+        finally:
+            del self._active[settling]
+            self.report.requests += settling.requests
+            self.report.rate_limited += settling.rate_limited
         if outcome is None:
             outcome = settling.interrupted()
         if outcome.error is not None:

@@ -288,6 +288,22 @@ async def test_stop_does_not_wait_for_the_rate_limit() -> None:
         assert all(outcome.started_at is None for outcome in rest)
 
 
+async def test_leaving_after_a_stop_still_reports_what_is_on_the_wire() -> None:
+    async with KatapultEmulator(disks=20, virtual_machines=20, limit=100_000) as emulator:
+        emulator.faults.script(lambda arrival: FaultKind.TIMEOUT_AFTER if arrival.sequence > 4 else None)
+        async with client_for(emulator, concurrency=4, timeout=Timeout()) as client:
+            async with client.disks.assign_each(pairs(emulator)) as outcomes:
+                await anext(outcomes)
+                while emulator.ledger.total < 8:
+                    await asyncio.sleep(0.01)
+                outcomes.stop()
+            report = outcomes.report
+        assert report.counts[OutcomeStatus.UNKNOWN] == 4
+        silent = {arrival.disk for arrival in emulator.ledger.arrivals if arrival.fault}
+        assert {failure.assignment.disk for failure in report.failures} == silent
+        assert report.requests == emulator.ledger.total
+
+
 async def test_cancelling_assign_many_leaves_nothing_behind() -> None:
     async with KatapultEmulator(disks=50, virtual_machines=50, limit=100_000, latency=0.05) as emulator:
         async with client_for(emulator) as client:
