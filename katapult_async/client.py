@@ -6,8 +6,6 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, TypedDict
 
-from typing_extensions import Self
-
 from .observer import Observer
 from .resources import Disks, IOProfiles, Tasks, VirtualMachines
 from .transport import DEFAULT_BASE_URL, RetryPolicy, Session, SessionPool, Timeout
@@ -104,7 +102,7 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client {self._base_url} {self._session!r}>"
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> Client:
         if not self._shared:
             await self._pool.__aenter__()
             try:

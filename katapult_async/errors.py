@@ -307,6 +307,7 @@ class InvalidRequest(APIError):
 class RouteNotFound(InvalidRequest):
     """The base URL or this SDK's idea of the API is wrong."""
 
+    stops_run = True
     advice = "check the base URL"
 
 

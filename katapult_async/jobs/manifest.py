@@ -189,7 +189,8 @@ class Manifest:
         self._file.seek(0)
         # strict: a quote that is never closed would otherwise swallow the rest of the file in silence.
         rows = csv.reader(self._file, delimiter=delimiter, strict=True)
-        names: list[str] = next(rows, [])
+        nothing: list[str] = []
+        names = next(rows, nothing)
         columns = [name.strip().lower() for name in names]
         if not any(columns) and not header.strip():
             return  # nothing but blank lines

@@ -15,7 +15,6 @@ from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
-from typing_extensions import Self
 
 from katapult_async.errors import Execution, KatapultError
 from katapult_async.transport import Session
@@ -82,7 +81,7 @@ class Outcomes(AsyncIterator[Outcome]):
 
     # -- the stream -----------------------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> Outcomes:
         if self._group is not None:
             raise RuntimeError("a run can be entered only once")
         self._feed = Feed(

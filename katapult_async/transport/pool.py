@@ -7,7 +7,6 @@ import ssl
 from types import TracebackType
 
 import aiohttp
-from typing_extensions import Self
 
 from katapult_async.observer import Observer
 from katapult_async.ratelimit import Gate, Window
@@ -59,7 +58,7 @@ class SessionPool:
         state = "open" if self._connector is not None else "closed"
         return f"<SessionPool {state}, {len(self._gates)} tokens>"
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> SessionPool:
         if self._connector is not None:
             raise RuntimeError("this SessionPool is already open")
         # No limit of its own: the concurrency of each client bounds the connections, and a request that waited here

@@ -313,7 +313,7 @@ def test_the_representation_says_what_was_asked_and_the_request_id() -> None:
     )
 
 
-def test_only_what_refuses_the_token_or_the_organization_stops_a_run() -> None:
+def test_only_what_refuses_the_token_the_organization_or_the_base_url_stops_a_run() -> None:
     stopping = {code for code in CODES if answer(status_of(code), code).stops_run}
     assert stopping == {
         "missing_api_token",
@@ -323,6 +323,7 @@ def test_only_what_refuses_the_token_or_the_organization_stops_a_run() -> None:
         "scope_not_granted",
         "organization_suspended",
         "organization_not_activated",
+        "route_not_found",
     }
     assert issubclass(CODES["invalid_api_token"], AuthenticationError)
 
