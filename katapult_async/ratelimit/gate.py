@@ -34,10 +34,11 @@ class Priority(enum.IntEnum):
 class _Turn:
     """A place in the queue."""
 
-    __slots__ = ("event", "gone", "key")
+    __slots__ = ("event", "gone", "key", "kind")
 
-    def __init__(self, key: tuple[int, int]) -> None:
+    def __init__(self, key: tuple[int, int], kind: str) -> None:
         self.key = key
+        self.kind = kind
         self.event = anyio.Event()
         self.gone = False
 
@@ -68,6 +69,8 @@ class Gate:
         self._queue: list[_Turn] = []
         self._arrivals = itertools.count()
         self._on_wait = on_wait
+        # Types of requests that the server has shown to count apart, each with a window of its own.
+        self._apart: dict[str, Gate] = {}
 
     def __repr__(self) -> str:
         return f"<Gate waiting={self.waiting} {self._window!r}>"
@@ -82,30 +85,47 @@ class Gate:
         """Requests that wait for a permit."""
         return len(self._queue)
 
-    async def take(self, priority: Priority = Priority.NORMAL) -> Permit:
-        """Wait for a permit. It must be given back with `answered`, `lost` or `unused`."""
+    @property
+    def limit(self) -> int | None:
+        """Requests permitted per window, as far as known; the lowest where types are counted apart."""
+        limits = [gate.window.limit for gate in (self, *self._apart.values())]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    async def take(self, priority: Priority = Priority.NORMAL, kind: str = "") -> Permit:
+        """Wait for a permit. It must be given back with `answered`, `lost` or `unused`.
+
+        kind: the type of request, for servers that count types apart.
+        """
+        if kind in self._apart:
+            return await self._apart[kind].take(priority, kind)
         if not self._queue and self._ceiling is None:
             now = asyncio.get_running_loop().time()
             if self._window.pace(now) is None:
                 answer = self._window.take(now)
                 if isinstance(answer, Permit):
+                    answer.kind = kind
                     return answer
-        turn = _Turn((priority, next(self._arrivals)))
+        turn = _Turn((priority, next(self._arrivals)), kind)
         overtaken = self._head()
         heapq.heappush(self._queue, turn)
         if overtaken is not None and turn < overtaken:
             overtaken.event.set()
         try:
-            return await self._wait(turn)
+            permit = await self._wait(turn)
         finally:
             turn.gone = True
-            self._wake()
+            self.wake()
+        if permit is None:
+            return await self._apart[kind].take(priority, kind)
+        permit.kind = kind
+        return permit
 
-    async def _wait(self, turn: _Turn) -> Permit:
+    async def _wait(self, turn: _Turn) -> Permit | None:
+        """A permit; None if the type of request has been found to be counted apart meanwhile."""
         clock = asyncio.get_running_loop().time
         within_ceiling = self._ceiling is None
         paced_for = 0.0
-        while True:
+        while turn.kind not in self._apart:
             if self._head() is not turn:
                 await turn.event.wait()
                 turn.event = anyio.Event()
@@ -128,6 +148,7 @@ class Gate:
                 await turn.event.wait()
             if turn.event.is_set():
                 turn.event = anyio.Event()
+        return None
 
     async def _keep_pace(self, pace: float, now: float) -> None:
         if self._pacer is None or self._pacer_rate != pace:
@@ -152,18 +173,40 @@ class Gate:
 
     def answered(self, permit: Permit, evidence: Evidence) -> None:
         """A response to this permit's request arrived."""
-        self._window.answered(permit, asyncio.get_running_loop().time(), evidence)
-        self._wake()
+        now = asyncio.get_running_loop().time()
+        if permit.owner is self._window and self._window.counts_apart(permit, evidence):
+            self._split(permit, now, evidence)
+            return
+        gate = self._of(permit)
+        gate.window.answered(permit, now, evidence)
+        gate.wake()
+
+    def _split(self, permit: Permit, now: float, evidence: Evidence) -> None:
+        """From now on this type of request has a window of its own, which begins with this refusal."""
+        self._window.unused(permit)
+        if permit.kind not in self._apart:
+            apart = Window(period=self._window.period, limit=evidence.total_permitted)
+            first = apart.take(now)
+            if isinstance(first, Permit):
+                apart.answered(first, now, evidence)
+            self._apart[permit.kind] = Gate(apart, on_wait=self._on_wait)
+        for turn in self._queue:
+            turn.event.set()
+
+    def _of(self, permit: Permit) -> Gate:
+        return self if permit.owner is self._window else self._apart[permit.kind]
 
     def lost(self, permit: Permit) -> None:
         """The request was sent and nothing came back."""
-        self._window.lost(permit, asyncio.get_running_loop().time())
-        self._wake()
+        gate = self._of(permit)
+        gate.window.lost(permit, asyncio.get_running_loop().time())
+        gate.wake()
 
     def unused(self, permit: Permit) -> None:
         """The request never left."""
-        self._window.unused(permit)
-        self._wake()
+        gate = self._of(permit)
+        gate.window.unused(permit)
+        gate.wake()
 
     def _head(self) -> _Turn | None:
         queue = self._queue
@@ -171,7 +214,8 @@ class Gate:
             heapq.heappop(queue)
         return queue[0] if queue else None
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let the request at the head of the queue look again."""
         head = self._head()
         if head is not None:
             head.event.set()

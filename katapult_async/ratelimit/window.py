@@ -103,6 +103,9 @@ class Permit:
     role: Role
     #: The number of the newest window that had been heard of.
     after: int
+    #: Which window it was taken from, and the type of request that it is for (set by the gate).
+    owner: Window
+    kind: str = ""
 
     @property
     def solo(self) -> bool:
@@ -172,6 +175,8 @@ class Window:
         # The last moment at which nothing was in flight: (sent, remaining, number of the window).
         self._quiet: tuple[float, int, int] | None = None
         self._steady = False
+        # The newest reading of the counter: type of request, remaining, number of the window.
+        self._reading: tuple[str, int, int] | None = None
 
     def __repr__(self) -> str:
         parts = [f"<Window {self._belief.value}; limit={self._limit} in_flight={self._in_flight}"]
@@ -256,6 +261,7 @@ class Window:
             alone=self._in_flight == 0,
             role=role,
             after=self._number,
+            owner=self,
         )
         self._sends += 1
         self._in_flight += 1
@@ -326,6 +332,15 @@ class Window:
             at = self._clock.informative_time(at)
         at = min(at, too_late)
         return Wait(at, WaitReason.LIMIT) if now < at else None
+
+    def counts_apart(self, permit: Permit, evidence: Evidence) -> bool:
+        """Whether this refusal shows that the server counts types of requests apart: requests of another type, of the
+        same window, still had more left than ours in flight can have used up.
+        """
+        if not evidence.refused or self._belief is not Belief.ALIGNED or self._reading is None:
+            return False
+        kind, remaining, number = self._reading
+        return kind != permit.kind and number == permit.after and remaining > 2 * self._in_flight + RESERVE
 
     # -- hearing --------------------------------------------------------------------------------------------------
 
@@ -403,6 +418,7 @@ class Window:
             self._distrust()
         self._counter.saw(permit.sent, now, remaining)
         self._highest = max(self._highest, remaining)
+        self._reading = (permit.kind, remaining, number)
         self._number = max(self._number, number)
         self._count_users(permit, number, remaining, refused=refused)
         certain = permit.window is None or permit.window == math.floor(date / self._period)

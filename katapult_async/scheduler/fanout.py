@@ -217,7 +217,7 @@ class Outcomes(AsyncIterator[Outcome]):
         await self._send.send(outcome)
 
     def _sum_up(self) -> None:
-        self.report.total_permitted = self._session.gate.window.limit
+        self.report.total_permitted = self._session.gate.limit
         self.report.elapsed = asyncio.get_running_loop().time() - self._began
 
 

@@ -135,7 +135,7 @@ class Session:
         payload = _encode(body) if body is not None else None
         url = self._url(operation.path, query)
         while True:
-            permit = await self._gate.take(priority)
+            permit = await self._gate.take(priority, operation.name)
             try:
                 # A run that was stopped while this request waited must not send it.
                 await anyio.lowlevel.checkpoint_if_cancelled()

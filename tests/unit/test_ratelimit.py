@@ -326,3 +326,39 @@ def test_cancelling_a_waiting_request_leaves_its_place_to_the_next() -> None:
 def test_a_ceiling_must_be_positive() -> None:
     with pytest.raises(ValueError, match="positive"):
         Gate(Window(), max_per_second=0)
+
+
+def test_types_of_requests_are_counted_apart_once_a_429_has_shown_it() -> None:
+    import asyncio
+
+    def reading(remaining: int, *, refused: bool = False) -> Evidence:
+        return Evidence(
+            permitted=100,
+            remaining=remaining,
+            date=100,
+            refused=refused,
+            total_permitted=100 if refused else None,
+        )
+
+    async def main() -> None:
+        gate = Gate(Window())
+        gate.answered(await gate.take(kind="POST /assign"), reading(50))
+        gate.answered(await gate.take(kind="GET /disk"), reading(90))
+        refused = await gate.take(kind="POST /assign")
+        other = await gate.take(kind="POST /assign")
+        gate.answered(refused, reading(0, refused=True))
+        gate.answered(other, reading(0, refused=True))
+        # Assigning waits for its own window now; reading does not.
+        waiting = asyncio.create_task(gate.take(kind="POST /assign"))
+        for _ in range(20):
+            gate.answered(await gate.take(kind="GET /disk"), reading(80))
+        assert not waiting.done()
+        assert gate.window.refusals == 0
+        assert gate.window.in_flight == 0
+        assert gate.limit == 100
+        permit = await waiting
+        assert asyncio.get_running_loop().time() >= 120
+        gate.lost(permit)
+        gate.unused(await gate.take(kind="POST /assign"))
+
+    virtual_time.run(main(), start=100.2)
