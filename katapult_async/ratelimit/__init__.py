@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from .evidence import Evidence, plausible_limit, read_evidence
 from .gate import Gate, Priority
-from .window import Permit, Wait, WaitReason, Window
+from .permit import Permit, Wait, WaitReason
+from .window import Window
 
 __all__ = [
     "Evidence",

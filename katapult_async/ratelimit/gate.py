@@ -18,7 +18,8 @@ import anyio
 from aiolimiter import AsyncLimiter
 
 from .evidence import Evidence
-from .window import Permit, Wait, WaitReason, Window
+from .permit import Permit, Wait, WaitReason
+from .window import Window
 
 
 class Priority(enum.IntEnum):

@@ -32,6 +32,7 @@ from .clock import ServerClock
 from .counter import ServerCounter
 from .evidence import Evidence
 from .pace import Pace
+from .permit import Permit, Role, Wait, WaitReason
 from .trailing import TrailingCount
 
 #: How long (seconds) everything waits for the answer to a solo request before another one may go.
@@ -46,8 +47,6 @@ HEADERLESS = 3
 FIRST_WAIT = 1.0
 #: A share of foreign requests (for each of ours) above which somebody else is on the token.
 FOREIGN = 0.05
-
-
 #: So many windows in a row may have been used up by others before the boundary is taken for a wrong belief.
 MOST_BEATEN = 5
 
@@ -60,57 +59,6 @@ class Belief(enum.Enum):
     TRAILING = "limit known"
     ALIGNED = "windows of the server's clock"
     REFILLING = "bucket that refills"
-
-
-class WaitReason(enum.Enum):
-    """Why a request has to wait."""
-
-    ANSWER = "the answer to the request that asks for all"
-    WINDOW = "the next window of the server's clock"
-    LIMIT = "permits that come back"
-    REFUSED = "the end of a refusal (429)"
-    REFILL = "the server's bucket to refill"
-    PACE = "its turn in an even pace"
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Not before `until` (monotonic seconds; infinity: only an answer can tell)."""
-
-    until: float
-    reason: WaitReason
-
-
-class Role(enum.Enum):
-    """What a request is to the state machine. All but the plain ones are solo."""
-
-    PLAIN = "one of many"
-    FIRST = "nothing is known yet"
-    ENTRY = "the first one after a boundary of the server's clock"
-    CANARY = "the first one after a refusal"
-
-
-@dataclass(slots=True, eq=False)
-class Permit:
-    """One request that may be sent, and what was known when it was."""
-
-    sent: float
-    #: The number of the server's window in which it was sent at the earliest; None while the clock is unknown.
-    window: int | None
-    #: Nothing else was in flight, and this was the number of sends before it.
-    serial: int
-    alone: bool
-    role: Role
-    #: The number of the newest window that had been heard of.
-    after: int
-    #: Which window it was taken from, and the type of request that it is for (set by the gate).
-    owner: Window
-    kind: str = ""
-
-    @property
-    def solo(self) -> bool:
-        """Whether everything else waits for its answer."""
-        return self.role is not Role.PLAIN
 
 
 @dataclass(slots=True)

@@ -1,0 +1,58 @@
+"""The answers of the rate window: a permit to send one request, or how long to wait and why. Plain data."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class WaitReason(enum.Enum):
+    """Why a request has to wait."""
+
+    ANSWER = "the answer to the request that asks for all"
+    WINDOW = "the next window of the server's clock"
+    LIMIT = "permits that come back"
+    REFUSED = "the end of a refusal (429)"
+    REFILL = "the server's bucket to refill"
+    PACE = "its turn in an even pace"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not before `until` (monotonic seconds; infinity: only an answer can tell)."""
+
+    until: float
+    reason: WaitReason
+
+
+class Role(enum.Enum):
+    """What a request is to the state machine. All but the plain ones are solo."""
+
+    PLAIN = "one of many"
+    FIRST = "nothing is known yet"
+    ENTRY = "the first one after a boundary of the server's clock"
+    CANARY = "the first one after a refusal"
+
+
+@dataclass(slots=True, eq=False)
+class Permit:
+    """One request that may be sent, and what was known when it was."""
+
+    #: Monotonic seconds.
+    sent: float
+    #: The number of the server's window in which it was sent at the earliest; None while the clock is unknown.
+    window: int | None
+    #: How many had been sent before it, and whether none of them was in flight any more.
+    serial: int
+    alone: bool
+    role: Role
+    #: The number of the newest window that had been heard of.
+    after: int
+    #: Which window it was taken from, and the type of request that it is for (set by the gate).
+    owner: object
+    kind: str = ""
+
+    @property
+    def solo(self) -> bool:
+        """Whether everything else waits for its answer."""
+        return self.role is not Role.PLAIN
