@@ -10,15 +10,16 @@ from typing import Annotated, Optional
 
 import typer
 
+from katapult_async.cli.terminal import is_plain
+
 app = typer.Typer(
     name="katapult-async",
     help="Bulk operations on the Katapult cloud API, as fast as its rate limit permits.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they would show local variables, and among them the token
     add_completion=False,
+    rich_markup_mode=None if is_plain(sys.stdout) or is_plain(sys.stderr) else "rich",
 )
-
-OK, SOME_NOT, BAD_INPUT, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class Kind(str, Enum):
@@ -33,7 +34,11 @@ class Kind(str, Enum):
 
 def _version(value: bool) -> None:
     if value:
-        print(f"katapult-async {importlib.metadata.version('katapult-async')}")
+        try:
+            version = importlib.metadata.version("katapult-async")
+        except importlib.metadata.PackageNotFoundError:
+            version = "(not installed: run from its sources)"
+        print(f"katapult-async {version}")
         raise typer.Exit
 
 
@@ -58,7 +63,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed makes the same faults.")] = 0,
 ) -> None:
     """Put some hundred disks on machines of an emulator, under a real rate limit. Nothing leaves this machine."""
-    from katapult_async.cli.commands import run_demo
+    from katapult_async.cli.demo import run_demo
 
     sys.exit(
         run_demo(
@@ -101,15 +106,16 @@ def assign(
     The plan is checked whole before the first request. Exit codes: 0 all assigned, 1 some not, 2 bad usage or input,
     3 the run was refused (token, network, scope, nobody there), 130 interrupted.
     """
-    from katapult_async.cli.commands import run_assign
+    from katapult_async.cli.assign import run_assign
+    from katapult_async.client import Settings
 
-    settings: dict[str, object] = {
-        "concurrency": concurrency,
-        "per_virtual_machine": per_virtual_machine,
-        "total_permitted": total_permitted,
-        "max_per_second": max_per_second,
-        "rate_window": window,
-    }
+    settings = Settings(
+        concurrency=concurrency,
+        per_virtual_machine=per_virtual_machine,
+        total_permitted=total_permitted,
+        max_per_second=max_per_second,
+        rate_window=window,
+    )
     if base_url:
         settings["base_url"] = base_url
     sys.exit(run_assign(plan, as_json=as_json, settings=settings))
@@ -134,17 +140,20 @@ def emulate(
     ] = None,
 ) -> None:
     """Serve the emulator on this machine until Ctrl-C."""
-    from katapult_async.cli.commands import run_emulator
+    from katapult_async.cli.emulate import run_emulator
+    from katapult_async.testing import Faults, KatapultEmulator
 
-    options: dict[str, object] = {
-        "port": port,
-        "disks": disks,
-        "virtual_machines": virtual_machines,
-        "limit": limit,
-        "limiter": limiter.value,
-        "period": window,
-        "headers": headers,
-        "latency": latency,
-        "tokens": (token,),
-    }
-    sys.exit(run_emulator(options, faults=faults, token=token, plan_out=plan_out))
+    emulator = KatapultEmulator(
+        port=port,
+        disks=disks,
+        virtual_machines=virtual_machines,
+        limit=limit,
+        limiter=limiter.value,
+        period=window,
+        headers=headers,
+        latency=latency,
+        faults=Faults.everywhere(faults),
+        tokens=(token,),
+        keep_ledger=False,  # it may serve for days: counters only
+    )
+    sys.exit(run_emulator(emulator, token=token, window=window, plan_out=plan_out))

@@ -1,10 +1,13 @@
-"""What a person sees of a run: a live line on a terminal, plain lines elsewhere, and a table at the end."""
+"""What a person sees while a run is under way: a live line on a terminal, a plain line now and then elsewhere.
+
+Keeps counts only, so that a run of any length needs the same memory.
+"""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
+from collections import Counter
 from types import TracebackType
 
 from rich.console import Console
@@ -13,12 +16,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from katapult_async import BulkReport, Observer, Outcome, OutcomeStatus, RequestEvent, WaitEvent
+from katapult_async import Observer, Outcome, OutcomeStatus, RequestEvent, WaitEvent
 
 #: Seconds between two plain lines.
 EVERY = 5.0
-#: Failures shown whole; further ones are counted.
-MOST_FAILURES = 20
+#: Seconds of waiting that are worth a word.
+WORTH_TELLING = 0.25
 
 
 class Progress(Observer):
@@ -28,11 +31,12 @@ class Progress(Observer):
         self.stopping = False
         self._console = console
         self._total = total
-        self._ok = self._failed = self._requests = self._rate_limited = 0
-        self._permitted: int | None = None
+        self._counts: Counter[OutcomeStatus] = Counter()
+        self._requests = self._rate_limited = 0
         self._began = time.monotonic()
         self._shown = self._began
         self._wait: WaitEvent | None = None
+        self._told = 0.0
         self._live: Live | None = None
 
     # -- listening --------------------------------------------------------------------------------------------------
@@ -41,28 +45,33 @@ class Progress(Observer):
         """A request has ended."""
         self._requests += 1
         self._rate_limited += event.rate_limited
-        self._permitted = event.permitted or self._permitted
 
     def on_wait(self, event: WaitEvent) -> None:
         """Requests begin to wait."""
         self._wait = event
+        until = event.until
+        # A long wait is told at once, and once: until it is over there may be nothing else to tell.
+        told = until is None or until - event.since < EVERY or until - self._told < EVERY
+        self._told = until if until is not None and not told else self._told
+        self._print(even_if_early=not told)
 
     def outcome(self, outcome: Outcome) -> None:
         """An item is through."""
-        if outcome.ok:
-            self._ok += 1
-        else:
-            self._failed += 1
-        if self._live is None and time.monotonic() - self._shown >= EVERY:
-            self._shown = time.monotonic()
-            print(self._line(), file=sys.stderr, flush=True)
+        self._counts[outcome.status] += 1
+        self._print()
 
     # -- showing ----------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Progress:
-        if self._console.is_terminal and not self._console.is_dumb_terminal:
+        if self._console.is_terminal:
+            # Nothing is redirected: results on standard output must stay there when this is on standard error.
             self._live = Live(
-                console=self._console, get_renderable=self._render, refresh_per_second=8, transient=True
+                console=self._console,
+                get_renderable=self._render,
+                refresh_per_second=8,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
             )
             self._live.__enter__()
         return self
@@ -80,114 +89,48 @@ class Progress(Observer):
     def note(self, text: str) -> None:
         """Say something now."""
         if self._live is not None:
-            self._console.print(text)
+            self._console.print(text, highlight=False)
         else:
             print(text, file=sys.stderr, flush=True)
 
-    def _line(self) -> str:
+    def line(self) -> str:
+        """How far it is, in one line."""
         elapsed = max(time.monotonic() - self._began, 0.001)
-        parts = [f"{self._ok} of {self._total} done", f"{self._failed} not"]
-        parts.append(f"{self._requests / elapsed:.1f} requests/s")
-        parts.append(f"{self._rate_limited} 429s")
-        if self._permitted is not None:
-            parts.append(f"{self._permitted} permitted")
-        if waiting := self._waiting():
-            parts.append(waiting)
+        counts = self._counts
+        done = sum(count for status, count in counts.items() if status.ok)
+        parts = [f"{done} of {self._total} done", f"{counts[OutcomeStatus.FAILED]} failed"]
+        parts += [
+            f"{counts[status]} {status.value.replace('_', ' ')}"
+            for status in (OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_ATTEMPTED)
+            if counts[status]
+        ]
+        parts += [f"{self._requests / elapsed:.1f} requests/s", f"{self._rate_limited} 429s"]
         return ", ".join(parts)
 
-    def _waiting(self) -> str:
+    def waiting(self, now: float) -> str:
+        """What it waits for and until when; empty if for nothing. now: unix time (seconds)."""
+        if self.stopping:
+            return "stopping"
         wait = self._wait
-        if wait is None or wait.until is None or wait.until - wait.since < 0.25:
+        if wait is None or wait.until is None or wait.until - wait.since < WORTH_TELLING:
             return ""
-        left = wait.until - time.time()
+        left = wait.until - now
         if left <= 0.05:
             return ""
         at = time.strftime("%H:%M:%S", time.localtime(wait.until))
-        return f"waits {left:.0f} s, until {at}, for {wait.reason}"
+        return f"waits {max(left, 1):.0f} s, until {at}, for {wait.reason}"
+
+    def _print(self, *, even_if_early: bool = False) -> None:
+        if self._live is None and (even_if_early or time.monotonic() - self._shown >= EVERY):
+            self._shown = time.monotonic()
+            now = time.time()
+            parts = [self.line(), self.waiting(now)]
+            print(", ".join(filter(None, parts)), file=sys.stderr, flush=True)
 
     def _render(self) -> Table:
-        bar = ProgressBar(total=self._total, completed=self._ok + self._failed, width=None)
+        through = sum(self._counts.values())
         table = Table.grid(expand=True)
-        table.add_row(bar)
-        table.add_row(Text(self._line(), no_wrap=False))
+        table.add_row(ProgressBar(total=self._total, completed=through, width=None))
+        table.add_row(Text(self.line()))
+        table.add_row(Text(self.waiting(time.time())))
         return table
-
-
-def closing(console: Console, report: BulkReport, *, never_pulled: int, interrupted: bool) -> None:
-    """The closing table, and the failures with what to do about them."""
-    plain = not console.is_terminal or console.is_dumb_terminal
-    rows = [
-        (status.value, str(count))
-        for status in OutcomeStatus
-        if (count := _count(report, status, never_pulled))
-    ]
-    rows.append(("requests", str(report.requests)))
-    rows.append(("of these 429", str(report.rate_limited)))
-    rows.append(("permitted", str(report.total_permitted or "not known")))
-    rows.append(("seconds", f"{report.elapsed:.1f}"))
-    if plain:
-        for name, value in rows:
-            print(f"{name:>16}  {value}", file=console.file)
-    else:
-        table = Table(show_header=False)
-        table.add_column(justify="right")
-        table.add_column(justify="right")
-        for name, value in rows:
-            table.add_row(name, value)
-        console.print(table)
-
-    def say(text: str) -> None:
-        # Not through rich: it would break long lines and colour ids.
-        print(text, file=console.file)
-
-    for failure in report.failures[:MOST_FAILURES]:
-        say(f"{failure.assignment}: {failure.status}: {failure.error or 'no answer'}")
-    if (more := len(report.failures) - MOST_FAILURES) > 0:
-        say(f"and {more} more that failed; --json shows all")
-    if report.stopped_by is not None:
-        say(f"the run was refused: {report.stopped_by}")
-    if interrupted:
-        say("interrupted: run the same plan again; what is done is not done twice")
-
-
-def _count(report: BulkReport, status: OutcomeStatus, never_pulled: int) -> int:
-    extra = never_pulled if status is OutcomeStatus.NOT_ATTEMPTED else 0
-    return report.counts.get(status, 0) + extra
-
-
-def as_json_line(outcome: Outcome) -> str:
-    """One outcome as a line of JSON."""
-    error = outcome.error
-    return json.dumps(
-        {
-            "disk": outcome.assignment.disk,
-            "virtual_machine": outcome.assignment.virtual_machine,
-            "status": outcome.status.value,
-            "code": getattr(error, "code", None),
-            "error": str(error) if error is not None else None,
-            "attempts": outcome.attempts,
-            "request_id": outcome.request_id,
-            "started_at": outcome.started_at,
-            "finished_at": outcome.finished_at,
-        }
-    )
-
-
-def report_json(report: BulkReport, *, never_pulled: int) -> str:
-    """The report as a line of JSON, under the key `report`."""
-    counts = {
-        status.value: count for status in OutcomeStatus if (count := _count(report, status, never_pulled))
-    }
-    return json.dumps(
-        {
-            "report": {
-                "counts": counts,
-                "ok": report.ok and not never_pulled,
-                "requests": report.requests,
-                "rate_limited": report.rate_limited,
-                "total_permitted": report.total_permitted,
-                "elapsed": round(report.elapsed, 3),
-                "stopped_by": str(report.stopped_by) if report.stopped_by is not None else None,
-            }
-        }
-    )

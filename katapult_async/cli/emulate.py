@@ -1,0 +1,55 @@
+"""`emulate`: the emulator as a server of its own, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from katapult_async.cli.bulk import OK, bad_input, on_signals, run_loop
+from katapult_async.testing import KatapultEmulator
+
+
+def run_emulator(emulator: KatapultEmulator, *, token: str, window: float, plan_out: Path | None) -> int:
+    """Serve; the exit code."""
+    if plan_out is not None:
+        try:
+            _write_plan(plan_out, emulator.disk_ids, emulator.virtual_machine_ids)
+        except OSError as exc:
+            return bad_input(f"cannot write {plan_out}: {exc.strerror}")
+    return run_loop(_serve(emulator, token=token, window=window, plan=str(plan_out or "PLAN")))
+
+
+async def _serve(emulator: KatapultEmulator, *, token: str, window: float, plan: str) -> int:
+    asked_for = emulator.port
+    try:
+        await emulator.start()
+    except OSError as exc:
+        return bad_input(f"cannot listen on port {asked_for}: {exc.strerror}")
+    try:
+        example = f"KATAPULT_API_KEY={token} katapult-async assign --base-url {emulator.url} {plan}"
+        if window != 60:
+            example += f" --window {window:g}"
+        print(f"the emulator listens on {emulator.url} and accepts the token {token!r}; Ctrl-C ends it")
+        print(f"  {example}", flush=True)
+        stop = asyncio.Event()
+        with ExitStack() as stack:
+            on_signals(stack, stop.set)
+            await stop.wait()
+    finally:
+        await emulator.stop()
+    ledger = emulator.ledger
+    changes = ledger.applied_total.total()
+    print(f"{ledger.total} requests, {ledger.refusals} of them 429; {changes} changes")
+    sys.stdout.flush()
+    return OK
+
+
+def _write_plan(path: Path, disks: Sequence[str], machines: Sequence[str]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["disk", "virtual_machine"])
+        writer.writerows((disk, machines[number % len(machines)]) for number, disk in enumerate(disks))
