@@ -72,7 +72,9 @@ class Outcomes(AsyncIterator[Outcome]):
         self._group: TaskGroup | None = None
         self._active: dict[Settling, anyio.CancelScope] = {}
         self._stopped = False
+        # Items in a row, and the last error of theirs, for which nobody was there in all of their tries.
         self._unreachable = 0
+        self._last_unreachable: KatapultError | None = None
         self._began = 0.0
         self._failure: BaseException | None = None
 
@@ -143,6 +145,8 @@ class Outcomes(AsyncIterator[Outcome]):
                     workers.start_soon(self._work)
             for item in self._left_over:
                 await self._deliver(not_attempted(item))
+            if self._last_unreachable is not None and self._unreachable == self.report.total:
+                self._refuse(self._last_unreachable)  # fewer items than workers, and nobody there for any of them
         except Exception as exc:  # noqa: BLE001 - handed to the consumer, who cannot be left waiting
             self._failure = _only(exc)
         finally:
@@ -191,9 +195,8 @@ class Outcomes(AsyncIterator[Outcome]):
         elif outcome.status is OutcomeStatus.FAILED and error.execution is Execution.NOT_EXECUTED:
             # All tries of this item found nobody there. When as many in a row as are in flight did, nobody is there.
             self._unreachable += 1
-            if self._unreachable >= self._concurrency or (
-                isinstance(self._items, (list, tuple)) and len(self._items) <= self._unreachable
-            ):
+            self._last_unreachable = error
+            if self._unreachable >= self._concurrency:
                 self._refuse(error)
         elif outcome.status is not OutcomeStatus.NOT_ATTEMPTED:
             self._unreachable = 0

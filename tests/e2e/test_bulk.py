@@ -130,6 +130,10 @@ async def test_nobody_there_ends_the_run_instead_of_trying_for_hours() -> None:
     assert report.counts[OutcomeStatus.FAILED] <= 8
     assert report.counts[OutcomeStatus.NOT_ATTEMPTED] >= 990
     assert "no connection" in str(report.stopped_by)
+    async with Client("token", base_url=url, retry=QUICK) as client:
+        report = await client.disks.assign_many([("disk_1", "vm_1"), ("disk_2", "vm_2")])
+    assert report.counts == {OutcomeStatus.FAILED: 2}
+    assert "no connection" in str(report.stopped_by)
 
 
 async def test_what_is_there_already_and_what_is_elsewhere() -> None:
