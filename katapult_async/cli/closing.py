@@ -49,7 +49,7 @@ def _remarks(report: BulkReport, *, interrupted: bool) -> list[str]:
     # The reason that ended the run is said once, not for every request that was in flight then.
     failures = [failure for failure in report.failures if not _same(failure.error, stopped_by)]
     remarks = [
-        f"{failure.assignment}: {failure.status}: {failure.error or 'no answer'}"
+        f"{failure.assignment}: {failure.status}: {failure.error or 'sent, and interrupted before an answer'}"
         for failure in failures[:MOST_FAILURES]
     ]
     if (more := len(failures) - MOST_FAILURES) > 0:

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -127,10 +127,13 @@ class Progress(Observer):
             parts = [self.line(), self.waiting(now)]
             print(", ".join(filter(None, parts)), file=sys.stderr, flush=True)
 
-    def _render(self) -> Table:
+    def _render(self) -> Group:
         through = sum(self._counts.values())
-        table = Table.grid(expand=True)
-        table.add_row(ProgressBar(total=self._total, completed=through, width=None))
-        table.add_row(Text(self.line()))
-        table.add_row(Text(self.waiting(time.time())))
-        return table
+        bar = Table.grid(expand=True)  # ends the bar's line, which the bar itself does not
+        bar.add_row(ProgressBar(total=self._total, completed=through))
+        # Text is not filled up to the edge: the terminal's own ^C after a full line would break the display.
+        return Group(
+            bar,
+            Text(self.line()),
+            Text(self.waiting(time.time())),
+        )

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from katapult_async import Assignment, RetryPolicy
+from katapult_async.cli.bulk import carry_out
+from katapult_async.client import Settings
 from katapult_async.testing import FaultKind, Faults, KatapultEmulator
 
 TOKEN = "s3cret-token"
@@ -154,7 +157,7 @@ async def test_the_first_interrupt_waits_and_the_second_does_not() -> None:
                     await asyncio.sleep(0.01)
             process.send_signal(signal.SIGINT)
             if times == 2:
-                assert b"stopping" in await process.stderr.readline()
+                assert b"in flight" in await process.stderr.readline()
                 process.send_signal(signal.SIGINT)
             out, err = await asyncio.wait_for(process.communicate(), 20)
             assert process.returncode == 130, err
@@ -244,3 +247,127 @@ async def test_faults_do_not_reach_the_user() -> None:
         assert code == 0
         assert "assigned  60" in out
         assert emulator.ledger.applied_more_than_once() == []
+
+
+async def test_a_short_plan_that_finds_nobody_there_is_a_refused_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with emulator_with() as emulator:
+        nobody = emulator.url
+        items = [Assignment(disk, emulator.virtual_machine_ids[0]) for disk in emulator.disk_ids[:3]]
+    # In this process, to try again quickly.
+    settings = Settings(base_url=nobody, concurrency=4, retry=RetryPolicy(attempts=2, base=0.01))
+    code = await carry_out(TOKEN, iter(items), len(items), as_json=False, settings=settings)
+    assert code == 3
+    assert capsys.readouterr().out.count("no connection") == 1
+
+
+async def test_pipes_get_no_escape_codes_whatever_the_environment_wants() -> None:
+    env = {"KATAPULT_API_KEY": TOKEN, "FORCE_COLOR": "1", "GITHUB_ACTIONS": "true", "TERM": "xterm"}
+    async with emulator_with() as emulator:
+        code, out, _ = await run("assign", "-", "--base-url", emulator.url, stdin=plan(emulator), env=env)
+    assert code == 0
+    assert "assigned  60" in out
+    code, _, err = await run("assign", env=env)
+    assert code == 2
+    assert "PLAN" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+async def test_json_stays_on_standard_output_when_only_standard_error_is_a_terminal() -> None:
+    import pty
+
+    async with emulator_with() as emulator:
+        terminal, side = pty.openpty()
+        process = await asyncio.create_subprocess_exec(
+            *PROGRAM,
+            *("assign", "-", "--json", "--base-url", emulator.url),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=side,
+            env=environment(KATAPULT_API_KEY=TOKEN, TERM="xterm", COLUMNS="100", LINES="30"),
+        )
+        os.close(side)
+        shown: list[bytes] = []
+        asyncio.get_running_loop().add_reader(terminal, lambda: shown.append(_read(terminal)))
+        try:
+            out, _ = await asyncio.wait_for(process.communicate(plan(emulator).encode()), 30)
+        finally:
+            asyncio.get_running_loop().remove_reader(terminal)
+            os.close(terminal)
+    assert process.returncode == 0
+    assert len([json.loads(line) for line in out.splitlines()]) == 61
+    assert b"of 60 done" in b"".join(shown)
+    assert b"request_id" not in b"".join(shown)
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # Linux says so when the other side is closed
+        return b""
+
+
+async def test_a_plan_that_changes_under_way_ends_the_run_with_its_table(tmp_path: Path) -> None:
+    async with emulator_with(disks=2000, virtual_machines=2000, limit=9999, latency=0.05) as emulator:
+        file = tmp_path / "plan.csv"
+        file.write_text(plan(emulator))
+        process = await asyncio.create_subprocess_exec(
+            *PROGRAM,
+            *("assign", str(file), "--json", "--base-url", emulator.url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(KATAPULT_API_KEY=TOKEN),
+        )
+        assert process.stdout is not None
+        await process.stdout.readline()
+        text = file.read_text()
+        with file.open("r+") as opened:
+            opened.write(text[:60000] + "x" * (len(text) - 60000))
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 1
+    assert b"Traceback" not in err
+    assert b"the plan has changed since it was checked" in err
+    counts = json.loads(out.splitlines()[-1])["report"]["counts"]
+    assert counts["not_attempted"] > 0
+    assert sum(counts.values()) == 2000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+async def test_an_interrupt_while_the_plan_is_read_says_nothing_and_counts_as_one() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "katapult_async.cli"),  # as users run it: without warnings
+        *("assign", "-"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(KATAPULT_API_KEY=TOKEN),
+    )
+    assert process.stdin is not None
+    # More than a pipe holds: when it has been taken, the plan is being read.
+    process.stdin.write(b"disk,virtual_machine\n" + b"\n" * 300_000)
+    await process.stdin.drain()
+    process.send_signal(signal.SIGINT)
+    out, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 130
+    assert (out, err) == (b"", b"")
+
+
+async def test_the_version_is_told_installed_or_not() -> None:
+    code, out, _ = await run("--version")
+    assert code == 0
+    assert out.startswith("katapult-async ")
+
+
+def test_a_closed_standard_input_is_said_in_a_sentence() -> None:
+    code = "import sys; sys.stdin = None; sys.argv = ['k', 'assign', '-']; from katapult_async.cli import main; main()"
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment(KATAPULT_API_KEY=TOKEN),
+    )
+    assert done.returncode == 2
+    assert done.stderr == "katapult-async: there is no standard input to read the manifest from\n"
