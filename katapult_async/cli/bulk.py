@@ -43,8 +43,6 @@ async def carry_out(
     interrupted = False
     watched: Settings = {**settings, "observer": progress}
     client = Client(token, **watched)
-    if total <= settings.get("concurrency", 1):
-        items = list(items)  # so that the run can tell that everything it has found nobody there
     async with client:
         run = client.disks.assign_each(items)
         with progress, ExitStack() as stack:
@@ -95,11 +93,17 @@ def _stop_on_signals(
             return
         progress.stopping = True
         outcomes.stop()
-        count = in_flight()
-        requests = "1 request" if count == 1 else f"{count} requests"
-        progress.note(f"stopping: waiting for {requests} in flight (once more to stop at once)")
+        progress.note(stopping(in_flight()))
 
     on_signals(stack, handle)
+
+
+def stopping(in_flight: int) -> str:
+    """What to say on the first signal."""
+    if not in_flight:
+        return "stopping: nothing is in flight"
+    requests = "1 request" if in_flight == 1 else f"{in_flight} requests"
+    return f"stopping: waiting for {requests} in flight (once more to stop at once)"
 
 
 def on_signals(stack: ExitStack, handle: Callable[[], None]) -> None:

@@ -18,6 +18,7 @@ from katapult_async import (
     OutcomeStatus,
     WaitEvent,
 )
+from katapult_async.cli.bulk import stopping
 from katapult_async.cli.closing import MOST_FAILURES, closing
 from katapult_async.cli.progress import Progress
 from katapult_async.cli.terminal import is_plain
@@ -131,6 +132,13 @@ def test_a_long_wait_is_told_once_and_at_once_without_a_terminal(capsys: pytest.
         for since in (100.0, 100.5, 101.0):
             progress.on_wait(WaitEvent(since=since, until=150.0, reason="the next window"))
         assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "words"), [(0, "nothing is in flight"), (1, "for 1 request in"), (32, "for 32 requests in")]
+)
+def test_stopping_says_what_it_waits_for(in_flight: int, words: str) -> None:
+    assert words in stopping(in_flight)
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
