@@ -6,7 +6,7 @@ import os
 import sys
 
 from katapult_async import Assignment, Client
-from katapult_async.cli.bulk import INTERRUPTED, bad_input, carry_out, run_loop
+from katapult_async.cli.bulk import bad_input, carry_out, run_loop
 from katapult_async.client import Settings
 from katapult_async.jobs import Manifest, ManifestError
 
@@ -28,8 +28,6 @@ def run_assign(plan: str, *, as_json: bool, settings: Settings) -> int:
             return run_loop(carry_out(token, items, lines, as_json=as_json, settings=settings))
     except ManifestError as exc:
         return bad_input(str(exc))
-    except KeyboardInterrupt:
-        return INTERRUPTED  # while the plan was read
 
 
 def _checked(manifest: Manifest) -> int:
