@@ -49,6 +49,11 @@ class TrailingCount:
             self._total -= int(buckets.popleft()[2])
         return self._total
 
+    def unchanged_until(self, now: float) -> float:
+        """When the first of the answers counted now will be too old; infinity if there are none."""
+        self.count(now)
+        return self._buckets[0][0] + self._period if self._buckets else math.inf
+
     def free_at(self, now: float, limit: int, in_flight: int) -> float:
         """When `in_flight` plus the answers of the last period will be below `limit`.
 

@@ -120,8 +120,9 @@ class Window:
         self._others = False
         self._beaten = 0
         self._highest = 0
-        # The last moment at which nothing was in flight: (sent, remaining, number of the window).
-        self._quiet: tuple[float, int, int] | None = None
+        # The last moment at which nothing was in flight: when the last request was sent, what it left, the number of
+        # the window, and until when none of our requests gets too old to be counted.
+        self._quiet: tuple[float, int, int, float] | None = None
         self._steady = False
         # The newest reading of the counter: type of request, remaining, number of the window.
         self._reading: tuple[str, int, int] | None = None
@@ -356,8 +357,8 @@ class Window:
         """One more reading of the server's counter."""
         number = math.floor(date / self._period)
         straddles = permit.window is not None and permit.window < number
-        if straddles and remaining * 2 < (self._limit or 0):
-            # Sent before the boundary, answered after it: which window it was counted in only its size can tell.
+        if straddles and self._belongs_before(permit, remaining):
+            # Sent before the boundary, answered after it, and counted before it.
             number -= 1
             if self._number > number and self._counter.lowest is not None:
                 self._counter.missed(now)
@@ -371,6 +372,14 @@ class Window:
         self._count_users(permit, number, remaining, refused=refused)
         certain = permit.window is None or permit.window == math.floor(date / self._period)
         self._compare(permit, now, remaining, number if certain and not refused else None)
+
+    def _belongs_before(self, permit: Permit, remaining: int) -> bool:
+        """Whether a reading from around a boundary goes on with the old window's counter instead of a new one's."""
+        lowest = self._counter.lowest
+        if lowest is None:
+            return remaining * 2 < (self._limit or 0)
+        out_of_order = self._sends - permit.serial + self._in_flight
+        return remaining < lowest + out_of_order
 
     def _slides(self, now: float, remaining: int) -> bool:
         """Whether the counter has not restarted at the boundary but has only forgotten what is older than a period."""
@@ -399,22 +408,23 @@ class Window:
         """Two readings of one window with nothing of ours between them show whether the counter rises by itself."""
         before = self._quiet
         self._quiet = None
-        if number is None or self._sends > self._answers.count(now) + self._in_flight:
-            # It was refused, a boundary may have been between the request and its answer, or older requests of ours
-            # have left a sliding window: a counter that rises then says nothing.
-            return
+        if number is None:
+            return  # it was refused, or a boundary may have been between the request and its answer
         alone = permit.alone and self._sends == permit.serial + 1
         if alone and before is not None and before[2] == number and self._foreign_share <= FOREIGN:
-            sent, previous, _ = before
+            sent, previous, _, unchanged_until = before
             elapsed = now - sent
             per_second = (self._limit or 1) / self._period
             risen = remaining - (previous - 1)
-            if 0 < risen <= 1.5 * per_second * elapsed + 2:
+            # Older requests of ours that leave a sliding window let its counter rise, too.
+            if 0 < risen <= 1.5 * per_second * elapsed + 2 and now < unchanged_until:
                 self._belief = Belief.REFILLING
             elif risen <= 0 and permit.sent - sent >= 2 / per_second:
                 self._steady = True
         if self._in_flight == 0:
-            self._quiet = (permit.sent, remaining, number)
+            # A server that counts by the log forgets a request up to a round trip before we do.
+            unchanged_until = self._answers.unchanged_until(now) - 2 * (now - permit.sent)
+            self._quiet = (permit.sent, remaining, number, unchanged_until)
 
     def _change_limit(self, now: float, limit: int) -> None:
         if limit == self._limit:

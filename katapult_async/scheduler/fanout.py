@@ -146,7 +146,9 @@ class Outcomes(AsyncIterator[Outcome]):
             for item in self._left_over:
                 await self._deliver(not_attempted(item))
             if self._last_unreachable is not None and self._unreachable == self.report.total:
-                self._refuse(self._last_unreachable)  # fewer items than workers, and nobody there for any of them
+                self._refuse(
+                    self._last_unreachable
+                )  # fewer items than workers, and nobody there for any of them
         except Exception as exc:  # noqa: BLE001 - handed to the consumer, who cannot be left waiting
             self._failure = _only(exc)
         finally:

@@ -54,7 +54,7 @@ class OutcomeStatus(str, enum.Enum):
     FAILED = "failed"
     #: It was sent, and neither an answer nor reading back could tell whether it was done.
     UNKNOWN = "unknown"
-    #: It was never sent.
+    #: It was not executed: never sent, or only to a server that was not available.
     NOT_ATTEMPTED = "not_attempted"
 
     def __str__(self) -> str:

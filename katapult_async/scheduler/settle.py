@@ -90,15 +90,14 @@ class Settling:
         self._error = error
         step = judge(error, unclear_before=self._ever_unclear)
         if error.execution is Execution.UNCLEAR:
-            self._unclear = self._ever_unclear = True
+            self._ever_unclear = True
         if step is Step.RETRY:
             return None
         if step in (Step.FAIL, Step.STOP):
             return self._outcome(OutcomeStatus.FAILED, error=error)
+        self._unclear = True  # until the disk has been read
         if self.stopping:
-            # Nothing more is to be sent: what is unclear stays unclear.
-            status = OutcomeStatus.UNKNOWN if self._unclear else OutcomeStatus.FAILED
-            return self._outcome(status, error=error)
+            return self._outcome(OutcomeStatus.UNKNOWN, error=error)  # nothing more is to be sent
         return await self._read_back(error, step)
 
     async def _read_back(self, error: KatapultError, step: Step) -> Outcome | None:
@@ -109,8 +108,6 @@ class Settling:
             return self._outcome(OutcomeStatus.FAILED, error=gone)
         except KatapultError as unread:
             self._heard = self.requests - self.rate_limited
-            if step is Step.CHECK and not self._unclear:
-                return self._outcome(OutcomeStatus.FAILED, error=error)
             self._error = unread if unread.stops_run else error
             return self._outcome(OutcomeStatus.UNKNOWN, error=self._error)
         self._heard = self.requests - self.rate_limited

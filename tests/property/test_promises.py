@@ -53,8 +53,9 @@ def job(server: ModelServer, n: int, *, start: float, limit: int | None = None, 
 
 
 def looks_aligned(kind: str, server_start: float) -> bool:
-    """Begun right at a boundary, a sliding window looks aligned until its second minute."""
-    return kind == "sliding" and server_start % PERIOD < 5
+    """Begun right at a boundary, a sliding window or a small bucket looks aligned until its second minute."""
+    into = server_start % PERIOD
+    return (kind == "sliding" and into < 5) or (kind in {"sliding", "burst"} and into > PERIOD - 5)
 
 
 def time_to_send(server: ModelServer, n: int, concurrency: int) -> float:
