@@ -72,6 +72,8 @@ class Outcomes(AsyncIterator[Outcome]):
         self._group: TaskGroup | None = None
         self._active: dict[Settling, anyio.CancelScope] = {}
         self._stopped = False
+        # Pulled from the input and parked when the run was stopped.
+        self._left_over: list[Assignment] = []
         # Items in a row, and the last error of theirs, for which nobody was there in all of their tries.
         self._unreachable = 0
         self._last_unreachable: KatapultError | None = None
@@ -132,13 +134,11 @@ class Outcomes(AsyncIterator[Outcome]):
         it had been pulled from the input. The stream then ends.
         """
         self._halt()
-        for item in self._feed.close():
-            self._left_over.append(item)
+        self._left_over += self._feed.close()
 
     # -- the work -------------------------------------------------------------------------------------------------
 
     async def _work_all(self) -> None:
-        self._left_over: list[Assignment] = []
         try:
             async with anyio.create_task_group() as workers:
                 for _ in range(self._concurrency):

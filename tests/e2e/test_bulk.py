@@ -277,6 +277,14 @@ async def test_stop_waits_for_what_is_on_the_wire_and_sends_nothing_new() -> Non
         assert statuses[OutcomeStatus.ASSIGNED] == len(emulator.ledger.applied)
 
 
+async def test_stop_may_come_at_once() -> None:
+    async with KatapultEmulator(disks=5) as emulator:
+        async with client_for(emulator) as client, client.disks.assign_each(pairs(emulator)) as outcomes:
+            outcomes.stop()
+            assert [outcome async for outcome in outcomes] == []
+        assert emulator.ledger.total == 0
+
+
 async def test_stop_does_not_wait_for_the_rate_limit() -> None:
     async with KatapultEmulator(disks=50, virtual_machines=50, limit=10, period=600.0) as emulator:
         async with (
