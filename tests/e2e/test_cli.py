@@ -334,25 +334,6 @@ async def test_a_plan_that_changes_under_way_ends_the_run_with_its_table(tmp_pat
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-async def test_an_interrupt_while_the_plan_is_read_says_nothing_and_counts_as_one() -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "katapult_async.cli"),  # as users run it: without warnings
-        *("assign", "-"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(KATAPULT_API_KEY=TOKEN),
-    )
-    assert process.stdin is not None
-    # More than a pipe holds: when it has been taken, the plan is being read.
-    process.stdin.write(b"disk,virtual_machine\n" + b"\n" * 300_000)
-    await process.stdin.drain()
-    process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 20)
-    assert process.returncode == 130
-    assert (out, err) == (b"", b"")
-
-
 async def test_the_version_is_told_installed_or_not() -> None:
     code, out, _ = await run("--version")
     assert code == 0
