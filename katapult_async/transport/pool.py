@@ -12,9 +12,11 @@ from katapult_async.observer import Observer
 from katapult_async.ratelimit import Gate, Window
 
 from .address import Secret, check_base_url, check_token
+from .lean import LeanWire, is_tested
+from .lines import Lines
 from .retry import RetryPolicy
 from .session import Session, tell_waits
-from .wire import DEFAULT_MAX_BODY, Timeout, Wire
+from .wire import DEFAULT_MAX_BODY, Exchange, Timeout, Wire
 
 
 def _version() -> str:
@@ -35,7 +37,9 @@ class SessionPool:
 
     ssl_context: for a private certificate authority. max_body: bytes of a response that are read at most.
     trust_env: use the proxy settings and .netrc of the environment (off: nothing outside the code decides where the
-    token goes). allow_http: allow base URLs that send the token in clear text to other hosts than loopback.
+    token goes). allow_http: allow base URLs that send the token in clear text to other hosts than loopback. lean: send
+    requests the short way (docs/lean-transport.md) where that is possible: with versions of aiohttp that it was tested
+    with, and without trust_env.
     """
 
     def __init__(
@@ -45,13 +49,17 @@ class SessionPool:
         max_body: int = DEFAULT_MAX_BODY,
         trust_env: bool = False,
         allow_http: bool = False,
+        lean: bool = True,
     ) -> None:
         self._ssl = ssl_context
         self._max_body = max_body
         self._trust_env = trust_env
         self._allow_http = allow_http
+        # A proxy of the environment is aiohttp's business: the lean way knows none.
+        self._lean = lean and not trust_env
         self._connector: aiohttp.TCPConnector | None = None
-        self._wires: list[Wire] = []
+        self._lines: Lines | None = None
+        self._wires: list[Exchange] = []
         self._gates: dict[tuple[str, str], Gate] = {}
 
     def __repr__(self) -> str:
@@ -66,6 +74,8 @@ class SessionPool:
         self._connector = aiohttp.TCPConnector(
             limit=0, limit_per_host=0, ssl=self._ssl if self._ssl is not None else True
         )
+        if self._lean and is_tested(aiohttp.__version__):
+            self._lines = Lines(self._connector, max_body=self._max_body)
         return self
 
     async def __aexit__(
@@ -76,8 +86,11 @@ class SessionPool:
     ) -> None:
         connector, self._connector = self._connector, None
         wires, self._wires = self._wires, []
+        lines, self._lines = self._lines, None
         for wire in wires:
             await wire.close()
+        if lines is not None:
+            lines.close()
         if connector is not None:
             await connector.close()
 
@@ -101,18 +114,7 @@ class SessionPool:
         base_url = check_base_url(base_url, allow_http=self._allow_http)
         if self._connector is None:
             raise RuntimeError("use the client inside 'async with': it is not open")
-        wire = Wire(
-            self._connector,
-            headers={
-                "Authorization": Secret(f"Bearer {token}"),
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": f"katapult-async/{_version()}",
-            },
-            timeout=timeout,
-            max_body=self._max_body,
-            trust_env=self._trust_env,
-        )
+        wire = self._wire(self._connector, token, timeout)
         self._wires.append(wire)
         gate = self._gates.get((base_url, token))
         if gate is None:
@@ -121,3 +123,17 @@ class SessionPool:
             gate = Gate(window, max_per_second=max_per_second, on_wait=on_wait)
             self._gates[base_url, token] = gate
         return Session(wire, gate, base_url=base_url, retry=retry, observer=observer)
+
+    def _wire(self, connector: aiohttp.TCPConnector, token: Secret, timeout: Timeout) -> Exchange:
+        headers = {
+            "Authorization": Secret(f"Bearer {token}"),
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"katapult-async/{_version()}",
+        }
+        plain = Wire(
+            connector, headers=headers, timeout=timeout, max_body=self._max_body, trust_env=self._trust_env
+        )
+        if self._lines is None:
+            return plain
+        return LeanWire(self._lines, plain, headers=headers, timeout=timeout)

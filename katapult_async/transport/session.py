@@ -29,7 +29,7 @@ from katapult_async.ratelimit import Gate, Permit, Priority, Wait, WaitReason, r
 
 from .operation import Operation
 from .retry import RetryPolicy, may_repeat
-from .wire import Reply, Wire
+from .wire import Exchange, Reply
 
 R = TypeVar("R")
 
@@ -54,7 +54,7 @@ class Session:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: Exchange,
         gate: Gate,
         *,
         base_url: str,

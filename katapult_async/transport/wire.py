@@ -1,4 +1,4 @@
-"""The wire: one request out, one whole response in, every failure translated. The only user of aiohttp's client.
+"""The wire: one request out, one whole response in, every failure translated, on aiohttp's client as it is.
 
 Knows nothing of tokens' rate limits, of JSON or of retries. What is guaranteed here: a request goes out at most once
 (aiohttp itself repeats GET, PUT and DELETE on a connection that turned out stale; here it does not), redirects are not
@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import aiohttp
 import msgspec
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from katapult_async.errors import (
@@ -49,6 +50,18 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Exchange(Protocol):
+    """What the wire promises, whichever way requests take."""
+
+    async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        """Send one request and read its whole response. Raises TransportError subclasses only."""
+        ...
+
+    async def close(self) -> None:
+        """Nothing is sent any more."""
+        ...
 
 
 class _Failure(Exception):
@@ -108,7 +121,11 @@ class Wire:
             async with self._session.request(
                 method, url, headers=headers, data=body, allow_redirects=False
             ) as response:
-                content = await self._read(response)
+                try:
+                    content = await read_body(response.headers, response.content, self._max_body)
+                except ProtocolError:
+                    response.close()
+                    raise
                 return Reply(response.status, response.headers, content)
         except _Failure as failure:
             self._translate(failure.cause)
@@ -116,28 +133,27 @@ class Wire:
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
             self._translate(exc)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        encoding = response.headers.get("Content-Encoding", "identity")
-        if encoding.lower() != "identity":
-            raise ProtocolError(f"the response is encoded as {encoding[:20]!r}, which was not asked for")
-        length = response.content_length
-        if length is not None and length <= self._max_body:
-            return await response.read()
-        chunks: list[bytes] = []
-        size = length or 0
-        if size <= self._max_body:
-            async for chunk in response.content.iter_any():
-                size += len(chunk)
-                if size > self._max_body:
-                    break
-                chunks.append(chunk)
-        if size > self._max_body:
-            response.close()
-            raise ProtocolError(f"the response is larger than {self._max_body} bytes and was not read")
-        return b"".join(chunks)
-
     def _translate(self, exc: BaseException) -> NoReturn:
         raise translate(exc, self._timeout) from exc
+
+
+async def read_body(headers: Mapping[str, str], content: aiohttp.StreamReader, max_body: int) -> bytes:
+    """The body, if it is not too large and not encoded; else ProtocolError, and the connection must be closed."""
+    encoding = headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise ProtocolError(f"the response is encoded as {encoding[:20]!r}, which was not asked for")
+    chunks: list[bytes] = []
+    size = int(headers.get("Content-Length") or 0)  # aiohttp's parser lets digits through only
+    if size <= max_body:
+        size = 0
+        async for chunk in content.iter_any():
+            size += len(chunk)
+            if size > max_body:
+                break
+            chunks.append(chunk)
+    if size > max_body:
+        raise ProtocolError(f"the response is larger than {max_body} bytes and was not read")
+    return b"".join(chunks)
 
 
 def translate(exc: BaseException, timeout: Timeout) -> TransportError:
@@ -158,7 +174,7 @@ def translate(exc: BaseException, timeout: Timeout) -> TransportError:
         return ConnectionLost("the server closed the connection without an answer")
     if isinstance(exc, aiohttp.ClientPayloadError):
         return ConnectionLost("the connection was closed in the middle of the response")
-    if isinstance(exc, aiohttp.ClientResponseError):
+    if isinstance(exc, (aiohttp.ClientResponseError, HttpProcessingError)):
         return ProtocolError("the response is not HTTP that can be understood")
     if isinstance(exc, OSError):
         return ConnectionLost(f"the connection was lost: {_reason(exc)}")

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 import trustme
 
@@ -35,6 +36,14 @@ from katapult_async.testing import FaultKind, KatapultEmulator
 TOKEN = "s3cret-token-of-the-tests"
 ONCE = RetryPolicy(attempts=1)
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True, params=["lean", "plain"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways over the wire keep every promise. With a version of aiohttp that nobody has tested it is the plain one."""
+    if request.param == "plain":
+        monkeypatch.setattr(aiohttp, "__version__", "3.999.0")
+    return str(request.param)
 
 
 @asynccontextmanager

@@ -1,0 +1,114 @@
+"""The lean way over the wire: the promises of wire.py without the machinery that serves every kind of request.
+
+For a bulk run aiohttp's client builds the same request, the same headers and a timer ten thousand times. Here a
+request is written in one piece to a connection of aiohttp's connector, and an answer of the plainest shape is read in
+one piece (line.py). docs/lean-transport.md says what is skipped, why that is safe, and what it gives.
+
+Falls back on the plain wire by itself: with versions of aiohttp that it was not tested with, when anything of aiohttp
+is not as expected, and for requests that are not like the API's. Never after something was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+import aiohttp
+import anyio
+from aiohttp.http import HttpProcessingError
+from yarl import URL
+
+from .line import Line, UnexpectedInside
+from .lines import Lines
+from .wire import Reply, Timeout, Wire, translate
+
+log = logging.getLogger(__name__)
+
+#: Minor versions of aiohttp with which the tests have passed.
+TESTED = frozenset({"3.12", "3.13", "3.14"})
+
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+
+
+def is_tested(version: str) -> bool:
+    """Whether this version of aiohttp is known inside."""
+    return ".".join(version.split(".")[:2]) in TESTED
+
+
+class LeanWire:
+    """Sends requests over the lines of a pool. `plain` is what it falls back on."""
+
+    def __init__(self, lines: Lines, plain: Wire, *, headers: Mapping[str, str], timeout: Timeout) -> None:
+        self._lines = lines
+        self._plain = plain
+        self._timeout = timeout
+        self._fixed = _render(headers)
+        self._rendered: dict[tuple[tuple[str, str], ...], str] = {}
+        self._given_up = False
+
+    def __repr__(self) -> str:
+        return f"<LeanWire {'given up' if self._given_up else repr(self._lines)}>"
+
+    async def close(self) -> None:
+        await self._plain.close()
+
+    async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        """Send one request and read its whole response. Raises TransportError subclasses only."""
+        if self._given_up or method not in _METHODS:
+            return await self._plain.exchange(method, url, headers, body)
+        timeout = self._timeout
+        try:
+            origin = self._lines.origin(url)
+            request = self._write(method, url, origin.host, headers, body)
+            line = await self._lines.take(origin, total=timeout.total, connect=timeout.connect)
+        except UnexpectedInside:
+            self._given_up = True
+            log.info("aiohttp %s is not as expected inside: requests take its plain way", aiohttp.__version__)
+            return await self._plain.exchange(method, url, headers, body)
+        # On Python 3.10 asyncio's TimeoutError is a class of its own, elsewhere it is an OSError.
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
+            raise translate(exc, timeout) from exc
+        try:
+            reply = await line.ask(request)
+            if reply is not None:
+                self._lines.keep(origin, line)
+                return reply
+            reply = await self._read_on(line)
+        except (aiohttp.ClientError, HttpProcessingError, OSError, asyncio.TimeoutError) as exc:
+            self._lines.drop(line)
+            raise translate(exc, timeout) from exc
+        except BaseException:
+            self._lines.drop(
+                line
+            )  # cancelled, or the answer is refused: it must not be read by the next request
+            raise
+        self._lines.forget(line)
+        return reply
+
+    async def _read_on(self, line: Line) -> Reply:
+        with anyio.move_on_after(line.deadline - asyncio.get_running_loop().time()):
+            return await line.read_on()
+        raise asyncio.TimeoutError
+
+    def _write(
+        self, method: str, url: URL, host: str, headers: Mapping[str, str], body: bytes | None
+    ) -> bytes:
+        key = tuple(headers.items())
+        own = self._rendered.get(key)
+        if own is None:
+            own = self._rendered[key] = _render(headers)
+        if body is None:
+            length, body = ("", b"") if method == "GET" else ("Content-Length: 0\r\n", b"")
+        else:
+            length = f"Content-Length: {len(body)}\r\n"
+        # yarl has quoted what may not stand in a path.
+        head = f"{method} {url.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n{self._fixed}{own}{length}\r\n"
+        return head.encode("ascii") + body
+
+
+def _render(headers: Mapping[str, str]) -> str:
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    if any(not line[:-2].isprintable() or not line.isascii() for line in lines):
+        raise ValueError("a header has a character that may not stand in one")
+    return "".join(lines)

@@ -1,0 +1,157 @@
+"""The lines of a pool: hands out free ones, opens new ones, closes those that were idle too long or are overdue.
+
+One timer for all of them instead of one for each request. Decides nothing about what goes over a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import aiohttp
+from yarl import URL
+
+from .line import Line, UnexpectedInside
+
+#: Seconds a line may have been idle and still be used: as long as aiohttp itself keeps connections.
+KEEP_ALIVE = 15.0
+
+
+class Origin:
+    """Where lines lead: scheme, host and port."""
+
+    __slots__ = ("free", "host", "request")
+
+    def __init__(self, request: aiohttp.ClientRequest) -> None:
+        #: Only ever shown to the connector, which reads from it where to connect. It is not sent.
+        self.request = request
+        self.host = request.headers["Host"]
+        #: The one used last is the last one.
+        self.free: list[Line] = []
+
+
+class Lines:
+    """All lines of one connector. `close` gives the free ones back to it, and it closes them."""
+
+    def __init__(self, connector: aiohttp.BaseConnector, *, max_body: int) -> None:
+        self._connector = connector
+        self._max_body = max_body
+        self._loop = asyncio.get_running_loop()
+        self._origins: dict[URL, Origin] = {}
+        self._lines: set[Line] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._closed = False
+
+    def __repr__(self) -> str:
+        busy = sum(line.busy for line in self._lines)
+        return f"<Lines {busy} busy, {len(self._lines) - busy} free>"
+
+    def origin(self, url: URL) -> Origin:
+        """Raises UnexpectedInside."""
+        key = url.origin()
+        origin = self._origins.get(key)
+        if origin is None:
+            try:
+                origin = Origin(aiohttp.ClientRequest("GET", key, loop=self._loop))
+            except (AttributeError, KeyError, TypeError) as exc:
+                raise UnexpectedInside from exc
+            self._origins[key] = origin
+        return origin
+
+    async def take(self, origin: Origin, *, total: float, connect: float) -> Line:
+        """A line for one request that must be answered within `total` seconds, given back with `keep` or `drop`.
+
+        connect: seconds to open a new one, should none be free. Raises UnexpectedInside, and what aiohttp raises when
+        there is no connection.
+        """
+        now = self._loop.time()
+        line = self._free(origin, now)
+        if line is None:
+            line = await self._open(origin, min(total, connect))
+        line.used = now
+        line.deadline = now + total
+        due = now + min(total, KEEP_ALIVE)
+        if due < self._timer_at:
+            self._set_timer(due)
+        return line
+
+    def _free(self, origin: Origin, now: float) -> Line | None:
+        free = origin.free
+        while free:
+            line = free.pop()
+            if line.usable and now - line.used <= KEEP_ALIVE:
+                return line
+            self.drop(line)
+        return None
+
+    async def _open(self, origin: Origin, connect: float) -> Line:
+        try:
+            connection = await self._connector.connect(
+                origin.request, [], aiohttp.ClientTimeout(connect=connect)
+            )
+        except asyncio.TimeoutError as exc:
+            raise aiohttp.ConnectionTimeoutError from exc
+        except (AttributeError, TypeError) as exc:
+            raise UnexpectedInside from exc
+        try:
+            line = Line(connection, self._loop, self._max_body)
+        except BaseException:
+            connection.close()
+            raise
+        self._lines.add(line)
+        return line
+
+    def keep(self, origin: Origin, line: Line) -> None:
+        """The answer has been received on this line."""
+        line.done()
+        if line.usable and not self._closed:
+            origin.free.append(line)
+        else:
+            self.drop(line)
+
+    def drop(self, line: Line) -> None:
+        """Close a line."""
+        self._lines.discard(line)
+        line.close()
+
+    def forget(self, line: Line) -> None:
+        """The connection has been given back by the line itself."""
+        self._lines.discard(line)
+
+    def close(self) -> None:
+        """Give back what is free. What is busy ends when the connector closes."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for origin in self._origins.values():
+            for line in origin.free:
+                self._lines.discard(line)
+                line.give_back()
+            origin.free.clear()
+
+    # -- the timer ----------------------------------------------------------------------------------------------------
+
+    def _set_timer(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._tick)
+        self._timer_at = due
+
+    def _tick(self) -> None:
+        self._timer, self._timer_at = None, math.inf
+        now = self._loop.time()
+        for origin in self._origins.values():
+            for line in [line for line in origin.free if now >= line.used + KEEP_ALIVE or not line.usable]:
+                origin.free.remove(line)
+                self.drop(line)
+        due = math.inf
+        for line in self._lines:
+            if not line.busy:
+                due = min(due, line.used + KEEP_ALIVE)
+            elif now < line.deadline:
+                due = min(due, line.deadline)
+            else:
+                line.expire()
+        if due < math.inf:
+            self._set_timer(due)
