@@ -122,7 +122,12 @@ class Outcomes(AsyncIterator[Outcome]):
 
     async def __anext__(self) -> Outcome:
         try:
-            return await self._receive.receive()
+            try:
+                # Waiting yields to the event loop even if there is something to receive: one outcome for each of its
+                # rounds. Workers would queue up behind the consumer instead of having requests in flight.
+                return self._receive.receive_nowait()
+            except anyio.WouldBlock:
+                return await self._receive.receive()
         except anyio.EndOfStream:
             if self._failure is not None:
                 failure, self._failure = self._failure, None
@@ -219,7 +224,10 @@ class Outcomes(AsyncIterator[Outcome]):
         self.report.add(outcome)
         if self._recorder is not None:
             await self._recorder.settled(outcome)
-        await self._send.send(outcome)
+        try:
+            self._send.send_nowait(outcome)
+        except anyio.WouldBlock:
+            await self._send.send(outcome)
 
     def _sum_up(self) -> None:
         self.report.total_permitted = self._session.gate.limit
