@@ -35,13 +35,23 @@ class Priority(enum.IntEnum):
 class _Turn:
     """A place in the queue."""
 
-    __slots__ = ("event", "gone", "key", "kind")
+    __slots__ = ("event", "gone", "key", "kind", "listening", "permit")
 
     def __init__(self, key: tuple[int, int], kind: str) -> None:
         self.key = key
         self.kind = kind
         self.event = anyio.Event()
         self.gone = False
+        #: Whether it waits for nothing but its event, and the permit that it was handed meanwhile.
+        self.listening = False
+        self.permit: Permit | None = None
+
+    async def listen(self) -> None:
+        self.listening = True
+        try:
+            await self.event.wait()
+        finally:
+            self.listening = False
 
     def __lt__(self, other: _Turn) -> bool:
         return self.key < other.key
@@ -113,6 +123,10 @@ class Gate:
             overtaken.event.set()
         try:
             permit = await self._wait(turn)
+        except BaseException:
+            if turn.permit is not None:
+                self._window.unused(turn.permit)
+            raise
         finally:
             turn.gone = True
             self.wake()
@@ -126,9 +140,11 @@ class Gate:
         clock = asyncio.get_running_loop().time
         within_ceiling = self._ceiling is None
         paced_for = 0.0
-        while turn.kind not in self._apart:
+        while turn.permit is not None or turn.kind not in self._apart:
+            if turn.permit is not None:
+                return turn.permit
             if self._head() is not turn:
-                await turn.event.wait()
+                await turn.listen()
                 turn.event = anyio.Event()
                 continue
             if not within_ceiling and self._ceiling is not None:
@@ -146,7 +162,7 @@ class Gate:
                 return answer
             self._tell(answer, now)
             with anyio.move_on_after(answer.until - now if answer.until < math.inf else None):
-                await turn.event.wait()
+                await turn.listen()
             if turn.event.is_set():
                 turn.event = anyio.Event()
         return None
@@ -216,7 +232,29 @@ class Gate:
         return queue[0] if queue else None
 
     def wake(self) -> None:
-        """Let the request at the head of the queue look again."""
+        """Let the requests at the head of the queue look again."""
         head = self._head()
+        if head is None:
+            return
+        if self._ceiling is None and head.listening:
+            head = self._hand_out(head)
         if head is not None:
             head.event.set()
+
+    def _hand_out(self, head: _Turn | None) -> _Turn | None:
+        """Give permits to those who listen, as many as there are; who is then at the head.
+
+        If each woke the next one, a single request would be sent in each round of the event loop.
+        """
+        now = asyncio.get_running_loop().time()
+        while head is not None and head.listening and head.kind not in self._apart:
+            if self._window.pace(now) is not None:
+                break
+            answer = self._window.take(now, waiting=len(self._queue))
+            if not isinstance(answer, Permit):
+                break
+            head.permit = answer
+            head.gone = True
+            head.event.set()
+            head = self._head()
+        return head
