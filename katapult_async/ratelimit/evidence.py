@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import email.utils
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 #: A limit above this is taken for nonsense: no installation permits a million requests a minute to one token.
 HIGHEST_PLAUSIBLE_LIMIT = 1_000_000
@@ -21,8 +22,7 @@ HIGHEST_PLAUSIBLE_LIMIT = 1_000_000
 LONGEST_PLAUSIBLE_WAIT = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """The facts in one response.
 
     permitted: requests per window, from the header or from the details of a 429.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+import msgspec
 
 
 class WaitReason(enum.Enum):
@@ -17,8 +18,7 @@ class WaitReason(enum.Enum):
     PACE = "its turn in an even pace"
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True, gc=False):
     """Not before `until` (monotonic seconds; infinity: only an answer can tell)."""
 
     until: float
@@ -34,8 +34,7 @@ class Role(enum.Enum):
     CANARY = "the first one after a refusal"
 
 
-@dataclass(slots=True, eq=False)
-class Permit:
+class Permit(msgspec.Struct, eq=False):
     """One request that may be sent, and what was known when it was."""
 
     #: Monotonic seconds.
