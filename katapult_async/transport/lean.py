@@ -42,7 +42,8 @@ class LeanWire:
     def __init__(self, lines: Lines, plain: Wire, *, headers: Mapping[str, str], timeout: Timeout) -> None:
         self._lines = lines
         self._plain = plain
-        self._timeout = timeout
+        # A connection that takes all the time there is was surely not used: that is a ConnectTimeout, too.
+        self._timeout = Timeout(connect=min(timeout.connect, timeout.total), total=timeout.total)
         self._fixed = _render(headers)
         self._rendered: dict[tuple[tuple[str, str], ...], str] = {}
         self._given_up = False

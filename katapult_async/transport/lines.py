@@ -68,7 +68,7 @@ class Lines:
         now = self._loop.time()
         line = self._free(origin, now)
         if line is None:
-            line = await self._open(origin, min(total, connect))
+            line = await self._open(origin, connect)
         line.used = now
         line.deadline = now + total
         due = now + min(total, KEEP_ALIVE)

@@ -64,7 +64,8 @@ class SessionPool:
 
     def __repr__(self) -> str:
         state = "open" if self._connector is not None else "closed"
-        return f"<SessionPool {state}, {len(self._gates)} tokens>"
+        way = repr(self._lines) if self._lines is not None else "aiohttp's client"
+        return f"<SessionPool {state}, {len(self._gates)} tokens, {way}>"
 
     async def __aenter__(self) -> SessionPool:
         if self._connector is not None:

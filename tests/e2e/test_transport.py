@@ -6,10 +6,7 @@ import asyncio
 import logging
 import ssl
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 import trustme
 
@@ -32,74 +29,14 @@ from katapult_async import (
     WaitEvent,
 )
 from katapult_async.testing import FaultKind, KatapultEmulator
+from tests.raw_server import DISK, answering, http, raw_server, read_request
 
 TOKEN = "s3cret-token-of-the-tests"
 ONCE = RetryPolicy(attempts=1)
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-@pytest.fixture(autouse=True, params=["lean", "plain"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways over the wire keep every promise. With a version of aiohttp that nobody has tested it is the plain one."""
-    if request.param == "plain":
-        monkeypatch.setattr(aiohttp, "__version__", "3.999.0")
-    return str(request.param)
-
-
-@asynccontextmanager
-async def raw_server(handler: Handler) -> AsyncIterator[str]:
-    """A server that answers with whatever bytes the handler writes; its base URL."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await handler(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            tasks.discard(task)
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/core/v1"
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
-
-
-def answering(*responses: bytes) -> Handler:
-    """Answers each request on a connection with the next of these, then closes it."""
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for response in responses:
-            await read_request(reader)
-            writer.write(response)
-            await writer.drain()
-
-    return handler
-
-
-async def read_request(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    for line in head.lower().split(b"\r\n"):
-        if line.startswith(b"content-length:"):
-            return head + await reader.readexactly(int(line.split(b":")[1]))
-    return head
-
-
-def http(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-DISK = b'{"disk":{"id":"disk_1","virtual_machine_disk":null}}'
+#: Both ways over the wire keep every promise.
+pytestmark = pytest.mark.usefixtures("way")
 
 
 @pytest.mark.parametrize(

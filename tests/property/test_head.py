@@ -1,0 +1,94 @@
+"""What the reader of plain answers accepts, aiohttp's parser reads the same way."""
+
+from __future__ import annotations
+
+import asyncio
+from unittest import mock
+
+from aiohttp.client_proto import ResponseHandler
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from katapult_async.transport.head import LONGEST_HEAD, read_head
+
+NAMES = [
+    "Date", "Content-Type", "Content-Length", "content-length", "Transfer-Encoding", "Connection", "X-Request-Id",
+    "Set-Cookie", "Upgrade", "Content-Encoding", "X_y", "X Y", "", "Trailer", "\u00e9",
+]  # fmt: skip
+VALUES = [
+    "5",
+    "05",
+    "5, 5",
+    "+5",
+    "0x5",
+    "5 ",
+    "",
+    "chunked",
+    "close",
+    "keep-alive",
+    "a: b",
+    "a\tb",
+    "gzip",
+    "\u0665",
+]
+FIELDS = st.tuples(
+    st.sampled_from(NAMES), st.sampled_from([": ", ":", " : ", ":\t", ":  "]), st.sampled_from(VALUES)
+)
+STATUS = st.sampled_from([
+    "HTTP/1.1 200 OK", "HTTP/1.1 404 Not Found", "HTTP/1.1 500 ", "HTTP/1.1 200", "HTTP/1.0 200 OK", "HTTP/1.1 204 No",
+    "HTTP/1.1 99 X", "HTTP/1.1 1000 X", "HTTP/1.1 100 Continue", "HTTP/1.1  200 OK", "http/1.1 200 OK",
+])  # fmt: skip
+ENDS = st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r\n "])
+
+
+@st.composite
+def responses(draw: st.DrawFn) -> bytes:
+    head = draw(STATUS) + "\r\n"
+    fields = draw(st.lists(FIELDS, max_size=5))
+    if draw(st.booleans()):
+        fields.append(("Content-Length", ": ", "5"))
+    for name, colon, value in fields:
+        head += name + colon + value + draw(ENDS)
+    data = head.encode() + b"\r\n" + b"hello"
+    at = draw(st.integers(0, len(data)))
+    return data[:at] + draw(st.sampled_from([b"", b"", b"", b"\0", b" ", b"\r", b"\xff", b"5"])) + data[at:]
+
+
+async def read_by_aiohttp(data: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    handler = ResponseHandler(asyncio.get_running_loop())
+    handler.connection_made(mock.Mock(spec=asyncio.Transport))
+    handler.set_response_params(read_until_eof=True, auto_decompress=False)
+    handler.data_received(data)
+    message, content = await handler.read()
+    body = content.read_nowait(-1)
+    assert content.is_eof()
+    return message.code, list(message.headers.items()), body
+
+
+@given(responses())
+@example(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+@example(b"HTTP/1.1 200 OK\r\nContent-Length: 05\r\nX: y z\r\nX: z\r\n\r\nhello")
+def test_it_reads_what_aiohttp_reads(data: bytes) -> None:
+    read = read_head(data)
+    if read is None:
+        return
+    status, headers, length, start = read
+    if length != len(data) - start:
+        return  # the line does not take it for whole
+    assert asyncio.run(read_by_aiohttp(data)) == (status, list(headers.items()), data[start:])
+
+
+def test_most_answers_are_read_here() -> None:
+    head = 'HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\nETag: W/"a"\r\n\r\n'
+    read = read_head(head.encode() + b"hello")
+    assert read is not None
+    assert read[0] == 200
+    assert read[1]["etag"] == 'W/"a"'
+    assert read[2:] == (5, len(head))
+
+
+def test_a_head_that_is_too_long_is_left_to_aiohttp() -> None:
+    short = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: "
+    fits = LONGEST_HEAD - len(short) - 4
+    assert read_head(short + b"x" * fits + b"\r\n\r\n") is not None
+    assert read_head(short + b"x" * (fits + 1) + b"\r\n\r\n") is None
