@@ -64,8 +64,17 @@ if TYPE_CHECKING:
         VirtualMachineReference,
         VirtualMachineState,
     )
-    from .observer import Observer, RequestEvent, RetryEvent, WaitEvent
-    from .scheduler import Assignment, BulkError, BulkReport, Outcome, Outcomes, OutcomeStatus, Recorder
+    from .observer import Observer, Observers, OutcomeEvent, RequestEvent, RetryEvent, WaitEvent
+    from .scheduler import (
+        Assignment,
+        BulkError,
+        BulkReport,
+        Outcome,
+        Outcomes,
+        OutcomeStatus,
+        Recorder,
+        Start,
+    )
     from .transport import RetryPolicy, SessionPool, Timeout
 
 __all__ = [
@@ -94,8 +103,10 @@ __all__ = [
     "NotFound",
     "ObjectInTrash",
     "Observer",
+    "Observers",
     "OrganizationUnavailable",
     "Outcome",
+    "OutcomeEvent",
     "OutcomeStatus",
     "Outcomes",
     "PermissionDenied",
@@ -111,6 +122,7 @@ __all__ = [
     "ServerError",
     "ServiceUnavailable",
     "SessionPool",
+    "Start",
     "StorageSpeed",
     "Task",
     "TaskQueueingError",

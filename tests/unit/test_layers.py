@@ -11,6 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "katapult_async"
 # From the top of the house to the bottom. `testing` stands apart: it shares nothing with the others.
 ROOMS = [
+    "logs",
     "models",
     "errors",
     "observer",
