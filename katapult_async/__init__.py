@@ -64,7 +64,16 @@ if TYPE_CHECKING:
         VirtualMachineReference,
         VirtualMachineState,
     )
-    from .observer import Observer, Observers, OutcomeEvent, RequestEvent, RetryEvent, WaitEvent
+    from .observer import (
+        Observer,
+        Observers,
+        OutcomeEvent,
+        RequestEvent,
+        RetryEvent,
+        StepEvent,
+        WaitEvent,
+    )
+    from .ratelimit import Priority
     from .scheduler import (
         Assignment,
         BulkError,
@@ -110,6 +119,7 @@ __all__ = [
     "OutcomeStatus",
     "Outcomes",
     "PermissionDenied",
+    "Priority",
     "ProtocolError",
     "RateLimitReached",
     "Recorder",
@@ -123,6 +133,7 @@ __all__ = [
     "ServiceUnavailable",
     "SessionPool",
     "Start",
+    "StepEvent",
     "StorageSpeed",
     "Task",
     "TaskQueueingError",
@@ -142,7 +153,7 @@ __all__ = [
 ]
 
 # Imported when first asked for: the command line answers --help without loading an HTTP client.
-_ROOMS = ("client", "scheduler", "transport", "observer", "errors", "models")
+_ROOMS = ("client", "scheduler", "transport", "ratelimit", "observer", "errors", "models")
 
 
 def __getattr__(name: str) -> object:

@@ -77,6 +77,13 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     finished_at: float
 
 
+class StepEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A durable run begins a step with so many lines: assign, attach, detach, unassign, or wait (for tasks)."""
+
+    step: str
+    lines: int
+
+
 class Observer(Protocol):
     """Subclass it and override what is of interest; what is not overridden does nothing."""
 
@@ -94,6 +101,10 @@ class Observer(Protocol):
 
     def on_outcome(self, event: OutcomeEvent) -> None:
         """An item is through."""
+        return
+
+    def on_step(self, event: StepEvent) -> None:
+        """A durable run begins a step."""
         return
 
 
@@ -133,3 +144,8 @@ class Observers(Observer):
         """Tell all."""
         for observer in self._all:
             observer.on_outcome(event)
+
+    def on_step(self, event: StepEvent) -> None:
+        """Tell all."""
+        for observer in self._all:
+            observer.on_step(event)

@@ -86,6 +86,10 @@ class Session:
         return self._retry
 
     @property
+    def base_url(self) -> str:
+        return self._base_url
+
+    @property
     def observers(self) -> Observers:
         """Those who are told what this session does."""
         return self._observers
