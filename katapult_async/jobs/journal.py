@@ -33,13 +33,15 @@ _PROBLEMS = (LineStatus.FAILED, LineStatus.UNKNOWN, LineStatus.WAITING)
 
 
 class NewLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A line as it enters a journal. step: the first thing to do for it."""
+    """A line as it enters a journal. step: the first thing to do for it. further: whether the second step
+    of the run is wanted, too (attaching after assigning, unassigning after detaching).
+    """
 
     number: int
     disk: str
     virtual_machine: str
     step: str
-    attach: bool = False
+    further: bool = False
     note: str | None = None
     did: int = 0
 
@@ -258,9 +260,9 @@ def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("BEGIN")
     connection.executemany(
-        "INSERT INTO line (number, disk, virtual_machine, step, attach, note, did) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO line (number, disk, virtual_machine, step, further, note, did) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
-            (line.number, line.disk, line.virtual_machine, line.step, line.attach, line.note, line.did)
+            (line.number, line.disk, line.virtual_machine, line.step, line.further, line.note, line.did)
             for line in lines
         ),
     )

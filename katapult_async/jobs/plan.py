@@ -58,7 +58,7 @@ def _lines(manifest: Manifest, expected: str, *, attach: bool) -> Iterator[NewLi
             disk=line.disk,
             virtual_machine=line.virtual_machine,
             step=Step.ASSIGN.value,
-            attach=attach if line.attach is None else line.attach,
+            further=attach if line.attach is None else line.attach,
             note=line.note,
         )
     if str(digest) != expected:

@@ -166,6 +166,6 @@ def _read_result(
     }
     attach, machines = db.execute(
         "SELECT count(*), count(DISTINCT l.virtual_machine) FROM temp.sorted s JOIN line l ON l.number = s.number"
-        " WHERE l.attach AND s.found IN ('to_assign', 'not_ready', 'already_there')"
+        " WHERE l.further AND s.found IN ('to_assign', 'not_ready', 'already_there')"
     ).fetchone()
     return counts, first, attach, machines

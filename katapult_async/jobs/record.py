@@ -40,6 +40,8 @@ class LineStatus(str, enum.Enum):
     #: Taken back by a rollback.
     UNASSIGNED = "unassigned"
     ALREADY_UNASSIGNED = "already_unassigned"
+    #: Detached by a rollback, of a run that had attached it without having assigned it.
+    DETACHED = "detached"
     FAILED = "failed"
     #: It was sent, and neither an answer nor reading back could tell; resuming the run reads it back again.
     UNKNOWN = "unknown"

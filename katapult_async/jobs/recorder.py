@@ -28,7 +28,7 @@ _SETTLE = """
 """
 # Those that are not ready come last: they may be by then. What came out as unknown waits for the next session.
 _READ = """
-    SELECT number, disk, virtual_machine, attach, attempts, state FROM line
+    SELECT number, disk, virtual_machine, further, attempts, state FROM line
     WHERE number > ? AND step = ? AND state < 2 AND status = 'waiting' AND (found IS 'not_ready') = ?
     ORDER BY number LIMIT ?
 """
@@ -40,7 +40,7 @@ class OpenLine(msgspec.Struct, frozen=True, gc=False):
     number: int
     disk: str
     virtual_machine: str
-    attach: bool
+    further: bool
     attempts: int
     state: LineState
 
@@ -79,8 +79,8 @@ class StepRecorder(Recorder):
             _READ, (self._last, self._step.value, self._not_ready, READ_AHEAD)
         ).fetchall()
         return [
-            OpenLine(number, disk, machine, bool(attach), attempts, LineState(state))
-            for number, disk, machine, attach, attempts, state in rows
+            OpenLine(number, disk, machine, bool(further), attempts, LineState(state))
+            for number, disk, machine, further, attempts, state in rows
         ]
 
     async def sending(self, item: Assignment) -> Start:
@@ -95,7 +95,7 @@ class StepRecorder(Recorder):
     async def settled(self, outcome: Outcome) -> None:
         """Record what became of it."""
         line = self._open.pop(outcome.assignment.disk)
-        following = after(self._step, outcome, attach=line.attach)
+        following = after(self._step, outcome, further=line.further)
         attempts = line.attempts + outcome.attempts
         if line.state is LineState.SENT and outcome.started_at is None:
             return  # stopped before it was read back: it stays as it was

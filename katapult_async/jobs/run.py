@@ -258,6 +258,7 @@ def _lines_to_take_back(parent: Journal) -> Iterator[NewLine]:
             virtual_machine=machine,
             note=note,
             step=(Step.DETACH if attached else Step.UNASSIGN).value,
+            further=bool(did & Did.ASSIGNED),
         )
 
 
@@ -268,7 +269,7 @@ def _begin(db: sqlite3.Connection, now: float) -> None:
     db.execute("UPDATE line SET status = 'waiting' WHERE status = 'unknown'")
     db.execute(
         "UPDATE line SET state = 3, status = 'already_assigned', finished_at = ?"
-        f" WHERE {not_sent} AND found = 'already_there' AND NOT attach",
+        f" WHERE {not_sent} AND found = 'already_there' AND NOT further",
         (now,),
     )
     db.execute(f"UPDATE line SET step = 'attach' WHERE {not_sent} AND found = 'already_there'")

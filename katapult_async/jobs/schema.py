@@ -27,7 +27,7 @@ MIGRATIONS: tuple[str, ...] = (
         number INTEGER PRIMARY KEY,
         disk TEXT NOT NULL,
         virtual_machine TEXT NOT NULL,
-        attach INTEGER NOT NULL,
+        further INTEGER NOT NULL,           -- whether the second step of its run is wanted, too
         note TEXT,
         found TEXT,                         -- what the preflight saw
         step TEXT NOT NULL,

@@ -62,8 +62,10 @@ class Next(msgspec.Struct, frozen=True, kw_only=True):
     task: str | None = None
 
 
-def after(step: Step, outcome: Outcome, *, attach: bool) -> Next:
-    """What a line becomes when its step has come out. attach: whether the line is to be attached, too."""
+def after(step: Step, outcome: Outcome, *, further: bool) -> Next:
+    """What a line becomes when its step has come out. further: whether the second step of
+    its run is wanted, too.
+    """
     status, detail = outcome.status, str(outcome.error) if outcome.error is not None else None
     if status is OutcomeStatus.NOT_ATTEMPTED:
         return Next(step=step, state=LineState.WAITING, code=outcome.code, detail=detail)
@@ -80,7 +82,7 @@ def after(step: Step, outcome: Outcome, *, attach: bool) -> Next:
     if step is Step.ASSIGN:
         done = status is OutcomeStatus.ASSIGNED
         did = Did.ASSIGNED if done else Did.NOTHING
-        if attach:
+        if further:
             return Next(step=Step.ATTACH, state=LineState.WAITING, did=did)
         through = LineStatus.ASSIGNED if done else LineStatus.ALREADY_ASSIGNED
         return Next(step=step, state=LineState.SETTLED, status=through, did=did)
@@ -89,18 +91,20 @@ def after(step: Step, outcome: Outcome, *, attach: bool) -> Next:
         through = LineStatus.UNASSIGNED if done else LineStatus.ALREADY_UNASSIGNED
         did = Did.UNASSIGNED if done else Did.NOTHING
         return Next(step=step, state=LineState.SETTLED, status=through, did=did)
-    return _plugged(step, outcome)
+    return _plugged(step, outcome, further=further)
 
 
-def _plugged(step: Step, outcome: Outcome) -> Next:
+def _plugged(step: Step, outcome: Outcome, *, further: bool) -> Next:
     """Attaching and detaching: a task has been queued, or it was so already."""
     did = Did.ATTACHED if step is Step.ATTACH else Did.DETACHED
     if outcome.status in (OutcomeStatus.ALREADY_ATTACHED, OutcomeStatus.ALREADY_DETACHED):
         if _plug_state(outcome) in (AttachmentState.ATTACHING, AttachmentState.DETACHING):
             return Next(step=step, state=LineState.TASK)  # somebody else's task: waited for all the same
-        return plugged(step, Did.NOTHING)
+        return plugged(step, Did.NOTHING, further=further)
     if outcome.task is None and _plug_state(outcome) in (AttachmentState.ATTACHED, AttachmentState.DETACHED):
-        return plugged(step, did)  # an unclear answer, and reading the disk showed that it is done
+        return plugged(
+            step, did, further=further
+        )  # an unclear answer, and reading the disk showed that it is done
     task = outcome.task.id if outcome.task is not None else None
     if outcome.task is not None and outcome.task.status is TaskStatus.FAILED:
         return task_failed(step, task)
@@ -112,11 +116,13 @@ def _plug_state(outcome: Outcome) -> object:
     return bond.state if bond else None
 
 
-def plugged(step: Step, did: Did) -> Next:
+def plugged(step: Step, did: Did, *, further: bool) -> Next:
     """The disk is attached or detached, as the step wanted."""
     if step is Step.ATTACH:
         return Next(step=step, state=LineState.SETTLED, status=LineStatus.ATTACHED, did=did)
-    return Next(step=Step.UNASSIGN, state=LineState.WAITING, did=did)
+    if further:
+        return Next(step=Step.UNASSIGN, state=LineState.WAITING, did=did)
+    return Next(step=step, state=LineState.SETTLED, status=LineStatus.DETACHED, did=did)
 
 
 def task_failed(step: Step, task: str | None) -> Next:

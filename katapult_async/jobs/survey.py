@@ -63,7 +63,8 @@ _SORT = """
         WHEN d.data_center <> m.data_center THEN
             'the disk is in ' || d.data_center || ', the virtual machine in ' || m.data_center
         WHEN d.state <> 'built' THEN 'the disk is ' || d.state
-        WHEN m.state IS NOT NULL THEN 'the virtual machine is ' || m.state END AS detail
+        WHEN m.state IN ('starting', 'allocating', 'resetting', 'migrating', 'stopping', 'shutting_down',
+                         'transferring') THEN 'the virtual machine is ' || m.state END AS detail
     FROM line l
     LEFT JOIN temp.a_disk d ON d.id = l.disk
     LEFT JOIN temp.a_machine m ON m.id = coalesce(

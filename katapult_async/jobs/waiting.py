@@ -30,7 +30,7 @@ log = room_logger("jobs")
 #: Seconds until the first look, and the longest between two.
 FIRST_LOOK, LONGEST_PAUSE = 1.0, 10.0
 _LINES = """
-    SELECT number, disk, virtual_machine, task, attempts, finished_at FROM line
+    SELECT number, disk, virtual_machine, task, attempts, finished_at, further FROM line
     WHERE step = ? AND state = 2 AND status = 'waiting' AND virtual_machine = ?
 """
 _MACHINES = "SELECT DISTINCT virtual_machine FROM line WHERE step = ? AND state = 2 AND status = 'waiting'"
@@ -46,6 +46,7 @@ class Awaited(msgspec.Struct, frozen=True, gc=False):
     task: str | None
     attempts: int
     queued_at: float
+    further: int
 
 
 class Waiting:
@@ -104,7 +105,7 @@ class Waiting:
         """What the line has become; None if its task has not ended."""
         state = states.get(line.disk)
         if state is self._wanted:
-            return plugged(self._step, Did.NOTHING)
+            return self._plugged(line)
         if state in (AttachmentState.ATTACHING, AttachmentState.DETACHING):
             return None
         if state is self._before and line.task is not None and self._looks % 3 != 2:
@@ -116,7 +117,7 @@ class Waiting:
         except NotFound:
             return await self._read_disk(line)  # tasks are not kept for ever
         if task.status is TaskStatus.COMPLETED:
-            return plugged(self._step, Did.NOTHING)
+            return self._plugged(line)
         return task_failed(self._step, line.task) if task.status is TaskStatus.FAILED else None
 
     async def _read_disk(self, line: Awaited) -> Next | None:
@@ -126,16 +127,15 @@ class Waiting:
             return task_failed(self._step, line.task)
         bond = disk.virtual_machine_disk
         if not bond:
-            return (
-                plugged(self._step, Did.NOTHING)
-                if self._step is Step.DETACH
-                else task_failed(self._step, None)
-            )
+            return self._plugged(line) if self._step is Step.DETACH else task_failed(self._step, None)
         if bond.state in (AttachmentState.ATTACHING, AttachmentState.DETACHING):
             return None
         if bond.state is self._wanted:
-            return plugged(self._step, Did.NOTHING)
+            return self._plugged(line)
         return task_failed(self._step, line.task)
+
+    def _plugged(self, line: Awaited) -> Next:
+        return plugged(self._step, Did.NOTHING, further=bool(line.further))
 
     async def _conclude(self, line: Awaited, following: Next | None) -> None:
         now = time.time()

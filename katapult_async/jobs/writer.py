@@ -47,7 +47,7 @@ class Writer:
         self._journal = journal
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._next = _Batch()
-        self._busy = False
+        self._writing: _Batch | None = None
         self._failure: JournalError | None = None
         #: Transactions so far.
         self.commits = 0
@@ -68,10 +68,8 @@ class Writer:
         traceback: TracebackType | None,
     ) -> None:
         with anyio.CancelScope(shield=True):
-            while (self._busy or self._next.rows) and self._failure is None:
-                batch = self._next
-                self._flush()
-                await batch.done.wait()
+            while self._writing is not None:
+                await self._writing.done.wait()
             self._orders.put(None)
             await asyncio.to_thread(self._thread.join)
 
@@ -120,10 +118,10 @@ class Writer:
     # -- the two sides ----------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        if self._busy or not self._next.rows:
+        if self._writing is not None or not self._next.rows:
             return
         batch, self._next = self._next, _Batch()
-        self._busy = True
+        self._writing = batch
         self._orders.put(lambda: self._commit(batch))
 
     def _commit(self, batch: _Batch) -> None:
@@ -142,16 +140,16 @@ class Writer:
         self._loop.call_soon_threadsafe(self._committed, batch, error)
 
     def _committed(self, batch: _Batch, error: JournalError | None) -> None:
-        self._busy = False
+        self._writing = None
         self.commits += 1
+        if error is None:
+            self._flush()
+        else:
+            # Nothing that comes after it is written either, so that the journal has no holes.
+            self._failure = self._next.error = error
+            self._next.done.set()
         batch.error = error
         batch.done.set()
-        if error is not None:
-            self._failure = error
-            self._next.error = error
-            self._next.done.set()
-            return
-        self._flush()
 
     def _translate(self, exc: BaseException) -> BaseException:
         return cannot_write(self._journal.path, exc) if isinstance(exc, sqlite3.Error) else exc
