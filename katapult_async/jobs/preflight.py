@@ -45,6 +45,11 @@ class Found(str, enum.Enum):
         """Whether a run sends such a line."""
         return self in (Found.TO_ASSIGN, Found.NOT_READY)
 
+    @property
+    def is_impossible(self) -> bool:
+        """Whether a run settles such a line as failed without sending it."""
+        return not self.is_sent and self is not Found.ALREADY_THERE
+
 
 class FoundLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line as it was sorted. detail: what was seen, where that says more than the kind."""

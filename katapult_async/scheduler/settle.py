@@ -164,7 +164,9 @@ class Settling:
         self._heard = self.requests - self.rate_limited
         found = self._action.found(disk, self._item)
         if found is Found.DONE:
-            status = self._action.already if step is Step.CHECK else self._action.done
+            # Refused because it is so already: by an earlier try of ours whose answer never came, if there was one.
+            ours = step is Step.READ_BACK or self._ever_unclear
+            status = self._action.done if ours else self._action.already
             return self._outcome(status, disk=disk, request_id=error.request_id)
         if step is Step.CHECK:
             return self._outcome(OutcomeStatus.FAILED, disk=disk, error=error)
