@@ -140,11 +140,13 @@ class Journal:
 
     @classmethod
     def read(cls, path: Path) -> Journal:
-        """Open a journal to look at it only, also while another process executes the run."""
+        """Open a journal to look at it only, also while another process executes the run. Raises JournalError."""
         _check_header(path)
-        connection = _connect(path, "ro")
+        # Not "ro": such a connection leaves SQLite's side files behind when it is the last one.
+        connection = _connect(path, "rw")
         try:
             _check_version(connection, path, exactly=True)
+            connection.execute("PRAGMA query_only = ON")
         except sqlite3.OperationalError:
             # In a folder that may not be written to SQLite cannot set up its shared memory: read the file alone.
             connection.close()

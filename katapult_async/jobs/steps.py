@@ -13,7 +13,7 @@ import enum
 
 import msgspec
 
-from katapult_async.errors import AssignmentConflict, TaskQueueingError
+from katapult_async.errors import AssignmentConflict, Execution, TaskQueueingError
 from katapult_async.models import AttachmentState, TaskStatus
 from katapult_async.scheduler import Outcome, OutcomeStatus
 
@@ -157,8 +157,11 @@ def _failed(step: Step, outcome: Outcome, detail: str | None) -> Next:
     if step is Step.DETACH and isinstance(error, AssignmentConflict) and error.on_no_machine:
         # Somebody has unassigned it since: there is nothing left to take back.
         return Next(step=Step.UNASSIGN, state=LineState.SETTLED, status=LineStatus.ALREADY_UNASSIGNED)
-    if step in (Step.ATTACH, Step.DETACH) and isinstance(error, TaskQueueingError):
-        # Another task may keep the machine busy. Whether it is worth another try is the run's decision.
+    busy = step in (Step.ATTACH, Step.DETACH) and isinstance(error, TaskQueueingError)
+    nobody = error is not None and (error.stops_run or error.execution is Execution.NOT_EXECUTED)
+    if busy or nobody:
+        # Busy: another task keeps the machine, and the run decides whether it is worth another try. Nobody: the token
+        # was refused or nobody was there; that is no fault of the line, and a resumed run tries it again.
         return Next(step=step, state=LineState.WAITING, code=outcome.code, detail=detail)
     if step is Step.ATTACH:
         detail = f"assigned, but not attached: {detail}"

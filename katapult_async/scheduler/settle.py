@@ -42,6 +42,7 @@ class Settling:
         "_started_at",
         "_unclear",
         "rate_limited",
+        "request_id",
         "requests",
         "stopping",
     )
@@ -69,6 +70,7 @@ class Settling:
         self._started_at: float | None = None
         self.requests = 0
         self.rate_limited = 0
+        self.request_id: str | None = None
         #: Set from outside: send nothing more for this item.
         self.stopping = False
 
@@ -141,7 +143,11 @@ class Settling:
         try:
             disk = await self._action.read(self._session, self._item, self)
         except KatapultError as error:
-            return self._outcome(OutcomeStatus.FAILED, error=error)  # nothing was sent
+            # Nothing was sent. Only what the API says of the disk itself is the end of it.
+            refused = error.execution is Execution.REFUSED and not error.stops_run
+            return self._outcome(
+                OutcomeStatus.FAILED if refused else OutcomeStatus.NOT_ATTEMPTED, error=error
+            )
         finally:
             self._heard = self.requests - self.rate_limited
         found = self._action.found(disk, self._item)
@@ -191,7 +197,7 @@ class Settling:
             task=task,
             error=error,
             attempts=self._attempts,
-            request_id=error.request_id if error is not None else request_id,
+            request_id=(error.request_id if error is not None else request_id) or self.request_id,
             started_at=self._started_at if self.requests else None,
             finished_at=time.time(),
         )

@@ -45,10 +45,11 @@ _NO_BODY: dict[str, str] = {}
 
 
 class Meter(Protocol):
-    """Counts what a run of many requests cost."""
+    """Counts what a run of many requests cost. request_id: the API's name for the last one that was answered."""
 
     requests: int
     rate_limited: int
+    request_id: str | None
 
 
 class Session:
@@ -181,6 +182,8 @@ class Session:
             if meter is not None:
                 meter.requests += 1
             reply, error = await self._exchange(operation, url, payload, permit)
+            if meter is not None:
+                meter.request_id = reply.headers.get("X-Request-Id")
             if error is None:
                 return self._decode(operation, reply)
             if not isinstance(error, RateLimitReached):
