@@ -15,6 +15,8 @@ import msgspec
 class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request has ended, with an answer or without. Times are unix seconds.
 
+    operation: method and path below the base URL, for example "POST /disks/disk/assign". base_url: without a trailing
+    slash; it has neither a user name nor a query.
     status: the HTTP status; None if no response arrived.
     code: the API's error code, if it refused.
     failure: the class of the transport failure, if there was one.
@@ -30,6 +32,7 @@ class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_id: str | None = None
     permitted: int | None = None
     remaining: int | None = None
+    base_url: str = ""
 
     @property
     def rate_limited(self) -> bool:
@@ -50,12 +53,17 @@ class WaitEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RetryEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A request will be sent again after `delay` seconds (429s do not count: they only wait for a permit)."""
+    """A request will be sent again after `delay` seconds (429s do not count: they only wait for a permit).
+
+    operation: as in RequestEvent; in a bulk run the action and its item. reason: the error's sentence. code: the API's
+    error code, or the name of the failure.
+    """
 
     operation: str
     attempt: int
     delay: float
     reason: str
+    code: str | None = None
 
 
 class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -154,9 +154,10 @@ class Session:
             request_id=error.request_id,
         )
         if self._observers:
-            reason = str(error)
+            said = getattr(error, "code", None)
+            code = said if isinstance(said, str) else type(error).__name__
             self._observers.on_retry(
-                RetryEvent(operation=operation, attempt=attempt, delay=delay, reason=reason)
+                RetryEvent(operation=operation, attempt=attempt, delay=delay, reason=str(error), code=code)
             )
 
     async def send(
@@ -267,6 +268,7 @@ class Session:
                 request_id=headers.get("X-Request-Id"),
                 permitted=evidence.permitted,
                 remaining=evidence.remaining,
+                base_url=self._base_url,
             )
         )
 

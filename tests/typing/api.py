@@ -25,6 +25,7 @@ from katapult_async import (
     UnableToAssign,
     VirtualMachine,
 )
+from katapult_async.otel import OpenTelemetryObserver
 
 
 async def one_disk(client: Client) -> None:
@@ -51,6 +52,13 @@ async def many_disks(client: Client, pairs: list[Assignment], more: AsyncIterato
             assert_type(outcome.error, KatapultError | None)
             if isinstance(outcome.error, UnableToAssign):
                 assert_type(outcome.error.errors, tuple[str, ...])
+
+
+async def watched() -> None:
+    observer = OpenTelemetryObserver(attributes={"account": "acme"})
+    async with Client.from_env(observer=observer) as client:
+        with client.session.watching(OpenTelemetryObserver()):
+            assert_type(await client.disks.get("disk_1"), Disk)
 
 
 async def clients() -> None:

@@ -19,13 +19,16 @@ def blocks(language: str) -> list[str]:
 
 def test_the_python_in_the_readme_is_python_with_real_names() -> None:
     import katapult_async
+    import katapult_async.otel
 
     examples = blocks("python")
-    assert len(examples) == 2
+    assert len(examples) == 4
     for example in examples:
         compile(example, "README.md", "exec", flags=0x2000)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         for names in re.findall(r"from katapult_async import (.+)", example):
             assert {name.strip() for name in names.split(",")} <= set(katapult_async.__all__)
+        for name in re.findall(r"from katapult_async\.otel import (\w+)", example):
+            assert name in katapult_async.otel.__all__
     for name in re.findall(r"client\.disks\.(\w+)", README):
         from katapult_async.resources import Disks
 
