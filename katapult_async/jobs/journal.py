@@ -22,7 +22,7 @@ import msgspec
 from .errors import JournalDamaged, JournalError, JournalExists, JournalWriteError
 from .lock import held_by
 from .record import LineRecord, LineState, LineStatus, RunInfo, RunKind, RunSummary, Second, Session, Waited
-from .schema import APPLICATION_ID, MIGRATIONS, VERSION
+from .schema import APPLICATION_ID, VERSION, migrate
 
 _MAGIC = b"SQLite format 3\x00"
 _RECORD = (
@@ -123,13 +123,10 @@ class Journal:
         _check_header(path)
         connection = _connect(path, "rw")
         try:
-            version = _check_version(connection, path)
+            _check_version(connection, path)
             _check_pages(connection, path)
             _checked_pragma(connection, "synchronous = FULL")  # survives a power cut, too
-            for number in range(version, VERSION):
-                connection.executescript(
-                    f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT;"
-                )
+            migrate(connection)
         except sqlite3.Error as exc:
             connection.close()
             raise _translate(path, exc) from exc
@@ -257,9 +254,7 @@ def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine
     connection.execute("PRAGMA journal_mode = OFF")  # nobody sees the file before it is whole
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    for script in MIGRATIONS:
-        connection.executescript(script)
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+    migrate(connection)
     connection.execute("BEGIN")
     connection.executemany(
         "INSERT INTO line (number, disk, virtual_machine, step, further, note, did) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -333,7 +328,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         raise _translate(path, exc) from exc
 
 
-def _check_version(connection: sqlite3.Connection, path: Path, *, exactly: bool = False) -> int:
+def _check_version(connection: sqlite3.Connection, path: Path, *, exactly: bool = False) -> None:
     try:
         application = _only(connection, "PRAGMA application_id")
         version = _only(connection, "PRAGMA user_version")
@@ -350,7 +345,6 @@ def _check_version(connection: sqlite3.Connection, path: Path, *, exactly: bool 
         )
     if exactly and version < VERSION:
         raise JournalError(f"{path} was written by an older version: resume it once to bring it up to date")
-    return version
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
