@@ -10,16 +10,17 @@ import math
 
 from katapult_async.observer import Observer, RequestEvent, WaitEvent
 
-from .writer import Writer
+from .writer import Writer, column
 
-_SECOND = """
-    INSERT INTO second VALUES (?, ?, ?, ?, ?) ON CONFLICT (at) DO UPDATE SET
+_SECOND = f"""
+    INSERT INTO second SELECT {", ".join(map(column, range(5)))} FROM json_each(?) AS r WHERE TRUE
+    ON CONFLICT (at) DO UPDATE SET
         requests = requests + excluded.requests,
         rate_limited = rate_limited + excluded.rate_limited,
         failed = failed + excluded.failed,
         permitted = coalesce(excluded.permitted, permitted)
 """
-_WAIT = "INSERT INTO wait VALUES (?, ?, ?)"
+_WAIT = f"INSERT INTO wait SELECT {', '.join(map(column, range(3)))} FROM json_each(?) AS r"
 #: Seconds of waiting that are worth a mark in the report.
 WORTH_A_MARK = 1.0
 

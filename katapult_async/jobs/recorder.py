@@ -13,18 +13,21 @@ from katapult_async.scheduler import Assignment, Outcome, Recorder, Start
 
 from .record import LineState, RunKind
 from .steps import Next, Step, after
-from .writer import Writer
+from .writer import Writer, column
 
 #: Lines read from the journal at a time.
 READ_AHEAD = 500
-_SENDING = """
-    UPDATE line SET state = 1, attempts = attempts + 1, sent_at = coalesce(sent_at, ?), code = NULL, detail = NULL
-    WHERE number = ?
+_SENDING = f"""
+    UPDATE line SET state = 1, attempts = attempts + 1, sent_at = coalesce(sent_at, {column(1)}), code = NULL,
+        detail = NULL
+    FROM json_each(?) AS r WHERE number = {column(0)}
 """
-_SETTLE = """
-    UPDATE line SET step = ?, state = ?, status = ?, did = (did | ?) & ~?, code = ?, detail = ?, attempts = ?,
-        request_id = coalesce(?, request_id), task = coalesce(?, task), finished_at = ?
-    WHERE number = ?
+_SETTLE = f"""
+    UPDATE line SET step = {column(1)}, state = {column(2)}, status = {column(3)},
+        did = (did | {column(4)}) & ~{column(5)}, code = {column(6)}, detail = {column(7)}, attempts = {column(8)},
+        request_id = coalesce({column(9)}, request_id), task = coalesce({column(10)}, task),
+        finished_at = {column(11)}
+    FROM json_each(?) AS r WHERE number = {column(0)}
 """
 # Those that are not ready come last: they may be by then. What came out as unknown waits for the next session.
 _READ = """
@@ -88,7 +91,7 @@ class StepRecorder(Recorder):
         line = self._open[item.disk]
         if line.state is LineState.SENT:
             return Start.READ_BACK
-        await self._writer.write(_SENDING, (time.time(), line.number))
+        await self._writer.write(_SENDING, (line.number, time.time()))
         # What is taken back must be as this run left it.
         return Start.LOOK if self._kind is RunKind.ROLLBACK else Start.SEND
 
@@ -117,6 +120,7 @@ async def settle(
     await writer.write(
         _SETTLE,
         (
+            number,
             following.step.value,
             following.state.value,
             following.status.value,
@@ -128,6 +132,5 @@ async def settle(
             request_id,
             following.task,
             at,
-            number,
         ),
     )

@@ -29,7 +29,7 @@ from .plan import from_manifest
 from .preflight import Preflight, look
 from .record import LineState, RunInfo, RunKind, RunSummary
 from .steps import Did, Step
-from .writer import Writer
+from .writer import Writer, column
 
 log = room_logger("jobs")
 
@@ -37,7 +37,10 @@ log = room_logger("jobs")
 TASK_TIMEOUT = 600.0
 #: What a rollback has to look at: what the run has changed, and what it may have changed.
 _DONE_BY_RUN = "did & 3 OR state = 1"
-_END = "UPDATE session SET finished_at = ?, ended = ?, reason = ? WHERE number = (SELECT max(number) FROM session)"
+_END = f"""
+    UPDATE session SET finished_at = {column(0)}, ended = {column(1)}, reason = {column(2)} FROM json_each(?) AS r
+    WHERE number = (SELECT max(number) FROM session)
+"""
 
 
 class Run:

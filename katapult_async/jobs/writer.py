@@ -2,6 +2,10 @@
 
 A record counts as written when its transaction has been synchronised to the disk. While that happens the next records
 collect, so that a slow disk makes larger transactions and not a slower run. Knows statements, not their meaning.
+
+A statement gets all rows of its batch at once, as one JSON array of arrays (`json_each(?) AS r`, `column(0)` …): SQLite
+then works through them without the interpreter. Row by row it would wait for the interpreter's lock at each one, and
+make the event loop wait for it.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import anyio
+import msgspec
 
 from .errors import JournalError
 from .journal import Journal, cannot_write
@@ -23,6 +28,13 @@ from .journal import Journal, cannot_write
 T = TypeVar("T")
 
 Values = Sequence[object]
+
+_encode = msgspec.json.Encoder().encode
+
+
+def column(number: int) -> str:
+    """A statement's expression for one value of the row."""
+    return f"json_extract(r.value, '$[{number}]')"
 
 
 class _Batch:
@@ -130,7 +142,7 @@ class Writer:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for statement, rows in batch.rows.items():
-                connection.executemany(statement, rows)
+                connection.execute(statement, (_encode(rows).decode(),))
             connection.execute("COMMIT")
         except sqlite3.Error as exc:
             error = cannot_write(self._journal.path, exc)

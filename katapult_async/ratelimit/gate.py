@@ -52,6 +52,15 @@ class _Turn:
         return self.key < other.key
 
 
+#: Seconds of a caller's own ceiling that may go out together: timers are not exact to the millisecond.
+EVENNESS = 0.02
+
+
+def _ceiling(per_second: float) -> AsyncLimiter:
+    together = max(1, math.floor(per_second * EVENNESS))
+    return AsyncLimiter(together, together / per_second)
+
+
 class Gate:
     """Hands out permits of one rate window.
 
@@ -67,7 +76,7 @@ class Gate:
         if max_per_second is not None and not max_per_second > 0:
             raise ValueError(f"max_per_second must be positive, not {max_per_second!r}")
         self._window = window
-        self._ceiling = AsyncLimiter(1, 1 / max_per_second) if max_per_second is not None else None
+        self._ceiling = _ceiling(max_per_second) if max_per_second is not None else None
         self._pacer: AsyncLimiter | None = None
         self._pacer_rate = 0.0
         self._queue: list[_Turn] = []

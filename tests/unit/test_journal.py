@@ -30,7 +30,7 @@ from katapult_async.jobs.journal import NewLine, new_info
 from katapult_async.jobs.place import place_for, place_for_rollback
 from katapult_async.jobs.report import write_csv, write_json, write_table
 from katapult_async.jobs.schema import MIGRATIONS, VERSION, migrate
-from katapult_async.jobs.writer import Writer
+from katapult_async.jobs.writer import Writer, column
 
 
 def lines(count: int = 3) -> list[NewLine]:
@@ -173,7 +173,7 @@ def test_a_failed_migration_leaves_the_version_as_it_was() -> None:
 
 # -- writing --------------------------------------------------------------------------------------------------------
 
-UPDATE = "UPDATE line SET detail = ? WHERE number = ?"
+UPDATE = f"UPDATE line SET detail = {column(0)} FROM json_each(?) AS r WHERE number = {column(1)}"
 
 
 async def test_what_comes_up_together_is_written_together(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ async def test_a_row_that_cannot_be_written_fails_everything_after_it(journal: J
     async with Writer(journal) as writer:
         await writer.write(UPDATE, ("before", 1))
         results = await asyncio.gather(
-            writer.write("INSERT INTO nowhere VALUES (?)", (1,)),
+            writer.write("INSERT INTO nowhere SELECT value FROM json_each(?)", (1,)),
             writer.write(UPDATE, ("lost", 2)),
             return_exceptions=True,
         )
