@@ -96,7 +96,9 @@ class Journal:
             _sync(draft)
             _publish(draft, path)
         except (sqlite3.Error, OSError) as exc:
-            raise cannot_write(path, exc) from exc
+            raise JournalWriteError(
+                f"the journal {path} cannot be made: {_reason(exc)}; nothing was sent: make room, or name another place"
+            ) from exc
         finally:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
@@ -243,11 +245,14 @@ def new_info(kind: RunKind, manifest: str, digest: str, lines: int, **more: obje
 
 def cannot_write(path: Path | None, exc: Exception) -> JournalWriteError:
     """The error for a journal that cannot be written to."""
-    reason = str(exc.strerror) if isinstance(exc, OSError) and exc.strerror else str(exc)
     return JournalWriteError(
-        f"the journal {path} cannot be written: {reason}. What it holds is safe; make room (or get the right to write "
+        f"the journal {path} cannot be written: {_reason(exc)}. What it holds is safe; make room (or get the right to write "
         f"there), then: katapult-async resume {path}"
     )
+
+
+def _reason(exc: Exception) -> str:
+    return str(exc.strerror) if isinstance(exc, OSError) and exc.strerror else str(exc)
 
 
 def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine]) -> None:

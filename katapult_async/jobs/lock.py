@@ -54,9 +54,7 @@ class RunLock:
             try:
                 handle = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
             except OSError as exc:
-                raise JournalWriteError(
-                    f"cannot lock {self._journal}: {self._path} cannot be written: {exc.strerror}"
-                ) from exc
+                raise self._not_writable(exc) from exc
             if not _try_for_a_moment(handle):
                 os.close(handle)
                 holder = held_by(self._journal) or "another process"
@@ -66,10 +64,19 @@ class RunLock:
             if self._is_still_there(handle):
                 break
             os.close(handle)  # the one who had it has removed the file meanwhile
-        os.ftruncate(handle, 0)
-        os.lseek(handle, 0, os.SEEK_SET)
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         self._handle = handle
+        try:
+            os.ftruncate(handle, 0)
+            os.lseek(handle, 0, os.SEEK_SET)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        except OSError as exc:  # no room
+            self.release()
+            raise self._not_writable(exc) from exc
+
+    def _not_writable(self, exc: OSError) -> JournalWriteError:
+        return JournalWriteError(
+            f"cannot lock the run {self._journal}: {self._path} cannot be written: {exc.strerror}; nothing was sent"
+        )
 
     def _is_still_there(self, handle: int) -> bool:
         try:
