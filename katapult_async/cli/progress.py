@@ -51,7 +51,7 @@ class Progress(Observer):
         self._step = step
         self._total = total
         self._done = 0
-        self._undone = dict.fromkeys(_UNDONE, 0)
+        self._undone: dict[str, int] = dict.fromkeys(_UNDONE, 0)
 
     # -- listening --------------------------------------------------------------------------------------------------
 

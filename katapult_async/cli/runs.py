@@ -119,13 +119,7 @@ def _writer_of(form: str, journal: Journal) -> Callable[[TextIO], None]:
     if form == "html":
         from katapult_async.jobs.html import write_html
 
-        return lambda out: write_html(
-            out,
-            journal.summary(),
-            lines=journal.lines(),
-            timeline=journal.timeline(),
-            waits=journal.waits(),
-        )
+        return lambda out: write_html(out, journal)
     writers: dict[str, Callable[[TextIO, Journal], None]] = {
         "table": write_table,
         "csv": write_csv,

@@ -54,6 +54,7 @@ class Chronicle(Observer):
         if event.until - self._waits_until >= WORTH_A_MARK:
             self._waits_until = event.until
             self._writer.note(_WAIT, (event.since, event.until, event.reason))
+            self.flush()  # nothing more may happen for a minute, and somebody may ask where the run stands
 
     def learnt(self, permitted: int | None) -> None:
         """The permitted rate, where no header tells it."""

@@ -29,6 +29,14 @@ _RECORD = (
     "number, disk, virtual_machine, note, step, state, status, code, detail, attempts, request_id, task, sent_at,"
     " finished_at"
 )
+# Of a session that was killed, what it sent last is all that is known of its end.
+_SESSIONS = """
+    SELECT started_at, finished_at, ended, reason, (
+        SELECT max(at) + 1.0 FROM second
+        WHERE at < coalesce((SELECT min(started_at) FROM session AS later WHERE later.number > session.number), 1e18)
+    )
+    FROM session ORDER BY number
+"""
 _PROBLEMS = (LineStatus.FAILED, LineStatus.UNKNOWN, LineStatus.WAITING)
 
 
@@ -224,10 +232,16 @@ class Journal:
 
     def sessions(self) -> list[Session]:
         """The times in which the run was executed."""
-        rows = self._rows("SELECT started_at, finished_at, ended, reason FROM session ORDER BY number")
+        rows = self._rows(_SESSIONS)
         return [
-            Session(started_at=started, finished_at=finished, ended=ended, reason=reason)
-            for started, finished, ended, reason in rows
+            Session(
+                started_at=started,
+                finished_at=finished,
+                active_until=finished or max(started, seen or 0.0),
+                ended=ended,
+                reason=reason,
+            )
+            for started, finished, ended, reason, seen in rows
         ]
 
     def _rows(self, statement: str) -> sqlite3.Cursor:

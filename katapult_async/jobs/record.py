@@ -122,11 +122,12 @@ class Waited(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One time the run was executed, from its start to its end (None: it is under way, or it was killed).
 
-    ended: how it ended: finished, interrupted, refused, or failed, with the reason in words in `reason`.
+    active_until: its end, or else when it is known to have sent something last. ended: how it ended: finished, interrupted, refused, or failed, with the reason in words in `reason`.
     """
 
     started_at: float
     finished_at: float | None = None
+    active_until: float
     ended: str | None = None
     reason: str | None = None
 
@@ -159,5 +160,5 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def elapsed(self) -> float:
-        """Seconds of all sessions that have ended."""
-        return sum(s.finished_at - s.started_at for s in self.sessions if s.finished_at is not None)
+        """Seconds of all sessions together; of one that was killed, until it sent its last request."""
+        return sum(session.active_until - session.started_at for session in self.sessions)
