@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -20,7 +21,7 @@ from katapult_async.cli.bulk import (
 from katapult_async.cli.foresight import as_json as preflight_json
 from katapult_async.cli.foresight import show
 from katapult_async.client import Settings
-from katapult_async.jobs import JournalError, Manifest, ManifestError, Preflight, Run, plan
+from katapult_async.jobs import JournalError, Manifest, ManifestCheck, ManifestError, Preflight, Run, plan
 from katapult_async.jobs.place import Place, place_for
 from katapult_async.transport import DEFAULT_BASE_URL
 
@@ -39,15 +40,22 @@ def token_or_reason(settings: Settings) -> tuple[str, str]:
     return token, ""
 
 
-def open_manifest(name: str) -> Manifest:
-    """Raises ManifestError, saying why it cannot be read."""
-    # There is no sys.stdin at all when it was closed (`<&-`).
-    return Manifest.open(name, stdin=sys.stdin.buffer if sys.stdin is not None else None)
+def open_checked(name: str) -> Manifest:
+    """Raises ManifestError, saying why it cannot be read, or after saying what is wrong with which line."""
+    with contextlib.ExitStack() as stack:
+        try:
+            # There is no sys.stdin at all when it was closed (`<&-`).
+            stdin = sys.stdin.buffer if sys.stdin is not None else None
+            manifest = stack.enter_context(Manifest.open(name, stdin=stdin))
+            _complain(manifest.check())
+        except KeyboardInterrupt:
+            print("interrupted while the manifest was read: nothing was sent", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
+        stack.pop_all()
+    return manifest
 
 
-def check(manifest: Manifest) -> None:
-    """Raises ManifestError after saying what is wrong with which line."""
-    checked = manifest.check()
+def _complain(checked: ManifestCheck) -> None:
     if checked.ok:
         return
     for complaint in checked.complaints:
@@ -66,8 +74,7 @@ def run_plan(
     if reason:
         return bad_input(reason)
     try:
-        with open_manifest(name) as manifest:
-            check(manifest)
+        with open_checked(name) as manifest:
             result: Preflight | int = run_loop(
                 look(
                     lambda client: plan(client, manifest, organization, attach=attach, thorough=thorough),
@@ -106,8 +113,7 @@ def run_assign(
     if reason:
         return bad_input(reason)
     try:
-        with open_manifest(name) as manifest:
-            check(manifest)
+        with open_checked(name) as manifest:
             place = place_for(name, manifest.check(), attach=attach, run=run_file)
             if preflight and organization is None and not place.begun:
                 return bad_input(

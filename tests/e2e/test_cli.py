@@ -279,6 +279,70 @@ async def test_the_first_interrupt_waits_the_second_does_not_and_both_can_be_res
         assert ledger.by_path["/disks/disk/assign"] == 500
 
 
+#: Starts the program with a largest size of files, in bytes: a disk that is full, without needing one.
+WITH_A_LIMIT = (
+    "import os, resource, sys; limit = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
+    "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+)
+
+
+async def with_a_limit(limit: int, *arguments: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", WITH_A_LIMIT, str(limit), *PROGRAM[1:], *arguments),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(KATAPULT_API_KEY=TOKEN),
+    )
+    _, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, err.decode()
+
+
+async def test_a_full_disk_ends_in_a_sentence_and_a_run_that_can_be_resumed(tmp_path: Path) -> None:
+    async with emulator_with(disks=400, virtual_machines=400) as emulator:
+        (tmp_path / "plan.csv").write_text(plan(emulator))
+        arguments = ("assign", "plan.csv", "--no-preflight", "--base-url", emulator.url)
+        for too_small in (0, 20_000):
+            code, err = await with_a_limit(too_small, *arguments)
+            assert code == 2
+            assert "nothing was sent" in err
+            assert "Traceback" not in err
+            assert {path.name for path in tmp_path.iterdir()} == {"plan.csv"}
+        assert emulator.ledger.total == 0
+
+        # There is room for the journal, but not for all that is to be recorded.
+        code, err = await with_a_limit(120_000, *arguments)
+        assert code == 1
+        assert "the journal plan.csv.run cannot be written" in err
+        assert "then: katapult-async resume plan.csv.run" in err
+        assert "Traceback" not in err
+        assert 0 < emulator.ledger.applied_total["assign"] < 400
+
+        code, out, _ = await run("resume", "plan.csv.run")
+        assert code == 0
+        assert "assigned  400" in out
+        assert emulator.ledger.applied_total["assign"] == 400
+        assert emulator.ledger.applied_more_than_once() == []
+
+
+async def test_an_interrupt_while_the_manifest_is_read_is_said() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(*PROGRAM, "assign", "-", "--no-preflight"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(KATAPULT_API_KEY=TOKEN),
+    )
+    assert process.stdin is not None
+    process.stdin.write(b"disk,virtual_machine\n" + b"\n" * 2_000_000)
+    await process.stdin.drain()  # more than a pipe holds: it is reading
+    await asyncio.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert err.decode() == "interrupted while the manifest was read: nothing was sent\n"
+
+
 async def test_a_run_is_attached_shown_and_taken_back(tmp_path: Path) -> None:
     async with emulator_with(boot_disks=True, task_duration=0.05) as emulator:
         text = plan(emulator).replace("disk,virtual_machine\n", "disk,virtual_machine,attach\n")
