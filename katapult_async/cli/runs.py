@@ -11,12 +11,30 @@ from typing import TextIO
 from katapult_async.cli.assign import confirmed, token_or_reason
 from katapult_async.cli.bulk import OK, bad_input, carry_out, run_loop
 from katapult_async.client import Settings
-from katapult_async.jobs import Journal, JournalError, LineStatus, Run, RunSummary, Second
+from katapult_async.jobs import (
+    Journal,
+    JournalError,
+    LineStatus,
+    Run,
+    RunSummary,
+    Second,
+    write_csv,
+    write_html,
+    write_json,
+    write_table,
+)
 from katapult_async.jobs.place import place_for_rollback
-from katapult_async.jobs.report import totals, write_csv, write_json, write_table
+from katapult_async.jobs.report import totals
 
 #: Seconds over which `status` takes the rate.
 RECENT = 60
+#: The formats of `report`.
+WRITERS: dict[str, Callable[[TextIO, Journal], None]] = {
+    "table": write_table,
+    "csv": write_csv,
+    "json": write_json,
+    "html": write_html,
+}
 
 
 def run_resume(run_file: str, *, task_timeout: float, as_json: bool, settings: Settings) -> int:
@@ -63,7 +81,7 @@ def _execute(run: Run, token: str, settings: Settings, *, task_timeout: float, a
 def run_status(run_file: str) -> int:
     """Say where a run stands; the exit code."""
     try:
-        with Journal.read(Path(run_file)) as journal:
+        with Journal.read(run_file) as journal:
             summary, recent = journal.summary(), journal.timeline()[-RECENT:]
     except JournalError as exc:
         return bad_input(str(exc))
@@ -98,14 +116,14 @@ def _standing(run_file: str, summary: RunSummary, recent: list[Second], *, now: 
 def run_report(run_file: str, *, form: str, output: Path | None) -> int:
     """Write the report of a run; the exit code."""
     try:
-        with Journal.read(Path(run_file)) as journal:
-            write = _writer_of(form, journal)
+        with Journal.read(run_file) as journal:
+            write = WRITERS[form]
             if output is None:
-                write(sys.stdout)
+                write(sys.stdout, journal)
                 sys.stdout.flush()
                 return OK
             with output.open("w", encoding="utf-8", newline="") as file:
-                write(file)
+                write(file, journal)
     except JournalError as exc:
         return bad_input(str(exc))
     except BrokenPipeError:
@@ -113,16 +131,3 @@ def run_report(run_file: str, *, form: str, output: Path | None) -> int:
     except OSError as exc:
         return bad_input(f"cannot write {output}: {exc.strerror}")
     return OK
-
-
-def _writer_of(form: str, journal: Journal) -> Callable[[TextIO], None]:
-    if form == "html":
-        from katapult_async.jobs.html import write_html
-
-        return lambda out: write_html(out, journal)
-    writers: dict[str, Callable[[TextIO, Journal], None]] = {
-        "table": write_table,
-        "csv": write_csv,
-        "json": write_json,
-    }
-    return lambda out: writers[form](out, journal)

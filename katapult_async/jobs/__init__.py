@@ -5,7 +5,8 @@
             await run.preflight(client, "acme")
             summary = await run.execute(client)
 
-Whatever ends the process, `Run.open("plan.csv.run")` and `execute` go on where it stopped.
+Whatever ends the process, `Run.open("plan.csv.run")` and `execute` go on where it stopped. What became of each line is
+read from the journal, also by another process: `Journal.read("plan.csv.run")`, its `summary()` and its `lines()`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .errors import (
     JournalMismatch,
     JournalWriteError,
 )
+from .html import write_html
 from .journal import Journal
 from .manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
 from .plan import plan
@@ -33,6 +35,7 @@ from .record import (
     Session,
     Waited,
 )
+from .report import write_csv, write_json, write_table
 from .run import Run
 
 __all__ = [
@@ -62,4 +65,8 @@ __all__ = [
     "Session",
     "Waited",
     "plan",
+    "write_csv",
+    "write_html",
+    "write_json",
+    "write_table",
 ]

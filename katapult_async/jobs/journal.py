@@ -146,8 +146,9 @@ class Journal:
         return cls(connection, path)
 
     @classmethod
-    def read(cls, path: Path) -> Journal:
+    def read(cls, path: str | Path) -> Journal:
         """Open a journal to look at it only, also while another process executes the run. Raises JournalError."""
+        path = Path(path)
         _check_header(path)
         # Not "ro": such a connection leaves SQLite's side files behind when it is the last one.
         connection = _connect(path, "rw")
