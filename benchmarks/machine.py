@@ -26,6 +26,7 @@ PACKAGES = (
     "orjson",
     "pydantic",
     "rich",
+    "sniffio",
     "tenacity",
     "typer",
 )

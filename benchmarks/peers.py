@@ -22,3 +22,11 @@ def peer(module: str) -> ModuleType:
         if exc.name is not None and exc.name != module.partition(".")[0]:
             raise
         raise Missing(module.partition(".")[0]) from exc
+
+
+def is_installed(module: str) -> bool:
+    try:
+        peer(module)
+    except Missing:
+        return False
+    return True
