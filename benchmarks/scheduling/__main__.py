@@ -36,6 +36,7 @@ def measure(result: Result) -> None:
     result.notes += [f"left out, not installed: {name}" for name in missing_peers()]
     everyone = list(sweep.rows_of([SDK, SDK_TOLD, *installed_peers()]))
     limit, windows = (60, 6) if quick else (100, 20)
+    kinds = KINDS[:1] if quick else KINDS
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         starts = promises.STARTS[:1] if quick else promises.STARTS
         alone = [
@@ -44,15 +45,29 @@ def measure(result: Result) -> None:
             for start in starts
         ]
         rows = everyone if quick else [*everyone, *sweep.rows_of([TERRAFORM_WHOLE])]
-        _note(result, f"Alone, {windows} L requests, L = {limit}", sweep.sweep(pool, rows, alone))
+        _note(result, f"Alone, L = {limit}, {windows} L requests", sweep.sweep(pool, rows, alone))
         if not quick:
             large = [Scenario("aligned", 1000, 20_000)]
-            _note(result, "Alone, 20 L requests, L = 1000 (Katapult's)", sweep.sweep(pool, everyone, large))
-        kinds = KINDS[:1] if quick else KINDS
-        _changes(result, sweep.sweep(pool, everyone, [_changing(kind, limit, windows) for kind in kinds]))
-        both = [Scenario(kind, 2 * limit, 2 * windows * limit, users=2) for kind in kinds]
+            _note(
+                result,
+                "Alone, L = 1000 as Katapult has it, 20 L requests",
+                sweep.sweep(pool, everyone, large),
+            )
+        changing = [
+            Scenario(
+                kind,
+                limit,
+                windows * limit,
+                changes=((15.0 * windows, limit // 2), (30.0 * windows, 2 * limit)),
+            )
+            for kind in kinds
+        ]
+        title = f"Alone, L = {limit}, but L/2 after a quarter of the time and 2 L after half of it"
+        _note(result, title, sweep.sweep(pool, everyone, changing))
+        many = 10 if quick else 20
+        both = [Scenario(kind, 2 * limit, many * 2 * limit, users=2) for kind in kinds]
         shared = sweep.sweep(pool, everyone, both)
-        title = f"Two users of one token, each of the same kind, L = {2 * limit}"
+        title = f"Two users of one token, of the same kind, L = {2 * limit}, {many} L requests in all"
         _note(result, title, shared)
         result.tables.append(sweep.sharing(f"{title}: how they share", shared))
         result.checks += promises.check_all(pool, quick=quick)
@@ -62,20 +77,9 @@ def measure(result: Result) -> None:
     result.checks += checks
 
 
-def _changing(kind: str, limit: int, windows: int) -> Scenario:
-    changes = ((15.0 * windows, limit // 2), (30.0 * windows, 2 * limit))
-    return Scenario(kind, limit, windows * limit, changes=changes)
-
-
-def _changes(result: Result, runs: sweep.Runs) -> None:
-    _note(
-        result, "Alone, the limit falls to L/2 after a quarter of the time and rises to 2 L after half", runs
-    )
-
-
 def _note(result: Result, title: str, runs: sweep.Runs) -> None:
     result.tables.append(sweep.table(title, runs))
-    result.notes += sweep.beaten(title.partition(",")[0] if "L = 1000" not in title else title, runs)
+    result.notes += sweep.beaten(title, runs)
     result.data[title] = sweep.raw(runs)
 
 

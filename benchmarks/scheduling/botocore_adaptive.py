@@ -84,7 +84,7 @@ class AdaptiveClient:
         while True:
             try:
                 self._limiter.on_sending_request(request=None)
-            except self._no_capacity:  # noqa: PERF203 - the bucket has no other way to say no
+            except self._no_capacity:
                 missing = 1 - self._bucket.available_capacity
                 await asyncio.sleep(missing / self._bucket.max_rate)
             else:

@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from benchmarks.peers import peer
+from benchmarks.peers import is_installed
 from katapult_async.testing.limiters import Limiter, make_limiter
 from tests import virtual_time
 from tests.model_server import ModelServer
@@ -63,23 +63,14 @@ TERRAFORM_WHOLE = Policy(
 
 
 def installed_peers() -> list[Policy]:
-    """The policies whose package is there. Raises nothing: `missing_peers` names the others."""
-    return [policy for package, policies in PEERS.items() if not _missing(package) for policy in policies]
+    """The policies whose package is there."""
+    missing = missing_peers()
+    return [policy for package, policies in PEERS.items() if package not in missing for policy in policies]
 
 
 def missing_peers() -> list[str]:
-    return [package for package in PEERS if _missing(package)]
-
-
-def _missing(package: str) -> bool:
-    from benchmarks.peers import Missing
-
-    try:
-        if package:
-            peer(package)
-    except Missing:
-        return True
-    return False
+    """The packages that are not installed."""
+    return [package for package in PEERS if package and not is_installed(package)]
 
 
 @dataclass(frozen=True)
