@@ -64,8 +64,26 @@ if TYPE_CHECKING:
         VirtualMachineReference,
         VirtualMachineState,
     )
-    from .observer import Observer, RequestEvent, RetryEvent, WaitEvent
-    from .scheduler import Assignment, BulkError, BulkReport, Outcome, Outcomes, OutcomeStatus, Recorder
+    from .observer import (
+        Observer,
+        Observers,
+        OutcomeEvent,
+        RequestEvent,
+        RetryEvent,
+        StepEvent,
+        WaitEvent,
+    )
+    from .ratelimit import Priority
+    from .scheduler import (
+        Assignment,
+        BulkError,
+        BulkReport,
+        Outcome,
+        Outcomes,
+        OutcomeStatus,
+        Recorder,
+        Start,
+    )
     from .transport import RetryPolicy, SessionPool, Timeout
 
 __all__ = [
@@ -94,11 +112,14 @@ __all__ = [
     "NotFound",
     "ObjectInTrash",
     "Observer",
+    "Observers",
     "OrganizationUnavailable",
     "Outcome",
+    "OutcomeEvent",
     "OutcomeStatus",
     "Outcomes",
     "PermissionDenied",
+    "Priority",
     "ProtocolError",
     "RateLimitReached",
     "Recorder",
@@ -111,6 +132,8 @@ __all__ = [
     "ServerError",
     "ServiceUnavailable",
     "SessionPool",
+    "Start",
+    "StepEvent",
     "StorageSpeed",
     "Task",
     "TaskQueueingError",
@@ -130,7 +153,7 @@ __all__ = [
 ]
 
 # Imported when first asked for: the command line answers --help without loading an HTTP client.
-_ROOMS = ("client", "scheduler", "transport", "observer", "errors", "models")
+_ROOMS = ("client", "scheduler", "transport", "ratelimit", "observer", "errors", "models")
 
 
 def __getattr__(name: str) -> object:

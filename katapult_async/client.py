@@ -122,6 +122,11 @@ class Client:
             await self._pool.__aexit__(exc_type, exc, traceback)
 
     @property
+    def base_url(self) -> str:
+        """Of the installation that it talks to."""
+        return self._base_url
+
+    @property
     def session(self) -> Session:
         """The session underneath, for calls this SDK has no method for."""
         if self._session is None:

@@ -124,13 +124,21 @@ class ProtocolError(TransportError):
 
 
 class AssignmentConflict(KatapultError):
-    """Reading the disk back showed that it is on another machine than the one wanted (`virtual_machine`)."""
+    """Reading the disk showed that it is elsewhere than it should be, on `virtual_machine` (None: on none), or that it
+    is the boot disk of that machine, which is left alone.
+    """
 
     execution = Execution.REFUSED
+    code = "assignment_conflict"
 
     def __init__(self, message: str, *, virtual_machine: str | None = None) -> None:
         super().__init__(message)
         self.virtual_machine = virtual_machine
+
+    @property
+    def on_no_machine(self) -> bool:
+        """Whether the disk is assigned to no machine at all."""
+        return self.virtual_machine is None
 
 
 class APIError(KatapultError):

@@ -1,7 +1,8 @@
 """What happens, told while it happens: the one protocol through which callers watch.
 
-The progress display, logs, metrics and the journal's timeline all listen here. Observers only listen: they cannot
-change what happens, and they must not block (they run on the event loop). An exception in one ends the run.
+The progress display, metrics and the timeline of a journal all listen here. Observers only listen: they cannot change
+what happens, and they must not block (they run on the event loop). An exception in one ends the run. What must be
+awaited before a run may go on (a journal's durable records) is a `Recorder` of the scheduler instead.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import msgspec
 class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request has ended, with an answer or without. Times are unix seconds.
 
+    operation: method and path below the base URL, for example "POST /disks/disk/assign". base_url: without a trailing
+    slash; it has neither a user name nor a query.
     status: the HTTP status; None if no response arrived.
     code: the API's error code, if it refused.
     failure: the class of the transport failure, if there was one.
@@ -29,6 +32,7 @@ class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_id: str | None = None
     permitted: int | None = None
     remaining: int | None = None
+    base_url: str = ""
 
     @property
     def rate_limited(self) -> bool:
@@ -49,12 +53,43 @@ class WaitEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RetryEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A request will be sent again after `delay` seconds (429s do not count: they only wait for a permit)."""
+    """A request will be sent again after `delay` seconds (429s do not count: they only wait for a permit).
+
+    operation: as in RequestEvent; in a bulk run the action and its item. reason: the error's sentence. code: the API's
+    error code, or the name of the failure.
+    """
 
     operation: str
     attempt: int
     delay: float
     reason: str
+    code: str | None = None
+
+
+class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An item is through. Times are unix seconds.
+
+    action: assign, unassign, attach or detach. status: as in OutcomeStatus. code: the API's error code, or the name of
+    the failure, unless it is done. started_at: None for an item that was never sent.
+    """
+
+    action: str
+    disk: str
+    virtual_machine: str | None
+    status: str
+    ok: bool
+    code: str | None = None
+    attempts: int = 0
+    request_id: str | None = None
+    started_at: float | None = None
+    finished_at: float
+
+
+class StepEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A durable run begins a step with so many lines: assign, attach, detach, unassign, or wait (for tasks)."""
+
+    step: str
+    lines: int
 
 
 class Observer(Protocol):
@@ -71,3 +106,54 @@ class Observer(Protocol):
     def on_retry(self, event: RetryEvent) -> None:
         """A request is about to be tried again."""
         return
+
+    def on_outcome(self, event: OutcomeEvent) -> None:
+        """An item is through."""
+        return
+
+    def on_step(self, event: StepEvent) -> None:
+        """A durable run begins a step."""
+        return
+
+
+class Observers(Observer):
+    """Several observers as one, told in the order in which they were added. False while there is none."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._all = list(observers)
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def add(self, observer: Observer) -> None:
+        """One more, from now on."""
+        self._all.append(observer)
+
+    def remove(self, observer: Observer) -> None:
+        """This one no longer."""
+        self._all.remove(observer)
+
+    def on_request(self, event: RequestEvent) -> None:
+        """Tell all."""
+        for observer in self._all:
+            observer.on_request(event)
+
+    def on_wait(self, event: WaitEvent) -> None:
+        """Tell all."""
+        for observer in self._all:
+            observer.on_wait(event)
+
+    def on_retry(self, event: RetryEvent) -> None:
+        """Tell all."""
+        for observer in self._all:
+            observer.on_retry(event)
+
+    def on_outcome(self, event: OutcomeEvent) -> None:
+        """Tell all."""
+        for observer in self._all:
+            observer.on_outcome(event)
+
+    def on_step(self, event: StepEvent) -> None:
+        """Tell all."""
+        for observer in self._all:
+            observer.on_step(event)

@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass, field
 
 from katapult_async.ratelimit import Gate, Permit, Priority, Window, read_evidence
-from katapult_async.testing.limiters import Limiter
+from katapult_async.testing.limiters import Limiter, Verdict
 
 
 @dataclass
@@ -41,8 +41,8 @@ class ModelServer:
         """A request of somebody else on the token."""
         return self.limiter.hit(self.now()).allowed
 
-    async def request(self, gate: Gate, permit: Permit) -> bool:
-        """Send one request; whether it was admitted."""
+    async def exchange(self) -> tuple[Verdict, dict[str, str]]:
+        """One request on its way there and back: what the server decided, and the headers that say so."""
         await asyncio.sleep(self.rng.uniform(*self.latency))
         now = self.now()
         verdict = self.limiter.hit(now)
@@ -57,6 +57,11 @@ class ModelServer:
             headers["X-Ratelimit-Permitted"] = str(verdict.permitted)
             headers["X-Ratelimit-Remaining"] = str(verdict.remaining)
         await asyncio.sleep(self.rng.uniform(*self.latency))
+        return verdict, headers
+
+    async def request(self, gate: Gate, permit: Permit) -> bool:
+        """Send one request; whether it was admitted."""
+        verdict, headers = await self.exchange()
         evidence = read_evidence(
             200 if verdict.allowed else 429,
             headers,

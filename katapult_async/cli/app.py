@@ -6,11 +6,14 @@ import importlib.metadata
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from katapult_async.cli.terminal import is_plain
+
+if TYPE_CHECKING:
+    from katapult_async.client import Settings
 
 app = typer.Typer(
     name="katapult-async",
@@ -30,6 +33,15 @@ class Kind(str, Enum):
     sliding = "sliding"
     bucket = "bucket"
     burst = "burst"
+
+
+class Form(str, Enum):
+    """The forms of a report."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    html = "html"
 
 
 def _version(value: bool) -> None:
@@ -77,48 +89,288 @@ def demo(
     )
 
 
-@app.command()
-def assign(
-    plan: Annotated[
-        str,
-        typer.Argument(
-            metavar="PLAN", help="CSV with the header disk,virtual_machine; JSON Lines; - for stdin."
-        ),
-    ],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line on standard output.")
-    ] = False,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight at most.")] = 32,
-    per_virtual_machine: Annotated[int, typer.Option(min=1, help="Of these, on one machine.")] = 1,
-    total_permitted: Annotated[
-        Optional[int], typer.Option(min=1, help="Requests permitted per minute, if you know it.")  # noqa: UP045
-    ] = None,
-    max_per_second: Annotated[
-        Optional[float], typer.Option(min=0.001, help="Your own ceiling.")  # noqa: UP045
-    ] = None,
-    base_url: Annotated[
-        Optional[str], typer.Option(envvar="KATAPULT_BASE_URL", help="Of another installation.")  # noqa: UP045
-    ] = None,
-    window: Annotated[float, typer.Option(hidden=True, min=0.1)] = 60.0,
-) -> None:
-    """Assign the disks of a plan to virtual machines, with the token in KATAPULT_API_KEY.
+# -- options that several commands share -----------------------------------------------------------------------------
 
-    The plan is checked whole before the first request. Exit codes: 0 all assigned, 1 some not, 2 bad usage or input,
-    3 the run was refused (token, network, scope, nobody there), 130 interrupted.
-    """
-    from katapult_async.cli.assign import run_assign
-    from katapult_async.client import Settings
+ManifestName = Annotated[
+    str,
+    typer.Argument(
+        metavar="MANIFEST",
+        help="CSV with the header disk,virtual_machine (and attach, note); JSON Lines; - for stdin.",
+    ),
+]
+RunFile = Annotated[str, typer.Argument(metavar="RUN", help="The journal of the run: MANIFEST.run.")]
+NewRun = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--run", metavar="FILE", help="Where its journal is kept. [default: beside the manifest]"),
+]
+Organization = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(envvar="KATAPULT_ORGANIZATION", help="org_… or its sub-domain: whose disks they are."),
+]
+Thorough = Annotated[
+    bool, typer.Option("--thorough", help="Read each disk by itself, and compare data centres.")
+]
+Attach = Annotated[
+    bool, typer.Option("--attach", help="Attach each disk after assigning it, where the machine runs.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+TaskTimeout = Annotated[float, typer.Option(min=1, help="Seconds that attaching a disk may take.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Requests in flight at most.")]
+PerVirtualMachine = Annotated[int, typer.Option(min=1, help="Of these, on one machine.")]
+TotalPermitted = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(min=1, help="Requests permitted per minute, if you know it."),
+]
+MaxPerSecond = Annotated[Optional[float], typer.Option(min=0.001, help="Your own ceiling.")]  # noqa: UP045
+BaseUrl = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(envvar="KATAPULT_BASE_URL", help="Of another installation."),
+]
+AllowHttp = Annotated[
+    bool, typer.Option("--allow-http", help="Send the token over http:// to another host, too.")
+]
+Window = Annotated[float, typer.Option(hidden=True, min=0.1)]
+Log = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(metavar="FILE", help="Append to this file what happens, request by request."),
+]
 
-    settings = Settings(
-        concurrency=concurrency,
-        per_virtual_machine=per_virtual_machine,
-        total_permitted=total_permitted,
-        max_per_second=max_per_second,
-        rate_window=window,
-    )
+
+def _settings(
+    concurrency: int,
+    per_virtual_machine: int,
+    total_permitted: int | None,
+    max_per_second: float | None,
+    base_url: str | None,
+    *,
+    allow_http: bool,
+    window: float,
+) -> Settings:
+    settings: Settings = {
+        "concurrency": concurrency,
+        "per_virtual_machine": per_virtual_machine,
+        "total_permitted": total_permitted,
+        "max_per_second": max_per_second,
+        "rate_window": window,
+        "allow_http": allow_http,
+    }
     if base_url:
         settings["base_url"] = base_url
-    sys.exit(run_assign(plan, as_json=as_json, settings=settings))
+    return settings
+
+
+def _log_to(file: Path | None) -> None:
+    if file is None:
+        return
+    import logging
+
+    try:
+        handler = logging.FileHandler(file, encoding="utf-8")
+    except OSError as exc:
+        print(f"katapult-async: cannot write the log {file}: {exc.strerror}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    handler.setFormatter(
+        logging.Formatter(
+            "%(asctime)s %(levelname)s %(name)s run=%(run_id)s request=%(request_id)s %(message)s"
+        )
+    )
+    logger = logging.getLogger("katapult_async")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+
+
+# -- commands --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def plan(
+    manifest: ManifestName,
+    organization: Organization = None,
+    attach: Attach = False,
+    thorough: Thorough = False,
+    as_json: AsJson = False,
+    total_permitted: TotalPermitted = None,
+    max_per_second: MaxPerSecond = None,
+    base_url: BaseUrl = None,
+    allow_http: AllowHttp = False,
+    window: Window = 60.0,
+    log: Log = None,
+) -> None:
+    """Show what assigning the disks of a manifest would find and cost. Changes nothing.
+
+    Exit codes: 0 all can be assigned or are there already, 1 some cannot, 2 bad usage or input, 3 refused, 130
+    interrupted.
+    """
+    from katapult_async.cli.assign import run_plan
+    from katapult_async.cli.bulk import bad_input
+
+    _log_to(log)
+    if organization is None:
+        sys.exit(bad_input("whose disks? Name the organization (--organization, or KATAPULT_ORGANIZATION)"))
+    settings = _settings(
+        32, 1, total_permitted, max_per_second, base_url, allow_http=allow_http, window=window
+    )
+    sys.exit(
+        run_plan(
+            manifest,
+            organization=organization,
+            attach=attach,
+            thorough=thorough,
+            as_json=as_json,
+            settings=settings,
+        )
+    )
+
+
+@app.command()
+def assign(
+    manifest: ManifestName,
+    run: NewRun = None,
+    organization: Organization = None,
+    preflight: Annotated[bool, typer.Option(help="Look first at what is there already.")] = True,
+    thorough: Thorough = False,
+    attach: Attach = False,
+    yes: Yes = False,
+    task_timeout: TaskTimeout = 600.0,
+    as_json: AsJson = False,
+    concurrency: Concurrency = 32,
+    per_virtual_machine: PerVirtualMachine = 1,
+    total_permitted: TotalPermitted = None,
+    max_per_second: MaxPerSecond = None,
+    base_url: BaseUrl = None,
+    allow_http: AllowHttp = False,
+    window: Window = 60.0,
+    log: Log = None,
+) -> None:
+    """Assign the disks of a manifest to virtual machines, with the token in KATAPULT_API_KEY.
+
+    The manifest is checked whole before the first request. Every line is kept in a journal, so that whatever ends the
+    run, running the same command again (or resume) goes on where it stopped. Exit codes: 0 all done, 1 some not, 2 bad
+    usage or input, 3 the run was refused (token, network, scope, nobody there), 130 interrupted.
+    """
+    from katapult_async.cli.assign import run_assign
+
+    _log_to(log)
+    settings = _settings(
+        concurrency,
+        per_virtual_machine,
+        total_permitted,
+        max_per_second,
+        base_url,
+        allow_http=allow_http,
+        window=window,
+    )
+    sys.exit(
+        run_assign(
+            manifest,
+            run_file=run,
+            organization=organization,
+            preflight=preflight,
+            thorough=thorough,
+            attach=attach,
+            yes=yes,
+            task_timeout=task_timeout,
+            as_json=as_json,
+            settings=settings,
+        )
+    )
+
+
+@app.command()
+def resume(
+    run: RunFile,
+    task_timeout: TaskTimeout = 600.0,
+    as_json: AsJson = False,
+    concurrency: Concurrency = 32,
+    per_virtual_machine: PerVirtualMachine = 1,
+    total_permitted: TotalPermitted = None,
+    max_per_second: MaxPerSecond = None,
+    base_url: BaseUrl = None,
+    allow_http: AllowHttp = False,
+    window: Window = 60.0,
+    log: Log = None,
+) -> None:
+    """Go on with a run that was interrupted or killed: what was sent without an answer is read back first."""
+    from katapult_async.cli.runs import run_resume
+
+    _log_to(log)
+    settings = _settings(
+        concurrency,
+        per_virtual_machine,
+        total_permitted,
+        max_per_second,
+        base_url,
+        allow_http=allow_http,
+        window=window,
+    )
+    sys.exit(run_resume(run, task_timeout=task_timeout, as_json=as_json, settings=settings))
+
+
+@app.command()
+def rollback(
+    run: RunFile,
+    new_run: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--run", metavar="FILE", help="Where its journal is kept. [default: RUN.rollback]"),
+    ] = None,
+    yes: Yes = False,
+    task_timeout: TaskTimeout = 600.0,
+    as_json: AsJson = False,
+    concurrency: Concurrency = 32,
+    per_virtual_machine: PerVirtualMachine = 1,
+    total_permitted: TotalPermitted = None,
+    max_per_second: MaxPerSecond = None,
+    base_url: BaseUrl = None,
+    allow_http: AllowHttp = False,
+    window: Window = 60.0,
+    log: Log = None,
+) -> None:
+    """Take back exactly what a run did: detach what it attached, unassign what it assigned.
+
+    Each disk is read right before. Boot disks, and disks that have gone to another machine since, are left alone. It is
+    a run with a journal itself, and can be resumed.
+    """
+    from katapult_async.cli.runs import run_rollback
+
+    _log_to(log)
+    settings = _settings(
+        concurrency,
+        per_virtual_machine,
+        total_permitted,
+        max_per_second,
+        base_url,
+        allow_http=allow_http,
+        window=window,
+    )
+    sys.exit(
+        run_rollback(
+            run, run_file=new_run, yes=yes, task_timeout=task_timeout, as_json=as_json, settings=settings
+        )
+    )
+
+
+@app.command()
+def status(run: RunFile) -> None:
+    """Say where a run stands, also while another process executes it."""
+    from katapult_async.cli.runs import run_status
+
+    sys.exit(run_status(run))
+
+
+@app.command()
+def report(
+    run: RunFile,
+    form: Annotated[Form, typer.Option("--format", help="html is one self-contained page.")] = Form.table,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", metavar="FILE", help="Write to a file. [default: standard output]"),
+    ] = None,
+) -> None:
+    """Write what became of every line of a run."""
+    from katapult_async.cli.runs import run_report
+
+    sys.exit(run_report(run, form=form.value, output=output))
 
 
 @app.command()

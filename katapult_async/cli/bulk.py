@@ -1,6 +1,6 @@
-"""One bulk run before the eyes of a person or a program: shown, interruptible, and summed up in an exit code.
+"""One durable run before the eyes of a person or a program: shown, interruptible, and summed up in an exit code.
 
-`demo` and `assign` share it. It decides nothing about the run itself.
+All commands that execute runs share it. It decides nothing about the run itself.
 """
 
 from __future__ import annotations
@@ -8,18 +8,21 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 
-from katapult_async import Assignment, BulkReport, Client, Outcomes
-from katapult_async.cli.closing import as_json_line, closing, report_json
+from katapult_async import Client, KatapultError
+from katapult_async.cli.closing import closing
 from katapult_async.cli.progress import Progress
 from katapult_async.cli.terminal import is_plain
 from katapult_async.client import Settings
-from katapult_async.jobs import ManifestError
+from katapult_async.jobs import JournalError, Preflight, Run
+from katapult_async.jobs.report import json_lines
+
+T = TypeVar("T")
 
 OK, SOME_NOT, BAD_INPUT, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -30,60 +33,78 @@ def bad_input(reason: str) -> int:
     return BAD_INPUT
 
 
-async def carry_out(
-    token: str, items: Iterable[Assignment], total: int, *, as_json: bool, settings: Settings
-) -> int:
-    """Assign all items; the exit code. Raises nothing that can be expected to go wrong."""
+def console_for(*, as_json: bool) -> Console:
+    """Where to show things: standard error when standard output is for a program."""
     out = sys.stderr if as_json else sys.stdout
-    # Outcomes in JSON and a live line on the same terminal would write over each other.
+    # JSON and a live line on the same terminal would write over each other.
     plain = is_plain(out) or (as_json and sys.stdout.isatty())
-    console = Console(file=out, force_terminal=not plain)
-    progress = Progress(console, total=total)
-    broken: ManifestError | None = None
+    return Console(file=out, force_terminal=not plain)
+
+
+async def carry_out(run: Run, token: str, settings: Settings, *, as_json: bool, task_timeout: float) -> int:
+    """Execute a run; the exit code. Raises nothing that can be expected to go wrong."""
+    console = console_for(as_json=as_json)
+    progress = Progress(console, total=run.info.lines)
     interrupted = False
+    broken: JournalError | None = None
     watched: Settings = {**settings, "observer": progress}
     client = Client(token, **watched)
     async with client:
-        run = client.disks.assign_each(items)
         with progress, ExitStack() as stack:
+            _stop_on_signals(stack, run, progress, lambda: client.session.gate.window.in_flight)
             try:
-                async with run as outcomes:
-                    _stop_on_signals(stack, outcomes, progress, lambda: client.session.gate.window.in_flight)
-                    async for outcome in outcomes:
-                        progress.outcome(outcome)
-                        if as_json:
-                            print(as_json_line(outcome), flush=True)
+                await run.execute(client, task_timeout=task_timeout)
             except asyncio.CancelledError:
-                # The second signal: what was in flight is in the report as unknown.
-                interrupted = True
-            except ManifestError as exc:
+                interrupted = (
+                    True  # the second signal: what was in flight is read back when the run is resumed
+                )
+            except JournalError as exc:
                 broken = exc
         interrupted = interrupted or progress.stopping
-    missing = total - run.report.total
+    if broken is not None:
+        print(f"katapult-async: {broken}", file=sys.stderr)
+        return SOME_NOT
     if as_json:
-        print(report_json(run.report, never_pulled=missing), flush=True)
+        for line in json_lines(run.journal):
+            print(line)
+        sys.stdout.flush()
     closing(
         console,
-        run.report,
-        never_pulled=missing,
+        run.journal,
         interrupted=interrupted,
+        refused_by=run.refused_by,
         period=client.session.gate.window.period,
     )
-    if broken is not None:
-        print(f"katapult-async: the plan has changed since it was checked: {broken}", file=sys.stderr)
-        return SOME_NOT
-    return INTERRUPTED if interrupted else _exit_code(run.report)
-
-
-def _exit_code(report: BulkReport) -> int:
-    if report.stopped_by is not None:
+    if interrupted:
+        return INTERRUPTED
+    if run.refused_by is not None:
         return REFUSED
-    return OK if report.ok else SOME_NOT
+    return OK if run.summary().ok else SOME_NOT
 
 
-def _stop_on_signals(
-    stack: ExitStack, outcomes: Outcomes, progress: Progress, in_flight: Callable[[], int]
-) -> None:
+async def look(
+    look_with: Callable[[Client], Coroutine[Any, Any, Preflight]],
+    token: str,
+    settings: Settings,
+    *,
+    as_json: bool,
+) -> Preflight | int:
+    """A preflight, shown while it goes on; an exit code if it could not be made."""
+    progress = Progress(console_for(as_json=as_json), step="look")
+    watched: Settings = {**settings, "observer": progress}
+    try:
+        async with Client(token, **watched) as client:
+            with progress:
+                return await look_with(client)
+    except KatapultError as error:
+        print(f"katapult-async: the preflight was not possible: {error}", file=sys.stderr)
+        return REFUSED
+    except asyncio.CancelledError:
+        print("katapult-async: interrupted; nothing was sent that changes anything", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _stop_on_signals(stack: ExitStack, run: Run, progress: Progress, in_flight: Callable[[], int]) -> None:
     """The first Ctrl-C or SIGTERM ends the run gently, the second one at once."""
     task = asyncio.current_task()
 
@@ -92,7 +113,7 @@ def _stop_on_signals(
             task.cancel()
             return
         progress.stopping = True
-        outcomes.stop()
+        run.stop()
         progress.note(stopping(in_flight()))
 
     on_signals(stack, handle)
@@ -117,12 +138,12 @@ def on_signals(stack: ExitStack, handle: Callable[[], None]) -> None:
         stack.callback(loop.remove_signal_handler, number)
 
 
-def run_loop(main: Coroutine[Any, Any, int]) -> int:
-    """Run it to its end, on uvloop where that is installed; the exit code."""
+def run_loop(main: Coroutine[Any, Any, T]) -> T | int:
+    """Run it to its end, on uvloop where that is installed; what it returns, or the exit code of an interruption."""
     try:
         import uvloop
     except ModuleNotFoundError:
-        runner: Callable[[Coroutine[Any, Any, int]], int] = asyncio.run
+        runner: Callable[[Coroutine[Any, Any, T]], T] = asyncio.run
     else:  # pragma: no cover - the same with the extra `speed`
         runner = uvloop.run
     try:

@@ -1,12 +1,15 @@
-"""`demo`: a bulk run against the emulator, both in this process, with a real limit and real faults."""
+"""`demo`: a durable run against the emulator, both in this process, with a real limit and real faults."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 
-from katapult_async import Assignment, RetryPolicy, Timeout
+from katapult_async import RetryPolicy, Timeout
 from katapult_async.cli.bulk import carry_out, run_loop
 from katapult_async.client import Settings
+from katapult_async.jobs import Manifest, Run
 from katapult_async.testing import Faults, KatapultEmulator
 
 
@@ -27,25 +30,27 @@ def run_demo(
         f"It permits {limit} requests in {window:g} s, and {faults:.0%} of them go wrong.",
         flush=True,
     )
-    return run_loop(_demonstrate(emulator, window))
+    with tempfile.TemporaryDirectory(prefix="katapult-demo-") as folder:
+        return run_loop(_demonstrate(emulator, window, Path(folder)))
 
 
-async def _demonstrate(emulator: KatapultEmulator, window: float) -> int:
+async def _demonstrate(emulator: KatapultEmulator, window: float, folder: Path) -> int:
     async with emulator:
         machines = emulator.virtual_machine_ids
-        items = [
-            Assignment(disk, machines[number % len(machines)])
-            for number, disk in enumerate(emulator.disk_ids)
-        ]
+        wanted = {disk: machines[number % len(machines)] for number, disk in enumerate(emulator.disk_ids)}
         settings = Settings(
             base_url=emulator.url,
             rate_window=window,
             timeout=Timeout(total=1.0),
             retry=RetryPolicy(base=0.1, cap=1.0),
         )
-        code = await carry_out("token", items, len(items), as_json=False, settings=settings)
+        with (
+            Manifest.from_items(wanted.items()) as manifest,
+            Run.create(folder / "demo.run", manifest) as run,
+        ):
+            code = await carry_out(run, "token", settings, as_json=False, task_timeout=60.0)
         twice = len(emulator.ledger.applied_more_than_once())
-        there = sum(emulator.world.disks[item.disk].virtual_machine == item.virtual_machine for item in items)
+        there = sum(emulator.world.disks[disk].virtual_machine == machine for disk, machine in wanted.items())
     print(f"The emulator's own ledger: {there} disks where they were wanted, {twice} applied twice.")
     sys.stdout.flush()
     return code

@@ -30,7 +30,7 @@ async def _serve(emulator: KatapultEmulator, *, token: str, window: float, plan:
     except OSError as exc:
         return bad_input(f"cannot listen on port {asked_for}: {exc.strerror}")
     try:
-        example = f"KATAPULT_API_KEY={token} katapult-async assign --base-url {emulator.url} {plan}"
+        example = f"KATAPULT_API_KEY={token} katapult-async assign --base-url {emulator.url} --organization acme {plan}"
         if window != 60:
             example += f" --window {window:g}"
         print(f"the emulator listens on {emulator.url} and accepts the token {token!r}; Ctrl-C ends it")

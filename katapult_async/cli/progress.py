@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -16,35 +15,56 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from katapult_async import Observer, Outcome, OutcomeStatus, RequestEvent, WaitEvent
+from katapult_async import Observer, OutcomeEvent, OutcomeStatus, RequestEvent, StepEvent, WaitEvent
 
 #: Seconds between two plain lines.
 EVERY = 5.0
 #: Seconds of waiting that are worth a word.
 WORTH_TELLING = 0.25
+#: What is being done in each step of a run.
+STEPS = {
+    "look": "looking at what is there",
+    "assign": "assigning",
+    "attach": "attaching",
+    "wait": "waiting for tasks",
+    "detach": "detaching",
+    "unassign": "unassigning",
+}
+_UNDONE = (OutcomeStatus.FAILED.value, OutcomeStatus.UNKNOWN.value, OutcomeStatus.NOT_ATTEMPTED.value)
 
 
 class Progress(Observer):
-    """Counts what happens and shows it, at most a few times a second."""
+    """Counts what happens and shows it, at most a few times a second. total: lines of the first step."""
 
-    def __init__(self, console: Console, *, total: int) -> None:
+    def __init__(self, console: Console, *, step: str = "assign", total: int = 0) -> None:
         self.stopping = False
         self._console = console
-        self._total = total
-        self._counts: Counter[OutcomeStatus] = Counter()
         self._requests = self._rate_limited = 0
         self._began = time.monotonic()
         self._shown = self._began
         self._wait: WaitEvent | None = None
         self._told = 0.0
         self._live: Live | None = None
+        self._begin(step, total)
+
+    def _begin(self, step: str, total: int) -> None:
+        self._step = step
+        self._total = total
+        self._done = 0
+        self._undone: dict[str, int] = dict.fromkeys(_UNDONE, 0)
 
     # -- listening --------------------------------------------------------------------------------------------------
+
+    def on_step(self, event: StepEvent) -> None:
+        """Another step of the run begins."""
+        self._begin(event.step, event.lines)
 
     def on_request(self, event: RequestEvent) -> None:
         """A request has ended."""
         self._requests += 1
         self._rate_limited += event.rate_limited
+        if self._step == "look":
+            self._print()
 
     def on_wait(self, event: WaitEvent) -> None:
         """Requests begin to wait."""
@@ -55,9 +75,12 @@ class Progress(Observer):
         self._told = until if until is not None and not told else self._told
         self._print(even_if_early=not told)
 
-    def outcome(self, outcome: Outcome) -> None:
+    def on_outcome(self, event: OutcomeEvent) -> None:
         """An item is through."""
-        self._counts[outcome.status] += 1
+        if event.ok:
+            self._done += 1
+        else:
+            self._undone[event.status] = self._undone.get(event.status, 0) + 1
         self._print()
 
     # -- showing ----------------------------------------------------------------------------------------------------
@@ -96,14 +119,15 @@ class Progress(Observer):
     def line(self) -> str:
         """How far it is, in one line."""
         elapsed = max(time.monotonic() - self._began, 0.001)
-        counts = self._counts
-        done = sum(count for status, count in counts.items() if status.ok)
-        parts = [f"{done} of {self._total} done", f"{counts[OutcomeStatus.FAILED]} failed"]
-        parts += [
-            f"{counts[status]} {status.value.replace('_', ' ')}"
-            for status in (OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_ATTEMPTED)
-            if counts[status]
-        ]
+        parts = [STEPS.get(self._step, self._step)]
+        if self._step != "look":
+            parts[0] += f": {self._done} of {self._total} done"
+            parts.append(f"{self._undone[OutcomeStatus.FAILED.value]} failed")
+            parts += [
+                f"{count} {status.replace('_', ' ')}"
+                for status, count in self._undone.items()
+                if count and status != OutcomeStatus.FAILED.value
+            ]
         parts += [f"{self._requests / elapsed:.1f} requests/s", f"{self._rate_limited} 429s"]
         return ", ".join(parts)
 
@@ -128,9 +152,9 @@ class Progress(Observer):
             print(", ".join(filter(None, parts)), file=sys.stderr, flush=True)
 
     def _render(self) -> Group:
-        through = sum(self._counts.values())
+        through = self._done + sum(self._undone.values())
         bar = Table.grid(expand=True)  # ends the bar's line, which the bar itself does not
-        bar.add_row(ProgressBar(total=self._total, completed=through))
+        bar.add_row(ProgressBar(total=self._total or None, completed=through))
         # Text is not filled up to the edge: the terminal's own ^C after a full line would break the display.
         return Group(
             bar,

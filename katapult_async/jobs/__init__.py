@@ -1,7 +1,72 @@
-"""Bulk jobs from files: the manifest that says what is wanted."""
+"""Durable bulk jobs: a manifest says what is wanted, a run carries it out, its journal knows what became of each line.
+
+    with Manifest.open("plan.csv") as manifest, Run.create("plan.csv.run", manifest) as run:
+        async with Client.from_env() as client:
+            await run.preflight(client, "acme")
+            summary = await run.execute(client)
+
+Whatever ends the process, `Run.open("plan.csv.run")` and `execute` go on where it stopped. What became of each line is
+read from the journal, also by another process: `Journal.read("plan.csv.run")`, its `summary()` and its `lines()`.
+"""
 
 from __future__ import annotations
 
+from .errors import (
+    JournalDamaged,
+    JournalError,
+    JournalExists,
+    JournalLocked,
+    JournalMismatch,
+    JournalWriteError,
+)
+from .html import write_html
+from .journal import Journal
 from .manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
+from .plan import plan
+from .preflight import Found, FoundLine, Preflight
+from .record import (
+    LineRecord,
+    LineState,
+    LineStatus,
+    RunInfo,
+    RunKind,
+    RunSummary,
+    Second,
+    Session,
+    Waited,
+)
+from .report import write_csv, write_json, write_table
+from .run import Run
 
-__all__ = ["Complaint", "Manifest", "ManifestCheck", "ManifestError", "ManifestLine"]
+__all__ = [
+    "Complaint",
+    "Found",
+    "FoundLine",
+    "Journal",
+    "JournalDamaged",
+    "JournalError",
+    "JournalExists",
+    "JournalLocked",
+    "JournalMismatch",
+    "JournalWriteError",
+    "LineRecord",
+    "LineState",
+    "LineStatus",
+    "Manifest",
+    "ManifestCheck",
+    "ManifestError",
+    "ManifestLine",
+    "Preflight",
+    "Run",
+    "RunInfo",
+    "RunKind",
+    "RunSummary",
+    "Second",
+    "Session",
+    "Waited",
+    "plan",
+    "write_csv",
+    "write_html",
+    "write_json",
+    "write_table",
+]

@@ -1,20 +1,25 @@
-"""The manifest: which disk is wanted on which machine, read from CSV, JSON Lines or standard input.
+"""The manifest: which disk is wanted on which machine, from CSV, JSON Lines, standard input or any iterable.
 
-Checked whole before anything is done with it. Reads and complains; sends nothing and repairs nothing.
+Checked whole before anything is done with it, and streamed: a million lines need no more memory than ten. Reads and
+complains; sends nothing and repairs nothing.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
+import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TextIO
 
 import msgspec
+
+from katapult_async.scheduler import Assignment
 
 COLUMNS = ("disk", "virtual_machine", "attach", "note")
 REQUIRED = ("disk", "virtual_machine")
@@ -25,6 +30,7 @@ _MACHINE = re.compile(r"vm_[A-Za-z0-9]+\Z")
 _FQDN = re.compile(
     r"(?=.{3,253}\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+[A-Za-z0-9-]{1,63}\.?\Z"
 )
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 _ATTACH: dict[str, bool | None] = {
     "": None,
@@ -53,9 +59,12 @@ class Complaint(msgspec.Struct, frozen=True):
 
 
 class ManifestCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """lines: items found. complaints: the first ones. complaint_count: all of them."""
+    """lines: items found. complaints: the first ones. complaint_count: all of them. digest: of what the lines say (not
+    of how they are written): two manifests with the same digest want the same.
+    """
 
     lines: int
+    digest: str
     complaints: tuple[Complaint, ...]
     complaint_count: int
 
@@ -80,7 +89,7 @@ class _BadLine(Exception):
 
 
 class Manifest:
-    """A manifest that can be read as often as needed. Use it as a context manager.
+    """A manifest that can be read as often as needed. Use it as a context manager; leaving it closes the file.
 
     with Manifest.open("plan.csv") as manifest:
         if manifest.check().ok:
@@ -90,26 +99,43 @@ class Manifest:
     def __init__(self, name: str, file: TextIO) -> None:
         self.name = name
         self._file = file
+        self._checked: ManifestCheck | None = None
 
     @classmethod
     def open(cls, path: str | Path, *, stdin: BinaryIO | None = None) -> Manifest:
         """Open a file, or standard input (`-`), which is spooled. Raises ManifestError, saying why it cannot be read."""
-        spooled: BinaryIO
         try:
             if str(path) == "-":
-                name = "<standard input>"
                 if stdin is None:
                     raise ManifestError("there is no standard input to read the manifest from")
-                spooled = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
-                while chunk := stdin.read(1 << 16):
-                    spooled.write(chunk)
-                spooled.seek(0)
-            else:
-                name = str(path)
-                spooled = Path(path).open("rb")  # noqa: SIM115 - closed by __exit__
+                return cls._spooled("<standard input>", iter(lambda: stdin.read(1 << 16), b""))
+            return cls(str(path), _text_of(Path(path).open("rb")))
         except OSError as exc:
             raise ManifestError(f"cannot read the manifest {path}: {exc.strerror or exc}") from exc
-        return cls(name, io.TextIOWrapper(spooled, encoding="utf-8-sig", newline=""))
+
+    @classmethod
+    def from_items(
+        cls, items: Iterable[Assignment | ManifestLine | tuple[str, str]], *, name: str = "<items>"
+    ) -> Manifest:
+        """A manifest of what an iterable yields, which is read once, at once, and spooled. A line's number is the
+        item's position, from 1. What is wrong with an item is a complaint of `check`. Raises ManifestError.
+        """
+        try:
+            return cls._spooled(name, (_encode(_fields(item)) + b"\n" for item in items))
+        except OSError as exc:
+            raise ManifestError(f"cannot keep {name} in a temporary file: {exc.strerror or exc}") from exc
+
+    @classmethod
+    def _spooled(cls, name: str, chunks: Iterable[bytes]) -> Manifest:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__, or below
+        try:
+            for chunk in chunks:
+                file.write(chunk)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return cls(name, _text_of(file))
 
     def __enter__(self) -> Manifest:
         return self
@@ -135,31 +161,43 @@ class Manifest:
             raise ManifestError(f"{self.name}:{number}: {bad}") from None
 
     def check(self, limit: int = MOST_COMPLAINTS) -> ManifestCheck:
-        """Read everything once and say what is wrong: malformed lines, a disk twice, a disk on two machines."""
+        """Read everything once and say what is wrong: malformed lines, a disk twice, a disk on two machines. limit:
+        complaints kept whole.
+        """
+        if self._checked is None or not self._checked.ok:
+            self._checked = self._check(limit)
+        return self._checked
+
+    def _check(self, limit: int) -> ManifestCheck:
         complaints: list[Complaint] = []
-        count = lines = 0
-        seen: dict[str, tuple[int, str]] = {}
-        try:
-            for number, fields in self._records():
-                lines += 1
-                reason = None
-                try:
-                    line = _line(number, fields)
-                    first = seen.setdefault(line.disk, (number, line.virtual_machine))
-                    reason = _repeated(line, *first)
-                except _BadLine as bad:
-                    reason = str(bad)
-                if reason is not None:
-                    count += 1
-                    if len(complaints) < limit:
-                        complaints.append(Complaint(self.name, number, reason))
-        except ManifestError as exc:
+        count = lines = number = 0
+        digest = Digest()
+
+        def complain(line: int, reason: str) -> None:
+            nonlocal count
             count += 1
-            complaints.append(Complaint(self.name, getattr(exc, "line", 1), str(exc)))
+            if len(complaints) < limit:
+                complaints.append(Complaint(self.name, line, reason))
+
+        with _Seen() as seen:
+            try:
+                for number, fields in self._records():
+                    lines += 1
+                    try:
+                        line = _line(number, fields)
+                    except _BadLine as bad:
+                        complain(number, str(bad))
+                        continue
+                    digest.add(line)
+                    if reason := seen.repeated(line):
+                        complain(number, reason)
+            except ManifestError as exc:
+                complain(number + 1, str(exc))
         if not lines and not count:
-            count = 1
-            complaints.append(Complaint(self.name, 1, "there is nothing in it"))
-        return ManifestCheck(lines=lines, complaints=tuple(complaints[:limit]), complaint_count=count)
+            complain(1, "there is nothing in it")
+        return ManifestCheck(
+            lines=lines, digest=str(digest), complaints=tuple(complaints), complaint_count=count
+        )
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -250,9 +288,73 @@ def _text(fields: dict[str, object], name: str) -> str:
     return value.strip()
 
 
-def _repeated(line: ManifestLine, first: int, machine: str) -> str | None:
-    if first == line.number:
-        return None
-    if machine == line.virtual_machine:
-        return f"{line.disk} is listed twice: first on line {first}"
-    return f"{line.disk} is wanted on {machine} on line {first} and on {line.virtual_machine} here"
+def _fields(item: Assignment | ManifestLine | tuple[str, str]) -> dict[str, object]:
+    if isinstance(item, ManifestLine):
+        return {
+            "disk": item.disk,
+            "virtual_machine": item.virtual_machine,
+            "attach": item.attach,
+            "note": item.note,
+        }
+    if isinstance(item, Assignment):
+        return {"disk": item.disk, "virtual_machine": item.virtual_machine or ""}
+    disk, machine = item
+    return {"disk": disk, "virtual_machine": machine}
+
+
+def _text_of(file: BinaryIO) -> TextIO:
+    return io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+
+
+class Digest:
+    """Sums up what the lines of a manifest say, one after the other."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, line: ManifestLine) -> None:
+        """One more line. Its number does not count: blank lines change nothing."""
+        self._hash.update(_encode((line.disk, line.virtual_machine, line.attach, line.note)))
+
+    def __str__(self) -> str:
+        return self._hash.hexdigest()
+
+
+class _Seen:
+    """The disks that were listed already, on disk where they are many: memory stays the same for any number."""
+
+    def __enter__(self) -> _Seen:
+        self._db = sqlite3.connect("", isolation_level=None)  # a temporary file that goes away by itself
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute("PRAGMA cache_size = -16000")  # KiB
+        self._db.execute(
+            "CREATE TABLE seen (disk TEXT PRIMARY KEY, line INTEGER, machine TEXT) WITHOUT ROWID"
+        )
+        self._db.execute("BEGIN")
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._db.close()
+
+    def repeated(self, line: ManifestLine) -> str | None:
+        """What is wrong with it, if its disk was listed before. Raises ManifestError when there is no room."""
+        try:
+            added = self._db.execute(
+                "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (line.disk, line.number, line.virtual_machine)
+            ).rowcount
+            if added:
+                return None
+            first, machine = self._db.execute(
+                "SELECT line, machine FROM seen WHERE disk = ?", (line.disk,)
+            ).fetchone()
+        except sqlite3.Error as exc:
+            raise ManifestError(f"it cannot be checked, the temporary folder has no room: {exc}") from exc
+        if machine == line.virtual_machine:
+            return f"{line.disk} is listed twice: first on line {first}"
+        return f"{line.disk} is wanted on {machine} on line {first} and on {line.virtual_machine} here"

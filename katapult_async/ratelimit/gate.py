@@ -11,15 +11,20 @@ import asyncio
 import enum
 import heapq
 import itertools
+import logging
 import math
 from collections.abc import Callable
 
 import anyio
 from aiolimiter import AsyncLimiter
 
+from katapult_async.logs import room_logger
+
 from .evidence import Evidence
 from .permit import Permit, Wait, WaitReason
 from .window import Window
+
+log = room_logger("ratelimit")
 
 
 class Priority(enum.IntEnum):
@@ -57,11 +62,19 @@ class _Turn:
         return self.key < other.key
 
 
+#: Seconds of a caller's own ceiling that may go out together: timers are not exact to the millisecond.
+EVENNESS = 0.02
+
+
+def _ceiling(per_second: float) -> AsyncLimiter:
+    together = max(1, math.floor(per_second * EVENNESS))
+    return AsyncLimiter(together, together / per_second)
+
+
 class Gate:
     """Hands out permits of one rate window.
 
     max_per_second: the caller's own ceiling in requests per second, kept by an even pace; None for none.
-    on_wait: is told each time the request at the head of the queue begins to wait, with the window's answer.
     """
 
     def __init__(
@@ -69,17 +82,17 @@ class Gate:
         window: Window,
         *,
         max_per_second: float | None = None,
-        on_wait: Callable[[Wait, float], None] | None = None,
     ) -> None:
         if max_per_second is not None and not max_per_second > 0:
             raise ValueError(f"max_per_second must be positive, not {max_per_second!r}")
         self._window = window
-        self._ceiling = AsyncLimiter(1, 1 / max_per_second) if max_per_second is not None else None
+        self._ceiling = _ceiling(max_per_second) if max_per_second is not None else None
         self._pacer: AsyncLimiter | None = None
         self._pacer_rate = 0.0
         self._queue: list[_Turn] = []
         self._arrivals = itertools.count()
-        self._on_wait = on_wait
+        #: Called each time the request at the head of the queue begins to wait, with the window's answer and the time.
+        self.listeners: list[Callable[[Wait, float], None]] = []
         # Types of requests that the server has shown to count apart, each with a window of its own.
         self._apart: dict[str, Gate] = {}
 
@@ -185,8 +198,10 @@ class Gate:
     _last_paced: float | None = None
 
     def _tell(self, wait: Wait, now: float) -> None:
-        if self._on_wait is not None:
-            self._on_wait(wait, now)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%d wait for %s", len(self._queue), wait.reason.value)
+        for listener in self.listeners:
+            listener(wait, now)
 
     def answered(self, permit: Permit, evidence: Evidence) -> None:
         """A response to this permit's request arrived."""
@@ -206,7 +221,9 @@ class Gate:
             first = apart.take(now)
             if isinstance(first, Permit):
                 apart.answered(first, now, evidence)
-            self._apart[permit.kind] = Gate(apart, on_wait=self._on_wait)
+            log.info("requests of the type %s are counted apart", permit.kind)
+            gate = self._apart[permit.kind] = Gate(apart)
+            gate.listeners = self.listeners
         for turn in self._queue:
             turn.event.set()
 

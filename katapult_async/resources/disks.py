@@ -92,6 +92,11 @@ def is_on(disk: Disk, virtual_machine: str | None) -> bool:
     return virtual_machine is None or virtual_machine in (machine.id, machine.fqdn)
 
 
+def _boots(disk: Disk) -> bool:
+    bond = disk.virtual_machine_disk
+    return bond is not None and bond is not UNSET and bond.boot is True
+
+
 def _found_assigned(disk: Disk, item: Assignment) -> Found:
     if is_on(disk, item.virtual_machine):
         return Found.DONE
@@ -101,6 +106,8 @@ def _found_assigned(disk: Disk, item: Assignment) -> Found:
 def _found_unassigned(disk: Disk, item: Assignment) -> Found:
     if not is_on(disk, None):
         return Found.DONE
+    if _boots(disk):
+        return Found.BOOT_DISK
     return Found.NOT_DONE if is_on(disk, item.virtual_machine) else Found.CONFLICT
 
 
@@ -116,6 +123,8 @@ def _found_attached(disk: Disk, item: Assignment) -> Found:
 
 
 def _found_detached(disk: Disk, item: Assignment) -> Found:
+    if _boots(disk):
+        return Found.BOOT_DISK
     return _found_plugged(disk, item, (AttachmentState.DETACHED, AttachmentState.DETACHING))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import UnsetType
 
 from katapult_async.models import Pagination
+from katapult_async.ratelimit import Priority
 from katapult_async.transport import Operation, Query, Session
 
 #: The API accepts pages of 200 (katapult-api), so a list of 20,000 costs 100 requests.
@@ -27,14 +28,21 @@ class Page(Protocol):
 P = TypeVar("P", bound=Page)
 
 
-async def pages(session: Session, operation: Operation[P], query: Query, per_page: int) -> AsyncIterator[P]:
+async def pages(
+    session: Session,
+    operation: Operation[P],
+    query: Query,
+    per_page: int,
+    *,
+    priority: Priority = Priority.NORMAL,
+) -> AsyncIterator[P]:
     """All pages of a list. Raises ValueError unless 1 <= per_page <= 200."""
     if not 1 <= per_page <= MOST_PER_PAGE:
         raise ValueError(f"per_page must be between 1 and {MOST_PER_PAGE}, not {per_page}")
     number = 1
     while True:
         position = [("page", str(number)), ("per_page", str(per_page))]
-        page = await session.request(operation, query=[*query, *position])
+        page = await session.request(operation, query=[*query, *position], priority=priority)
         yield page
         if not page.items or _is_last(page, number, per_page):
             return

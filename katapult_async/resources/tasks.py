@@ -18,11 +18,11 @@ class Tasks:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def get(self, task: str) -> Task:
-        """One task (GET /tasks/task). Raises NotFound."""
-        return await self._get(task, Priority.NORMAL)
+    async def get(self, task: str, *, priority: Priority = Priority.NORMAL) -> Task:
+        """One task (GET /tasks/task). Raises NotFound.
 
-    async def _get(self, task: str, priority: Priority) -> Task:
+        priority: LOW for polling, which takes no permit that other work waits for.
+        """
         query = [("task[id]", task)]
         return (await self._session.request(GET, query=query, priority=priority)).task
 
@@ -35,7 +35,7 @@ class Tasks:
         """
         while True:
             await asyncio.sleep(interval)
-            seen = await self._get(task, Priority.LOW)
+            seen = await self.get(task, priority=Priority.LOW)
             if seen.status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
                 return seen
             interval = min(interval * 1.5, longest_interval)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from katapult_async.models import AttachedDisk, VirtualMachine, lookups
 from katapult_async.models.responses import AttachedDiskPage, VirtualMachinePage, VirtualMachineResponse
+from katapult_async.ratelimit import Priority
 from katapult_async.transport import Operation, Session
 
 from .pages import pages
@@ -26,10 +27,15 @@ class VirtualMachines:
         query = [lookups.virtual_machine(virtual_machine).query("virtual_machine")]
         return (await self._session.request(GET, query=query)).virtual_machine
 
-    async def disks(self, virtual_machine: str, *, per_page: int = 200) -> AsyncIterator[AttachedDisk]:
-        """The disks assigned to a machine, boot disk included (GET /virtual_machines/virtual_machine/disks)."""
+    async def disks(
+        self, virtual_machine: str, *, per_page: int = 200, priority: Priority = Priority.NORMAL
+    ) -> AsyncIterator[AttachedDisk]:
+        """The disks assigned to a machine, boot disk included (GET /virtual_machines/virtual_machine/disks).
+
+        priority: LOW for polling, which takes no permit that other work waits for.
+        """
         query = [lookups.virtual_machine(virtual_machine).query("virtual_machine")]
-        async for page in pages(self._session, DISKS, query, per_page):
+        async for page in pages(self._session, DISKS, query, per_page, priority=priority):
             for disk in page.items:
                 yield disk
 

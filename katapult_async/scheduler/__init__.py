@@ -11,7 +11,7 @@ from .fanout import Outcomes, Recorder
 from .feed import Item, Items
 from .outcome import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus
 from .settle import Settling
-from .verdict import Found, Step, judge
+from .verdict import Found, Start, Step, judge
 
 __all__ = [
     "Action",
@@ -26,6 +26,7 @@ __all__ = [
     "Outcomes",
     "Recorder",
     "Settling",
+    "Start",
     "Step",
     "judge",
 ]

@@ -17,12 +17,17 @@ import anyio
 from anyio.abc import TaskGroup
 
 from katapult_async.errors import Execution, KatapultError
+from katapult_async.logs import room_logger
+from katapult_async.observer import OutcomeEvent
 from katapult_async.transport import Session
 
 from .action import Action
 from .feed import Feed, Items
 from .outcome import Assignment, BulkReport, Outcome, OutcomeStatus
 from .settle import Settling, not_attempted
+from .verdict import Start
+
+log = room_logger("scheduler")
 
 #: Items for busy machines that are read ahead at most.
 LOOK_AHEAD = 1024
@@ -31,10 +36,11 @@ LOOK_AHEAD = 1024
 class Recorder(Protocol):
     """Is told about each item before its first request may leave, and about its outcome before it comes out.
 
-    Both are awaited, so a durable journal can be kept behind it.
+    Both are awaited, so a durable journal can be kept behind it, and neither holds up the requests of other items.
+    `sending` says how the work on the item begins. When either raises, the run ends with that exception.
     """
 
-    async def sending(self, item: Assignment) -> None: ...
+    async def sending(self, item: Assignment) -> Start: ...
 
     async def settled(self, outcome: Outcome) -> None: ...
 
@@ -68,6 +74,9 @@ class Outcomes(AsyncIterator[Outcome]):
         self._concurrency = concurrency
         self._per_virtual_machine = per_virtual_machine
         self._recorder = recorder
+        # Workers that wait for the recorder are not in flight: others take their place meanwhile.
+        self._workers = concurrency if recorder is None else 2 * concurrency
+        self._in_flight = anyio.Semaphore(concurrency, fast_acquire=True)
         self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._group: TaskGroup | None = None
         self._active: dict[Settling, anyio.CancelScope] = {}
@@ -146,7 +155,7 @@ class Outcomes(AsyncIterator[Outcome]):
     async def _work_all(self) -> None:
         try:
             async with anyio.create_task_group() as workers:
-                for _ in range(self._concurrency):
+                for _ in range(self._workers):
                     workers.start_soon(self._work)
             for item in self._left_over:
                 await self._deliver(not_attempted(item))
@@ -170,15 +179,17 @@ class Outcomes(AsyncIterator[Outcome]):
             await self._deliver(outcome)
 
     async def _settle(self, item: Assignment) -> Outcome:
-        settling = Settling(self._action, self._session, item, self._rng)
-        if self._recorder is not None:
-            await self._recorder.sending(item)
+        start = await self._recorder.sending(item) if self._recorder is not None else Start.SEND
+        settling = Settling(self._action, self._session, item, self._rng, start)
+        if self._stopped:
+            return settling.interrupted()
         outcome: Outcome | None = None
         try:
             # `stop` cancels this scope, and only while nothing of the item is on the wire.
             with anyio.CancelScope() as scope:
                 self._active[settling] = scope
-                outcome = await settling.run()
+                async with self._in_flight:
+                    outcome = await settling.run()
         except BaseException:
             # Cancelled from outside: nobody receives any more, but the report still says what became of it.
             self.report.add(settling.interrupted())
@@ -221,9 +232,21 @@ class Outcomes(AsyncIterator[Outcome]):
                 scope.cancel()
 
     async def _deliver(self, outcome: Outcome) -> None:
-        self.report.add(outcome)
-        if self._recorder is not None:
-            await self._recorder.settled(outcome)
+        try:
+            if self._recorder is not None:
+                await self._recorder.settled(outcome)
+        finally:
+            self.report.add(outcome)
+        if outcome.status is OutcomeStatus.FAILED or outcome.status is OutcomeStatus.UNKNOWN:
+            log.info(
+                "%s: %s: %s",
+                outcome.assignment,
+                outcome.status,
+                outcome.error,
+                request_id=outcome.request_id,
+            )
+        if self._session.observers:
+            self._session.observers.on_outcome(_event(self._action.name, outcome))
         try:
             self._send.send_nowait(outcome)
         except anyio.WouldBlock:
@@ -232,6 +255,21 @@ class Outcomes(AsyncIterator[Outcome]):
     def _sum_up(self) -> None:
         self.report.total_permitted = self._session.gate.limit
         self.report.elapsed = asyncio.get_running_loop().time() - self._began
+
+
+def _event(action: str, outcome: Outcome) -> OutcomeEvent:
+    return OutcomeEvent(
+        action=action,
+        disk=outcome.assignment.disk,
+        virtual_machine=outcome.assignment.virtual_machine,
+        status=outcome.status.value,
+        ok=outcome.ok,
+        code=outcome.code,
+        attempts=outcome.attempts,
+        request_id=outcome.request_id,
+        started_at=outcome.started_at,
+        finished_at=outcome.finished_at,
+    )
 
 
 def _only(exc: BaseException) -> BaseException:

@@ -93,6 +93,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the disk is where it was wanted."""
         return self.status.ok
 
+    @property
+    def code(self) -> str | None:
+        """The API's error code; the kind of failure where the API said none; None unless there is an error."""
+        if self.error is None:
+            return None
+        said = getattr(self.error, "code", None)
+        return said if isinstance(said, str) else type(self.error).__name__
+
 
 class BulkReport(msgspec.Struct, kw_only=True):
     """The sum of a run.

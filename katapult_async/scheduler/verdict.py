@@ -19,6 +19,14 @@ import enum
 from katapult_async.errors import Execution, KatapultError, UnableToAssign, UnableToUnassign, UnassignedDisk
 
 
+class Start(enum.Enum):
+    """How the work on an item begins."""
+
+    SEND = "nothing has been done for it: send"
+    READ_BACK = "an earlier run may have sent it: read the disk first"
+    LOOK = "nothing has been done for it, and it must not be sent without having looked"
+
+
 class Step(enum.Enum):
     RETRY = "send it again later"
     READ_BACK = "read the disk: done, or to be sent again?"
@@ -33,6 +41,7 @@ class Found(enum.Enum):
     DONE = "it is as wanted"
     NOT_DONE = "it is as before"
     CONFLICT = "it is neither: somebody else has acted on it"
+    BOOT_DISK = "it is the boot disk of its machine, which is never taken away"
 
 
 def judge(error: KatapultError, *, unclear_before: bool) -> Step:

@@ -11,7 +11,6 @@ is not as expected, and for requests that are not like the API's. Never after so
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 
 import aiohttp
@@ -19,11 +18,13 @@ import anyio
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
+from katapult_async.logs import room_logger
+
 from .line import Line, UnexpectedInside
 from .lines import Lines
 from .wire import Reply, Timeout, Wire, translate
 
-log = logging.getLogger(__name__)
+log = room_logger("transport")
 
 #: Minor versions of aiohttp with which the tests have passed.
 TESTED = frozenset({"3.12", "3.13", "3.14"})

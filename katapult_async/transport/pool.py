@@ -15,7 +15,7 @@ from .address import Secret, check_base_url, check_token
 from .lean import LeanWire, is_tested
 from .lines import Lines
 from .retry import RetryPolicy
-from .session import Session, tell_waits
+from .session import Session
 from .wire import DEFAULT_MAX_BODY, Exchange, Timeout, Wire
 
 
@@ -120,8 +120,7 @@ class SessionPool:
         gate = self._gates.get((base_url, token))
         if gate is None:
             window = Window(period=period, limit=total_permitted)
-            on_wait = tell_waits(observer) if observer is not None else None
-            gate = Gate(window, max_per_second=max_per_second, on_wait=on_wait)
+            gate = Gate(window, max_per_second=max_per_second)
             self._gates[base_url, token] = gate
         return Session(wire, gate, base_url=base_url, retry=retry, observer=observer)
 

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 import anyio.lowlevel
@@ -24,7 +25,8 @@ from katapult_async.errors import (
     TransportError,
     error_from_response,
 )
-from katapult_async.observer import Observer, RequestEvent, RetryEvent, WaitEvent
+from katapult_async.logs import room_logger
+from katapult_async.observer import Observer, Observers, RequestEvent, RetryEvent, WaitEvent
 from katapult_async.ratelimit import Gate, Permit, Priority, Wait, WaitReason, read_evidence
 
 from .operation import Operation
@@ -33,7 +35,7 @@ from .wire import Exchange, Reply
 
 R = TypeVar("R")
 
-log = logging.getLogger(__name__)
+log = room_logger("transport")
 
 Query = Sequence[tuple[str, str]]
 
@@ -43,10 +45,11 @@ _NO_BODY: dict[str, str] = {}
 
 
 class Meter(Protocol):
-    """Counts what a run of many requests cost."""
+    """Counts what a run of many requests cost. request_id: the API's name for the last one that was answered."""
 
     requests: int
     rate_limited: int
+    request_id: str | None
 
 
 class Session:
@@ -66,7 +69,9 @@ class Session:
         self._base_url = base_url
         self._urls: dict[str, URL] = {}
         self._retry = retry
-        self._observer = observer
+        self._observers = Observers()
+        if observer is not None:
+            self._listen(observer)
         self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._absurd = False
 
@@ -82,8 +87,33 @@ class Session:
         return self._retry
 
     @property
-    def observer(self) -> Observer | None:
-        return self._observer
+    def base_url(self) -> str:
+        return self._base_url
+
+    @property
+    def observers(self) -> Observers:
+        """Those who are told what this session does."""
+        return self._observers
+
+    @contextmanager
+    def watching(self, observer: Observer) -> Iterator[None]:
+        """Tell `observer`, too, as long as the block lasts."""
+        stop_listening = self._listen(observer)
+        try:
+            yield
+        finally:
+            stop_listening()
+
+    def _listen(self, observer: Observer) -> Callable[[], None]:
+        on_wait = _tell_waits(observer)
+        self._observers.add(observer)
+        self._gate.listeners.append(on_wait)
+
+        def stop() -> None:
+            self._observers.remove(observer)
+            self._gate.listeners.remove(on_wait)
+
+        return stop
 
     async def request(
         self,
@@ -115,11 +145,19 @@ class Session:
 
     def tell_retry(self, operation: str, attempt: int, delay: float, error: KatapultError) -> None:
         """Log a coming retry and tell the observer."""
-        log.info("%s: try %d failed, next in %.1f s: %s", operation, attempt, delay, error)
-        if self._observer is not None:
-            reason = str(error)
-            self._observer.on_retry(
-                RetryEvent(operation=operation, attempt=attempt, delay=delay, reason=reason)
+        log.info(
+            "%s: try %d failed, next in %.1f s: %s",
+            operation,
+            attempt,
+            delay,
+            error,
+            request_id=error.request_id,
+        )
+        if self._observers:
+            said = getattr(error, "code", None)
+            code = said if isinstance(said, str) else type(error).__name__
+            self._observers.on_retry(
+                RetryEvent(operation=operation, attempt=attempt, delay=delay, reason=str(error), code=code)
             )
 
     async def send(
@@ -145,6 +183,8 @@ class Session:
             if meter is not None:
                 meter.requests += 1
             reply, error = await self._exchange(operation, url, payload, permit)
+            if meter is not None:
+                meter.request_id = reply.headers.get("X-Request-Id")
             if error is None:
                 return self._decode(operation, reply)
             if not isinstance(error, RateLimitReached):
@@ -163,7 +203,7 @@ class Session:
         self, operation: Operation[R], url: URL, payload: bytes | None, permit: Permit
     ) -> tuple[Reply, KatapultError | None]:
         headers = _NO_BODY if payload is None else _WITH_BODY
-        sent_at = time.time() if self._observer is not None else 0.0
+        sent_at = time.time() if self._observers else 0.0
         try:
             reply = await self._wire.exchange(operation.method, url, headers, payload)
         except TransportError as error:
@@ -187,7 +227,11 @@ class Session:
         self._gate.answered(permit, evidence)
         if evidence.absurd and not self._absurd:
             self._absurd = True
-            log.warning("%s: a 429 names no total_permitted that makes sense; it is ignored", operation.name)
+            log.warning(
+                "%s: a 429 names no total_permitted that makes sense; it is ignored",
+                operation.name,
+                request_id=refusal.request_id,
+            )
         self._tell_request(operation, sent_at, reply, refusal)
         return reply, refusal
 
@@ -207,12 +251,13 @@ class Session:
         self, operation: Operation[R], sent_at: float, reply: Reply | None, error: KatapultError | None
     ) -> None:
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s: %s", operation.name, error if error is not None else "ok")
-        if self._observer is None:
+            request_id = reply.headers.get("X-Request-Id") if reply is not None else None
+            log.debug("%s: %s", operation.name, error if error is not None else "ok", request_id=request_id)
+        if not self._observers:
             return
         headers: Mapping[str, str] = reply.headers if reply is not None else _NO_BODY
         evidence = read_evidence(reply.status if reply is not None else 0, headers)
-        self._observer.on_request(
+        self._observers.on_request(
             RequestEvent(
                 operation=operation.name,
                 sent_at=sent_at,
@@ -223,11 +268,12 @@ class Session:
                 request_id=headers.get("X-Request-Id"),
                 permitted=evidence.permitted,
                 remaining=evidence.remaining,
+                base_url=self._base_url,
             )
         )
 
 
-def tell_waits(observer: Observer) -> Callable[[Wait, float], None]:
+def _tell_waits(observer: Observer) -> Callable[[Wait, float], None]:
     """What the gate calls when requests begin to wait: monotonic times become unix times."""
 
     def on_wait(wait: Wait, now: float) -> None:

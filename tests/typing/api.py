@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 
 from msgspec import UnsetType
@@ -25,6 +26,20 @@ from katapult_async import (
     UnableToAssign,
     VirtualMachine,
 )
+from katapult_async.jobs import (
+    Journal,
+    LineRecord,
+    LineStatus,
+    Manifest,
+    ManifestCheck,
+    ManifestLine,
+    Preflight,
+    Run,
+    RunSummary,
+    plan,
+    write_html,
+)
+from katapult_async.otel import OpenTelemetryObserver
 
 
 async def one_disk(client: Client) -> None:
@@ -51,6 +66,35 @@ async def many_disks(client: Client, pairs: list[Assignment], more: AsyncIterato
             assert_type(outcome.error, KatapultError | None)
             if isinstance(outcome.error, UnableToAssign):
                 assert_type(outcome.error.errors, tuple[str, ...])
+
+
+async def watched() -> None:
+    observer = OpenTelemetryObserver(attributes={"account": "acme"})
+    async with Client.from_env(observer=observer) as client:
+        with client.session.watching(OpenTelemetryObserver()):
+            assert_type(await client.disks.get("disk_1"), Disk)
+
+
+async def jobs(client: Client) -> None:
+    with Manifest.open("plan.csv") as manifest:
+        assert_type(manifest.check(), ManifestCheck)
+        for line in manifest:
+            assert_type(line, ManifestLine)
+            assert_type(line.attach, bool | None)
+        assert_type(await plan(client, manifest, "acme", attach=True), Preflight)
+        with Run.create("plan.run", manifest) as run:
+            assert_type(await run.preflight(client, "acme"), Preflight)
+            assert_type(await run.execute(client, task_timeout=60), RunSummary)
+            assert_type(run.refused_by, KatapultError | None)
+    with Manifest.from_items([("disk_1", "vm_1"), Assignment("disk_2", "vm_1")]) as manifest:
+        Run.create("plan.run", manifest, attach=True).close()
+    with Run.roll_back("plan.run", "plan.run.rollback") as back:
+        assert_type(back.summary().counts, dict[LineStatus, int])
+    with Journal.read("plan.run") as journal:
+        for record in journal.lines(problems_only=True):
+            assert_type(record, LineRecord)
+            assert_type(record.finished_at, float | None)
+        write_html(sys.stdout, journal)
 
 
 async def clients() -> None:

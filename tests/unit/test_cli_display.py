@@ -9,20 +9,14 @@ import sys
 import pytest
 from rich.console import Console
 
-from katapult_async import (
-    Assignment,
-    AuthenticationError,
-    BulkReport,
-    ConnectError,
-    Outcome,
-    OutcomeStatus,
-    WaitEvent,
-)
+from katapult_async import AuthenticationError, OutcomeEvent, OutcomeStatus, StepEvent, WaitEvent
 from katapult_async.cli.bulk import stopping
 from katapult_async.cli.closing import MOST_FAILURES, closing
 from katapult_async.cli.progress import Progress
 from katapult_async.cli.terminal import is_plain
 from katapult_async.errors import APIError
+from katapult_async.jobs import Journal, LineStatus, RunKind
+from katapult_async.jobs.journal import NewLine, new_info
 
 
 class Terminal(io.StringIO):
@@ -30,18 +24,44 @@ class Terminal(io.StringIO):
         return True
 
 
-def outcome(
-    status: OutcomeStatus, error: APIError | ConnectError | None = None, disk: str = "disk_1"
-) -> Outcome:
-    return Outcome(assignment=Assignment(disk, "vm_1"), status=status, error=error, finished_at=0.0)
+def outcome(status: OutcomeStatus) -> OutcomeEvent:
+    return OutcomeEvent(
+        action="assign",
+        disk="disk_1",
+        virtual_machine="vm_1",
+        status=status.value,
+        ok=status.ok,
+        finished_at=0.0,
+    )
+
+
+def journal_of(*statuses: LineStatus, code: str = "disk_not_found") -> Journal:
+    """A journal whose lines came out so."""
+    lines = [
+        NewLine(number=number, disk=f"disk_{number}", virtual_machine="vm_1", step="assign")
+        for number in range(len(statuses))
+    ]
+    journal = Journal.temporary(new_info(RunKind.ASSIGN, "plan.csv", "0", len(lines)), lines)
+    for number, status in enumerate(statuses):
+        why = ("not there", code, f"r-{number}") if status is LineStatus.FAILED else (None, None, None)
+        journal.connection.execute(
+            "UPDATE line SET status = ?, detail = ?, code = ?, request_id = ? WHERE number = ?",
+            (status.value, *why, number),
+        )
+    return journal
 
 
 def closed(
-    report: BulkReport, *, interrupted: bool = False, never_pulled: int = 0, plain: bool = True
+    journal: Journal,
+    *,
+    interrupted: bool = False,
+    refused_by: APIError | None = None,
+    plain: bool = True,
 ) -> str:
     file = io.StringIO()
     console = Console(file=file, force_terminal=not plain, width=80)
-    closing(console, report, never_pulled=never_pulled, interrupted=interrupted, period=60.0)
+    with journal:
+        closing(console, journal, interrupted=interrupted, refused_by=refused_by)
     return file.getvalue()
 
 
@@ -64,49 +84,42 @@ def test_only_a_terminal_gets_escape_codes(
 
 
 def test_the_closing_table_is_plain_lines_without_a_terminal() -> None:
-    report = BulkReport()
-    report.add(outcome(OutcomeStatus.ASSIGNED))
-    report.total_permitted = 1000
-    plain = closed(report, never_pulled=7)
+    statuses = (LineStatus.ASSIGNED, *[LineStatus.WAITING] * 7)
+    plain = closed(journal_of(*statuses))
     assert "assigned  1\n" in plain
-    assert "not_attempted  7\n" in plain
-    assert "permitted per minute  1000\n" in plain
+    assert "waiting  7\n" in plain
+    assert "permitted per minute  not known\n" in plain
+    assert "not finished: go on with: katapult-async resume" in plain
     assert "\x1b" not in plain
-    assert "│" in closed(report, plain=False)
+    assert "│" in closed(journal_of(*statuses), plain=False)
 
 
 def test_failures_are_listed_up_to_a_number_and_then_counted() -> None:
-    report = BulkReport()
-    for number in range(MOST_FAILURES + 3):
-        error = APIError(status=404, code="disk_not_found", request_id=f"r-{number}")
-        report.add(outcome(OutcomeStatus.FAILED, error, disk=f"disk_{number}"))
-    said = closed(report)
-    assert "disk_0 -> vm_1: failed: disk_not_found (404) (request id r-0)\n" in said
+    said = closed(journal_of(*[LineStatus.FAILED] * (MOST_FAILURES + 3)))
+    assert "line 0: disk_0 -> vm_1: failed: disk_not_found: not there (request id r-0)\n" in said
     assert said.count("failed: ") == MOST_FAILURES
-    assert "and 3 more that failed; --json shows all" in said
+    assert "and 3 more" in said
+    assert "katapult-async report" in said
 
 
-def test_what_ended_the_run_is_said_once_and_other_failures_too() -> None:
-    report = BulkReport()
-    for _ in range(5):
-        refused = AuthenticationError(status=403, code="invalid_api_token")
-        report.add(outcome(OutcomeStatus.FAILED, refused))
-        report.stopped_by = report.stopped_by or refused
-    report.add(outcome(OutcomeStatus.FAILED, APIError(status=404, code="disk_not_found")))
-    said = closed(report)
+def test_what_ended_the_run_is_said_once() -> None:
+    refused = AuthenticationError(status=403, code="invalid_api_token")
+    journal = journal_of(*[LineStatus.FAILED] * 5, code="invalid_api_token")
+    said = closed(journal, refused_by=refused)
     assert said.count("invalid_api_token") == 1
-    assert said.count("disk_not_found") == 1
-    assert "failed  6" in said
+    assert "failed  5" in said
 
 
 def test_the_live_line_tells_each_status_by_its_own_word() -> None:
     progress = Progress(Console(file=io.StringIO()), total=9)
     for status in (OutcomeStatus.ASSIGNED, OutcomeStatus.ALREADY_ASSIGNED, OutcomeStatus.FAILED):
-        progress.outcome(outcome(status))
-    assert progress.line().startswith("2 of 9 done, 1 failed, 0.0 requests/s")
-    progress.outcome(outcome(OutcomeStatus.UNKNOWN))
-    progress.outcome(outcome(OutcomeStatus.NOT_ATTEMPTED))
+        progress.on_outcome(outcome(status))
+    assert progress.line().startswith("assigning: 2 of 9 done, 1 failed, 0.0 requests/s")
+    progress.on_outcome(outcome(OutcomeStatus.UNKNOWN))
+    progress.on_outcome(outcome(OutcomeStatus.NOT_ATTEMPTED))
     assert "1 failed, 1 unknown, 1 not attempted" in progress.line()
+    progress.on_step(StepEvent(step="attach", lines=4))
+    assert progress.line().startswith("attaching: 0 of 4 done, 0 failed")
 
 
 def test_a_wait_is_shown_until_it_is_over() -> None:
@@ -127,7 +140,7 @@ def test_a_long_wait_is_told_once_and_at_once_without_a_terminal(capsys: pytest.
     with progress:
         for _ in range(3):
             progress.on_wait(WaitEvent(since=100.0, until=101.0, reason="a moment"))
-            progress.outcome(outcome(OutcomeStatus.ASSIGNED))
+            progress.on_outcome(outcome(OutcomeStatus.ASSIGNED))
         assert capsys.readouterr().err == ""
         for since in (100.0, 100.5, 101.0):
             progress.on_wait(WaitEvent(since=since, until=150.0, reason="the next window"))

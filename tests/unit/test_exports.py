@@ -14,6 +14,7 @@ PUBLIC = [
     "katapult_async",
     "katapult_async.jobs",
     "katapult_async.models",
+    "katapult_async.otel",
     "katapult_async.ratelimit",
     "katapult_async.resources",
     "katapult_async.scheduler",

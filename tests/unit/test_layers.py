@@ -11,9 +11,11 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "katapult_async"
 # From the top of the house to the bottom. `testing` stands apart: it shares nothing with the others.
 ROOMS = [
+    "logs",
     "models",
     "errors",
     "observer",
+    "otel",
     "ratelimit",
     "transport",
     "scheduler",
@@ -63,6 +65,13 @@ def test_a_room_imports_only_from_rooms_above_it(module: Path) -> None:
 def test_aiohttp_lives_in_the_transport_and_in_the_emulator(module: Path) -> None:
     if room_of(module) not in {"transport", "testing"}:
         assert not [name for name in imports(module) if name.split(".")[0] == "aiohttp"]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_opentelemetry_is_an_extra_that_nothing_else_imports(module: Path) -> None:
+    if room_of(module) != "otel":
+        names = [name for name in imports(module) if name.split(".")[0] == "opentelemetry"]
+        assert not [*names, *(name for name in imports(module) if name.startswith("katapult_async.otel"))]
 
 
 def test_every_module_says_its_reason_first() -> None:

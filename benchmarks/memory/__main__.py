@@ -1,0 +1,92 @@
+"""`python -m benchmarks.memory`: each size in a fresh process. Exits with 1 if a large run needs more memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import msgspec
+
+from benchmarks import svg
+from benchmarks.command import run
+from benchmarks.machine import ROOT
+from benchmarks.result import Cell, Check, Result, Table
+from benchmarks.server import serve
+
+from .measured import Cost
+
+#: MiB by which the largest run may need more than the smallest one.
+MOST_GROWTH = 60.0
+WHO = {"sdk": "katapult_async, assign_many", "gather": "aiohttp, gather over everything"}
+
+
+def main() -> int:
+    return run(
+        "memory",
+        measure,
+        about="Peak memory and event loop lag of bulk runs of several sizes, each in a process of its own.",
+        takes="about ten minutes",
+    )
+
+
+def measure(result: Result) -> None:
+    sizes: dict[str, tuple[int, ...]] = {"sdk": (2_000, 20_000), "gather": (2_000, 6_000)}
+    if not result.quick:
+        sizes = {"sdk": (10_000, 100_000, 1_000_000), "gather": (10_000, 100_000)}
+    found: dict[str, list[Cost]] = {}
+    with serve() as server:
+        result.notes.append(f"server, in a process of its own: {server.name}")
+        for who, counts in sizes.items():
+            for n in counts:
+                print(f"{WHO[who]}: {n:,}", file=sys.stderr, flush=True)
+                found.setdefault(who, []).append(_measured(who, server.url, n))
+    result.tables += [_memory(found), _lag(found)]
+    result.data |= {who: [msgspec.structs.asdict(cost) for cost in costs] for who, costs in found.items()}
+    ours = found["sdk"]
+    growth = (ours[-1].peak - ours[0].peak) / 1024
+    result.checks.append(
+        Check(
+            f"memory: {ours[-1].n:,} assignments need at most {MOST_GROWTH:g} MiB more than {ours[0].n:,}",
+            growth <= MOST_GROWTH,
+            f"{growth:+.1f} MiB",
+        )
+    )
+    peaks = [(f"{WHO[who]}, {cost.n:,}", cost.peak / 1024) for who, costs in found.items() for cost in costs]
+    result.plots["memory.svg"] = svg.bars("Peak memory", peaks, unit="MiB")
+
+
+def _measured(who: str, url: str, n: int) -> Cost:
+    command = [sys.executable, "-m", "benchmarks.memory.measured", who, url, str(n)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    return msgspec.json.decode(done.stdout, type=Cost)
+
+
+def _memory(found: dict[str, list[Cost]]) -> Table:
+    rows: list[list[Cell]] = []
+    for who, costs in found.items():
+        for cost in costs:
+            more, items = cost.peak - costs[0].peak, cost.n - costs[0].n
+            per_item = f"{1024 * more / items:.1f}" if items else None
+            rows.append([f"{WHO[who]}: {cost.n:,}", cost.before / 1024, cost.peak / 1024, per_item])
+    return Table("Memory", ["run", "before, MiB", "peak, MiB", "bytes for each item more"], rows)
+
+
+def _lag(found: dict[str, list[Cost]]) -> Table:
+    rows: list[list[Cell]] = [
+        [
+            f"{WHO[who]}: {cost.n:,}",
+            cost.elapsed,
+            1e6 * cost.cpu / cost.n,
+            1000 * cost.lag_median,
+            1000 * cost.lag_99,
+            1000 * cost.lag_longest,
+        ]
+        for who, costs in found.items()
+        for cost in costs
+    ]
+    columns = ["run", "seconds", "CPU µs/item", "lag median, ms", "99 %, ms", "longest, ms"]
+    return Table("How late the event loop was for a timer of 2 ms during the run", columns, rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

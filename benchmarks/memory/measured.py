@@ -1,0 +1,131 @@
+"""One bulk run in a process of its own, which says in JSON what it cost: `python -m benchmarks.memory.measured`.
+
+Arguments: who (sdk or gather), the server's base URL, the number of assignments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.spread import percentile
+
+#: Seconds between two looks at the loop: what blocks it for less is not seen in full.
+TICK = 0.002
+_MAX_SAMPLES = 200_000
+
+
+class Cost(msgspec.Struct):
+    """Sizes in KiB, times in seconds. before: resident when nothing had been sent. lag_*: how late a timer was."""
+
+    n: int
+    peak: int
+    before: int
+    elapsed: float
+    cpu: float
+    lag_median: float
+    lag_99: float
+    lag_longest: float
+
+
+class Ticker:
+    """Asks for a call every TICK seconds and notes how late each one comes."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._late: list[float] = []
+        self.longest = 0.0
+        self._again()
+
+    def _again(self) -> None:
+        self._due = self._loop.time() + TICK
+        self._handle = self._loop.call_at(self._due, self._tick)
+
+    def _tick(self) -> None:
+        late = self._loop.time() - self._due
+        self.longest = max(self.longest, late)
+        if len(self._late) < _MAX_SAMPLES:
+            self._late.append(late)
+        self._again()
+
+    def stop(self) -> list[float]:
+        self._handle.cancel()
+        return self._late or [0.0]
+
+
+def peak_memory() -> int:
+    """KiB, of this process: VmHWM where there is a /proc (the other number may be a parent's)."""
+    return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _status(field: str) -> int:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), 0)
+
+
+@contextmanager
+def _ticking(costs: Cost) -> Iterator[None]:
+    ticker = Ticker()
+    costs.before = _status("VmRSS")
+    cpu, began = time.process_time(), time.perf_counter()
+    try:
+        yield
+    finally:
+        costs.elapsed, costs.cpu = time.perf_counter() - began, time.process_time() - cpu
+        late = ticker.stop()
+        costs.lag_median, costs.lag_99 = percentile(late, 50), percentile(late, 99)
+        costs.lag_longest = ticker.longest
+
+
+async def sdk(url: str, n: int, costs: Cost) -> None:
+    """`assign_many` over a generator."""
+    from benchmarks.throughput.clients import assignments
+    from katapult_async import Client
+
+    async with Client("benchmark", base_url=url) as client:
+        await client.disks.assign_many(assignments(200))
+        with _ticking(costs):
+            report = await client.disks.assign_many(assignments(n))
+    if not report.ok or report.total != n:
+        raise AssertionError(f"not all were assigned: {report}")
+
+
+async def gather(url: str, n: int, costs: Cost) -> None:
+    """What is written in a hurry: aiohttp, a semaphore, and `asyncio.gather` over everything at once."""
+    import aiohttp
+
+    from benchmarks.throughput.clients import HEADERS, bodies
+
+    flight = asyncio.Semaphore(32)
+    async with aiohttp.ClientSession(headers=HEADERS) as session:
+
+        async def one(body: dict[str, dict[str, str]]) -> object:
+            async with flight, session.post(f"{url}/disks/disk/assign", json=body) as response:
+                response.raise_for_status()
+                return await response.json()
+
+        await asyncio.gather(*(one(body) for body in bodies(200)))
+        with _ticking(costs):
+            await asyncio.gather(*(one(body) for body in bodies(n)))
+
+
+def main() -> None:
+    who, url, count = sys.argv[1:]
+    costs = Cost(int(count), 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    asyncio.run({"sdk": sdk, "gather": gather}[who](url, costs.n, costs))
+    costs.peak = peak_memory()
+    sys.stdout.buffer.write(msgspec.json.encode(costs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""`python -m benchmarks.scheduling`: the tables, the plots and the promises. Exits with 1 if a promise is broken."""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+from benchmarks.command import run
+from benchmarks.result import Result
+
+from . import plots, promises, sockets, sweep
+from .scenarios import KINDS, SDK, SDK_TOLD, TERRAFORM_WHOLE, Scenario, installed_peers, missing_peers
+
+DRAWN = (
+    (SDK.name, True),
+    ("AsyncLimiter + back-off", False),
+    ("back-off, for ever", False),
+    ("aiometer, L/60 a second", False),
+    ("botocore adaptive, 10 attempts", False),
+    ("Terraform provider, per request", False),
+)
+
+
+def main() -> int:
+    return run(
+        "scheduling",
+        measure,
+        about="Time to finish and 429s under a rate limit, against an omniscient client; checks the promises.",
+        takes="about ten minutes on two cores (virtual time but for half a minute)",
+    )
+
+
+def measure(result: Result) -> None:
+    quick = result.quick
+    result.notes += [f"left out, not installed: {name}" for name in missing_peers()]
+    everyone = list(sweep.rows_of([SDK, SDK_TOLD, *installed_peers()]))
+    limit, windows = (60, 6) if quick else (100, 20)
+    kinds = KINDS[:1] if quick else KINDS
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        starts = promises.STARTS[:1] if quick else promises.STARTS
+        alone = [
+            Scenario(kind, limit, windows * limit, start=start, seed=int(start))
+            for kind in KINDS
+            for start in starts
+        ]
+        rows = everyone if quick else [*everyone, *sweep.rows_of([TERRAFORM_WHOLE])]
+        _note(result, f"Alone, L = {limit}, {windows} L requests", sweep.sweep(pool, rows, alone))
+        if not quick:
+            large = [Scenario("aligned", 1000, 20_000)]
+            _note(
+                result,
+                "Alone, L = 1000 as Katapult has it, 20 L requests",
+                sweep.sweep(pool, everyone, large),
+            )
+        changing = [
+            Scenario(
+                kind,
+                limit,
+                windows * limit,
+                changes=((15.0 * windows, limit // 2), (30.0 * windows, 2 * limit)),
+            )
+            for kind in kinds
+        ]
+        title = f"Alone, L = {limit}, but L/2 after a quarter of the time and 2 L after half of it"
+        _note(result, title, sweep.sweep(pool, everyone, changing))
+        many = 10 if quick else 20
+        both = [Scenario(kind, 2 * limit, many * 2 * limit, users=2) for kind in kinds]
+        shared = sweep.sweep(pool, everyone, both)
+        title = f"Two users of one token, of the same kind, L = {2 * limit}, {many} L requests in all"
+        _note(result, title, shared)
+        result.tables.append(sweep.sharing(f"{title}: how they share", shared))
+        result.checks += promises.check_all(pool, quick=quick)
+        _draw(result, pool)
+    table, checks = sockets.over_sockets(quick=quick)
+    result.tables.append(table)
+    result.checks += checks
+
+
+def _note(result: Result, title: str, runs: sweep.Runs) -> None:
+    result.tables.append(sweep.table(title, runs))
+    result.notes += sweep.beaten(title, runs)
+    result.data[title] = sweep.raw(runs)
+
+
+def _draw(result: Result, pool: ProcessPoolExecutor) -> None:
+    known = sweep.policies()
+    drawn = [(name, headers) for name, headers in DRAWN if name in known]
+    scenarios = {kind: Scenario(kind, 100, 600, start=23.1) for kind in KINDS}
+    rows = [sweep.Row(name, headers) for name, headers in drawn]
+    runs = sweep.sweep(pool, rows, list(scenarios.values()))
+    by_kind = {kind: {row.policy: runs[row, kind][0] for row in rows} for kind in KINDS}
+    result.plots["scheduling.svg"] = plots.cumulative(scenarios, by_kind, 300)
+    result.plots["scheduling-seconds.svg"] = plots.by_second(scenarios["aligned"], by_kind["aligned"], 180)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Permitted against used, drawn: cumulative on all limiters, and second by second on the one that Katapult has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from benchmarks import svg
+
+from .scenarios import KINDS, Played, Scenario
+
+
+def cumulative(
+    scenarios: Mapping[str, Scenario], runs: Mapping[str, Mapping[str, Played]], end: float
+) -> str:
+    """runs: kind -> label -> run. The grey area is what an omniscient client would have got through."""
+    charts: list[svg.Chart] = []
+    for kind in KINDS:
+        chart = svg.Chart(kind, "seconds", "requests accepted", x_end=end, x_step=60)
+        optimum = scenarios[kind].optimum()
+        for number, (label, played) in enumerate(runs[kind].items()):
+            colour = svg.COLOURS[number % len(svg.COLOURS)]
+            chart.series.append(svg.Series(label, _steps(played.accepted, end), "step", colour))
+        chart.series.append(svg.Series("permitted", _steps(optimum, end), "area"))
+        charts.append(chart)
+    return svg.draw(charts, columns=2, width=1000, height=280)
+
+
+def by_second(scenario: Scenario, runs: Mapping[str, Played], end: float) -> str:
+    """A chart for each run: requests accepted and refused in each second, and what was permitted."""
+    charts: list[svg.Chart] = []
+    for label, played in runs.items():
+        chart = svg.Chart(label, "seconds", "a second", x_end=end, y_end=scenario.limit * 1.1, x_step=30)
+        refused = _per_second(played.refused, end)
+        accepted = _per_second(played.accepted, end)
+        both = [(second + 0.5, count + refused[second]) for second, count in accepted.items()]
+        chart.series = [
+            svg.Series("accepted", [(second + 0.5, count) for second, count in accepted.items()], "bars"),
+            svg.Series("refused (429)", both, "bars", svg.COLOURS[1]),
+            svg.Series("permitted and not used", _left(played.accepted, scenario, end), "area"),
+        ]
+        charts.append(chart)
+    return svg.draw(charts, columns=2, width=1000, height=210)
+
+
+def _steps(moments: Sequence[float], end: float) -> list[tuple[float, float]]:
+    """A staircase with a step a second at most."""
+    points = [(0.0, 0.0)]
+    count = 0
+    for second, number in sorted(Counter(int(at) for at in moments if at <= end).items()):
+        count += number
+        points.append((float(second), float(count)))
+    points.append((end, float(count)))
+    return points
+
+
+def _left(accepted: Sequence[float], scenario: Scenario, end: float) -> list[tuple[float, float]]:
+    """What is left of the minute's limit on an aligned window, second by second."""
+    points: list[tuple[float, float]] = []
+    per_second = Counter(int(at) for at in accepted)
+    left, window = scenario.limit, -1
+    for second in range(int(end) + 1):
+        number = int((scenario.start + second) // 60)
+        if number != window:
+            window, left = number, scenario.limit
+        points.append((float(second), float(left)))
+        left -= per_second[second]
+    return points
+
+
+def _per_second(moments: Sequence[float], end: float) -> Counter[int]:
+    counts = Counter(int(at) for at in moments if at < end)
+    counts.update(dict.fromkeys(range(int(end)), 0))
+    return counts

@@ -1,0 +1,178 @@
+"""A server in a process of its own that answers every request at once with the assign response.
+
+nginx, so that it is not what limits a client. Where nginx is not installed, a small asyncio server of this module
+takes its place, and `Server.name` says so: it may then be the server that is measured.
+
+`/core/v1` has the two headers of the rate limit, as the API's answers have; `/bare/core/v1` has not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .bodies import assign_response
+
+RATE_HEADERS = {"X-Ratelimit-Permitted": "1000000", "X-Ratelimit-Remaining": "999999"}
+_CONFIG = """
+worker_processes 1;
+error_log stderr crit;
+pid {directory}/nginx.pid;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  server_tokens off;
+  default_type application/json;
+  keepalive_timeout 600s;
+  keepalive_requests 100000000;
+  client_body_temp_path {directory}/body;
+  proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+  server {{
+    listen 127.0.0.1:{port} backlog=1024;
+    location /core/v1/ {{
+{headers}
+      add_header X-Request-Id $request_id;
+      return 200 '{body}';
+    }}
+    location /bare/core/v1/ {{
+      add_header X-Request-Id $request_id;
+      return 200 '{body}';
+    }}
+  }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """name: what it is, with its version."""
+
+    name: str
+    port: int
+    pid: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/core/v1"
+
+    @property
+    def bare_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/bare/core/v1"
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the server and its children have used, from /proc; 0.0 where there is none."""
+        try:
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+            ticks = 0
+            for pid in (str(self.pid), *children):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])
+        except OSError:
+            return 0.0
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def serve() -> Iterator[Server]:
+    """A server that answers, until the block ends."""
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
+        if nginx is None:
+            command, name = [sys.executable, "-m", "benchmarks.server", str(port)], "asyncio (no nginx here)"
+        else:
+            config = Path(directory, "nginx.conf")
+            headers = "\n".join(f"      add_header {key} {value};" for key, value in RATE_HEADERS.items())
+            config.write_text(
+                _CONFIG.format(
+                    directory=directory, port=port, headers=headers, body=assign_response().decode()
+                )
+            )
+            command = [nginx, "-e", "stderr", "-p", directory, "-c", str(config), "-g", "daemon off;"]
+            name = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr.strip()
+            name = name.rpartition(": ")[2]
+        process = subprocess.Popen(command, cwd=Path(__file__).parent.parent)
+        try:
+            _wait_for(port, process)
+            yield Server(name, port, process.pid)
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"the server did not come up (exit code {process.poll()})")
+
+
+class _Static(asyncio.Protocol):
+    """Answers each request once its headers and body are there. Only Content-Length is understood."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._waiting = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._waiting += data
+        while (end := self._waiting.find(b"\r\n\r\n")) >= 0:
+            head = self._waiting[:end].lower()
+            length = 0
+            if (at := head.find(b"content-length:")) >= 0:
+                length = int(head[at + 15 :].split(b"\r\n", 1)[0])
+            if len(self._waiting) < end + 4 + length:
+                return
+            self._waiting = self._waiting[end + 4 + length :]
+            self._transport.write(_BARE if b" /bare/" in head else _WHOLE)
+
+
+def _answer(headers: dict[str, str]) -> bytes:
+    import email.utils
+
+    body = assign_response()
+    fields = {
+        "Date": email.utils.formatdate(usegmt=True),
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        **headers,
+    }
+    lines = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
+    return b"HTTP/1.1 200 OK\r\n" + lines.encode() + b"\r\n" + body
+
+
+_WHOLE, _BARE = _answer(RATE_HEADERS), _answer({})
+
+
+async def _serve_static(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(_Static, "127.0.0.1", port, backlog=1024)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve_static(int(sys.argv[1])))

@@ -1,0 +1,177 @@
+"""The clients that are compared, each as its users write it: 32 requests in flight, every answer read and decoded.
+
+A client is an async context manager around a function that sends so many assignments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from benchmarks.bodies import an_id
+from benchmarks.peers import peer
+from benchmarks.server import Server
+from katapult_async import Assignment, Client, Recorder
+from katapult_async.models.responses import DiskResponse
+
+IN_FLIGHT = 32
+TOKEN = "benchmark"  # noqa: S105 - nobody checks it
+_rng = random.Random(7)
+#: So many machines that none is busy when its turn comes again, with one request on a machine at a time.
+PAIRS = [(an_id("disk", _rng), an_id("vm", _rng)) for _ in range(1000)]
+HEADERS = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
+
+Send = Callable[[int], Awaitable[None]]
+Open = Callable[[Server], AbstractAsyncContextManager[Send]]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """needs: the module without which it is left out."""
+
+    name: str
+    open: Open
+    needs: str = "aiohttp"
+
+
+def assignments(n: int) -> Iterator[Assignment]:
+    for number in range(n):
+        disk, machine = PAIRS[number % len(PAIRS)]
+        yield Assignment(disk, machine)
+
+
+def bodies(n: int) -> Iterator[dict[str, dict[str, str]]]:
+    for number in range(n):
+        disk, machine = PAIRS[number % len(PAIRS)]
+        yield {"disk": {"id": disk}, "virtual_machine": {"id": machine}}
+
+
+async def in_flight(items: Iterator[Any], one: Callable[[Any], Awaitable[str]]) -> None:
+    """As many workers as requests in flight, one iterator."""
+
+    async def worker() -> None:
+        for item in items:
+            if not (await one(item)).startswith("disk_"):
+                raise AssertionError("the answer was not understood")
+
+    await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
+
+
+# -- this SDK -------------------------------------------------------------------------------------------------------
+
+
+def sdk(*, bare: bool = False, journal: Callable[[], Recorder] | None = None) -> Open:
+    """`assign_many`, end to end. bare: answers without headers of the rate limit. journal: makes what records each
+    item before it is sent and after its outcome; the seam for a measurement with durable jobs.
+    """
+
+    @asynccontextmanager
+    async def opened(server: Server) -> AsyncIterator[Send]:
+        url = server.bare_url if bare else server.url
+        async with Client(TOKEN, base_url=url, concurrency=IN_FLIGHT) as client:
+
+            async def send(n: int) -> None:
+                if journal is None:
+                    report = await client.disks.assign_many(assignments(n))
+                else:
+                    async with client.disks.assign_each(assignments(n), recorder=journal()) as outcomes:
+                        async for _ in outcomes:
+                            pass
+                    report = outcomes.report
+                if not report.ok or report.total != n or report.requests != n:
+                    raise AssertionError(f"not all were assigned at the first try: {report}")
+
+            yield send
+
+    return opened
+
+
+# -- by hand ----------------------------------------------------------------------------------------------------------
+
+
+def _endpoint(server: Server) -> str:
+    return f"{server.url}/disks/disk/assign"
+
+
+@asynccontextmanager
+async def aiohttp_by_hand(server: Server) -> AsyncIterator[Send]:
+    """`session.post(url, json=…)`, `raise_for_status`, `.json()`."""
+    url = _endpoint(server)
+    async with aiohttp.ClientSession(headers=HEADERS) as session:
+
+        async def one(body: dict[str, Any]) -> str:
+            async with session.post(url, json=body) as response:
+                response.raise_for_status()
+                return str((await response.json())["disk"]["id"])
+
+        yield lambda n: in_flight(bodies(n), one)
+
+
+@asynccontextmanager
+async def aiohttp_msgspec(server: Server) -> AsyncIterator[Send]:
+    """The same, encoded and decoded by msgspec into the SDK's structs."""
+    url = _endpoint(server)
+    encode = msgspec.json.Encoder().encode
+    decode = msgspec.json.Decoder(DiskResponse).decode
+    headers = {**HEADERS, "Content-Type": "application/json"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+
+        async def one(body: dict[str, Any]) -> str:
+            async with session.post(url, data=encode(body)) as response:
+                response.raise_for_status()
+                return decode(await response.read()).disk.id
+
+        yield lambda n: in_flight(bodies(n), one)
+
+
+@asynccontextmanager
+async def httpx_client(server: Server) -> AsyncIterator[Send]:
+    httpx = peer("httpx")
+    url = _endpoint(server)
+    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
+    async with httpx.AsyncClient(headers=HEADERS, limits=limits) as client:
+
+        async def one(body: dict[str, Any]) -> str:
+            response = await client.post(url, json=body)
+            response.raise_for_status()
+            return str(response.json()["disk"]["id"])
+
+        yield lambda n: in_flight(bodies(n), one)
+
+
+@asynccontextmanager
+async def niquests_session(server: Server) -> AsyncIterator[Send]:
+    niquests = peer("niquests")
+    url = _endpoint(server)
+    async with niquests.AsyncSession(pool_connections=1, pool_maxsize=IN_FLIGHT) as session:
+        session.headers.update(HEADERS)
+
+        async def one(body: dict[str, Any]) -> str:
+            response = await session.post(url, json=body)
+            response.raise_for_status()
+            return str(response.json()["disk"]["id"])
+
+        yield lambda n: in_flight(bodies(n), one)
+
+
+@asynccontextmanager
+async def aiosonic_client(server: Server) -> AsyncIterator[Send]:
+    aiosonic, connectors = peer("aiosonic"), peer("aiosonic.connectors")
+    pool = peer("aiosonic.pools").PoolConfig(size=IN_FLIGHT, max_conn_requests=None)
+    url = _endpoint(server)
+    async with aiosonic.HTTPClient(connectors.TCPConnector(pool_configs={":default": pool})) as client:
+
+        async def one(body: dict[str, Any]) -> str:
+            response = await client.post(url, headers=HEADERS, json=body)
+            if response.status_code != 200:
+                raise AssertionError(f"status {response.status_code}")
+            return str((await response.json())["disk"]["id"])
+
+        yield lambda n: in_flight(bodies(n), one)

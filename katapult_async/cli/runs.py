@@ -1,0 +1,133 @@
+"""`resume`, `rollback`, `status` and `report`: what is done with a run that has a journal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from katapult_async.cli.assign import confirmed, token_or_reason
+from katapult_async.cli.bulk import OK, bad_input, carry_out, run_loop
+from katapult_async.client import Settings
+from katapult_async.jobs import (
+    Journal,
+    JournalError,
+    LineStatus,
+    Run,
+    RunSummary,
+    Second,
+    write_csv,
+    write_html,
+    write_json,
+    write_table,
+)
+from katapult_async.jobs.place import place_for_rollback
+from katapult_async.jobs.report import totals
+
+#: Seconds over which `status` takes the rate.
+RECENT = 60
+#: The formats of `report`.
+WRITERS: dict[str, Callable[[TextIO, Journal], None]] = {
+    "table": write_table,
+    "csv": write_csv,
+    "json": write_json,
+    "html": write_html,
+}
+
+
+def run_resume(run_file: str, *, task_timeout: float, as_json: bool, settings: Settings) -> int:
+    """Go on with a run; the exit code."""
+    token, reason = token_or_reason(settings)
+    if reason:
+        return bad_input(reason)
+    try:
+        with Run.open(run_file) as run:
+            return _execute(run, token, settings, task_timeout=task_timeout, as_json=as_json)
+    except JournalError as exc:
+        return bad_input(str(exc))
+
+
+def run_rollback(
+    of: str, *, run_file: str | None, yes: bool, task_timeout: float, as_json: bool, settings: Settings
+) -> int:
+    """Take a run back, or go on with that; the exit code."""
+    token, reason = token_or_reason(settings)
+    if reason:
+        return bad_input(reason)
+    try:
+        place = place_for_rollback(of, run=run_file)
+        with Run.open(place.path) if place.begun else Run.roll_back(of, place.path) as run:
+            lines = run.info.lines
+            print(f"{lines} lines of {of} to take back; the journal of this is {place.path}", file=sys.stderr)
+            if not place.begun and not yes:
+                code = confirmed(f"Take {lines} disks from their virtual machines?")
+                if code is not None:
+                    run.discard()
+                    return code
+            return _execute(run, token, settings, task_timeout=task_timeout, as_json=as_json)
+    except JournalError as exc:
+        return bad_input(str(exc))
+
+
+def _execute(run: Run, token: str, settings: Settings, *, task_timeout: float, as_json: bool) -> int:
+    # A run knows its installation; what is named on the command line must be the same one.
+    if run.info.base_url is not None:
+        settings.setdefault("base_url", run.info.base_url)
+    return run_loop(carry_out(run, token, settings, as_json=as_json, task_timeout=task_timeout))
+
+
+def run_status(run_file: str) -> int:
+    """Say where a run stands; the exit code."""
+    try:
+        with Journal.read(run_file) as journal:
+            summary, recent = journal.summary(), journal.timeline()[-RECENT:]
+    except JournalError as exc:
+        return bad_input(str(exc))
+    for sentence in _standing(run_file, summary, recent, now=time.time()):
+        print(sentence)
+    for name, value in totals(summary):
+        print(f"{name:>20}  {value}")
+    return OK
+
+
+def _standing(run_file: str, summary: RunSummary, recent: list[Second], *, now: float) -> list[str]:
+    info = summary.info
+    done = sum(count for status, count in summary.counts.items() if status.ok)
+    sentences = [f"{info.kind} of {info.manifest}: {done} of {info.lines} lines are done"]
+    if summary.locked_by is not None:
+        last_minute = [second for second in recent if second.at >= now - RECENT]
+        rate = sum(second.requests for second in last_minute) / RECENT
+        sentences.append(
+            f"it is being executed by {summary.locked_by}, {rate:.1f} requests/s in the last minute"
+        )
+    elif summary.finished:
+        sentences.append("it is finished" if summary.sessions else "it has not been executed")
+    else:
+        last = summary.sessions[-1] if summary.sessions else None
+        how = "it has not been executed" if last is None else f"it was {last.ended or 'killed'}"
+        sentences.append(f"{how}: go on with: katapult-async resume {run_file}")
+    if summary.counts.get(LineStatus.FAILED):
+        sentences.append(f"why lines have failed: katapult-async report {run_file}")
+    return sentences
+
+
+def run_report(run_file: str, *, form: str, output: Path | None) -> int:
+    """Write the report of a run; the exit code."""
+    try:
+        with Journal.read(run_file) as journal:
+            write = WRITERS[form]
+            if output is None:
+                write(sys.stdout, journal)
+                sys.stdout.flush()
+                return OK
+            with output.open("w", encoding="utf-8", newline="") as file:
+                write(file, journal)
+    except JournalError as exc:
+        return bad_input(str(exc))
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        return bad_input(f"cannot write {output}: {exc.strerror}")
+    return OK

@@ -1,0 +1,31 @@
+"""What can go wrong with a journal. Each message names the file, what is the matter, and what to do."""
+
+from __future__ import annotations
+
+from katapult_async.errors import Execution, KatapultError
+
+
+class JournalError(KatapultError):
+    """A journal cannot be used. Nothing was sent because of it, and nothing in it was changed."""
+
+    execution = Execution.NOT_EXECUTED
+
+
+class JournalExists(JournalError):
+    """There is a file already where a new journal was to be made."""
+
+
+class JournalLocked(JournalError):
+    """Another process is executing this run."""
+
+
+class JournalMismatch(JournalError):
+    """It is the journal of something else: another manifest, another kind of run, another installation."""
+
+
+class JournalDamaged(JournalError):
+    """It is no journal, it is damaged, or a newer version of this package has written it. It is left as it is."""
+
+
+class JournalWriteError(JournalError):
+    """Nothing can be written to it: no room, or no right to. What was recorded stays, and the run can be resumed."""

@@ -1,0 +1,94 @@
+"""Where the journal of a run lies, and whether one that is there is to be gone on with.
+
+Beside the manifest, under its name with `.run`; a finished run stays as it is, and the next one gets the next number.
+Only looks: makes and changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from .errors import JournalExists, JournalMismatch
+from .journal import Journal
+from .manifest import ManifestCheck
+from .record import RunSummary
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A journal's file. begun: it is there, and the run in it is to be gone on with."""
+
+    path: Path
+    begun: bool
+
+
+def place_for(
+    manifest: str, check: ManifestCheck, *, attach: bool = False, run: str | Path | None = None
+) -> Place:
+    """The journal for a manifest: the unfinished run of this very manifest, or a new file.
+
+    manifest: its path; `-` for standard input, whose journal gets a name made of the time, in the current folder.
+    run: the file the caller has named; it must be new, or the unfinished run of this manifest. Raises JournalExists for a
+    finished run in a named file, JournalMismatch for an unfinished one of something else, JournalDamaged.
+    """
+    if run is not None:
+        path = Path(run)
+        return _begun(path, check, attach=attach, named=True) or Place(path, begun=False)
+    if manifest == "-":
+        return Place(Path(time.strftime("katapult-%Y%m%d-%H%M%S.run")), begun=False)
+    number = 1
+    while True:
+        path = Path(f"{manifest}.run" if number == 1 else f"{manifest}.{number}.run")
+        if not path.exists():
+            return Place(path, begun=False)
+        place = _begun(path, check, attach=attach, named=False)
+        if place is not None:
+            return place
+        number += 1
+
+
+def place_for_rollback(of: str | Path, *, run: str | Path | None = None) -> Place:
+    """The journal for taking a run back. Raises JournalExists when that has been finished already."""
+    path = Path(run) if run is not None else Path(f"{of}.rollback")
+    if not path.exists():
+        return Place(path, begun=False)
+    with Journal.read(Path(of)) as parent, Journal.read(path) as journal:
+        summary = journal.summary()
+        if summary.info.parent != parent.info().run_id:
+            raise JournalMismatch(f"{path} takes back another run than {of}: name another file with --run")
+        if summary.finished:
+            raise JournalExists(f"{of} has been taken back already: katapult-async report {path}")
+    return Place(path, begun=True)
+
+
+def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Place | None:
+    """The unfinished run of this manifest; None for a file that is not there or a finished run beside the manifest."""
+    if not path.exists():
+        return None
+    with Journal.read(path) as journal:
+        summary = journal.summary()
+    if summary.finished:
+        if named:
+            raise JournalExists(
+                f"{path} is a finished run: katapult-async report {path}; to run again name another file"
+            )
+        return None
+    _check_same(path, summary, check, attach=attach)
+    return Place(path, begun=True)
+
+
+def _check_same(path: Path, summary: RunSummary, check: ManifestCheck, *, attach: bool) -> None:
+    info = summary.info
+    if info.digest != check.digest:
+        raise JournalMismatch(
+            f"{path} is the unfinished run of another manifest ({info.manifest} as it was then): go on with it "
+            f"(katapult-async resume {path}), or name another file with --run"
+        )
+    if info.attach != attach:
+        was = "with" if info.attach else "without"
+        raise JournalMismatch(
+            f"{path} is the unfinished run of this manifest, begun {was} --attach: go on with it "
+            f"(katapult-async resume {path}), or name another file with --run"
+        )

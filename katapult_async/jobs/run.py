@@ -1,0 +1,286 @@
+"""A durable run: made from a manifest or to take another run back, executed, interrupted, and gone on with.
+
+Every line goes through the steps of its kind of run (`steps`), all lines through one step before the next begins. The
+journal is the truth at each moment: whatever ends the process, opening the run again and executing it goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from katapult_async.client import Client
+from katapult_async.errors import KatapultError
+from katapult_async.logs import room_logger, run_id
+
+from .chronicle import Chronicle
+from .errors import JournalError, JournalMismatch
+from .execution import Execution
+from .journal import Journal, NewLine, new_info
+from .lock import RunLock, held_by
+from .manifest import Manifest
+from .plan import from_manifest
+from .preflight import Preflight, look
+from .record import LineState, RunInfo, RunKind, RunSummary
+from .steps import Did, Step
+from .writer import Writer, column
+
+log = room_logger("jobs")
+
+#: Seconds after which a task that has not ended is left to a resumed run.
+TASK_TIMEOUT = 600.0
+#: What a rollback has to look at: what the run has changed, and what it may have changed.
+_DONE_BY_RUN = "did & 3 OR state = 1"
+_END = f"""
+    UPDATE session SET finished_at = {column(0)}, ended = {column(1)}, reason = {column(2)} FROM json_each(?) AS r
+    WHERE number = (SELECT max(number) FROM session)
+"""
+
+
+class Run:
+    """One run and its journal. Use it as a context manager: while it is open no other process can execute it.
+
+        with Run.create("plan.csv.run", manifest, base_url=…) as run:
+            async with Client.from_env() as client:
+                await run.preflight(client, "acme")
+                summary = await run.execute(client)
+
+    Everything raises JournalError where the file cannot be used.
+    """
+
+    def __init__(self, journal: Journal, lock: RunLock) -> None:
+        self._journal = journal
+        self._lock = lock
+        self._info = journal.info()
+        self._stopped = False
+        self._execution: Execution | None = None
+        self._refused_by: KatapultError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Run {self._info.run_id} {self._info.kind} {self._journal.name}>"
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the journal and give the run free."""
+        self._journal.close()
+        self._lock.release()
+
+    # -- making and opening -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls, path: str | Path, manifest: Manifest, *, attach: bool = False, base_url: str | None = None
+    ) -> Run:
+        """Make a run of a manifest. attach: attach each disk after assigning it, where its line does not say otherwise.
+        base_url: of the installation that it is meant for; none other can execute it.
+
+        Raises ManifestError for a manifest that is not right, JournalExists, JournalWriteError.
+        """
+        info, lines = from_manifest(manifest, attach=attach, base_url=base_url)
+        path = Path(path)
+        with contextlib.ExitStack() as stack:
+            lock = stack.enter_context(RunLock(path))
+            journal = Journal.create(path, info, lines)
+            stack.pop_all()
+        return cls(journal, lock)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open a run to go on with it. Raises JournalLocked while another process executes it."""
+        path = Path(path)
+        if not path.exists():
+            raise JournalError(f"there is no journal {path}")  # before a lock file is made for it
+        with contextlib.ExitStack() as stack:
+            lock = stack.enter_context(RunLock(path))
+            journal = stack.enter_context(Journal.open(path))
+            run = cls(journal, lock)
+            stack.pop_all()
+        return run
+
+    @classmethod
+    def roll_back(cls, of: str | Path, path: str | Path) -> Run:
+        """Make a run that takes back exactly what another one did: detach what it attached, unassign what it assigned.
+
+        Each disk is read right before: a boot disk, and a disk that has gone to another machine since, are left alone.
+        Lines whose request was sent and never answered count as done, until reading the disk shows otherwise. Raises
+        JournalMismatch for a run that is a rollback itself or has done nothing, JournalLocked while it is executed.
+        """
+        of, path = Path(of), Path(path)
+        if holder := held_by(of):
+            raise JournalError(f"the run {of} is being executed by {holder}: stop it first")
+        with Journal.read(of) as parent, contextlib.ExitStack() as stack:
+            before = parent.info()
+            if before.kind is not RunKind.ASSIGN:
+                raise JournalMismatch(f"{of} is a rollback itself: run the manifest again instead")
+            count = parent.connection.execute(f"SELECT count(*) FROM line WHERE {_DONE_BY_RUN}").fetchone()[0]
+            if not count:
+                raise JournalMismatch(f"the run {of} has changed nothing: there is nothing to take back")
+            info = new_info(
+                RunKind.ROLLBACK,
+                before.manifest,
+                before.digest,
+                count,
+                parent=before.run_id,
+                base_url=before.base_url,
+            )
+            lock = stack.enter_context(RunLock(path))
+            journal = Journal.create(path, info, _lines_to_take_back(parent))
+            stack.pop_all()
+        return cls(journal, lock)
+
+    def discard(self) -> None:
+        """Remove the journal of a run that has sent nothing. Raises JournalMismatch for any other."""
+        if self._journal.sessions():
+            raise JournalMismatch(f"the run {self._journal.name} has been executed: its journal is kept")
+        self.close()
+        if self._journal.path is not None:
+            self._journal.path.unlink(missing_ok=True)
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    @property
+    def info(self) -> RunInfo:
+        """What the run is."""
+        return self._info
+
+    @property
+    def journal(self) -> Journal:
+        """To read from while the run is not executed."""
+        return self._journal
+
+    @property
+    def refused_by(self) -> KatapultError | None:
+        """The error for which the run as a whole was refused (token, network, scope, nobody there)."""
+        return self._refused_by
+
+    def summary(self) -> RunSummary:
+        """Where the run stands."""
+        return msgspec.structs.replace(self._journal.summary(), locked_by=None)
+
+    # -- executing --------------------------------------------------------------------------------------------------
+
+    async def preflight(self, client: Client, organization: str, *, thorough: bool = False) -> Preflight:
+        """Look at what the platform has now, and keep with each line what it is. See Preflight."""
+        self._check_installation(client)
+        async with self._recording(client) as writer:
+            return await look(client, writer, organization, thorough=thorough)
+
+    async def execute(self, client: Client, *, task_timeout: float = TASK_TIMEOUT) -> RunSummary:
+        """Carry out, or go on with, the run. Lines that the preflight has found to be there already, or impossible,
+        are settled without a request. task_timeout: seconds that a task of attaching may take.
+
+        Returns early after `stop`, or when the run is refused (`refused_by`). Nothing is raised for a line. Raises
+        JournalMismatch for another installation, JournalWriteError when nothing can be recorded any more: the run then
+        ends at once, and can be resumed.
+        """
+        self._check_installation(client)
+        self._refused_by = None
+        async with self._recording(client) as writer:
+            await writer.call(lambda db: _begin(db, time.time()))
+            execution = self._execution = Execution(
+                client, writer, self._info.kind, task_timeout=task_timeout
+            )
+            if self._stopped:
+                execution.stop()
+            ended, reason = "failed", None
+            try:
+                await execution.run()
+                ended = "finished"
+            except KatapultError as error:
+                if not error.stops_run:
+                    raise
+                execution.refused_by = error
+            except BaseException as exc:
+                ended = "failed" if isinstance(exc, Exception) else "interrupted"
+                reason = str(exc) or None
+                raise
+            finally:
+                self._execution = None
+                if execution.refused_by is not None:
+                    self._refused_by = execution.refused_by
+                    ended, reason = "refused", str(execution.refused_by)
+                elif execution.stopped and ended == "finished":
+                    ended = "interrupted"
+                log.info("the session has ended: %s", ended)
+                writer.note(_END, (time.time(), ended, reason))
+        return self.summary()
+
+    def stop(self) -> None:
+        """Send nothing new. What is on the wire is waited for and recorded; then `execute` returns."""
+        self._stopped = True
+        if self._execution is not None:
+            self._execution.stop()
+
+    def _check_installation(self, client: Client) -> None:
+        wanted, given = self._info.base_url, client.session.base_url
+        if wanted is not None and wanted != given:
+            raise JournalMismatch(f"the run {self._journal.name} was made for {wanted}, not for {given}")
+
+    @contextlib.asynccontextmanager
+    async def _recording(self, client: Client) -> AsyncIterator[Writer]:
+        mark = run_id.set(self._info.run_id)
+        try:
+            async with Writer(self._journal) as writer:
+                chronicle = Chronicle(writer)
+                try:
+                    with client.session.watching(chronicle):
+                        yield writer
+                finally:
+                    chronicle.learnt(client.session.gate.limit)
+                    chronicle.flush()
+        finally:
+            run_id.reset(mark)
+
+
+def _lines_to_take_back(parent: Journal) -> Iterator[NewLine]:
+    rows = parent.connection.execute(
+        f"SELECT number, disk, virtual_machine, note, did, step, state FROM line WHERE {_DONE_BY_RUN}"
+        " ORDER BY number"
+    )
+    for number, disk, machine, note, did, step, state in rows:
+        attached = did & Did.ATTACHED or (step == Step.ATTACH.value and state == LineState.SENT)
+        yield NewLine(
+            number=number,
+            disk=disk,
+            virtual_machine=machine,
+            note=note,
+            step=(Step.DETACH if attached else Step.UNASSIGN).value,
+            further=bool(did & Did.ASSIGNED),
+        )
+
+
+def _begin(db: sqlite3.Connection, now: float) -> None:
+    """Begin a session: what was unknown is looked at again, and what the preflight has found is taken over."""
+    not_sent = "step = 'assign' AND state = 0"
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("UPDATE line SET status = 'waiting' WHERE status = 'unknown'")
+    db.execute(
+        "UPDATE line SET state = 3, status = 'already_assigned', finished_at = ?"
+        f" WHERE {not_sent} AND found = 'already_there' AND NOT further",
+        (now,),
+    )
+    db.execute(f"UPDATE line SET step = 'attach' WHERE {not_sent} AND found = 'already_there'")
+    db.execute(
+        "UPDATE line SET state = 3, status = 'failed', code = found, finished_at = ?,"
+        " detail = coalesce(detail, 'it is not among what the token can see')"
+        f" WHERE {not_sent} AND found NOT IN ('to_assign', 'not_ready')",
+        (now,),
+    )
+    db.execute("INSERT INTO session (started_at) VALUES (?)", (now,))
+    db.execute("COMMIT")

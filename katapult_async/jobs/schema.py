@@ -1,0 +1,73 @@
+"""The journal's tables, version by version. A file is brought up to date when it is opened for writing.
+
+`user_version` is the number of the migrations that a file has had. One that is published is never changed again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+#: In the header of every journal, so that no other SQLite file is taken for one ("KAPA").
+APPLICATION_ID = 0x4B415041
+
+MIGRATIONS: tuple[str, ...] = (
+    # 1: runs, lines, timeline.
+    """
+    CREATE TABLE run (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        run_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        manifest TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        lines INTEGER NOT NULL,
+        attach INTEGER NOT NULL,
+        parent TEXT,
+        base_url TEXT
+    );
+    CREATE TABLE line (
+        number INTEGER PRIMARY KEY,
+        disk TEXT NOT NULL,
+        virtual_machine TEXT NOT NULL,
+        further INTEGER NOT NULL,           -- whether the second step of its run is wanted, too
+        note TEXT,
+        found TEXT,                         -- what the preflight saw
+        step TEXT NOT NULL,
+        state INTEGER NOT NULL DEFAULT 0,
+        status TEXT NOT NULL DEFAULT 'waiting',
+        did INTEGER NOT NULL DEFAULT 0,     -- bits: what this run has changed
+        code TEXT,
+        detail TEXT,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        request_id TEXT,
+        task TEXT,
+        sent_at REAL,
+        finished_at REAL
+    );
+    CREATE INDEX line_virtual_machine ON line (virtual_machine);
+    CREATE TABLE second (
+        at INTEGER PRIMARY KEY,
+        requests INTEGER NOT NULL,
+        rate_limited INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        permitted INTEGER
+    );
+    CREATE TABLE wait (since REAL NOT NULL, until REAL NOT NULL, reason TEXT NOT NULL);
+    CREATE TABLE session (
+        number INTEGER PRIMARY KEY,
+        started_at REAL NOT NULL,
+        finished_at REAL,
+        ended TEXT,
+        reason TEXT
+    );
+    """,
+)
+VERSION = len(MIGRATIONS)
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Carry out the migrations that a file has not had, each in a transaction of its own."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")

@@ -1,0 +1,267 @@
+"""What the platform has now, beside the lines of a journal: lists in temporary tables, and the lines sorted by them.
+
+Reads from the platform and writes to the journal's temporary tables; what the sorting means is the preflight's.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+
+import anyio
+from msgspec import UNSET
+
+from katapult_async.client import Client
+from katapult_async.errors import NotFound, ObjectInTrash, PermissionDenied
+from katapult_async.models import Disk, VirtualMachine
+
+from .writer import Writer
+
+#: Single reads of disks or machines that the lists do not show, at most.
+MOST_MISSING = 100
+#: Disks to assign, at most, that are read one by one to compare data centres without being asked to.
+MOST_COMPARED = 100
+#: Machines are read one by one, for their state, up to this many, or up to a tenth of the lines.
+MOST_MACHINES = 50
+
+_TABLES = """
+    DROP TABLE IF EXISTS temp.a_disk;
+    DROP TABLE IF EXISTS temp.a_machine;
+    CREATE TEMP TABLE a_disk (
+        id TEXT PRIMARY KEY, state TEXT, machine TEXT, fqdn TEXT, data_center TEXT, trashed INTEGER DEFAULT 0
+    ) WITHOUT ROWID;
+    CREATE TEMP TABLE a_machine (
+        id TEXT PRIMARY KEY, fqdn TEXT, state TEXT, data_center TEXT, trashed INTEGER DEFAULT 0
+    ) WITHOUT ROWID;
+    CREATE INDEX temp.a_machine_fqdn ON a_machine (fqdn);
+"""
+_DISK = "INSERT OR REPLACE INTO temp.a_disk VALUES (?, ?, ?, ?, ?, ?)"
+_MACHINE = "INSERT OR REPLACE INTO temp.a_machine VALUES (?, ?, ?, ?, ?)"
+
+# One row for each line that has not been sent: what it is, and why. The transitional states are katapult-api's.
+_SORT = """
+    DROP TABLE IF EXISTS temp.sorted;
+    CREATE TEMP TABLE sorted (number INTEGER PRIMARY KEY, found TEXT, detail TEXT);
+    INSERT INTO temp.sorted
+    SELECT l.number AS number, CASE
+        WHEN m.id IS NULL THEN 'virtual_machine_not_found'
+        WHEN d.id IS NULL THEN 'disk_not_found'
+        WHEN d.trashed OR m.trashed THEN 'in_trash'
+        WHEN d.machine = m.id THEN 'already_there'
+        WHEN d.machine IS NOT NULL THEN 'conflict'
+        WHEN d.data_center <> m.data_center THEN 'data_centers_differ'
+        WHEN d.state <> 'built' THEN 'not_ready'
+        WHEN m.state IN ('starting', 'allocating', 'resetting', 'migrating', 'stopping', 'shutting_down',
+                         'transferring') THEN 'not_ready'
+        ELSE 'to_assign' END AS found,
+    CASE
+        WHEN m.id IS NULL OR d.id IS NULL THEN NULL
+        WHEN d.trashed THEN 'the disk is in the trash'
+        WHEN m.trashed THEN 'the virtual machine is in the trash'
+        WHEN d.machine = m.id THEN NULL
+        WHEN d.machine IS NOT NULL THEN 'it is on ' || d.machine || coalesce(' (' || d.fqdn || ')', '')
+        WHEN d.data_center <> m.data_center THEN
+            'the disk is in ' || d.data_center || ', the virtual machine in ' || m.data_center
+        WHEN d.state <> 'built' THEN 'the disk is ' || d.state
+        WHEN m.state IN ('starting', 'allocating', 'resetting', 'migrating', 'stopping', 'shutting_down',
+                         'transferring') THEN 'the virtual machine is ' || m.state END AS detail
+    FROM line l
+    LEFT JOIN temp.a_disk d ON d.id = l.disk
+    LEFT JOIN temp.a_machine m ON m.id = coalesce(
+        (SELECT x.id FROM temp.a_machine x WHERE x.fqdn = l.virtual_machine), l.virtual_machine)
+    WHERE l.step = 'assign' AND l.state = 0;
+"""
+_TAKE_OVER = """
+    BEGIN IMMEDIATE;
+    UPDATE line SET found = s.found, detail = s.detail FROM temp.sorted AS s WHERE s.number = line.number;
+    COMMIT;
+"""
+
+
+# A line's machine, by its id or its name.
+_RESOLVED = (
+    "coalesce((SELECT x.id FROM temp.a_machine x WHERE x.fqdn = l.virtual_machine), l.virtual_machine)"
+)
+_OPEN = "l.step = 'assign' AND l.state = 0"
+
+
+async def read_lists(client: Client, writer: Writer, organization: str) -> None:
+    """All disks and machines of the organization, page by page; singly what the lists do not show."""
+    await writer.call(lambda db: db.executescript(_TABLES))
+    disks = client.disks.list(organization=organization)
+    await _store(writer, _DISK, (_disk_row(disk) async for disk in disks))
+    machines = client.virtual_machines.list(organization=organization)
+    await _store(writer, _MACHINE, (_machine_row(machine) async for machine in machines))
+    await _look_for_missing(client, writer)
+
+
+async def sort_lines(writer: Writer) -> None:
+    """Fill the temporary table `sorted`: for each line that has not been sent what it is, and why."""
+    await writer.call(lambda db: db.executescript(_SORT))
+
+
+async def take_over(writer: Writer) -> None:
+    """Keep what was found with the lines."""
+    await writer.call(lambda db: db.executescript(_TAKE_OVER))
+
+
+def _disk_row(disk: Disk) -> tuple[object, ...]:
+    bond = disk.virtual_machine_disk
+    machine = bond.virtual_machine if bond else None
+    centre = disk.data_center.id if disk.data_center is not UNSET else None
+    state = str(disk.state) if disk.state is not UNSET else None
+    return (
+        disk.id,
+        state,
+        machine.id if machine is not None else None,
+        machine.fqdn if machine is not None and machine.fqdn is not UNSET else None,
+        centre,
+        False,
+    )
+
+
+def _machine_row(machine: VirtualMachine) -> tuple[object, ...]:
+    centre = machine.zone.data_center if machine.zone else UNSET
+    return (
+        machine.id,
+        machine.fqdn if machine.fqdn is not UNSET else None,
+        str(machine.state) if machine.state is not UNSET else None,
+        centre.id if centre is not UNSET else None,
+        False,
+    )
+
+
+async def _store(writer: Writer, statement: str, rows: AsyncIterator[tuple[object, ...]]) -> None:
+    batch: list[tuple[object, ...]] = []
+    async for row in rows:
+        batch.append(row)
+        if len(batch) == 1000:
+            await _put(writer, statement, batch)
+            batch = []
+    await _put(writer, statement, batch)
+
+
+async def _put(writer: Writer, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    await writer.call(lambda db: _insert(db, statement, rows))
+
+
+def _insert(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    db.execute("BEGIN")
+    db.executemany(statement, rows)
+    db.execute("COMMIT")
+
+
+async def _names(writer: Writer, query: str, *values: object) -> list[str]:
+    return await writer.call(lambda db: [row[0] for row in db.execute(query, values)])
+
+
+async def _count(writer: Writer, rest: str) -> int:
+    return await writer.call(lambda db: int(db.execute(f"SELECT count(*) {rest}").fetchone()[0]))
+
+
+async def _look_for_missing(client: Client, writer: Writer) -> None:
+    """What the lists do not show may be in the trash, or belong to another organization."""
+
+    async def read_disk(name: str) -> None:
+        try:
+            row = _disk_row(await client.disks.get(name))
+        except ObjectInTrash:
+            row = (name, None, None, None, None, True)
+        except (NotFound, PermissionDenied):
+            return
+        await _put(writer, _DISK, [row])
+
+    async def read_machine(name: str) -> None:
+        try:
+            row = _machine_row(await client.virtual_machines.get(name))
+        except ObjectInTrash:
+            row = (name, name, None, None, True)
+        except (NotFound, PermissionDenied):
+            return
+        await _put(writer, _MACHINE, [row])
+
+    disks = await _names(
+        writer,
+        f"SELECT l.disk FROM line l WHERE {_OPEN}"
+        " AND NOT EXISTS (SELECT 1 FROM temp.a_disk d WHERE d.id = l.disk) LIMIT ?",
+        MOST_MISSING,
+    )
+    await each(disks, read_disk)
+    machines = await _names(
+        writer,
+        f"SELECT DISTINCT l.virtual_machine FROM line l WHERE {_OPEN}"
+        f" AND NOT EXISTS (SELECT 1 FROM temp.a_machine m WHERE m.id = {_RESOLVED}) LIMIT ?",
+        MOST_MISSING,
+    )
+    await each(machines, read_machine)
+
+
+async def examine_machines(client: Client, writer: Writer) -> int:
+    """Read the state of the machines wanted, which the list does not show. How many were left out as too dear."""
+    unknown = (
+        f"FROM (SELECT DISTINCT {_RESOLVED} AS id FROM line l WHERE {_OPEN}) w"
+        " JOIN temp.a_machine m ON m.id = w.id WHERE m.state IS NULL AND NOT m.trashed"
+    )
+    count = await _count(writer, unknown)
+    lines = await _count(writer, f"FROM line l WHERE {_OPEN}")
+    if count > max(MOST_MACHINES, lines // 10):
+        return count
+
+    async def read(name: str) -> None:
+        try:
+            row = _machine_row(await client.virtual_machines.get(name))
+        except (NotFound, ObjectInTrash, PermissionDenied):
+            return  # gone since it was listed: assigning will say so
+        await _put(writer, _MACHINE, [row])
+
+    await each(await _names(writer, f"SELECT m.id {unknown}"), read)
+    return await _count(writer, unknown)
+
+
+async def compare_data_centers(client: Client, writer: Writer, *, thorough: bool) -> int:
+    """Read disks one by one, for their data centres. How many were left out as too dear."""
+    missing = (
+        "FROM temp.sorted s JOIN line l ON l.number = s.number JOIN temp.a_disk d ON d.id = l.disk"
+        " WHERE s.found IN ('to_assign', 'not_ready') AND d.data_center IS NULL"
+    )
+    count = await _count(writer, missing)
+    if count > MOST_COMPARED and not thorough:
+        return count
+
+    async def read(name: str) -> None:
+        try:
+            row = _disk_row(await client.disks.get(name))
+        except (NotFound, ObjectInTrash, PermissionDenied):
+            return
+        await _put(writer, _DISK, [row])
+
+    while names := await _names(writer, f"SELECT l.disk {missing} LIMIT 1000"):
+        before = count
+        await each(names, read)
+        count = await _count(writer, missing)
+        if count >= before:
+            break  # the rest shows no data centre
+    return count
+
+
+async def each(
+    names: Iterable[str], work: Callable[[str], Awaitable[None]], *, concurrency: int = 16
+) -> None:
+    """Do some work for each name, so many at a time. The first exception ends it and is raised as it is."""
+    waiting = iter(names)
+    failures: list[Exception] = []
+
+    async def take() -> None:
+        for name in waiting:
+            if failures:
+                return
+            try:
+                await work(name)
+            except Exception as exc:  # noqa: BLE001 - raised below, without a group around it
+                failures.append(exc)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(concurrency):
+            group.start_soon(take)
+    if failures:
+        raise failures[0]

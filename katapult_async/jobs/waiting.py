@@ -1,0 +1,165 @@
+"""Waiting for the tasks that attach and detach disks: one question for a whole machine where several are awaited.
+
+Asks at low priority, so that waiting never takes a permit from work, and less and less often. A task that has failed is
+its line's outcome. One that does not end in time leaves its line open: a resumed run asks again.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import anyio
+import msgspec
+
+from katapult_async.client import Client
+from katapult_async.errors import KatapultError, NotFound, ObjectInTrash
+from katapult_async.logs import room_logger
+from katapult_async.models import AttachmentState, TaskStatus
+from katapult_async.observer import OutcomeEvent, StepEvent
+from katapult_async.ratelimit import Priority
+
+from .record import LineStatus
+from .recorder import settle
+from .steps import Did, Next, Step, plugged, task_failed, task_late
+from .survey import each
+from .writer import Writer
+
+log = room_logger("jobs")
+
+#: Seconds until the first look, and the longest between two.
+FIRST_LOOK, LONGEST_PAUSE = 1.0, 10.0
+_LINES = """
+    SELECT number, disk, virtual_machine, task, attempts, finished_at, further FROM line
+    WHERE step = ? AND state = 2 AND status = 'waiting' AND virtual_machine = ?
+"""
+_MACHINES = "SELECT DISTINCT virtual_machine FROM line WHERE step = ? AND state = 2 AND status = 'waiting'"
+_COUNT = "SELECT count(*) FROM line WHERE step = ? AND state = 2 AND status = 'waiting'"
+
+
+class Awaited(msgspec.Struct, frozen=True, gc=False):
+    """A line whose task has not ended. queued_at: unix seconds."""
+
+    number: int
+    disk: str
+    virtual_machine: str
+    task: str | None
+    attempts: int
+    queued_at: float
+    further: int
+
+
+class Waiting:
+    """Waits for all tasks of one step. time_out: seconds for each, from when it was queued or the session began."""
+
+    def __init__(self, client: Client, writer: Writer, step: Step, *, time_out: float, since: float) -> None:
+        self._client = client
+        self._writer = writer
+        self._step = step
+        self._time_out = time_out
+        self._since = since
+        self._looks = 0
+        if step is Step.ATTACH:
+            self._wanted, self._before = AttachmentState.ATTACHED, AttachmentState.DETACHED
+        else:
+            self._wanted, self._before = AttachmentState.DETACHED, AttachmentState.ATTACHED
+
+    async def run(self) -> None:
+        """Until no line waits for a task. Raises the error that stops the run, if the token is refused meanwhile."""
+        lines = await self._writer.call(lambda db: int(db.execute(_COUNT, (self._step.value,)).fetchone()[0]))
+        if lines:
+            self._client.session.observers.on_step(StepEvent(step="wait", lines=lines))
+        pause = FIRST_LOOK
+        while machines := await self._machines():
+            log.debug("waiting for tasks on %d machines", len(machines))
+            await anyio.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+            await each(machines, self._ask_machine)
+            self._looks += 1
+
+    async def _machines(self) -> list[str]:
+        return await self._writer.call(
+            lambda db: [row[0] for row in db.execute(_MACHINES, (self._step.value,))]
+        )
+
+    async def _ask_machine(self, machine: str) -> None:
+        rows: list[tuple[Any, ...]] = await self._writer.call(
+            lambda db: db.execute(_LINES, (self._step.value, machine)).fetchall()
+        )
+        lines = [Awaited(*row) for row in rows]
+        try:
+            states: dict[str, object] = {}
+            if len(lines) > 1 or lines[0].task is None:
+                listed = self._client.virtual_machines.disks(machine, priority=Priority.LOW)
+                states = {entry.disk.id: entry.state async for entry in listed}
+            for line in lines:
+                await self._conclude(line, await self._look(line, states))
+        except KatapultError as error:
+            if error.stops_run:
+                raise
+            log.info("%s: %s", machine, error, request_id=error.request_id)
+            for line in lines:
+                await self._conclude(line, None)
+
+    async def _look(self, line: Awaited, states: dict[str, object]) -> Next | None:
+        """What the line has become; None if its task has not ended."""
+        state = states.get(line.disk)
+        if state is self._wanted:
+            return self._plugged(line)
+        if state in (AttachmentState.ATTACHING, AttachmentState.DETACHING):
+            return None
+        if state is self._before and line.task is not None and self._looks % 3 != 2:
+            return None  # most likely it has not begun; its task is asked now and then
+        if line.task is None:
+            return await self._read_disk(line)
+        try:
+            task = await self._client.tasks.get(line.task, priority=Priority.LOW)
+        except NotFound:
+            return await self._read_disk(line)  # tasks are not kept for ever
+        if task.status is TaskStatus.COMPLETED:
+            return self._plugged(line)
+        return task_failed(self._step, line.task) if task.status is TaskStatus.FAILED else None
+
+    async def _read_disk(self, line: Awaited) -> Next | None:
+        try:
+            disk = await self._client.disks.get(line.disk)
+        except (NotFound, ObjectInTrash):
+            return task_failed(self._step, line.task)
+        bond = disk.virtual_machine_disk
+        if not bond:
+            return self._plugged(line) if self._step is Step.DETACH else task_failed(self._step, None)
+        if bond.state in (AttachmentState.ATTACHING, AttachmentState.DETACHING):
+            return None
+        if bond.state is self._wanted:
+            return self._plugged(line)
+        return task_failed(self._step, line.task)
+
+    def _plugged(self, line: Awaited) -> Next:
+        return plugged(self._step, Did.NOTHING, further=bool(line.further))
+
+    async def _conclude(self, line: Awaited, following: Next | None) -> None:
+        now = time.time()
+        if following is None:
+            if now < max(line.queued_at, self._since) + self._time_out:
+                return
+            following = task_late(self._step, line.task, self._time_out)
+        at = line.queued_at if following.status is LineStatus.UNKNOWN else now
+        await settle(self._writer, line.number, following, at, line.attempts)
+        observers = self._client.session.observers
+        if observers:
+            observers.on_outcome(_event(line, following, now))
+
+
+def _event(line: Awaited, following: Next, now: float) -> OutcomeEvent:
+    failed = following.status in (LineStatus.FAILED, LineStatus.UNKNOWN)
+    return OutcomeEvent(
+        action="wait",
+        disk=line.disk,
+        virtual_machine=line.virtual_machine,
+        # A detached disk still has to be unassigned: its line is not through, but its task is.
+        status=following.status.value if following.status is not LineStatus.WAITING else "detached",
+        ok=not failed,
+        code=following.code,
+        started_at=line.queued_at,
+        finished_at=now,
+    )

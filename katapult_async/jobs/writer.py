@@ -1,0 +1,181 @@
+"""Durable writing while a run is under way: one thread, one transaction for everything that has come up meanwhile.
+
+A record counts as written when its transaction has been synchronised to the disk. While that happens the next records
+collect, so that a slow disk makes larger transactions and not a slower run. Knows statements, not their meaning.
+
+A statement gets all rows of its batch at once, as one JSON array of arrays (`json_each(?) AS r`, `column(0)` …): SQLite
+then works through them without the interpreter. Row by row it would wait for the interpreter's lock at each one, and
+make the event loop wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import anyio
+import msgspec
+
+from .errors import JournalError
+from .journal import Journal, cannot_write
+
+T = TypeVar("T")
+
+Values = Sequence[object]
+
+_encode = msgspec.json.Encoder().encode
+
+
+def column(number: int) -> str:
+    """A statement's expression for one value of the row."""
+    return f"json_extract(r.value, '$[{number}]')"
+
+
+class _Batch:
+    """What goes into one transaction: rows by statement, in the order in which the statements first came up."""
+
+    __slots__ = ("done", "error", "rows")
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[Values]] = {}
+        self.done = anyio.Event()
+        self.error: JournalError | None = None
+
+
+class Writer:
+    """Writes to a journal from the event loop. Use it as an async context manager; meanwhile the journal is its own.
+
+    Statements of one batch are carried out statement by statement: rows whose order matters across statements must be
+    awaited one after the other, which a run does anyway.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._next = _Batch()
+        self._writing: _Batch | None = None
+        self._failure: JournalError | None = None
+        #: Transactions so far.
+        self.commits = 0
+
+    def __repr__(self) -> str:
+        return f"<Writer {self._journal.name} {self.commits} commits>"
+
+    async def __aenter__(self) -> Writer:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._work, name="katapult-journal")
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            while self._writing is not None:
+                await self._writing.done.wait()
+            self._orders.put(None)
+            await asyncio.to_thread(self._thread.join)
+
+    async def write(self, statement: str, values: Values) -> None:
+        """One row, durably. Raises JournalWriteError; from then on every call does."""
+        if self._failure is not None:
+            raise self._failure
+        batch = self._add(statement, values)
+        await batch.done.wait()
+        if batch.error is not None:
+            raise batch.error
+
+    def note(self, statement: str, values: Values) -> None:
+        """One row, some time soon. It is lost without a word if nothing can be written any more."""
+        if self._failure is None:
+            self._add(statement, values)
+
+    def _add(self, statement: str, values: Values) -> _Batch:
+        batch = self._next
+        rows = batch.rows.get(statement)
+        if rows is None:
+            rows = batch.rows[statement] = []
+        rows.append(values)
+        self._flush()
+        return batch
+
+    async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with the connection in the thread, after everything that was noted before. What `work` writes
+        is not in a transaction unless it begins one. Raises JournalWriteError for what SQLite raises.
+        """
+        if self._failure is not None:
+            raise self._failure
+        result: asyncio.Future[T] = self._loop.create_future()
+
+        def order() -> None:
+            try:
+                value = work(self._journal.connection)
+            except BaseException as exc:  # noqa: BLE001 - handed to the one who waits
+                self._loop.call_soon_threadsafe(_fail, result, self._translate(exc))
+            else:
+                self._loop.call_soon_threadsafe(_succeed, result, value)
+
+        self._orders.put(order)
+        return await result
+
+    # -- the two sides ----------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        if self._writing is not None or not self._next.rows:
+            return
+        batch, self._next = self._next, _Batch()
+        self._writing = batch
+        self._orders.put(lambda: self._commit(batch))
+
+    def _commit(self, batch: _Batch) -> None:
+        connection = self._journal.connection
+        error: JournalError | None = None
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement, rows in batch.rows.items():
+                connection.execute(statement, (_encode(rows).decode(),))
+            connection.execute("COMMIT")
+        except sqlite3.Error as exc:
+            error = cannot_write(self._journal.path, exc)
+            with contextlib.suppress(sqlite3.Error):  # the error that matters is the first one
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        self._loop.call_soon_threadsafe(self._committed, batch, error)
+
+    def _committed(self, batch: _Batch, error: JournalError | None) -> None:
+        self._writing = None
+        self.commits += 1
+        if error is None:
+            self._flush()
+        else:
+            # Nothing that comes after it is written either, so that the journal has no holes.
+            self._failure = self._next.error = error
+            self._next.done.set()
+        batch.error = error
+        batch.done.set()
+
+    def _translate(self, exc: BaseException) -> BaseException:
+        return cannot_write(self._journal.path, exc) if isinstance(exc, sqlite3.Error) else exc
+
+    def _work(self) -> None:
+        while (order := self._orders.get()) is not None:
+            order()
+
+
+def _succeed(future: asyncio.Future[Any], value: object) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _fail(future: asyncio.Future[Any], exc: BaseException) -> None:
+    if not future.done():
+        future.set_exception(exc)

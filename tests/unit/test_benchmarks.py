@@ -1,0 +1,237 @@
+"""The benchmarks measure what they say: peers behave as documented, the optimum is one, plots and pages are right."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import random
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from benchmarks import bodies, report, svg
+from benchmarks.command import RESULTS
+from benchmarks.machine import Machine
+from benchmarks.peers import Missing, peer
+from benchmarks.result import Check, Result, Table, as_markdown, as_text, read, write
+from benchmarks.scheduling import policies
+from benchmarks.scheduling.botocore_adaptive import adaptive_policy
+from benchmarks.scheduling.optimum import omniscient
+from benchmarks.scheduling.policies import Policy, Work
+from benchmarks.scheduling.scenarios import KINDS, MIDNIGHT, SDK, Scenario, play
+from katapult_async.resources import disks
+from katapult_async.testing import make_limiter
+from tests import virtual_time
+from tests.model_server import ModelServer
+
+PERIOD = 60.0
+
+
+def work_against(limit: int, n: int, run: Policy | None, *, kind: str = "aligned", told: int = 60) -> Work:
+    """One user's work at a server, without latency, that accepts `limit` a minute."""
+    server = ModelServer(make_limiter(kind, limit, PERIOD), headers=False, latency=(0.0, 0.0))
+    work = Work(server, n, told, random.Random(1))
+    if run is not None:
+        virtual_time.run(_run(run, work), start=MIDNIGHT)
+    return work
+
+
+async def _run(policy: Policy, work: Work) -> None:
+    work.started = asyncio.get_running_loop().time()
+    await policy.run(work)
+
+
+# -- the optimum ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 99, 100, 101, 250, 1000])
+@pytest.mark.parametrize("into", [0.0, 17.5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_optimum_is_that_of_the_formulas(kind: str, into: float, n: int) -> None:
+    limit, burst = 100, 5
+    limiter = make_limiter(kind, limit, PERIOD, burst=burst if kind == "burst" else None)
+    windows = math.ceil(n / limit) - 1
+    if kind == "aligned":
+        expected = PERIOD - into + (windows - 1) * PERIOD if windows else 0.0
+    elif kind in {"fixed", "sliding"}:
+        expected = windows * PERIOD
+    else:
+        expected = max(0, n - (limit if kind == "bucket" else burst)) * PERIOD / limit
+    moments = omniscient(limiter, n, start=MIDNIGHT + into)
+    assert len(moments) == n
+    assert moments[-1] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_optimum_uses_a_limit_that_rises_at_once() -> None:
+    limiter = make_limiter("aligned", 100, PERIOD)
+    moments = omniscient(limiter, 150, start=MIDNIGHT, changes=[(20.0, 150)])
+    assert [moments[99], moments[100], moments[149]] == [0.0, 20.0, 20.0]
+
+
+def test_a_server_that_accepts_nothing_has_no_optimum() -> None:
+    with pytest.raises(ValueError, match="accepts nothing"):
+        omniscient(make_limiter("sliding", 0, PERIOD), 1, start=0.0)
+
+
+# -- what others do ---------------------------------------------------------------------------------------------------
+
+
+def test_terraforms_policy_gives_up_after_four_retries() -> None:
+    work = work_against(0, 1, Policy("", policies.terraform))
+    assert (work.done, work.failed) == (0, 1)
+    at = work.server.refused_at
+    assert [round(b - a, 3) for a, b in itertools.pairwise(at)] == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_terraforms_assignment_is_twelve_calls_and_fails_with_the_first_that_fails() -> None:
+    whole = Policy("", policies.terraform_assignments)
+    assert work_against(1000, 3, whole).server.arrivals == 3 * 12
+    work = work_against(5, 1, whole)
+    assert (work.failed, work.server.arrivals) == (1, 5 + 5)
+
+
+def test_a_plain_limiter_lets_nearly_twice_the_limit_through_and_fails_where_it_is_refused() -> None:
+    work = work_against(60, 119, Policy("", policies.plain_async_limiter), kind="sliding")
+    assert work.server.arrivals == 119
+    assert work.failed == work.server.refusals > 40
+
+
+def test_back_off_gives_up_after_six_attempts_or_never() -> None:
+    pytest.importorskip("tenacity")
+    work = work_against(0, 1, Policy("", policies.back_off))
+    assert (work.server.arrivals, work.failed) == (6, 1)
+    work = work_against(1, 4, Policy("", policies.patient_back_off))
+    assert (work.done, work.failed) == (4, 0)
+
+
+def test_aiometer_keeps_an_even_pace() -> None:
+    pytest.importorskip("aiometer")
+    work = work_against(1000, 20, Policy("", policies.paced_by_aiometer))
+    at = work.server.admitted
+    assert at[-1] - at[0] == pytest.approx(19.0, abs=0.01)
+
+
+def test_botocores_adaptive_mode_ends_after_its_attempts_and_slows_down_when_throttled() -> None:
+    pytest.importorskip("botocore")
+    work = work_against(0, 1, adaptive_policy("", 3))
+    assert (work.server.arrivals, work.failed) == (3, 1)
+    # Once throttled, its bucket is slow: the rest of a minute sees far fewer requests than a loop would send.
+    work = work_against(60, 90, adaptive_policy("", 10))
+    assert work.done == 90
+    assert 0 < work.server.refusals < 200
+
+
+def test_a_run_of_the_sdk_is_the_same_each_time_and_loses_nothing() -> None:
+    scenario = Scenario("aligned", 50, 200, headers=True)
+    one, two = play(SDK, scenario), play(SDK, scenario)
+    assert one == two
+    assert (one.done, one.failed, one.refusals) == (200, 0, 0)
+    assert one.optimum == pytest.approx(60 - 7.3 + 120)
+
+
+def test_two_users_have_their_shares_measured() -> None:
+    played = play(SDK, Scenario("aligned", 250, 3000, headers=True, users=2))
+    assert played.used is not None
+    assert played.fairness is not None
+    assert played.used > 0.95
+    assert 0.5 <= played.fairness <= 1.0
+
+
+def test_a_peer_that_is_not_there_is_named() -> None:
+    with pytest.raises(Missing, match="no_such_peer"):
+        peer("no_such_peer.client")
+
+
+# -- what is written --------------------------------------------------------------------------------------------------
+
+
+def test_charts_are_well_formed_with_title_axes_and_legend() -> None:
+    chart = svg.Chart("a < b & c", "seconds", "requests", x_step=60)
+    chart.series = [
+        svg.Series('"used"', [(0, 0), (60, 5), (120, 7)]),
+        svg.Series("permitted", [(0, 0), (120, 9)], "area"),
+        svg.Series("refused", [(1, 3), (2, 0)], "bars"),
+    ]
+    for text in (
+        svg.draw([chart, chart], columns=2),
+        svg.bars("x & y", [("<one>", 3.0), ("two", 0.0)], unit="ms"),
+    ):
+        root = ET.fromstring(text)  # noqa: S314 - our own
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    texts = [node.text for node in ET.fromstring(svg.draw([chart])).iter() if node.text]  # noqa: S314
+    assert {"a < b & c", "seconds", "requests", '"used"', "permitted", "60", "120"} <= set(texts)
+
+
+def test_ticks_are_round_and_begin_at_zero() -> None:
+    assert svg.ticks(1000, 5) == [0, 200, 400, 600, 800, 1000]
+    assert svg.ticks(130, step=60) == [0, 60, 120]
+
+
+@pytest.fixture
+def result() -> Result:
+    machine = Machine("A CPU", 2, "Linux", "3.11", 0.5, "abc", {"aiohttp": "3", "httpx": "not installed"})
+    return Result(
+        name="decode",
+        command="python -m benchmarks.decode",
+        quick=False,
+        began="2026-01-02T03:04:05+00:00",
+        machine=machine,
+        tables=[Table("Times", ["what", "µs"], [["one | two", 1234.5], ["none", None]])],
+        checks=[Check("a promise", holds=True, found="so it is")],
+        plots={"decode.svg": "<svg/>"},
+    )
+
+
+def test_a_result_survives_being_written(result: Result, tmp_path: Path) -> None:
+    paths = write(result, tmp_path)
+    assert [path.name for path in paths] == ["decode.json", "decode.svg"]
+    again = read(paths[0])
+    assert again.tables == result.tables
+    assert again.machine == result.machine
+    assert again.ok
+
+
+def test_only_fatal_checks_fail_a_program(result: Result) -> None:
+    result.checks = [Check("wished for", holds=False, found="not so", fatal=False)]
+    assert result.ok
+    result.checks.append(Check("promised", holds=False, found="not so"))
+    assert not result.ok
+
+
+def test_tables_are_aligned_as_text_and_escaped_as_markdown(result: Result) -> None:
+    lines = as_text(result.tables[0]).splitlines()
+    assert lines[2:] == ["what          µs", "---------  -----", "one | two  1,234", "none           -"]
+    assert "| one \\| two | 1,234 |" in as_markdown(result.tables[0])
+
+
+def test_the_report_fills_the_sections_in_and_does_it_once(result: Result, tmp_path: Path) -> None:
+    write(result, tmp_path / "results")
+    page = tmp_path / "README.md"
+    text = (
+        "before\n<!-- benchmark: decode -->\nof yesterday\n<!-- /benchmark -->\n"
+        "between\n<!-- benchmark: startup -->\nkept\n<!-- /benchmark -->\nafter\n"
+    )
+    once = report.insert(text, tmp_path / "results", page)
+    assert "of yesterday" not in once
+    assert "| none | - |" in once
+    assert "results/decode.svg" in once
+    assert "httpx" not in once
+    assert "kept" in once
+    assert once.startswith("before\n<!-- benchmark: decode -->\n")
+    assert once.endswith("<!-- /benchmark -->\nafter\n")
+    assert report.insert(once, tmp_path / "results", page) == once
+
+
+def test_the_page_shows_the_results_that_are_kept() -> None:
+    text = report.PAGE.read_text()
+    assert report.insert(text, RESULTS, report.PAGE) == text, "run python -m benchmarks.report"
+
+
+def test_the_bodies_are_what_the_endpoints_return() -> None:
+    disk = disks.ASSIGN.decode(bodies.assign_response()).disk
+    assert disk.id.startswith("disk_")
+    assert len(disk.id) == len("disk_") + 16
+    page = disks.LIST.decode(bodies.disk_page(7))
+    assert len(page.items) == 7

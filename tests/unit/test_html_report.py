@@ -1,0 +1,241 @@
+"""The page for a browser: whole, harmless, readable without scripts; and a timeline that hides no peak."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from katapult_async.jobs import (
+    Journal,
+    LineRecord,
+    LineStatus,
+    Manifest,
+    Run,
+    RunInfo,
+    RunKind,
+    RunSummary,
+    Second,
+    Session,
+    Waited,
+)
+from katapult_async.jobs import html as html_page
+from katapult_async.jobs.html import write_page
+from katapult_async.jobs.record import LineState
+from katapult_async.jobs.timeline import HEIGHT, WIDTH, axis_of, draw
+
+BEGAN = 1_780_000_000.0
+EVIL = "<script>alert('\"&')</script>"
+
+
+def session(start: float, end: float | None, *, active_until: float | None = None) -> Session:
+    ended = "finished" if end is not None else None
+    return Session(started_at=start, finished_at=end, active_until=end or active_until or start, ended=ended)
+
+
+def a_line(number: int, status: LineStatus = LineStatus.FAILED, **more: object) -> LineRecord:
+    known = {
+        "disk": f"disk_{number}",
+        "virtual_machine": "vm_1",
+        "note": None,
+        "step": "assign",
+        "attempts": 1,
+    }
+    return LineRecord(number=number, state=LineState.SETTLED, status=status, **{**known, **more})  # type: ignore[arg-type]
+
+
+def a_summary(counts: dict[LineStatus, int], **more: object) -> RunSummary:
+    info = RunInfo(
+        run_id="r1",
+        kind=RunKind.ASSIGN,
+        manifest=EVIL,
+        digest="d",
+        created_at=BEGAN,
+        lines=sum(counts.values()),
+    )
+    known = {
+        "requests": 5,
+        "rate_limited": 1,
+        "total_permitted": 1000,
+        "sessions": (session(BEGAN, BEGAN + 60),),
+    }
+    return RunSummary(info=info, counts=counts, **{**known, **more})  # type: ignore[arg-type]
+
+
+def a_page(summary: RunSummary, problems: list[LineRecord], timeline: list[Second] | None = None) -> str:
+    out = io.StringIO()
+    waits = [Waited(since=BEGAN + 2, until=BEGAN + 50, reason=EVIL)]
+    write_page(out, summary, problems=problems, timeline=timeline or [], waits=waits)
+    return out.getvalue()
+
+
+class Elements(HTMLParser):
+    """Tags that were opened and not closed, each address that is referred to, and the text of the table's cells."""
+
+    VOID = frozenset({"meta", "input", "br", "link", "img"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.cells: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("src", "href", "action", "style", "onload")
+        ]
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "td":
+            self.cells[-1] += data
+
+
+def test_the_page_is_whole_needs_nothing_else_and_shows_text_as_text() -> None:
+    failed = a_line(7, code="conflict", detail=EVIL, note=EVIL, request_id="req-1", task="task_9")
+    page = a_page(
+        a_summary({LineStatus.FAILED: 1}), [failed], [Second(at=int(BEGAN), requests=3, permitted=1000)]
+    )
+    elements = Elements(page)
+    assert page.startswith("<!doctype html>")
+    assert elements.open == []
+    assert elements.addresses == []  # nothing is loaded from anywhere
+    assert EVIL not in page
+    assert EVIL in elements.cells
+    assert f"{EVIL} task task_9" in elements.cells
+    assert {"7", "disk_7", "vm_1", "conflict", "req-1"} <= set(elements.cells)
+
+
+@pytest.mark.parametrize("kind", ["style", "script"])
+def test_its_policy_permits_exactly_its_own_style_and_script(kind: str) -> None:
+    page = a_page(a_summary({LineStatus.ASSIGNED: 1}), [])
+    content = re.search(rf"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert content is not None
+    assert policy is not None
+    digest = base64.b64encode(hashlib.sha256(content[1].encode()).digest()).decode()
+    assert f"{kind}-src 'sha256-{digest}'" in policy[1]
+    assert policy[1].startswith("default-src 'none'")
+
+
+def test_only_failures_are_in_the_table_and_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html_page, "MOST_FAILURES", 2)
+    problems = [a_line(n, code="conflict") for n in range(1, 5)]
+    problems += [a_line(5, LineStatus.UNKNOWN), a_line(6, LineStatus.WAITING)]
+    counts = {LineStatus.ASSIGNED: 3, LineStatus.FAILED: 4, LineStatus.UNKNOWN: 1, LineStatus.WAITING: 1}
+    page = a_page(a_summary(counts), problems)
+    assert "Failures (5)" in page
+    assert "<code>conflict</code> 4, <code>unknown</code> 1" in page
+    assert "The first 2 are shown" in page
+    assert [disk for disk in ("disk_1", "disk_2", "disk_3", "disk_5", "disk_6") if disk in page] == [
+        "disk_1",
+        "disk_2",
+    ]
+    assert "3 of 9 lines are done, 4 have failed, 1 are not known, 1 have not been executed." in page
+    assert "Resuming the run goes on" in page
+
+
+def test_a_run_without_failures_or_requests_says_so() -> None:
+    page = a_page(a_summary({LineStatus.ASSIGNED: 4}, sessions=()), [])
+    assert "All 4 lines are done." in page
+    assert "No request has been sent." in page
+    assert "The run has not been executed." in page
+    assert 'id="failures"' not in page
+
+
+def test_a_run_that_is_under_way_says_who_executes_it() -> None:
+    page = a_page(a_summary({LineStatus.WAITING: 4}, locked_by="process 12 on host"), [])
+    assert (
+        "0 of 4 lines were done when this page was made; it was being executed by process 12 on host." in page
+    )
+
+
+def test_refusals_waits_and_changes_of_the_permitted_rate_are_drawn() -> None:
+    seconds = [
+        Second(at=int(BEGAN) + n, requests=10, rate_limited=int(n == 3), permitted=600 if n < 5 else 60)
+        for n in range(9)
+    ]
+    drawing = draw(
+        seconds, [Waited(since=BEGAN + 4, until=BEGAN + 6, reason="r")], [session(BEGAN, BEGAN + 10)]
+    )
+    root = ET.fromstring(drawing)  # noqa: S314 - it is our own
+    classes = [element.get("class") for element in root.iter()]
+    assert classes.count("refused") == 1
+    assert classes.count("wait") == 1
+    assert classes.count("permitted") == 4  # two rates in each of the two plots
+    assert classes.count("break") == 0
+
+
+def test_the_time_between_two_sessions_is_left_out() -> None:
+    sessions = [session(BEGAN, None, active_until=BEGAN + 30), session(BEGAN + 9000, BEGAN + 9030)]
+    seconds = [Second(at=int(at), requests=1) for at in (BEGAN, BEGAN + 29, BEGAN + 9000)]
+    axis = axis_of(seconds, sessions)
+    assert axis is not None
+    assert axis.seconds == 60
+    drawing = draw(seconds, [], sessions)
+    assert "nothing was executed for 2 h 29 min" in drawing
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 400_000), st.integers(1, 5000), st.integers(0, 3)), min_size=1, max_size=80
+    ),
+    st.one_of(st.none(), st.integers(1, 2000)),
+)
+def test_the_busiest_second_and_every_refusal_are_drawn_inside_the_drawing(
+    sent: list[tuple[int, int, int]], permitted: int | None
+) -> None:
+    by_second = {int(BEGAN) + at: (requests, refused) for at, requests, refused in sent}
+    seconds = [
+        Second(at=at, requests=requests + refused, rate_limited=refused, permitted=permitted)
+        for at, (requests, refused) in sorted(by_second.items())
+    ]
+    sessions = [session(seconds[0].at - 0.5, None, active_until=seconds[-1].at + 1.0)]
+    root = ET.fromstring(draw(seconds, [], sessions))  # noqa: S314 - it is our own
+    titles = [title.text or "" for title in root.iter("title")]
+    assert any(f": {max(s.requests for s in seconds)} requests in this second" in title for title in titles)
+    refused = sum(int(found[1]) for found in (re.search(r": (\d+) answers? 429", t) for t in titles) if found)
+    assert refused == sum(second.rate_limited for second in seconds)
+    for rect in root.iter("rect"):
+        x, width = float(rect.get("x", "")), float(rect.get("width", ""))
+        y, height = float(rect.get("y", "")), float(rect.get("height", ""))
+        assert 0 <= x <= x + width <= WIDTH
+        assert 0 <= y <= y + height <= HEIGHT
+
+
+def test_a_journal_of_a_killed_session_knows_when_it_was_last_active(tmp_path: Path) -> None:
+    with (
+        Manifest.from_items([("disk_1", "vm_1")]) as manifest,
+        Run.create(tmp_path / "a.run", manifest) as run,
+    ):
+        connection = run.journal.connection
+        connection.execute(
+            "INSERT INTO session VALUES (1, 1000.5, NULL, NULL, NULL), (2, 2000.0, 2010.0, 'finished', NULL)"
+        )
+        connection.execute(
+            "INSERT INTO second VALUES (1001, 5, 0, 0, NULL), (1020, 5, 0, 0, NULL), (2001, 5, 0, 0, NULL)"
+        )
+        connection.commit()
+    with Journal.read(tmp_path / "a.run") as journal:
+        summary = journal.summary()
+    assert [s.active_until for s in summary.sessions] == [1021.0, 2010.0]
+    assert summary.elapsed == pytest.approx(20.5 + 10.0)

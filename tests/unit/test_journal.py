@@ -1,0 +1,316 @@
+"""The journal's file: made whole or not at all, opened only if it is sound, written durably in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from katapult_async.jobs import (
+    Journal,
+    JournalDamaged,
+    JournalError,
+    JournalExists,
+    JournalMismatch,
+    JournalWriteError,
+    LineStatus,
+    Manifest,
+    ManifestError,
+    Run,
+    RunInfo,
+    RunKind,
+)
+from katapult_async.jobs.journal import NewLine, new_info
+from katapult_async.jobs.place import place_for, place_for_rollback
+from katapult_async.jobs.report import write_csv, write_json, write_table
+from katapult_async.jobs.schema import MIGRATIONS, VERSION, migrate
+from katapult_async.jobs.writer import Writer, column
+
+
+def lines(count: int = 3) -> list[NewLine]:
+    return [
+        NewLine(number=number, disk=f"disk_{number}", virtual_machine="vm_1", step="assign")
+        for number in range(1, count + 1)
+    ]
+
+
+def info(count: int = 3) -> RunInfo:
+    return new_info(RunKind.ASSIGN, "plan.csv", "digest", count)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal.create(tmp_path / "a.run", info(), lines()) as journal:
+        yield journal
+
+
+# -- making ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_journal_says_what_it_is_and_what_is_to_be_done(journal: Journal) -> None:
+    summary = journal.summary()
+    assert summary.info.manifest == "plan.csv"
+    assert summary.counts == {LineStatus.WAITING: 3}
+    assert not summary.finished
+    assert not summary.ok
+    assert [line.disk for line in journal.lines()] == ["disk_1", "disk_2", "disk_3"]
+
+
+def test_a_journal_that_cannot_be_made_whole_is_not_made(tmp_path: Path) -> None:
+    def broken() -> Iterator[NewLine]:
+        yield from lines()
+        raise ManifestError("it changed")
+
+    with pytest.raises(ManifestError, match="it changed"):
+        Journal.create(tmp_path / "a.run", info(), broken())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    file = tmp_path / "a.run"
+    file.write_text("something of somebody's")
+    with pytest.raises(JournalExists, match=r"a\.run exists already"):
+        Journal.create(file, info(), lines())
+    assert file.read_text() == "something of somebody's"
+
+
+def test_a_closed_journal_is_one_file(tmp_path: Path) -> None:
+    Journal.create(tmp_path / "a.run", info(), lines()).close()
+    Journal.read(tmp_path / "a.run").close()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.run"]
+
+
+# -- opening --------------------------------------------------------------------------------------------------------
+
+
+def foreign(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    connection.close()
+
+
+def newer(file: Path) -> None:
+    Journal.create(file, info(), lines()).close()
+    connection = sqlite3.connect(file)
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+
+
+def text(file: Path) -> None:
+    file.write_text("disk,virtual_machine\n")
+
+
+def overwritten(file: Path) -> None:
+    Journal.create(file, info(5000), lines(5000)).close()
+    content = bytearray(file.read_bytes())
+    content[4096 * 3 : 4096 * 9] = b"\x5a" * (4096 * 6)
+    file.write_bytes(content)
+
+
+def cut_off(file: Path) -> None:
+    Journal.create(file, info(5000), lines(5000)).close()
+    file.write_bytes(file.read_bytes()[: 4096 * 5])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (foreign, "no journal of a run"),
+        (newer, "a newer version"),
+        (text, "no journal of a run, or it is damaged"),
+        (overwritten, "damaged"),
+        (cut_off, "damaged"),
+    ],
+)
+def test_a_file_that_is_no_sound_journal_is_refused_and_left_as_it_is(
+    tmp_path: Path, make: object, words: str
+) -> None:
+    file = tmp_path / "a.run"
+    make(file)  # type: ignore[operator]
+    before = file.read_bytes()
+    with pytest.raises(JournalDamaged, match=words):
+        Run.open(file)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.run"]
+
+
+def test_no_journal_is_said_so_and_leaves_no_lock(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="there is no journal"):
+        Run.open(tmp_path / "none.run")
+    with pytest.raises(JournalError, match="there is no journal"):
+        Journal.read(tmp_path / "none.run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_migrations_are_carried_out_once_each_and_in_order() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    migrate(connection)
+    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    more = (*MIGRATIONS, "ALTER TABLE line ADD COLUMN colour TEXT", "ALTER TABLE line ADD COLUMN shape TEXT")
+    migrate(connection, more)
+    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION + 2,)
+    assert connection.execute("SELECT colour, shape FROM line").fetchall() == []
+    connection.close()
+
+
+def test_a_failed_migration_leaves_the_version_as_it_was() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    with pytest.raises(sqlite3.Error):
+        migrate(connection, (*MIGRATIONS, "CREATE TABLE fine (x); CREATE TABLE line (x)"))
+    connection.rollback()
+    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'fine'").fetchone() == (0,)
+    connection.close()
+
+
+# -- writing --------------------------------------------------------------------------------------------------------
+
+UPDATE = f"UPDATE line SET detail = {column(0)} FROM json_each(?) AS r WHERE number = {column(1)}"
+
+
+async def test_what_comes_up_together_is_written_together(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "a.run", info(500), lines(500)) as journal:
+        async with Writer(journal) as writer:
+            await asyncio.gather(*(writer.write(UPDATE, ("x", number)) for number in range(1, 501)))
+            assert 1 <= writer.commits <= 10
+            # It is in the file by now, for everybody to see.
+            with Journal.read(tmp_path / "a.run") as reader:
+                assert all(line.detail == "x" for line in reader.lines())
+
+
+async def test_what_was_noted_is_written_before_the_writer_is_left(journal: Journal) -> None:
+    async with Writer(journal) as writer:
+        for number in (1, 2, 3):
+            writer.note(UPDATE, ("x", number))
+    assert [line.detail for line in journal.lines()] == ["x", "x", "x"]
+
+
+async def test_a_row_that_cannot_be_written_fails_everything_after_it(journal: Journal) -> None:
+    async with Writer(journal) as writer:
+        await writer.write(UPDATE, ("before", 1))
+        results = await asyncio.gather(
+            writer.write("INSERT INTO nowhere SELECT value FROM json_each(?)", (1,)),
+            writer.write(UPDATE, ("lost", 2)),
+            return_exceptions=True,
+        )
+        assert all(isinstance(result, JournalWriteError) for result in results)
+        with pytest.raises(JournalWriteError, match="resume"):
+            await writer.write(UPDATE, ("lost", 3))
+        with pytest.raises(JournalWriteError):
+            await writer.call(lambda db: db.total_changes)
+        writer.note(UPDATE, ("lost", 3))
+    assert [line.detail for line in journal.lines()] == ["before", None, None]
+
+
+async def test_a_cancelled_wait_does_not_take_the_record_back(journal: Journal) -> None:
+    async with Writer(journal) as writer:
+        waiting = asyncio.ensure_future(writer.write(UPDATE, ("x", 1)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert next(journal.lines()).detail == "x"
+
+
+# -- where it lies --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Iterator[Manifest]:
+    (tmp_path / "plan.csv").write_text("disk,virtual_machine\ndisk_1,vm_1\n")
+    with Manifest.open(tmp_path / "plan.csv") as manifest:
+        yield manifest
+
+
+def finish(file: Path) -> None:
+    with Journal.open(file) as journal:
+        journal.connection.execute("UPDATE line SET status = 'assigned', state = 3")
+
+
+def test_an_unfinished_run_is_gone_on_with_and_a_finished_one_is_kept(
+    tmp_path: Path, manifest: Manifest
+) -> None:
+    name, check = str(tmp_path / "plan.csv"), manifest.check()
+    first = place_for(name, check)
+    assert (first.path, first.begun) == (tmp_path / "plan.csv.run", False)
+    Run.create(first.path, manifest).close()
+    assert place_for(name, check).begun
+    assert place_for(name, check, run=first.path).begun
+    finish(first.path)
+    second = place_for(name, check)
+    assert (second.path, second.begun) == (tmp_path / "plan.csv.2.run", False)
+    with pytest.raises(JournalExists, match="is a finished run"):
+        place_for(name, check, run=first.path)
+
+
+def test_the_unfinished_run_of_something_else_is_refused(tmp_path: Path, manifest: Manifest) -> None:
+    Run.create(tmp_path / "plan.csv.run", manifest).close()
+    name = str(tmp_path / "plan.csv")
+    with pytest.raises(JournalMismatch, match="begun without --attach"):
+        place_for(name, manifest.check(), attach=True)
+    with Manifest.from_items([("disk_2", "vm_1")]) as other:
+        for run in (None, tmp_path / "plan.csv.run"):
+            with pytest.raises(JournalMismatch, match="another manifest"):
+                place_for(name, other.check(), run=run)
+
+
+def test_a_run_that_did_nothing_cannot_be_taken_back(tmp_path: Path, manifest: Manifest) -> None:
+    Run.create(tmp_path / "plan.csv.run", manifest).close()
+    place = place_for_rollback(tmp_path / "plan.csv.run")
+    assert not place.begun
+    with pytest.raises(JournalMismatch, match="has changed nothing"):
+        Run.roll_back(tmp_path / "plan.csv.run", place.path)
+    assert not place.path.exists()
+
+
+def test_only_a_run_that_has_sent_nothing_is_discarded(tmp_path: Path, manifest: Manifest) -> None:
+    run = Run.create(tmp_path / "a.run", manifest)
+    run.journal.connection.execute("INSERT INTO session (started_at) VALUES (1)")
+    with pytest.raises(JournalMismatch, match="its journal is kept"):
+        run.discard()
+    run.close()
+    Run.create(tmp_path / "b.run", manifest).discard()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.run", "plan.csv"]
+
+
+def test_a_manifest_that_is_not_right_makes_no_run(tmp_path: Path) -> None:
+    with Manifest.from_items([("disk_1", "vm_1"), ("disk_1", "vm_2")], name="pairs") as manifest:
+        with pytest.raises(
+            ManifestError, match="pairs:2: disk_1 is wanted on vm_1 on line 1 and on vm_2 here"
+        ):
+            Run.create(tmp_path / "a.run", manifest)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- the report -----------------------------------------------------------------------------------------------------
+
+
+def test_the_report_has_every_line_in_each_form(journal: Journal) -> None:
+    journal.connection.execute(
+        "UPDATE line SET status = 'failed', code = 'unable_to_assign', detail = '=HYPERLINK(1)', attempts = 2,"
+        " request_id = 'r-1', sent_at = 0.5, finished_at = 1.25 WHERE number = 2"
+    )
+    out = io.StringIO(newline="")
+    write_csv(out, journal)
+    rows = list(csv.DictReader(out.getvalue().splitlines()))
+    assert len(rows) == 3
+    assert rows[1]["sent_at"] == "1970-01-01T00:00:00.500Z"
+    assert rows[1]["request_id"] == "r-1"
+    assert rows[1]["detail"] == "'=HYPERLINK(1)"  # no formula for a spreadsheet
+    out = io.StringIO()
+    write_json(out, journal)
+    document = json.loads(out.getvalue())
+    assert document["run"]["counts"] == {"failed": 1, "waiting": 2}
+    assert document["lines"][1]["detail"] == "=HYPERLINK(1)"
+    out = io.StringIO()
+    write_table(out, journal)
+    assert "disk_2" in out.getvalue()
+    assert "unable_to_assign: =HYPERLINK(1)" in out.getvalue()

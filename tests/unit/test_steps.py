@@ -1,0 +1,153 @@
+"""What a step's outcome means for its line, as a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from katapult_async import (
+    AssignmentConflict,
+    AuthenticationError,
+    ConnectError,
+    Disk,
+    Outcome,
+    OutcomeStatus,
+    ServiceUnavailable,
+    Task,
+    TaskQueueingError,
+    TransportError,
+    UnableToAssign,
+    VirtualMachineDisk,
+    VirtualMachineReference,
+)
+from katapult_async.errors import KatapultError
+from katapult_async.jobs import LineState, LineStatus
+from katapult_async.jobs.steps import Did, Next, Step, after
+from katapult_async.models import AttachmentState, TaskStatus
+from katapult_async.scheduler import Assignment
+
+S = OutcomeStatus
+
+
+def outcome(
+    status: OutcomeStatus,
+    *,
+    error: KatapultError | None = None,
+    plug: AttachmentState | None = None,
+    task: Task | None = None,
+) -> Outcome:
+    bond = (
+        VirtualMachineDisk(virtual_machine=VirtualMachineReference(id="vm_1"), state=plug) if plug else None
+    )
+    return Outcome(
+        assignment=Assignment("disk_1", "vm_1"),
+        status=status,
+        disk=Disk(id="disk_1", virtual_machine_disk=bond),
+        task=task,
+        error=error,
+        finished_at=1.0,
+    )
+
+
+TASK = Task(id="task_1", status=TaskStatus.PENDING)
+
+
+@pytest.mark.parametrize(
+    ("step", "further", "came", "expected"),
+    [
+        (Step.ASSIGN, False, outcome(S.ASSIGNED), (Step.ASSIGN, 3, "assigned", Did.ASSIGNED)),
+        (Step.ASSIGN, False, outcome(S.ALREADY_ASSIGNED), (Step.ASSIGN, 3, "already_assigned", 0)),
+        (Step.ASSIGN, True, outcome(S.ASSIGNED), (Step.ATTACH, 0, "waiting", Did.ASSIGNED)),
+        (Step.ASSIGN, True, outcome(S.ALREADY_ASSIGNED), (Step.ATTACH, 0, "waiting", 0)),
+        (Step.ASSIGN, True, outcome(S.UNKNOWN), (Step.ASSIGN, 1, "unknown", 0)),
+        (Step.ASSIGN, True, outcome(S.NOT_ATTEMPTED), (Step.ASSIGN, 0, "waiting", 0)),
+        (Step.ATTACH, False, outcome(S.ATTACHED, task=TASK), (Step.ATTACH, 2, "waiting", Did.ATTACHED)),
+        (Step.ATTACH, False, outcome(S.ALREADY_ATTACHED), (Step.ATTACH, 3, "attached", 0)),
+        (
+            Step.ATTACH,
+            False,
+            outcome(S.ATTACHED, plug=AttachmentState.ATTACHING),
+            (Step.ATTACH, 2, "waiting", Did.ATTACHED),
+        ),
+        (
+            Step.ATTACH,
+            False,
+            outcome(S.ATTACHED, plug=AttachmentState.ATTACHED),
+            (Step.ATTACH, 3, "attached", Did.ATTACHED),
+        ),
+        (
+            Step.ATTACH,
+            False,
+            outcome(S.ALREADY_ATTACHED, plug=AttachmentState.ATTACHING),
+            (Step.ATTACH, 2, "waiting", 0),
+        ),
+        (Step.DETACH, True, outcome(S.DETACHED, task=TASK), (Step.DETACH, 2, "waiting", Did.DETACHED)),
+        (Step.DETACH, True, outcome(S.ALREADY_DETACHED), (Step.UNASSIGN, 0, "waiting", 0)),
+        (Step.DETACH, False, outcome(S.ALREADY_DETACHED), (Step.DETACH, 3, "detached", 0)),
+        (Step.UNASSIGN, True, outcome(S.UNASSIGNED), (Step.UNASSIGN, 3, "unassigned", Did.UNASSIGNED)),
+        (Step.UNASSIGN, True, outcome(S.ALREADY_UNASSIGNED), (Step.UNASSIGN, 3, "already_unassigned", 0)),
+    ],
+)
+def test_what_a_line_becomes(
+    step: Step, further: bool, came: Outcome, expected: tuple[Step, int, str, int]
+) -> None:
+    following = after(step, came, further=further)
+    assert (following.step, following.state, following.status, following.did) == expected
+
+
+def failed(step: Step, error: KatapultError) -> Next:
+    return after(step, outcome(S.FAILED, error=error), further=True)
+
+
+def test_what_the_api_refuses_is_settled_with_its_reason() -> None:
+    following = failed(Step.ASSIGN, UnableToAssign(status=422, code="unable_to_assign", request_id="r"))
+    assert (following.state, following.status) == (LineState.SETTLED, LineStatus.FAILED)
+    assert following.code == "unable_to_assign"
+    following = failed(Step.ATTACH, AssignmentConflict("it is elsewhere", virtual_machine="vm_2"))
+    assert following.detail == "assigned, but not attached: it is elsewhere"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectError("nobody there"),
+        ServiceUnavailable(status=503, code="service_unavailable"),
+        AuthenticationError(status=403, code="invalid_api_token"),
+    ],
+)
+def test_what_is_no_fault_of_the_line_is_tried_again_by_a_resumed_run(error: KatapultError) -> None:
+    for step in Step:
+        following = failed(step, error)
+        assert (following.step, following.state, following.status) == (
+            step,
+            LineState.WAITING,
+            LineStatus.WAITING,
+        )
+        assert following.detail
+
+
+def test_a_machine_that_is_busy_is_not_the_end_of_attaching() -> None:
+    busy = TaskQueueingError(status=406, code="task_queueing_error")
+    assert failed(Step.ATTACH, busy).state is LineState.WAITING
+    assert failed(Step.ASSIGN, busy).state is LineState.SETTLED
+
+
+def test_a_disk_that_somebody_has_unassigned_is_taken_back_already() -> None:
+    following = failed(Step.DETACH, AssignmentConflict("it is on no machine"))
+    assert following.status is LineStatus.ALREADY_UNASSIGNED
+
+
+def test_a_task_that_has_failed_at_once_undoes_what_was_noted() -> None:
+    task = Task(id="task_1", status=TaskStatus.FAILED)
+    following = after(Step.ATTACH, outcome(S.ATTACHED, task=task), further=False)
+    assert following.status is LineStatus.FAILED
+    assert following.undone is Did.ATTACHED
+
+
+def test_every_outcome_of_every_step_has_a_meaning() -> None:
+    for step in Step:
+        for status in OutcomeStatus:
+            error = TransportError("lost") if not status.ok else None
+            following = after(step, outcome(status, error=error), further=True)
+            assert following.step in Step
+            settled = following.status not in (LineStatus.WAITING, LineStatus.UNKNOWN)
+            assert settled == (following.state is LineState.SETTLED)
