@@ -13,7 +13,7 @@ from typing import Protocol
 import anyio
 
 from katapult_async.client import Client
-from katapult_async.errors import KatapultError, NotFound, ObjectInTrash, PermissionDenied
+from katapult_async.errors import KatapultError
 from katapult_async.logs import room_logger
 from katapult_async.models import AttachmentState, VirtualMachineState
 from katapult_async.observer import StepEvent
@@ -110,15 +110,16 @@ class Execution:
         self._client.session.observers.on_step(StepEvent(step=step.value, lines=lines))
         recorder = StepRecorder(self._writer, self._kind, step)
         outcomes = _fan_out_of(self._client, step)(recorder, recorder=recorder)
-        async with outcomes:
-            self._outcomes = outcomes
-            try:
+        try:
+            async with outcomes:
+                self._outcomes = outcomes
                 if self.stopped:
                     outcomes.stop()
                 async for _ in outcomes:
                     pass
-            finally:
-                self._outcomes = None
+        finally:
+            self._outcomes = None
+            recorder.close()
         self.refused_by = outcomes.report.stopped_by
 
     async def _look_at_machines(self) -> None:
@@ -137,7 +138,10 @@ class Execution:
                     async for entry in client.virtual_machines.disks(name)
                     if entry.state is AttachmentState.ATTACHED
                 ]
-            except (NotFound, ObjectInTrash, PermissionDenied):
+            except KatapultError as error:
+                if error.stops_run:
+                    raise
+                log.info("%s: %s", name, error, request_id=error.request_id)
                 return  # attaching will say what is the matter, disk by disk
             await writer.call(lambda db: _settle_attached(db, name, attached))
 

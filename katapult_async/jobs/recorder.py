@@ -1,10 +1,17 @@
-"""Between a journal and the fan-out: lines go out as items, and what happens to them comes back as durable records."""
+"""Between a journal and the fan-out: lines go out as items, and what happens to them comes back as durable records.
+
+Lines are marked as sent some dozens at a time, before their turn comes, so that hardly a request waits for the disk. A
+line that was marked and not sent is read back by a resumed run, as if it had been: that is what a crash costs, and why
+they are not more. A session that ends by itself takes such marks back.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from collections import deque
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -13,20 +20,27 @@ from katapult_async.scheduler import Assignment, Outcome, Recorder, Start
 
 from .record import LineState, RunKind
 from .steps import Next, Step, after
-from .writer import Writer, column
+from .writer import Batch, Values, Writer, column
 
 #: Lines read from the journal at a time.
 READ_AHEAD = 500
+#: Lines marked as sent at a time.
+MARK_AHEAD = 32
 _SENDING = f"""
     UPDATE line SET state = 1, attempts = attempts + 1, sent_at = coalesce(sent_at, {column(1)}), code = NULL,
         detail = NULL
     FROM json_each(?) AS r WHERE number = {column(0)}
 """
+_UNMARK = f"""
+    UPDATE line SET state = 0, attempts = attempts - 1, sent_at = CASE WHEN attempts > 1 THEN sent_at END
+    FROM json_each(?) AS r WHERE number = {column(0)} AND state = 1
+"""
 _SETTLE = f"""
     UPDATE line SET step = {column(1)}, state = {column(2)}, status = {column(3)},
         did = (did | {column(4)}) & ~{column(5)}, code = {column(6)}, detail = {column(7)}, attempts = {column(8)},
         request_id = coalesce({column(9)}, request_id), task = coalesce({column(10)}, task),
-        finished_at = {column(11)}
+        finished_at = {column(11)},
+        sent_at = CASE WHEN {column(8)} > 0 THEN coalesce({column(12)}, sent_at) END
     FROM json_each(?) AS r WHERE number = {column(0)}
 """
 # Those that are not ready come last: they may be by then. What came out as unknown waits for the next session.
@@ -59,6 +73,9 @@ class StepRecorder(Recorder):
         self._last = 0
         self._not_ready = False
         self._open: dict[str, OpenLine] = {}
+        # Lines that are marked as sent, or soon will be, and whose turn has not come; so many of those that are ready.
+        self._marks: dict[int, Batch] = {}
+        self._marked_ready = 0
 
     def __aiter__(self) -> StepRecorder:
         return self
@@ -74,6 +91,7 @@ class StepRecorder(Recorder):
             else:
                 self._last, self._not_ready = 0, True
         line = self._ready.popleft()
+        self._marked_ready = max(self._marked_ready - 1, 0)
         self._open[line.disk] = line
         return Assignment(line.disk, line.virtual_machine)
 
@@ -87,50 +105,84 @@ class StepRecorder(Recorder):
         ]
 
     async def sending(self, item: Assignment) -> Start:
-        """Record that its request may have left from now on."""
+        """See that its request may leave: that it is recorded as sent."""
         line = self._open[item.disk]
         if line.state is LineState.SENT:
             return Start.READ_BACK
-        await self._writer.write(_SENDING, (line.number, time.time()))
+        mark = self._marks.pop(line.number, None) or self._mark([line])
+        if len(self._marks) < MARK_AHEAD // 2:
+            self._mark_ahead()
+        await mark.durable()
         # What is taken back must be as this run left it.
         return Start.LOOK if self._kind is RunKind.ROLLBACK else Start.SEND
 
-    async def settled(self, outcome: Outcome) -> None:
-        """Record what became of it."""
-        line = self._open.pop(outcome.assignment.disk)
-        following = after(self._step, outcome, further=line.further)
-        attempts = line.attempts + outcome.attempts
-        if line.state is LineState.SENT and outcome.started_at is None:
-            return  # stopped before it was read back: it stays as it was
-        await settle(
-            self._writer, line.number, following, outcome.finished_at, attempts, request_id=outcome.request_id
-        )
+    def _mark(self, lines: Sequence[OpenLine]) -> Batch:
+        now = time.time()
+        return self._writer.submit(_SENDING, [(line.number, now) for line in lines])
+
+    def _mark_ahead(self) -> None:
+        coming = list(islice(self._ready, self._marked_ready, self._marked_ready + MARK_AHEAD))
+        lines = [line for line in coming if line.state is not LineState.SENT]
+        if lines:
+            self._marks.update(dict.fromkeys((line.number for line in lines), self._mark(lines)))
+        self._marked_ready += len(coming)
+
+    async def settled(self, outcomes: Sequence[Outcome]) -> None:
+        """Record what became of them."""
+        rows: list[Values] = []
+        for outcome in outcomes:
+            line = self._open.pop(outcome.assignment.disk)
+            if mark := self._marks.pop(line.number, None):
+                await mark.durable()  # stopped before its turn: what is recorded now must come after it
+            if line.state is LineState.SENT and outcome.started_at is None:
+                continue  # stopped before it was read back: it stays as it was
+            following = after(self._step, outcome, further=line.further)
+            rows.append(
+                _settling(
+                    line.number,
+                    following,
+                    outcome.finished_at,
+                    line.attempts + outcome.attempts,
+                    request_id=outcome.request_id,
+                    sent_at=outcome.started_at if not line.attempts else None,
+                )
+            )
+        if rows:
+            await self._writer.submit(_SETTLE, rows).durable()
+
+    def close(self) -> None:
+        """Take back the marks of lines whose turn has not come. Call it when nothing is in flight any more."""
+        for number in self._marks:
+            self._writer.note(_UNMARK, (number,))
+        self._marks.clear()
 
 
-async def settle(
-    writer: Writer,
+async def settle(writer: Writer, number: int, following: Next, at: float, attempts: int) -> None:
+    """Record, durably, what a line has become. at: unix seconds."""
+    await writer.write(_SETTLE, _settling(number, following, at, attempts))
+
+
+def _settling(
     number: int,
     following: Next,
     at: float,
     attempts: int,
     *,
     request_id: str | None = None,
-) -> None:
-    """Record, durably, what a line has become. at: unix seconds."""
-    await writer.write(
-        _SETTLE,
-        (
-            number,
-            following.step.value,
-            following.state.value,
-            following.status.value,
-            following.did.value,
-            following.undone.value,
-            following.code,
-            following.detail,
-            attempts,
-            request_id,
-            following.task,
-            at,
-        ),
+    sent_at: float | None = None,
+) -> Values:
+    return (
+        number,
+        following.step.value,
+        following.state.value,
+        following.status.value,
+        following.did.value,
+        following.undone.value,
+        following.code,
+        following.detail,
+        attempts,
+        request_id,
+        following.task,
+        at,
+        sent_at,
     )

@@ -15,7 +15,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ def column(number: int) -> str:
     return f"json_extract(r.value, '$[{number}]')"
 
 
-class _Batch:
+class Batch:
     """What goes into one transaction: rows by statement, in the order in which the statements first came up."""
 
     __slots__ = ("done", "error", "rows")
@@ -46,6 +46,13 @@ class _Batch:
         self.rows: dict[str, list[Values]] = {}
         self.done = anyio.Event()
         self.error: JournalError | None = None
+
+    async def durable(self) -> None:
+        """Wait until it is on the disk. Raises JournalWriteError if it will not be."""
+        if not self.done.is_set():
+            await self.done.wait()
+        if self.error is not None:
+            raise self.error
 
 
 class Writer:
@@ -58,8 +65,8 @@ class Writer:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._next = _Batch()
-        self._writing: _Batch | None = None
+        self._next = Batch()
+        self._writing: Batch | None = None
         self._failure: JournalError | None = None
         #: Transactions so far.
         self.commits = 0
@@ -87,24 +94,22 @@ class Writer:
 
     async def write(self, statement: str, values: Values) -> None:
         """One row, durably. Raises JournalWriteError; from then on every call does."""
+        await self.submit(statement, (values,)).durable()
+
+    def submit(self, statement: str, rows: Iterable[Values]) -> Batch:
+        """Some rows, some time soon; what they are written with. Raises JournalWriteError once nothing can be written."""
         if self._failure is not None:
             raise self._failure
-        batch = self._add(statement, values)
-        await batch.done.wait()
-        if batch.error is not None:
-            raise batch.error
+        return self._add(statement, rows)
 
     def note(self, statement: str, values: Values) -> None:
         """One row, some time soon. It is lost without a word if nothing can be written any more."""
         if self._failure is None:
-            self._add(statement, values)
+            self._add(statement, (values,))
 
-    def _add(self, statement: str, values: Values) -> _Batch:
+    def _add(self, statement: str, rows: Iterable[Values]) -> Batch:
         batch = self._next
-        rows = batch.rows.get(statement)
-        if rows is None:
-            rows = batch.rows[statement] = []
-        rows.append(values)
+        batch.rows.setdefault(statement, []).extend(rows)
         self._flush()
         return batch
 
@@ -132,11 +137,11 @@ class Writer:
     def _flush(self) -> None:
         if self._writing is not None or not self._next.rows:
             return
-        batch, self._next = self._next, _Batch()
+        batch, self._next = self._next, Batch()
         self._writing = batch
         self._orders.put(lambda: self._commit(batch))
 
-    def _commit(self, batch: _Batch) -> None:
+    def _commit(self, batch: Batch) -> None:
         connection = self._journal.connection
         error: JournalError | None = None
         try:
@@ -151,7 +156,7 @@ class Writer:
                     connection.execute("ROLLBACK")
         self._loop.call_soon_threadsafe(self._committed, batch, error)
 
-    def _committed(self, batch: _Batch, error: JournalError | None) -> None:
+    def _committed(self, batch: Batch, error: JournalError | None) -> None:
         self._writing = None
         self.commits += 1
         if error is None:

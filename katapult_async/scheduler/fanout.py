@@ -8,13 +8,16 @@ every item that had been sent.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from katapult_async.errors import Execution, KatapultError
 from katapult_async.logs import room_logger
@@ -34,15 +37,16 @@ LOOK_AHEAD = 1024
 
 
 class Recorder(Protocol):
-    """Is told about each item before its first request may leave, and about its outcome before it comes out.
+    """Is told about each item before its first request may leave, and about outcomes before they come out.
 
-    Both are awaited, so a durable journal can be kept behind it, and neither holds up the requests of other items.
-    `sending` says how the work on the item begins. When either raises, the run ends with that exception.
+    Both are awaited, so a durable journal can be kept behind it. `sending` says how the work on the item begins.
+    `settled` is given all outcomes that have come up while it was busy with those before them; meanwhile the run goes
+    on with other items. When either raises, the run ends with that exception.
     """
 
     async def sending(self, item: Assignment) -> Start: ...
 
-    async def settled(self, outcome: Outcome) -> None: ...
+    async def settled(self, outcomes: Sequence[Outcome]) -> None: ...
 
 
 class Outcomes(AsyncIterator[Outcome]):
@@ -74,9 +78,8 @@ class Outcomes(AsyncIterator[Outcome]):
         self._concurrency = concurrency
         self._per_virtual_machine = per_virtual_machine
         self._recorder = recorder
-        # Workers that wait for the recorder are not in flight: others take their place meanwhile.
-        self._workers = concurrency if recorder is None else 2 * concurrency
-        self._in_flight = anyio.Semaphore(concurrency, fast_acquire=True)
+        # Outcomes on their way to the recorder, if there is one.
+        self._unrecorded: MemoryObjectSendStream[Outcome] | None = None
         self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._group: TaskGroup | None = None
         self._active: dict[Settling, anyio.CancelScope] = {}
@@ -154,11 +157,20 @@ class Outcomes(AsyncIterator[Outcome]):
 
     async def _work_all(self) -> None:
         try:
-            async with anyio.create_task_group() as workers:
-                for _ in range(self._workers):
-                    workers.start_soon(self._work)
-            for item in self._left_over:
-                await self._deliver(not_attempted(item))
+            async with anyio.create_task_group() as recording:
+                if self._recorder is not None:
+                    # As many may wait to be recorded as there are requests in flight, and no request waits for that.
+                    self._unrecorded, settled = anyio.create_memory_object_stream[Outcome](self._concurrency)
+                    recording.start_soon(self._record, self._recorder, settled)
+                try:
+                    async with anyio.create_task_group() as workers:
+                        for _ in range(self._concurrency):
+                            workers.start_soon(self._work)
+                    for item in self._left_over:
+                        await self._deliver(not_attempted(item))
+                finally:
+                    if self._unrecorded is not None:
+                        self._unrecorded.close()
             if self._last_unreachable is not None and self._unreachable == self.report.total:
                 self._refuse(
                     self._last_unreachable
@@ -188,8 +200,7 @@ class Outcomes(AsyncIterator[Outcome]):
             # `stop` cancels this scope, and only while nothing of the item is on the wire.
             with anyio.CancelScope() as scope:
                 self._active[settling] = scope
-                async with self._in_flight:
-                    outcome = await settling.run()
+                outcome = await settling.run()
         except BaseException:
             # Cancelled from outside: nobody receives any more, but the report still says what became of it.
             self.report.add(settling.interrupted())
@@ -232,11 +243,32 @@ class Outcomes(AsyncIterator[Outcome]):
                 scope.cancel()
 
     async def _deliver(self, outcome: Outcome) -> None:
+        if self._unrecorded is None:
+            await self._hand_out(outcome)
+            return
         try:
-            if self._recorder is not None:
-                await self._recorder.settled(outcome)
-        finally:
+            await _send(self._unrecorded, outcome)
+        except BaseException:
             self.report.add(outcome)
+            raise
+
+    async def _record(self, recorder: Recorder, settled: MemoryObjectReceiveStream[Outcome]) -> None:
+        """Let the recorder have what has come up, all of it at once, and then the consumer."""
+        batch: deque[Outcome] = deque()
+        try:
+            async for outcome in settled:
+                batch.append(outcome)
+                batch.extend(_at_hand(settled))
+                await recorder.settled(batch)
+                while batch:
+                    await self._hand_out(batch.popleft())
+        finally:
+            for outcome in (*batch, *_at_hand(settled)):
+                self.report.add(outcome)
+            settled.close()
+
+    async def _hand_out(self, outcome: Outcome) -> None:
+        self.report.add(outcome)
         if outcome.status is OutcomeStatus.FAILED or outcome.status is OutcomeStatus.UNKNOWN:
             log.info(
                 "%s: %s: %s",
@@ -247,14 +279,25 @@ class Outcomes(AsyncIterator[Outcome]):
             )
         if self._session.observers:
             self._session.observers.on_outcome(_event(self._action.name, outcome))
-        try:
-            self._send.send_nowait(outcome)
-        except anyio.WouldBlock:
-            await self._send.send(outcome)
+        await _send(self._send, outcome)
 
     def _sum_up(self) -> None:
         self.report.total_permitted = self._session.gate.limit
         self.report.elapsed = asyncio.get_running_loop().time() - self._began
+
+
+async def _send(stream: MemoryObjectSendStream[Outcome], outcome: Outcome) -> None:
+    # Without a round of the event loop, where there is room.
+    try:
+        stream.send_nowait(outcome)
+    except anyio.WouldBlock:
+        await stream.send(outcome)
+
+
+def _at_hand(stream: MemoryObjectReceiveStream[Outcome]) -> Iterator[Outcome]:
+    with contextlib.suppress(anyio.WouldBlock, anyio.EndOfStream):
+        while True:
+            yield stream.receive_nowait()
 
 
 def _event(action: str, outcome: Outcome) -> OutcomeEvent:

@@ -283,7 +283,8 @@ async def test_an_error_while_tasks_are_waited_for_ends_nothing_and_a_refused_to
                     emulator.tokens.clear()
 
                 group.start_soon(refuse_later)
-                summary = await run.execute(client)
+                await run.execute(client)
+            summary = run.summary()
             assert summary.counts == {LineStatus.WAITING: 2}
             assert isinstance(run.refused_by, AuthenticationError)
             assert summary.sessions[-1].ended == "refused"
