@@ -27,7 +27,7 @@ from katapult_async.errors import (
 )
 from katapult_async.logs import room_logger
 from katapult_async.observer import Observer, Observers, RequestEvent, RetryEvent, WaitEvent
-from katapult_async.ratelimit import Gate, Permit, Priority, Wait, WaitReason, read_evidence
+from katapult_async.ratelimit import Evidence, Gate, Permit, Priority, Wait, WaitReason, read_evidence
 
 from .operation import Operation
 from .retry import RetryPolicy, may_repeat
@@ -212,14 +212,15 @@ class Session:
                 self._gate.lost(permit)
             else:
                 self._gate.unused(permit)
-            self._tell_request(operation, sent_at, None, error)
+            self._tell_request(operation, sent_at, None, error, None)
             raise
         except BaseException:
             self._gate.lost(permit)  # cancelled: it may have been counted
             raise
         if 200 <= reply.status < 300:
-            self._gate.answered(permit, read_evidence(reply.status, reply.headers))
-            self._tell_request(operation, sent_at, reply, None)
+            evidence = read_evidence(reply.status, reply.headers)
+            self._gate.answered(permit, evidence)
+            self._tell_request(operation, sent_at, reply, None, evidence)
             return reply, None
         refusal = error_from_response(reply.status, reply.headers, reply.body, operation=operation.name)
         total_permitted = refusal.total_permitted if isinstance(refusal, RateLimitReached) else None
@@ -232,7 +233,7 @@ class Session:
                 operation.name,
                 request_id=refusal.request_id,
             )
-        self._tell_request(operation, sent_at, reply, refusal)
+        self._tell_request(operation, sent_at, reply, refusal, evidence)
         return reply, refusal
 
     def _decode(self, operation: Operation[R], reply: Reply) -> R:
@@ -248,7 +249,12 @@ class Session:
             raise error from exc
 
     def _tell_request(
-        self, operation: Operation[R], sent_at: float, reply: Reply | None, error: KatapultError | None
+        self,
+        operation: Operation[R],
+        sent_at: float,
+        reply: Reply | None,
+        error: KatapultError | None,
+        evidence: Evidence | None,
     ) -> None:
         if log.isEnabledFor(logging.DEBUG):
             request_id = reply.headers.get("X-Request-Id") if reply is not None else None
@@ -256,7 +262,6 @@ class Session:
         if not self._observers:
             return
         headers: Mapping[str, str] = reply.headers if reply is not None else _NO_BODY
-        evidence = read_evidence(reply.status if reply is not None else 0, headers)
         self._observers.on_request(
             RequestEvent(
                 operation=operation.name,
@@ -266,8 +271,8 @@ class Session:
                 code=getattr(error, "code", None),
                 failure=type(error).__name__ if isinstance(error, TransportError) else None,
                 request_id=headers.get("X-Request-Id"),
-                permitted=evidence.permitted,
-                remaining=evidence.remaining,
+                permitted=evidence.permitted if evidence is not None else None,
+                remaining=evidence.remaining if evidence is not None else None,
                 base_url=self._base_url,
             )
         )
