@@ -1,15 +1,18 @@
 """The clients that are compared, each as its users write it: 32 requests in flight, every answer read and decoded.
 
-A client is an async context manager around a function that sends so many assignments.
+A client is an async context manager around a function that sends so many assignments, when what it returns is awaited.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,7 +21,8 @@ import msgspec
 from benchmarks.bodies import an_id
 from benchmarks.peers import peer
 from benchmarks.server import Server
-from katapult_async import Assignment, Client, Recorder
+from katapult_async import Assignment, Client, SessionPool
+from katapult_async.jobs import LineStatus, Manifest, Run
 from katapult_async.models.responses import DiskResponse
 
 IN_FLIGHT = 32
@@ -67,30 +71,57 @@ async def in_flight(items: Iterator[Any], one: Callable[[Any], Awaitable[str]]) 
 # -- this SDK -------------------------------------------------------------------------------------------------------
 
 
-def sdk(*, bare: bool = False, journal: Callable[[], Recorder] | None = None) -> Open:
-    """`assign_many`, end to end. bare: answers without headers of the rate limit. journal: makes what records each
-    item before it is sent and after its outcome; the seam for a measurement with durable jobs.
-    """
+def sdk(*, bare: bool = False, lean: bool = True, max_per_second: float | None = None) -> Open:
+    """`assign_many`, end to end. bare: answers without headers of the rate limit. lean: the short way over the wire."""
 
     @asynccontextmanager
     async def opened(server: Server) -> AsyncIterator[Send]:
-        url = server.bare_url if bare else server.url
-        async with Client(TOKEN, base_url=url, concurrency=IN_FLIGHT) as client:
+        async with _client(server, bare=bare, lean=lean, max_per_second=max_per_second) as client:
 
             async def send(n: int) -> None:
-                if journal is None:
-                    report = await client.disks.assign_many(assignments(n))
-                else:
-                    async with client.disks.assign_each(assignments(n), recorder=journal()) as outcomes:
-                        async for _ in outcomes:
-                            pass
-                    report = outcomes.report
+                report = await client.disks.assign_many(assignments(n))
                 if not report.ok or report.total != n or report.requests != n:
                     raise AssertionError(f"not all were assigned at the first try: {report}")
 
             yield send
 
     return opened
+
+
+def durable(*, max_per_second: float | None = None) -> Open:
+    """The same work as a durable run. Its journal, on a real disk, is made before the clock runs: `send(n)` makes it,
+    awaiting what that returns executes it.
+    """
+
+    @asynccontextmanager
+    async def opened(server: Server) -> AsyncIterator[Send]:
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
+            async with _client(server, max_per_second=max_per_second) as client:
+                numbers = itertools.count()
+
+                def send(n: int) -> Awaitable[None]:
+                    items = [(f"disk_{number:016d}", PAIRS[number % len(PAIRS)][1]) for number in range(n)]
+                    with Manifest.from_items(items) as manifest:
+                        return execute(Run.create(Path(directory, f"{next(numbers)}.run"), manifest), n)
+
+                async def execute(run: Run, n: int) -> None:
+                    with run:
+                        summary = await run.execute(client)
+                    if summary.counts != {LineStatus.ASSIGNED: n} or summary.requests != n:
+                        raise AssertionError(f"not all were assigned at the first try: {summary}")
+
+                yield send
+
+    return opened
+
+
+@asynccontextmanager
+async def _client(
+    server: Server, *, bare: bool = False, lean: bool = True, max_per_second: float | None = None
+) -> AsyncIterator[Client]:
+    async with SessionPool(lean=lean) as pool:
+        url = server.bare_url if bare else server.url
+        yield Client(TOKEN, base_url=url, pool=pool, concurrency=IN_FLIGHT, max_per_second=max_per_second)
 
 
 # -- by hand ----------------------------------------------------------------------------------------------------------

@@ -120,15 +120,11 @@ class Gate:
 
         kind: the type of request, for servers that count types apart.
         """
+        permit = self.take_nowait(kind)
+        if permit is not None:
+            return permit
         if kind in self._apart:
             return await self._apart[kind].take(priority, kind)
-        if not self._queue and self._ceiling is None:
-            now = asyncio.get_running_loop().time()
-            if self._window.pace(now) is None:
-                answer = self._window.take(now)
-                if isinstance(answer, Permit):
-                    answer.kind = kind
-                    return answer
         turn = _Turn((priority, next(self._arrivals)), kind)
         overtaken = self._head()
         heapq.heappush(self._queue, turn)
@@ -147,6 +143,21 @@ class Gate:
             return await self._apart[kind].take(priority, kind)
         permit.kind = kind
         return permit
+
+    def take_nowait(self, kind: str = "") -> Permit | None:
+        """A permit, if one can be had without waiting or overtaking anybody."""
+        if kind in self._apart:
+            return self._apart[kind].take_nowait(kind)
+        if self._queue or self._ceiling is not None:
+            return None
+        now = asyncio.get_running_loop().time()
+        if self._window.pace(now) is not None:
+            return None
+        answer = self._window.take(now)
+        if not isinstance(answer, Permit):
+            return None
+        answer.kind = kind
+        return answer
 
     async def _wait(self, turn: _Turn) -> Permit | None:
         """A permit; None if the type of request has been found to be counted apart meanwhile."""

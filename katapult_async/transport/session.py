@@ -173,13 +173,15 @@ class Session:
         payload = _encode(body) if body is not None else None
         url = self._url(operation.path, query)
         while True:
-            permit = await self._gate.take(priority, operation.name)
-            try:
-                # A run that was stopped while this request waited must not send it.
-                await anyio.lowlevel.checkpoint_if_cancelled()
-            except BaseException:
-                self._gate.unused(permit)
-                raise
+            permit = self._gate.take_nowait(operation.name)
+            if permit is None:
+                permit = await self._gate.take(priority, operation.name)
+                try:
+                    # A run that was stopped while this request waited must not send it.
+                    await anyio.lowlevel.checkpoint_if_cancelled()
+                except BaseException:
+                    self._gate.unused(permit)
+                    raise
             if meter is not None:
                 meter.requests += 1
             reply, error = await self._exchange(operation, url, payload, permit)
