@@ -82,7 +82,7 @@ class Outcomes(AsyncIterator[Outcome]):
         self._unrecorded: MemoryObjectSendStream[Outcome] | None = None
         self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._group: TaskGroup | None = None
-        self._active: dict[Settling, anyio.CancelScope] = {}
+        self._active: dict[anyio.CancelScope, Settling] = {}
         self._stopped = False
         # Pulled from the input and parked when the run was stopped.
         self._left_over: list[Assignment] = []
@@ -182,40 +182,61 @@ class Outcomes(AsyncIterator[Outcome]):
             self._send.close()
 
     async def _work(self) -> None:
+        while True:
+            scope = anyio.CancelScope()
+            outcome: Outcome | None = None
+            try:
+                with scope:
+                    outcome = await self._work_through(scope)
+                    if outcome is None:
+                        return
+            except BaseException:
+                # Cancelled from outside: nobody receives any more, but the report still says what became of it.
+                if (settling := self._active.pop(scope, None)) is not None:
+                    self._count(settling)
+                    self.report.add(settling.interrupted())
+                raise
+            # `stop` has cut the item short, or come too late for that.
+            settling = self._active.pop(scope)
+            await self._deliver(self._conclude(settling, outcome or settling.interrupted()))
+
+    async def _work_through(self, scope: anyio.CancelScope) -> Outcome | None:
+        """Work on items until there are no more; None. `stop` cancels the scope, only while nothing of the item that is
+        worked on is on the wire; an outcome that there is in spite of that is returned.
+
+        One scope serves for many items, because making one takes as long as a tenth of a request.
+        """
         feed = self._feed
         while (item := await feed.next()) is not None:
-            try:
-                outcome = not_attempted(item) if self._stopped else await self._settle(item)
-            finally:
+            if self._stopped:
                 feed.finished(item)
-            await self._deliver(outcome)
+                await self._deliver(not_attempted(item))
+                continue
+            start = await self._recorder.sending(item) if self._recorder is not None else Start.SEND
+            settling = Settling(self._action, self._session, item, self._rng, start)
+            if self._stopped:
+                await self._deliver(self._conclude(settling, settling.interrupted()))
+                continue
+            self._active[scope] = settling
+            outcome = await settling.run()
+            if scope.cancel_called:
+                return outcome
+            del self._active[scope]
+            await self._deliver(self._conclude(settling, outcome))
+        return None
 
-    async def _settle(self, item: Assignment) -> Outcome:
-        start = await self._recorder.sending(item) if self._recorder is not None else Start.SEND
-        settling = Settling(self._action, self._session, item, self._rng, start)
-        if self._stopped:
-            return settling.interrupted()
-        outcome: Outcome | None = None
-        try:
-            # `stop` cancels this scope, and only while nothing of the item is on the wire.
-            with anyio.CancelScope() as scope:
-                self._active[settling] = scope
-                outcome = await settling.run()
-        except BaseException:
-            # Cancelled from outside: nobody receives any more, but the report still says what became of it.
-            self.report.add(settling.interrupted())
-            raise
-        finally:
-            del self._active[settling]
-            self.report.requests += settling.requests
-            self.report.rate_limited += settling.rate_limited
-        if outcome is None:
-            outcome = settling.interrupted()
+    def _conclude(self, settling: Settling, outcome: Outcome) -> Outcome:
+        self._feed.finished(outcome.assignment)
+        self._count(settling)
         if outcome.error is not None:
             self._consider(outcome.error, outcome)
         else:
             self._unreachable = 0
         return outcome
+
+    def _count(self, settling: Settling) -> None:
+        self.report.requests += settling.requests
+        self.report.rate_limited += settling.rate_limited
 
     def _consider(self, error: KatapultError, outcome: Outcome) -> None:
         """Whether this failure means that the rest of the run cannot succeed either."""
@@ -237,7 +258,7 @@ class Outcomes(AsyncIterator[Outcome]):
 
     def _halt(self) -> None:
         self._stopped = True
-        for settling, scope in self._active.items():
+        for scope, settling in self._active.items():
             settling.stopping = True
             if not settling.on_the_wire:
                 scope.cancel()
