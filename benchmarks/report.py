@@ -4,8 +4,9 @@
     …
     <!-- /benchmark -->
 
-What stands between them is replaced; the rest of the page is its author's. Nothing is measured here. `--check` changes
-nothing and says whether the page is up to date.
+What stands between them is replaced; the rest of the page is its author's. `benchmark: NAME table 1` is the first table
+alone, `benchmark: NAME checks` the checks alone. Nothing is measured here. `--check` changes nothing and says whether
+the pages are up to date.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ from .command import RESULTS
 from .result import Result, as_markdown, read
 
 PAGE = Path(__file__).parent / "README.md"
-_SECTION = re.compile(r"(<!-- benchmark: (?P<name>\w+) -->\n).*?(<!-- /benchmark -->)", re.DOTALL)
+PAGES = [PAGE, PAGE.parent.parent / "README.md"]
+_SECTION = re.compile(
+    r"(<!-- benchmark: (?P<name>\w+)(?P<part> table (?P<table>\d+)| checks)? -->\n).*?(<!-- /benchmark -->)",
+    re.DOTALL,
+)
 _PLOTS = {"scheduling-seconds.svg": "Accepted and refused by the second, on an aligned window"}
 
 
@@ -29,7 +34,7 @@ def main() -> int:
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the JSON files are")
     parser.add_argument("--check", action="store_true", help="only say whether a page would change")
-    parser.add_argument("pages", type=Path, nargs="*", default=[PAGE])
+    parser.add_argument("pages", type=Path, nargs="*", default=PAGES)
     arguments = parser.parse_args()
     results: Path = arguments.results
     pages: list[Path] = arguments.pages
@@ -51,7 +56,14 @@ def insert(text: str, results: Path, page: Path) -> str:
         path = results / f"{match['name']}.json"
         if not path.exists():
             return match[0]
-        return f"{match[1]}{_markdown(read(path), _to(results, page))}{match[3]}"
+        result = read(path)
+        if match["table"]:
+            text = as_markdown(result.tables[int(match["table"]) - 1])
+        elif match["part"]:
+            text = _checks(result)
+        else:
+            text = _markdown(result, _to(results, page))
+        return f"{match[1]}\n{text}\n\n{match[5]}"
 
     return _SECTION.sub(section, text)
 
@@ -74,10 +86,15 @@ def _markdown(result: Result, directory: str) -> str:
         *(as_markdown(table) for table in result.tables),
         *(f"![{_PLOTS.get(name, name.partition('.')[0])}]({directory}/{name})" for name in result.plots),
     ]
-    for title, lines in (("Notes", result.notes), ("Checks", [str(check) for check in result.checks])):
-        if lines:
-            parts.append("\n".join([f"{title}:", "", *(f"- {line}" for line in lines)]))
-    return "\n" + "\n\n".join(parts) + "\n\n"
+    if result.notes:
+        parts.append("\n".join(["Notes:", "", *(f"- {note}" for note in result.notes)]))
+    if result.checks:
+        parts.append(f"Checks:\n\n{_checks(result)}")
+    return "\n\n".join(parts)
+
+
+def _checks(result: Result) -> str:
+    return "\n".join(f"- {check}" for check in result.checks)
 
 
 if __name__ == "__main__":

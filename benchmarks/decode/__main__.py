@@ -11,12 +11,14 @@ from benchmarks import svg
 from benchmarks.bodies import assign_response, disk_page
 from benchmarks.command import run
 from benchmarks.peers import Missing
-from benchmarks.result import Cell, Result, Table
+from benchmarks.result import Cell, Result, Table, wish
 from benchmarks.spread import median, spread
 
 from . import decoders
 from .decoders import Decode, Decoder
 
+#: As its decoder is called.
+DATACLASS = "json + dataclasses"
 MAKERS: tuple[Callable[[], Decoder], ...] = (
     decoders.sdk,
     decoders.orjson,
@@ -50,6 +52,10 @@ def measure(result: Result) -> None:
     answers = _interleaved({d.name: d.assign for d in known}, assign, rounds, seconds)
     pages = _interleaved({d.name: d.page for d in known}, page, rounds, seconds)
     first = known[0].name
+    for what, times in (("answer", answers), ("page", pages)):
+        ratio = median([one / ours for one, ours in zip(times[DATACLASS], times[first], strict=True)])
+        promise = f"decode: the {what} at least 3 x as fast as {DATACLASS}"
+        result.checks.append(wish(promise, holds=ratio >= 3, found=f"x {ratio:.2f}"))
     rows: list[list[Cell]] = []
     for decoder in known:
         name = decoder.name

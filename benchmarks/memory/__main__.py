@@ -10,7 +10,7 @@ import msgspec
 from benchmarks import svg
 from benchmarks.command import run
 from benchmarks.machine import ROOT
-from benchmarks.result import Cell, Check, Result, Table
+from benchmarks.result import Cell, Check, Result, Table, wish
 from benchmarks.server import serve
 
 from .measured import Cost
@@ -51,6 +51,13 @@ def measure(result: Result) -> None:
             f"{growth:+.1f} MiB",
         )
     )
+    per_item = [cost.cpu / cost.n for cost in ours]
+    more = 100 * (per_item[-1] / per_item[0] - 1)
+    promise = f"memory: an item of {ours[-1].n:,} costs at most 10 % more CPU than one of {ours[0].n:,}"
+    result.checks.append(wish(promise, holds=more <= 10, found=f"{more:+.1f} %"))
+    longest = 1000 * max(cost.lag_longest for cost in ours)
+    promise = "memory: the event loop is never blocked for 50 ms"
+    result.checks.append(wish(promise, holds=longest < 50, found=f"at most {longest:.1f} ms"))
     peaks = [(f"{WHO[who]}, {cost.n:,}", cost.peak / 1024) for who, costs in found.items() for cost in costs]
     result.plots["memory.svg"] = svg.bars("Peak memory", peaks, unit="MiB")
 

@@ -224,9 +224,26 @@ def test_the_report_fills_the_sections_in_and_does_it_once(result: Result, tmp_p
     assert report.insert(once, tmp_path / "results", page) == once
 
 
-def test_the_page_shows_the_results_that_are_kept() -> None:
-    text = report.PAGE.read_text()
-    assert report.insert(text, RESULTS, report.PAGE) == text, "run python -m benchmarks.report"
+@pytest.mark.parametrize(
+    ("part", "shown", "left_out"),
+    [("table 1", "| none | - |", "a promise"), ("checks", "- a promise", "| none")],
+)
+def test_a_page_may_show_a_part_of_a_result(
+    result: Result, tmp_path: Path, part: str, shown: str, left_out: str
+) -> None:
+    write(result, tmp_path)
+    text = f"<!-- benchmark: decode {part} -->\n<!-- /benchmark -->\n"
+    once = report.insert(text, tmp_path, tmp_path / "README.md")
+    assert shown in once
+    assert left_out not in once
+    assert report.insert(once, tmp_path, tmp_path / "README.md") == once
+
+
+@pytest.mark.parametrize("page", report.PAGES, ids=lambda page: page.parent.name)
+def test_the_pages_show_the_results_that_are_kept(page: Path) -> None:
+    text = page.read_text()
+    assert "<!-- benchmark:" in text
+    assert report.insert(text, RESULTS, page) == text, "run python -m benchmarks.report"
 
 
 def test_the_bodies_are_what_the_endpoints_return() -> None:
