@@ -29,6 +29,7 @@ from katapult_async.jobs import (
     JournalMismatch,
     JournalWriteError,
     LineRecord,
+    LineState,
     LineStatus,
     Manifest,
     Run,
@@ -370,6 +371,33 @@ async def test_logs_and_observers_follow_a_run(tmp_path: Path, caplog: pytest.Lo
     assert {record.__dict__["run_id"] for record in records} == {run.info.run_id}
     sent = [record for record in records if record.name == "katapult_async.transport"]
     assert all(record.__dict__["request_id"] != "-" for record in sent)
+
+
+async def test_a_run_that_was_stopped_has_nothing_to_read_back(tmp_path: Path) -> None:
+    """Lines are marked as sent before their turn comes. Those whose turn did not come are not sent."""
+
+    class StopAfterSome(Observer):
+        def on_outcome(self, event: OutcomeEvent) -> None:
+            if event.ok:
+                run.stop()
+
+    async with KatapultEmulator(disks=300, virtual_machines=300, latency=0.01) as emulator:
+        with run_for(tmp_path / "plan.run", plan_of(emulator)) as run:
+            async with client_for(emulator, observer=StopAfterSome()) as client:
+                summary = await run.execute(client)
+            done = summary.counts[LineStatus.ASSIGNED]
+            assert 0 < done < 150
+            assert emulator.ledger.by_path["/disks/disk/assign"] == done
+            for line in run.journal.lines():
+                begun = line.status is LineStatus.ASSIGNED
+                assert (line.attempts, line.state is LineState.SETTLED) == (int(begun), begun)
+                assert (line.sent_at is not None) == begun
+                assert begun or line.state is LineState.WAITING
+        with Run.open(tmp_path / "plan.run") as run:
+            async with client_for(emulator) as client:
+                assert (await run.execute(client)).counts == {LineStatus.ASSIGNED: 300}
+        assert emulator.ledger.by_path["/disks/disk/assign"] == 300
+        assert emulator.ledger.by_path["/disks/disk"] == 0
 
 
 async def test_the_second_execution_of_a_finished_run_sends_nothing(tmp_path: Path) -> None:
