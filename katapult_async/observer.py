@@ -1,7 +1,7 @@
 """What happens, told while it happens: the one protocol through which callers watch.
 
 The progress display, metrics and the timeline of a journal all listen here. Observers only listen: they cannot change
-what happens, and they must not block (they run on the event loop). An exception in one ends the run. What must be
+what happens, and they must not block (they run on the event loop). An exception in one goes to the log. What must be
 awaited before a run may go on (a journal's durable records) is a `Recorder` of the scheduler instead.
 """
 
@@ -10,6 +10,10 @@ from __future__ import annotations
 from typing import Protocol
 
 import msgspec
+
+from .logs import room_logger
+
+log = room_logger("observer")
 
 
 class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -117,10 +121,15 @@ class Observer(Protocol):
 
 
 class Observers(Observer):
-    """Several observers as one, told in the order in which they were added. False while there is none."""
+    """Several observers as one, told in the order in which they were added. False while there is none.
+
+    When one raises, the log says so, once for each of its methods, and nothing else happens: whoever looks on must not
+    change what is going on.
+    """
 
     def __init__(self, *observers: Observer) -> None:
         self._all = list(observers)
+        self._complained: set[tuple[int, str]] = set()
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -135,25 +144,31 @@ class Observers(Observer):
 
     def on_request(self, event: RequestEvent) -> None:
         """Tell all."""
-        for observer in self._all:
-            observer.on_request(event)
+        self._tell("on_request", event)
 
     def on_wait(self, event: WaitEvent) -> None:
         """Tell all."""
-        for observer in self._all:
-            observer.on_wait(event)
+        self._tell("on_wait", event)
 
     def on_retry(self, event: RetryEvent) -> None:
         """Tell all."""
-        for observer in self._all:
-            observer.on_retry(event)
+        self._tell("on_retry", event)
 
     def on_outcome(self, event: OutcomeEvent) -> None:
         """Tell all."""
-        for observer in self._all:
-            observer.on_outcome(event)
+        self._tell("on_outcome", event)
 
     def on_step(self, event: StepEvent) -> None:
         """Tell all."""
+        self._tell("on_step", event)
+
+    def _tell(self, what: str, event: object) -> None:
         for observer in self._all:
-            observer.on_step(event)
+            try:
+                getattr(observer, what)(event)
+            except Exception:
+                if (known := (id(observer), what)) not in self._complained:
+                    self._complained.add(known)
+                    log.exception(
+                        "%r has raised in %s; it is told on, and this is not said again", observer, what
+                    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import TextIO
@@ -24,6 +25,9 @@ def main() -> None:
             raise
         print("the command line needs two more packages: pip install 'katapult-async[cli]'", file=sys.stderr)
         raise SystemExit(2) from None
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # Outside of the event loop, which has handlers of its own: ends like Ctrl-C, and leaves nothing behind.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     output: TextIO = sys.stdout
     if isinstance(output, io.TextIOWrapper):
         # What the API says may hold characters that an old locale has not: no reason to end in the middle of a run.

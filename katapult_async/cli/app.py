@@ -281,6 +281,9 @@ def assign(
 @app.command()
 def resume(
     run: RunFile,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try the lines that have failed again, too.")
+    ] = False,
     task_timeout: TaskTimeout = 600.0,
     as_json: AsJson = False,
     concurrency: Concurrency = 32,
@@ -305,7 +308,11 @@ def resume(
         allow_http=allow_http,
         window=window,
     )
-    sys.exit(run_resume(run, task_timeout=task_timeout, as_json=as_json, settings=settings))
+    sys.exit(
+        run_resume(
+            run, retry_failed=retry_failed, task_timeout=task_timeout, as_json=as_json, settings=settings
+        )
+    )
 
 
 @app.command()
@@ -330,7 +337,8 @@ def rollback(
     """Take back exactly what a run did: detach what it attached, unassign what it assigned.
 
     Each disk is read right before. Boot disks, and disks that have gone to another machine since, are left alone. It is
-    a run with a journal itself, and can be resumed.
+    a run with a journal itself, and can be resumed; the same command again goes on with it, or tries again what could
+    not be taken back. The run that is taken back is not gone on with from then on.
     """
     from katapult_async.cli.runs import run_rollback
 

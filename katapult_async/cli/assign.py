@@ -122,12 +122,11 @@ def run_assign(
                 )
             run = _open(place, manifest, attach=attach, settings=settings)
         with run:
-            begun = bool(run.journal.sessions())
-            print(_said_first(run, place, begun=begun), file=sys.stderr)
-            if preflight and organization is not None and not begun:
-                code = _look_first(
+            print(_said_first(run, place), file=sys.stderr)
+            if not place.begun:
+                code = _prepare(
                     run,
-                    organization,
+                    organization if preflight else None,
                     token,
                     settings,
                     thorough=thorough,
@@ -145,36 +144,50 @@ def run_assign(
 def _open(place: Place, manifest: Manifest, *, attach: bool, settings: Settings) -> Run:
     if place.begun:
         return Run.open(place.path)
+    if place.unsent:
+        Run.open(place.path).discard()
     return Run.create(
         place.path, manifest, attach=attach, base_url=settings.get("base_url", DEFAULT_BASE_URL)
     )
 
 
-def _said_first(run: Run, place: Place, *, begun: bool) -> str:
-    if begun:
+def _said_first(run: Run, place: Place) -> str:
+    if place.begun:
         return f"going on with the unfinished run of this manifest: {place.path}"
     lines = "1 line" if run.info.lines == 1 else f"{run.info.lines} lines"
     return f"{lines}; the journal of this run is {place.path}"
 
 
-def _look_first(
-    run: Run, organization: str, token: str, settings: Settings, *, thorough: bool, as_json: bool, ask: bool
+def _prepare(
+    run: Run,
+    organization: str | None,
+    token: str,
+    settings: Settings,
+    *,
+    thorough: bool,
+    as_json: bool,
+    ask: bool,
 ) -> int | None:
-    """None to go on; an exit code if there will be no run."""
-    result: Preflight | int = run_loop(
-        look(
-            lambda client: run.preflight(client, organization, thorough=thorough),
-            token,
-            settings,
-            as_json=as_json,
+    """Look first, if an organization is given, and ask; None to go on, an exit code if there will be no run."""
+    changes = f"{run.info.lines}"
+    if organization is not None:
+        result: Preflight | int = run_loop(
+            look(
+                lambda client: run.preflight(client, organization, thorough=thorough),
+                token,
+                settings,
+                as_json=as_json,
+            )
         )
-    )
-    if isinstance(result, int):
-        return result
-    show(console_for(as_json=as_json), result, period=settings.get("rate_window", 60.0), now=time.time())
-    if ask and (result.assign_requests or result.attach):
-        return confirmed(f"Go on with {result.assign_requests + result.attach} changes?")
-    return None
+        if isinstance(result, int):
+            return result
+        show(console_for(as_json=as_json), result, period=settings.get("rate_window", 60.0), now=time.time())
+        if not (result.assign_requests or result.attach):
+            return None
+        changes = f"{result.assign_requests}"
+        if result.attach:
+            changes = f"up to {result.assign_requests + result.attach}"  # some may be attached already
+    return confirmed(f"Go on with {changes} change{'' if changes == '1' else 's'}?") if ask else None
 
 
 def confirmed(question: str) -> int | None:

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -62,7 +63,7 @@ async def carry_out(run: Run, token: str, settings: Settings, *, as_json: bool, 
                 broken = exc
         interrupted = interrupted or progress.stopping
     if broken is not None:
-        print(f"katapult-async: {broken}", file=sys.stderr)
+        print(f"katapult-async: {broken}: katapult-async resume {run.journal.name}", file=sys.stderr)
         return SOME_NOT
     if as_json:
         for line in json_lines(run.journal):
@@ -94,8 +95,15 @@ async def look(
     watched: Settings = {**settings, "observer": progress}
     try:
         async with Client(token, **watched) as client:
-            with progress:
+            with progress, ExitStack() as stack:
+                task = asyncio.current_task()
+                if task is not None:
+                    on_signals(stack, partial(_cancel, task))
                 return await look_with(client)
+    except JournalError as error:
+        return bad_input(
+            f"the preflight was not possible, and nothing was sent that changes anything: {error}"
+        )
     except KatapultError as error:
         print(f"katapult-async: the preflight was not possible: {error}", file=sys.stderr)
         return REFUSED
@@ -131,11 +139,21 @@ def on_signals(stack: ExitStack, handle: Callable[[], None]) -> None:
     """Call `handle` on Ctrl-C and SIGTERM until the stack is closed."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.getsignal(number)
         try:
             loop.add_signal_handler(number, handle)
         except NotImplementedError:  # pragma: no cover - Windows: Ctrl-C ends it at once
             continue
-        stack.callback(loop.remove_signal_handler, number)
+        stack.callback(_hand_back, loop, number, before)
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+
+
+def _hand_back(loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Any) -> None:
+    loop.remove_signal_handler(number)  # which sets the default, whatever was there
+    signal.signal(number, handler)
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T | int:

@@ -17,6 +17,7 @@ _WORDS = {
     Found.MACHINE_NOT_FOUND: "virtual machine not found",
     Found.IN_TRASH: "in the trash",
     Found.NOT_READY: "not ready yet (sent last)",
+    Found.NOT_LISTED: "not in the organization's lists (sent last; --thorough reads each)",
     Found.DATA_CENTERS_DIFFER: "in different data centres",
 }
 

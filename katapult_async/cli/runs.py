@@ -18,12 +18,13 @@ from katapult_async.jobs import (
     Run,
     RunSummary,
     Second,
+    to_take_back,
     write_csv,
     write_html,
     write_json,
     write_table,
 )
-from katapult_async.jobs.place import place_for_rollback
+from katapult_async.jobs.place import Place, place_for_rollback
 from katapult_async.jobs.report import totals
 
 #: Seconds over which `status` takes the rate.
@@ -37,13 +38,17 @@ WRITERS: dict[str, Callable[[TextIO, Journal], None]] = {
 }
 
 
-def run_resume(run_file: str, *, task_timeout: float, as_json: bool, settings: Settings) -> int:
+def run_resume(
+    run_file: str, *, retry_failed: bool, task_timeout: float, as_json: bool, settings: Settings
+) -> int:
     """Go on with a run; the exit code."""
     token, reason = token_or_reason(settings)
     if reason:
         return bad_input(reason)
     try:
         with Run.open(run_file) as run:
+            if retry_failed:
+                print(f"{run.retry_failed()} lines that have failed are tried again", file=sys.stderr)
             return _execute(run, token, settings, task_timeout=task_timeout, as_json=as_json)
     except JournalError as exc:
         return bad_input(str(exc))
@@ -58,17 +63,41 @@ def run_rollback(
         return bad_input(reason)
     try:
         place = place_for_rollback(of, run=run_file)
+        if not place.begun or place.failed:
+            code = _ask_to_take_back(of, place, yes=yes)
+            if code is not None:
+                return code
+        if place.unsent:
+            Run.open(place.path).discard()
         with Run.open(place.path) if place.begun else Run.roll_back(of, place.path) as run:
-            lines = run.info.lines
-            print(f"{lines} lines of {of} to take back; the journal of this is {place.path}", file=sys.stderr)
-            if not place.begun and not yes:
-                code = confirmed(f"Take {lines} disks from their virtual machines?")
-                if code is not None:
-                    run.discard()
-                    return code
+            if place.failed:
+                run.retry_failed()
+            print(f"the journal of taking back {of} is {place.path}", file=sys.stderr)
             return _execute(run, token, settings, task_timeout=task_timeout, as_json=as_json)
     except JournalError as exc:
         return bad_input(str(exc))
+
+
+def _ask_to_take_back(of: str, place: Place, *, yes: bool) -> int | None:
+    """Say what will be done, and ask; None to go on."""
+    if place.failed:
+        count = place.failed
+        print(f"{count} lines of {of} could not be taken back, and are tried again", file=sys.stderr)
+    else:
+        with Journal.read(of) as parent:
+            found = to_take_back(parent)
+        count = found.lines
+        print(f"{count} lines of {of} to take back", file=sys.stderr)
+        if found.uncertain:
+            print(
+                f"{found.uncertain} more may have been on their machines before the run (their requests were never "
+                "answered, and no preflight had looked): they are left alone",
+                file=sys.stderr,
+            )
+    if yes or not count:
+        return None
+    disks = "1 disk from its virtual machine" if count == 1 else f"{count} disks from their virtual machines"
+    return confirmed(f"Take {disks}?")
 
 
 def _execute(run: Run, token: str, settings: Settings, *, task_timeout: float, as_json: bool) -> int:

@@ -36,6 +36,7 @@ from .record import (
     Waited,
 )
 from .report import write_csv, write_json, write_table
+from .rollback import ToTakeBack, to_take_back
 from .run import Run
 
 __all__ = [
@@ -63,8 +64,10 @@ __all__ = [
     "RunSummary",
     "Second",
     "Session",
+    "ToTakeBack",
     "Waited",
     "plan",
+    "to_take_back",
     "write_csv",
     "write_html",
     "write_json",

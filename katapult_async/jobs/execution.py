@@ -6,6 +6,7 @@ a run is made is said in `run`.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from typing import Protocol
@@ -19,9 +20,11 @@ from katapult_async.models import AttachmentState, VirtualMachineState
 from katapult_async.observer import StepEvent
 from katapult_async.scheduler import Items, Outcomes, Recorder
 
+from .busy import BusyMachines
 from .record import RunKind
 from .recorder import StepRecorder
-from .steps import STEPS, Step
+from .schema import MACHINE
+from .steps import BUSY, STEPS, Step
 from .survey import each
 from .waiting import Waiting
 from .writer import Writer
@@ -39,10 +42,13 @@ NOT_RUNNING = frozenset(
         VirtualMachineState.ORPHANED,
     )
 )
-#: Seconds until a machine that could take no task is asked again.
-BUSY_PAUSE = 5.0
+#: Seconds until machines that took no task are asked again: at first, and at most.
+BUSY_PAUSE, LONGEST_BUSY_PAUSE = 2.0, 30.0
+#: Times that a rollback goes through its steps. More than once where a disk has been plugged in since it was assigned.
+MOST_PASSES = 3
 _OPEN = "step = ? AND state < 2 AND status = 'waiting'"
-_BUSY = "step = ? AND state = 0 AND status = 'waiting' AND code = 'task_queueing_error'"
+_BUSY = f"step = ? AND state = 0 AND status = 'waiting' AND code = '{BUSY}'"
+_TO_ATTACH = "step = 'attach' AND state = 0 AND status = 'waiting'"
 
 
 class Execution:
@@ -74,41 +80,58 @@ class Execution:
 
     async def run(self) -> None:
         """All steps, as far as it gets."""
-        for step in STEPS[self._kind]:
-            if not self.over:
-                await self._carry_out(step)
+        first, *_ = steps = STEPS[self._kind]
+        for _ in range(MOST_PASSES):
+            for step in steps:
+                if not self.over:
+                    await self._carry_out(step)
+            # A disk that was to be unassigned only, and turned out to be attached, goes back to being detached.
+            if self._kind is not RunKind.ROLLBACK or self.over:
+                return
+            if not await self._writer.call(lambda db: _count(db, _OPEN, first)):
+                return
 
     async def _carry_out(self, step: Step) -> None:
         if step is Step.ATTACH:
             await self._look_at_machines()
         if step in (Step.ASSIGN, Step.UNASSIGN):
             await self._fan_out(step)
-            return
+        else:
+            await self._plug(step)
+
+    async def _plug(self, step: Step) -> None:
+        """Attach or detach: send what the machines take, wait for the tasks, and so on while machines are busy.
+
+        When they have been busy for as long as a task may take, and not one line got through meanwhile, the rest is
+        left to a resumed run.
+        """
         waiting = Waiting(self._client, self._writer, step, time_out=self._task_timeout, since=self._began)
-        busy_before: int | None = None
+        machines = BusyMachines()
+        fewest, since, pause = math.inf, time.monotonic(), BUSY_PAUSE
         while not self.over:
-            await self._fan_out(step)
+            await self._fan_out(step, machines)
             if self.over:
                 return
             with anyio.CancelScope() as self._scope:
-                await waiting.run()
+                waited = await waiting.run()
                 busy = await self._writer.call(lambda db: _count(db, _BUSY, step))
-                if not busy:
+                now = time.monotonic()
+                if busy < fewest:
+                    fewest, since, pause = busy, now, BUSY_PAUSE
+                if not busy or now - since >= self._task_timeout:
                     return
-                if busy_before is not None and busy >= busy_before:
-                    await self._writer.call(lambda db: _give_up_busy(db, step))
-                    return
-                # A machine that was busy with one task may take the next one now. As long as that helps it goes on.
-                busy_before = busy
-                await anyio.sleep(BUSY_PAUSE)
+                if not waited:
+                    await anyio.sleep(pause)
+                    pause = min(pause * 1.5, LONGEST_BUSY_PAUSE)
+                machines.next_round()
 
-    async def _fan_out(self, step: Step) -> None:
+    async def _fan_out(self, step: Step, machines: BusyMachines | None = None) -> None:
         lines = await self._writer.call(lambda db: _count(db, _OPEN, step))
         if not lines:
             return
         log.info("%s: %d lines", step, lines)
         self._client.session.observers.on_step(StepEvent(step=step.value, lines=lines))
-        recorder = StepRecorder(self._writer, self._kind, step)
+        recorder = StepRecorder(self._writer, self._kind, step, machines)
         outcomes = _fan_out_of(self._client, step)(recorder, recorder=recorder)
         try:
             async with outcomes:
@@ -123,37 +146,34 @@ class Execution:
         self.refused_by = outcomes.report.stopped_by
 
     async def _look_at_machines(self) -> None:
-        """Two requests a machine: is it running, and which disks are attached to it already?"""
+        """Two requests a machine: is it running, and which disks are on it, and attached already? A disk that is not
+        seen there is read by itself before it is attached: attaching names the disk alone, wherever it is by then.
+        """
         client, writer = self._client, self._writer
 
         async def examine(name: str) -> None:
             try:
                 machine = await client.virtual_machines.get(name)
                 state = machine.state if isinstance(machine.state, VirtualMachineState) else None
-                if state in NOT_RUNNING:
-                    await writer.call(lambda db: _settle_not_running(db, name, str(state)))
-                    return
-                attached = [
-                    entry.disk.id
-                    async for entry in client.virtual_machines.disks(name)
-                    if entry.state is AttachmentState.ATTACHED
-                ]
+                states: dict[str, object] = {}
+                if state not in NOT_RUNNING:
+                    states = {
+                        entry.disk.id: entry.state async for entry in client.virtual_machines.disks(name)
+                    }
             except KatapultError as error:
                 if error.stops_run:
                     raise
                 log.info("%s: %s", name, error, request_id=error.request_id)
                 return  # attaching will say what is the matter, disk by disk
-            await writer.call(lambda db: _settle_attached(db, name, attached))
+            if state in NOT_RUNNING:
+                await writer.call(lambda db: _settle_not_running(db, name, str(state)))
+            else:
+                await writer.call(lambda db: _settle_listed(db, name, states))
 
-        names = await writer.call(
-            lambda db: [
-                row[0]
-                for row in db.execute(
-                    "SELECT DISTINCT virtual_machine FROM line WHERE step = 'attach' AND state = 0"
-                )
-            ]
-        )
+        names = await writer.call(_machines_to_attach_to)
         with anyio.CancelScope() as self._scope:
+            if self.over:
+                return
             await each(names, examine)
         self._scope = None
 
@@ -177,30 +197,28 @@ def _count(db: sqlite3.Connection, condition: str, step: Step) -> int:
     return int(db.execute(f"SELECT count(*) FROM line WHERE {condition}", (step.value,)).fetchone()[0])
 
 
-def _give_up_busy(db: sqlite3.Connection, step: Step) -> None:
-    db.execute(
-        f"UPDATE line SET state = 3, status = 'failed', finished_at = ? WHERE {_BUSY}",
-        (time.time(), step.value),
-    )
+def _machines_to_attach_to(db: sqlite3.Connection) -> list[str]:
+    db.execute(f"UPDATE line SET look = 1 WHERE {_TO_ATTACH}")
+    return [row[0] for row in db.execute(f"SELECT DISTINCT {MACHINE} FROM line WHERE {_TO_ATTACH}")]
 
 
 def _settle_not_running(db: sqlite3.Connection, machine: str, state: str) -> None:
     db.execute(
-        "UPDATE line SET state = 3, status = CASE WHEN did & 1 THEN 'assigned' ELSE 'already_assigned' END,"
-        " detail = ?, finished_at = ? WHERE virtual_machine = ? AND step = 'attach' AND state = 0",
+        "UPDATE line SET state = 3, status = CASE WHEN did & 17 THEN 'assigned' ELSE 'already_assigned' END,"
+        f" code = NULL, detail = ?, finished_at = ? WHERE {MACHINE} = ? AND {_TO_ATTACH}",
         (f"the virtual machine is {state}: the disk is attached when it starts", time.time(), machine),
     )
 
 
-def _settle_attached(db: sqlite3.Connection, machine: str, attached: list[str]) -> None:
-    there = set(attached)
+def _settle_listed(db: sqlite3.Connection, machine: str, states: dict[str, object]) -> None:
     lines = db.execute(
-        "SELECT number, disk FROM line WHERE virtual_machine = ? AND step = 'attach' AND state = 0",
-        (machine,),
+        f"SELECT number, disk FROM line WHERE {MACHINE} = ? AND {_TO_ATTACH}", (machine,)
     ).fetchall()
+    attached = [number for number, disk in lines if states.get(disk) is AttachmentState.ATTACHED]
     db.execute("BEGIN IMMEDIATE")
+    db.executemany("UPDATE line SET look = 0 WHERE number = ?", [(n,) for n, disk in lines if disk in states])
     db.executemany(
-        "UPDATE line SET state = 3, status = 'attached', finished_at = ? WHERE number = ?",
-        [(time.time(), number) for number, disk in lines if disk in there],
+        "UPDATE line SET state = 3, status = 'attached', code = NULL, detail = NULL, finished_at = ? WHERE number = ?",
+        [(time.time(), number) for number in attached],
     )
     db.execute("COMMIT")

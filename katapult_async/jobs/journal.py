@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
+import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +27,10 @@ from .lock import held_by
 from .record import LineRecord, LineState, LineStatus, RunInfo, RunKind, RunSummary, Second, Session, Waited
 from .schema import APPLICATION_ID, VERSION, migrate
 
-_MAGIC = b"SQLite format 3\x00"
+#: No SQLite file is smaller than its header (bytes).
+_SMALLEST = 100
+#: What SQLite keeps beside a file while it is open, and after a crash. It is as good as part of the file.
+_SIDE_FILES = ("-wal", "-shm", "-journal")
 _RECORD = (
     "number, disk, virtual_machine, note, step, state, status, code, detail, attempts, request_id, task, sent_at,"
     " finished_at"
@@ -49,18 +55,26 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     disk: str
     virtual_machine: str
     step: str
+    machine_id: str | None = None
     further: bool = False
     note: str | None = None
-    did: int = 0
 
 
 class Journal:
     """An open journal. `connection` is for the rooms of a run; everything else reads through the methods."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path | None,
+        *,
+        copy: TemporaryDirectory[str] | None = None,
+    ) -> None:
         self.connection = connection
         #: None for one that exists only as long as it is open.
         self.path = path
+        # Where the file that is read lies, if it is a copy.
+        self._copy = copy
 
     def __repr__(self) -> str:
         return f"<Journal {self.name}>"
@@ -85,14 +99,15 @@ class Journal:
         """Close the file. What was not committed is not in it."""
         with contextlib.suppress(sqlite3.Error):  # a full disk, which has been complained about before
             self.connection.close()
+        if self._copy is not None:
+            self._copy.cleanup()
 
     # -- making and opening -----------------------------------------------------------------------------------------
 
     @classmethod
     def create(cls, path: Path, info: RunInfo, lines: Iterable[NewLine]) -> Journal:
         """Make a new journal, whole or not at all. Raises JournalExists, JournalWriteError, and what `lines` raises."""
-        if path.exists():
-            raise JournalExists(f"{path} exists already: name another file for this run")
+        _check_free(path)
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
         try:
             connection = sqlite3.connect(draft, isolation_level=None)
@@ -110,7 +125,11 @@ class Journal:
         finally:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
-        return cls.open(path)
+        journal = cls.open(path)
+        if journal.info().run_id != info.run_id:
+            journal.close()
+            raise JournalExists(f"{path} is another run's by now: name another file for this run")
+        return journal
 
     @classmethod
     def temporary(cls, info: RunInfo, lines: Iterable[NewLine]) -> Journal:
@@ -130,11 +149,16 @@ class Journal:
 
         Raises JournalError if there is none, JournalDamaged, JournalWriteError.
         """
-        _check_header(path)
+        _check_file(path)
+        # Looked at read-only: closing a connection that may write would write to a damaged file, too.
+        with contextlib.closing(_connect(path, _reading_mode(path))) as connection:
+            try:
+                _check_version(connection, path)
+                _check_pages(connection, path)
+            except sqlite3.Error as exc:
+                raise _translate(path, exc) from exc
         connection = _connect(path, "rw")
         try:
-            _check_version(connection, path)
-            _check_pages(connection, path)
             _checked_pragma(connection, "synchronous = FULL")  # survives a power cut, too
             migrate(connection)
         except sqlite3.Error as exc:
@@ -149,32 +173,68 @@ class Journal:
     def read(cls, path: str | Path) -> Journal:
         """Open a journal to look at it only, also while another process executes the run. Raises JournalError."""
         path = Path(path)
-        _check_header(path)
-        # Not "ro": such a connection leaves SQLite's side files behind when it is the last one.
-        connection = _connect(path, "rw")
+        _check_file(path)
+        # A connection that may write takes away, when it is closed, what SQLite needs beside the file. One that may
+        # not leaves it as it was: the remains of a run that was killed are no reader's business.
+        connection = _connect(path, "ro" if side_file(path, "-wal").exists() else "rw")
         try:
             _check_version(connection, path, exactly=True)
             connection.execute("PRAGMA query_only = ON")
         except sqlite3.OperationalError:
-            # In a folder that may not be written to SQLite cannot set up its shared memory: read the file alone.
+            # In a folder of somebody else's SQLite cannot set up its shared memory.
             connection.close()
-            connection = _connect(path, "ro&immutable=1")
+            return cls._read_a_copy(path)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, path)
+
+    @classmethod
+    def _read_a_copy(cls, path: Path) -> Journal:
+        copy = TemporaryDirectory(prefix="katapult-async-")
+        try:
+            target = Path(copy.name, "journal")
+            shutil.copyfile(path, target)
+            if side_file(path, "-wal").exists():
+                shutil.copyfile(side_file(path, "-wal"), side_file(target, "-wal"))
+            connection = _connect(target, "rw")
             try:
                 _check_version(connection, path, exactly=True)
             except BaseException:
                 connection.close()
                 raise
-        except BaseException:
-            connection.close()
+        except BaseException as exc:
+            copy.cleanup()
+            if isinstance(exc, (OSError, sqlite3.OperationalError)):
+                raise JournalError(f"the journal {path} cannot be read: {_reason(exc)}") from exc
             raise
-        return cls(connection, path)
+        return cls(connection, path, copy=copy)
+
+    # -- changing what is not a line's progress -----------------------------------------------------------------------
+
+    def note_taken_back(self, by: Path) -> None:
+        """This run is being taken back by the one in `by`. Raises JournalWriteError."""
+        self._change("UPDATE run SET taken_back_by = ?", (str(by),))
+
+    def reopen_failed(self) -> int:
+        """Let the lines that have failed wait again; how many they are. Raises JournalWriteError."""
+        return self._change(
+            "UPDATE line SET state = 0, status = 'waiting', code = NULL, detail = NULL, finished_at = NULL, found = NULL,"
+            " look = 1 WHERE status = 'failed'"
+        )
+
+    def _change(self, statement: str, values: tuple[object, ...] = ()) -> int:
+        try:
+            return self.connection.execute(statement, values).rowcount
+        except sqlite3.Error as exc:
+            raise cannot_write(self.path, exc) from exc
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def info(self) -> RunInfo:
         """What the run is."""
         row = self._rows(
-            "SELECT run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url FROM run"
+            "SELECT run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, taken_back_by FROM run"
         ).fetchone()
         if row is None:
             raise JournalDamaged(f"{self.name} is damaged: it does not say what its run is")
@@ -188,6 +248,7 @@ class Journal:
             attach=bool(row[6]),
             parent=row[7],
             base_url=row[8],
+            taken_back_by=row[9],
         )
 
     def summary(self) -> RunSummary:
@@ -259,10 +320,14 @@ def new_info(kind: RunKind, manifest: str, digest: str, lines: int, **more: obje
 
 
 def cannot_write(path: Path | None, exc: Exception) -> JournalWriteError:
-    """The error for a journal that cannot be written to."""
+    """The error for a journal that cannot be written to. path: None for one that is only looked ahead with."""
+    if path is None:
+        return JournalWriteError(
+            f"the temporary folder cannot be written to: {_reason(exc)}: make room there"
+        )
     return JournalWriteError(
-        f"the journal {path} cannot be written: {_reason(exc)}. What it holds is safe; make room (or get the right to write "
-        f"there), then: katapult-async resume {path}"
+        f"the journal {path} cannot be written: {_reason(exc)}. What it holds is safe: make room, or get the right to write "
+        "there, and go on with the run"
     )
 
 
@@ -277,14 +342,22 @@ def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine
     migrate(connection)
     connection.execute("BEGIN")
     connection.executemany(
-        "INSERT INTO line (number, disk, virtual_machine, step, further, note, did) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO line (number, disk, virtual_machine, machine_id, step, further, note) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
-            (line.number, line.disk, line.virtual_machine, line.step, line.further, line.note, line.did)
+            (
+                line.number,
+                line.disk,
+                line.virtual_machine,
+                line.machine_id,
+                line.step,
+                line.further,
+                line.note,
+            )
             for line in lines
         ),
     )
     connection.execute(
-        "INSERT INTO run VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO run VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
         (
             info.run_id,
             info.kind.value,
@@ -323,16 +396,43 @@ def _publish(draft: Path, path: Path) -> None:
             os.close(folder)
 
 
-def _check_header(path: Path) -> None:
+def side_file(path: Path, ending: str) -> Path:
+    """What SQLite keeps beside a journal, beside the file itself, whatever links lead to it."""
+    real = Path(os.path.realpath(path))
+    return real.with_name(real.name + ending)
+
+
+def _check_free(path: Path) -> None:
+    """Nothing of an older run may lie there: SQLite would take its write-ahead log for the new journal's."""
+    if path.exists():
+        raise JournalExists(f"{path} exists already: name another file for this run")
+    for ending in _SIDE_FILES:
+        if (left := side_file(path, ending)).exists():
+            raise JournalExists(
+                f"{left} is left of a run whose journal {path} is gone, and holds the end of it: put the journal back "
+                "or move this file away, or name another file for this run"
+            )
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no journal before SQLite sees it. The file is not opened: closing it would take away the locks that
+    another connection of this process has on it.
+    """
     try:
-        with path.open("rb") as file:
-            start = file.read(len(_MAGIC))
+        found = path.stat()
     except FileNotFoundError:
         raise JournalError(f"there is no journal {path}") from None
     except OSError as exc:
         raise JournalError(f"the journal {path} cannot be read: {exc.strerror}") from exc
-    if start != _MAGIC:
+    if not stat.S_ISREG(found.st_mode) or found.st_size < _SMALLEST:
         raise JournalDamaged(f"{path} is no journal of a run, or it is damaged; it is left as it is")
+    if found.st_nlink > 1:
+        raise JournalError(f"{path} has a second name (a hard link): remove one, a journal can have but one")
+
+
+def _reading_mode(path: Path) -> str:
+    # Without a write-ahead log there is nothing beside the file, and "ro" would put something there.
+    return "ro" if side_file(path, "-wal").exists() else "ro&immutable=1"
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -355,7 +455,9 @@ def _check_version(connection: sqlite3.Connection, path: Path, *, exactly: bool 
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as exc:
-        raise JournalDamaged(f"{path} is damaged and is left as it is: {exc}") from exc
+        raise JournalDamaged(
+            f"{path} is no journal of a run, or it is damaged; it is left as it is: {exc}"
+        ) from exc
     if application != APPLICATION_ID or not isinstance(version, int) or version < 1:
         raise JournalDamaged(f"{path} is an SQLite file, but no journal of a run; it is left as it is")
     if version > VERSION:

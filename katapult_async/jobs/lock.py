@@ -116,14 +116,15 @@ def _try_for_a_moment(handle: int) -> bool:
 
 
 def lock_path(journal: Path) -> Path:
-    """Where the lock of a journal lies."""
-    return journal.with_name(journal.name + ".lock")
+    """Where the lock of a journal lies: beside the file itself, whatever links lead to it."""
+    real = Path(os.path.realpath(journal))
+    return real.with_name(real.name + ".lock")
 
 
 def held_by(journal: Path) -> str | None:
     """Who executes this run at this moment, as in "process 4711 on host"; None if nobody does."""
     try:
-        handle = os.open(lock_path(journal), os.O_RDWR)
+        handle = os.open(lock_path(journal), os.O_RDONLY)  # somebody else's run may be looked at, too
     except OSError:
         return None
     try:

@@ -14,14 +14,19 @@ import msgspec
 from .errors import JournalExists, JournalMismatch
 from .journal import Journal
 from .manifest import ManifestCheck
-from .record import RunSummary
+from .record import LineStatus, RunKind, RunSummary
 
 
-class Place(msgspec.Struct, frozen=True):
-    """A journal's file. begun: it is there, and the run in it is to be gone on with."""
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A journal's file. begun: it is there, and the run in it is to be gone on with. unsent: a journal is there, but
+    nothing was ever sent for it (whoever made it never came to that): it makes room for a new one. failed: lines of a
+    finished rollback that may be tried again.
+    """
 
     path: Path
-    begun: bool
+    begun: bool = False
+    unsent: bool = False
+    failed: int = 0
 
 
 def place_for(
@@ -35,14 +40,14 @@ def place_for(
     """
     if run is not None:
         path = Path(run)
-        return _begun(path, check, attach=attach, named=True) or Place(path, begun=False)
+        return _begun(path, check, attach=attach, named=True) or Place(path=path)
     if manifest == "-":
-        return Place(Path(time.strftime("katapult-%Y%m%d-%H%M%S.run")), begun=False)
+        return Place(path=Path(time.strftime("katapult-%Y%m%d-%H%M%S.run")))
     number = 1
     while True:
         path = Path(f"{manifest}.run" if number == 1 else f"{manifest}.{number}.run")
         if not path.exists():
-            return Place(path, begun=False)
+            return Place(path=path)
         place = _begun(path, check, attach=attach, named=False)
         if place is not None:
             return place
@@ -50,33 +55,52 @@ def place_for(
 
 
 def place_for_rollback(of: str | Path, *, run: str | Path | None = None) -> Place:
-    """The journal for taking a run back. Raises JournalExists when that has been finished already."""
+    """The journal for taking a run back. Raises JournalExists when that has been done already, JournalMismatch."""
     path = Path(run) if run is not None else Path(f"{of}.rollback")
     if not path.exists():
-        return Place(path, begun=False)
-    with Journal.read(Path(of)) as parent, Journal.read(path) as journal:
+        with Journal.read(of) as parent:
+            other = parent.info().taken_back_by
+        if other is not None and Path(other).exists():
+            raise JournalMismatch(
+                f"{of} has been taken back by {other}: go on with that: katapult-async resume {other}"
+            )
+        return Place(path=path)
+    with Journal.read(of) as parent, Journal.read(path) as journal:
         summary = journal.summary()
-        if summary.info.parent != parent.info().run_id:
+        if summary.info.kind is not RunKind.ROLLBACK or summary.info.parent != parent.info().run_id:
             raise JournalMismatch(f"{path} takes back another run than {of}: name another file with --run")
-        if summary.finished:
-            raise JournalExists(f"{of} has been taken back already: katapult-async report {path}")
-    return Place(path, begun=True)
+    if not summary.sessions:
+        return Place(path=path, unsent=True)
+    if summary.finished and summary.ok:
+        raise JournalExists(f"{of} has been taken back already: katapult-async report {path}")
+    return Place(
+        path=path, begun=True, failed=summary.counts.get(LineStatus.FAILED, 0) if summary.finished else 0
+    )
 
 
 def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Place | None:
-    """The unfinished run of this manifest; None for a file that is not there or a finished run beside the manifest."""
+    """The unfinished run of this manifest; None for a file that is not there or a run beside the manifest that is
+    finished or taken back.
+    """
     if not path.exists():
         return None
     with Journal.read(path) as journal:
         summary = journal.summary()
-    if summary.finished:
+    if summary.info.kind is not RunKind.ASSIGN:
+        raise JournalMismatch(f"{path} is a rollback, no run of a manifest: name another file with --run")
+    if not summary.sessions:
         if named:
+            _check_same(path, summary, check, attach=attach)
+        return Place(path=path, unsent=True)
+    if summary.finished or summary.info.taken_back_by is not None:
+        if named:
+            how = "a finished run" if summary.info.taken_back_by is None else "a run that has been taken back"
             raise JournalExists(
-                f"{path} is a finished run: katapult-async report {path}; to run again name another file"
+                f"{path} is {how}: katapult-async report {path}; to run again name another file"
             )
         return None
     _check_same(path, summary, check, attach=attach)
-    return Place(path, begun=True)
+    return Place(path=path, begun=True)
 
 
 def _check_same(path: Path, summary: RunSummary, check: ManifestCheck, *, attach: bool) -> None:

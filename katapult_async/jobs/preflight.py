@@ -35,6 +35,9 @@ class Found(str, enum.Enum):
     IN_TRASH = "in_trash"
     #: The disk or the machine is in a transitional state. It is sent last.
     NOT_READY = "not_ready"
+    #: The organization's lists do not show the disk or the machine, and there are too many of these to read each. It is
+    #: sent last.
+    NOT_LISTED = "not_listed"
     DATA_CENTERS_DIFFER = "data_centers_differ"
 
     def __str__(self) -> str:
@@ -43,7 +46,7 @@ class Found(str, enum.Enum):
     @property
     def is_sent(self) -> bool:
         """Whether a run sends such a line."""
-        return self in (Found.TO_ASSIGN, Found.NOT_READY)
+        return self in (Found.TO_ASSIGN, Found.NOT_READY, Found.NOT_LISTED)
 
     @property
     def is_impossible(self) -> bool:
@@ -94,13 +97,14 @@ async def look(
     client: Client, writer: Writer, organization: str, *, thorough: bool = False, examples: int = 5
 ) -> Preflight:
     """Sort the lines that have not been sent. organization: `org_…` or its sub-domain. thorough: read each disk to be
-    assigned by itself, which costs a request each and shows its data centre. examples: lines of each kind kept.
+    assigned by itself, which costs a request each and shows its data centre, and everything that the lists do not show.
+    examples: lines of each kind kept.
 
     Raises NotFound (organization_not_found) and whatever else a list may raise.
     """
     watch = _Watch()
     with client.session.watching(watch):
-        await read_lists(client, writer, organization)
+        await read_lists(client, writer, organization, thorough=thorough)
         not_examined = await examine_machines(client, writer)
         await sort_lines(writer)
         not_compared = await compare_data_centers(client, writer, thorough=thorough)
@@ -171,6 +175,6 @@ def _read_result(
     }
     attach, machines = db.execute(
         "SELECT count(*), count(DISTINCT l.virtual_machine) FROM temp.sorted s JOIN line l ON l.number = s.number"
-        " WHERE l.further AND s.found IN ('to_assign', 'not_ready', 'already_there')"
+        " WHERE l.further AND s.found IN ('to_assign', 'not_ready', 'not_listed', 'already_there')"
     ).fetchone()
     return counts, first, attach, machines

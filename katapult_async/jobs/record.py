@@ -83,7 +83,9 @@ class LineRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it was made. manifest: its name. created_at: unix seconds. parent: the run that a rollback takes back."""
+    """A run as it was made. manifest: its name. created_at: unix seconds. parent: the run that a rollback takes back.
+    taken_back_by: the journal of the rollback that takes this run back; it is not gone on with then.
+    """
 
     run_id: str
     kind: RunKind
@@ -94,6 +96,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     attach: bool = False
     parent: str | None = None
     base_url: str | None = None
+    taken_back_by: str | None = None
 
 
 class Second(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -18,8 +18,10 @@ import msgspec
 
 from katapult_async.scheduler import Assignment, Outcome, Recorder, Start
 
+from .busy import BusyMachines
 from .record import LineState, RunKind
-from .steps import Next, Step, after
+from .schema import MACHINE
+from .steps import Next, Step, after, machine_busy
 from .writer import Batch, Values, Writer, column
 
 #: Lines read from the journal at a time.
@@ -43,16 +45,23 @@ _SETTLE = f"""
         sent_at = CASE WHEN {column(8)} > 0 THEN coalesce({column(12)}, sent_at) END
     FROM json_each(?) AS r WHERE number = {column(0)}
 """
+_BIND = f"UPDATE line SET machine_id = {column(1)} FROM json_each(?) AS r WHERE number = {column(0)}"
+_SEEN_FREE = f"UPDATE line SET found = 'to_assign' FROM json_each(?) AS r WHERE number = {column(0)}"
 # Those that are not ready come last: they may be by then. What came out as unknown waits for the next session.
-_READ = """
-    SELECT number, disk, virtual_machine, further, attempts, state FROM line
-    WHERE number > ? AND step = ? AND state < 2 AND status = 'waiting' AND (found IS 'not_ready') = ?
+_READ = f"""
+    SELECT number, disk, {MACHINE}, further, attempts, state, look, found IN ('to_assign', 'not_ready') FROM line
+    WHERE number > ? AND step = ? AND state < 2 AND status = 'waiting'
+        AND (coalesce(found, '') IN ('not_ready', 'not_listed')) = ?
     ORDER BY number LIMIT ?
 """
 
 
 class OpenLine(msgspec.Struct, frozen=True, gc=False):
-    """A line that has been read from the journal and is not through with its step."""
+    """A line that has been read from the journal and is not through with its step.
+
+    virtual_machine: by its id, where that is known. look: read its disk before anything is sent. seen_free: the
+    preflight has seen its disk on no machine.
+    """
 
     number: int
     disk: str
@@ -60,13 +69,16 @@ class OpenLine(msgspec.Struct, frozen=True, gc=False):
     further: bool
     attempts: int
     state: LineState
+    look: bool
+    seen_free: bool
 
 
 class StepRecorder(Recorder):
     """The lines of one step: an async iterable of items for the fan-out, and its recorder."""
 
-    def __init__(self, writer: Writer, kind: RunKind, step: Step) -> None:
+    def __init__(self, writer: Writer, kind: RunKind, step: Step, busy: BusyMachines | None = None) -> None:
         self._writer = writer
+        self._busy = busy
         self._kind = kind
         self._step = step
         self._ready: deque[OpenLine] = deque()
@@ -76,6 +88,8 @@ class StepRecorder(Recorder):
         # Lines that are marked as sent, or soon will be, and whose turn has not come; so many of those that are ready.
         self._marks: dict[int, Batch] = {}
         self._marked_ready = 0
+        # Lines whose turn came while their machine takes no further task.
+        self._left: set[int] = set()
 
     def __aiter__(self) -> StepRecorder:
         return self
@@ -100,8 +114,8 @@ class StepRecorder(Recorder):
             _READ, (self._last, self._step.value, self._not_ready, READ_AHEAD)
         ).fetchall()
         return [
-            OpenLine(number, disk, machine, bool(further), attempts, LineState(state))
-            for number, disk, machine, further, attempts, state in rows
+            OpenLine(number, disk, machine, bool(further), attempts, LineState(state), bool(look), bool(free))
+            for number, disk, machine, further, attempts, state, look, free in rows
         ]
 
     async def sending(self, item: Assignment) -> Start:
@@ -109,12 +123,15 @@ class StepRecorder(Recorder):
         line = self._open[item.disk]
         if line.state is LineState.SENT:
             return Start.READ_BACK
+        if self._busy is not None and not self._busy.may_take(line.virtual_machine):
+            self._left.add(line.number)
+            return Start.LEAVE
         mark = self._marks.pop(line.number, None) or self._mark([line])
         if len(self._marks) < MARK_AHEAD // 2:
             self._mark_ahead()
         await mark.durable()
         # What is taken back must be as this run left it.
-        return Start.LOOK if self._kind is RunKind.ROLLBACK else Start.SEND
+        return Start.LOOK if line.look or self._kind is RunKind.ROLLBACK else Start.SEND
 
     def _mark(self, lines: Sequence[OpenLine]) -> Batch:
         now = time.time()
@@ -127,16 +144,31 @@ class StepRecorder(Recorder):
             self._marks.update(dict.fromkeys((line.number for line in lines), self._mark(lines)))
         self._marked_ready += len(coming)
 
+    def heard(self, outcome: Outcome) -> None:
+        """Know at once whether its machine takes a further task."""
+        if self._busy is not None:
+            self._busy.note(self._open[outcome.assignment.disk].virtual_machine, outcome)
+
     async def settled(self, outcomes: Sequence[Outcome]) -> None:
         """Record what became of them."""
         rows: list[Values] = []
+        names: list[Values] = []
+        free: list[Values] = []
         for outcome in outcomes:
             line = self._open.pop(outcome.assignment.disk)
             if mark := self._marks.pop(line.number, None):
                 await mark.durable()  # stopped before its turn: what is recorded now must come after it
             if line.state is LineState.SENT and outcome.started_at is None:
                 continue  # stopped before it was read back: it stays as it was
-            following = after(self._step, outcome, further=line.further)
+            if line.number in self._left:
+                self._left.discard(line.number)
+                following = machine_busy(self._step)
+            else:
+                following = after(self._step, outcome, further=line.further, seen_free=line.seen_free)
+            if self._step is Step.ASSIGN and following.state is LineState.SENT and outcome.certain:
+                free.append((line.number,))
+            if machine := _newly_known(line, outcome):
+                names.append((line.number, machine))
             rows.append(
                 _settling(
                     line.number,
@@ -147,6 +179,9 @@ class StepRecorder(Recorder):
                     sent_at=outcome.started_at if not line.attempts else None,
                 )
             )
+        for statement, values in ((_BIND, names), (_SEEN_FREE, free)):
+            if values:
+                self._writer.submit(statement, values)
         if rows:
             await self._writer.submit(_SETTLE, rows).durable()
 
@@ -155,6 +190,14 @@ class StepRecorder(Recorder):
         for number in self._marks:
             self._writer.note(_UNMARK, (number,))
         self._marks.clear()
+
+
+def _newly_known(line: OpenLine, outcome: Outcome) -> str | None:
+    """The id of the machine that the disk has been put on, where the line only names it."""
+    if outcome.disk is None or not outcome.ok or line.virtual_machine.startswith("vm_"):
+        return None
+    bond = outcome.disk.virtual_machine_disk
+    return bond.virtual_machine.id if bond else None
 
 
 async def settle(writer: Writer, number: int, following: Next, at: float, attempts: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 
@@ -22,21 +22,21 @@ from katapult_async.logs import room_logger, run_id
 from .chronicle import Chronicle
 from .errors import JournalError, JournalMismatch
 from .execution import Execution
-from .journal import Journal, NewLine, new_info
-from .lock import RunLock, held_by
+from .journal import Journal, new_info
+from .lock import RunLock
 from .manifest import Manifest
 from .plan import from_manifest
 from .preflight import Preflight, look
-from .record import LineState, RunInfo, RunKind, RunSummary
-from .steps import Did, Step
+from .record import RunInfo, RunKind, RunSummary
+from .rollback import lines_to_take_back, to_take_back
 from .writer import Writer, column
 
 log = room_logger("jobs")
 
 #: Seconds after which a task that has not ended is left to a resumed run.
 TASK_TIMEOUT = 600.0
-#: What a rollback has to look at: what the run has changed, and what it may have changed.
-_DONE_BY_RUN = "did & 3 OR state = 1"
+#: Seconds after which what a preflight has seen is no longer taken for granted.
+PREFLIGHT_HOLDS = 600.0
 _END = f"""
     UPDATE session SET finished_at = {column(0)}, ended = {column(1)}, reason = {column(2)} FROM json_each(?) AS r
     WHERE number = (SELECT max(number) FROM session)
@@ -102,7 +102,9 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """Open a run to go on with it. Raises JournalLocked while another process executes it."""
+        """Open a run to go on with it. Raises JournalLocked while another process executes it, JournalMismatch for a
+        run that has been taken back.
+        """
         path = Path(path)
         if not path.exists():
             raise JournalError(f"there is no journal {path}")  # before a lock file is made for it
@@ -110,25 +112,31 @@ class Run:
             lock = stack.enter_context(RunLock(path))
             journal = stack.enter_context(Journal.open(path))
             run = cls(journal, lock)
+            if run.info.taken_back_by is not None:
+                raise JournalMismatch(
+                    f"the run {path} has been taken back by {run.info.taken_back_by}: to do it again, run its manifest again"
+                )
             stack.pop_all()
         return run
 
     @classmethod
     def roll_back(cls, of: str | Path, path: str | Path) -> Run:
         """Make a run that takes back exactly what another one did: detach what it attached, unassign what it assigned.
+        From then on the other one is not gone on with.
 
         Each disk is read right before: a boot disk, and a disk that has gone to another machine since, are left alone.
-        Lines whose request was sent and never answered count as done, until reading the disk shows otherwise. Raises
-        JournalMismatch for a run that is a rollback itself or has done nothing, JournalLocked while it is executed.
+        A request that was sent and never answered counts as done, until reading the disk shows otherwise. Left alone,
+        too, is what may have been there before the run (see `to_take_back`). Raises JournalMismatch for a run that is a
+        rollback itself or has done nothing, JournalLocked while it is executed, JournalDamaged.
         """
         of, path = Path(of), Path(path)
-        if holder := held_by(of):
-            raise JournalError(f"the run {of} is being executed by {holder}: stop it first")
-        with Journal.read(of) as parent, contextlib.ExitStack() as stack:
+        if not of.exists():
+            raise JournalError(f"there is no journal {of}")
+        with RunLock(of), Journal.open(of) as parent:
             before = parent.info()
             if before.kind is not RunKind.ASSIGN:
                 raise JournalMismatch(f"{of} is a rollback itself: run the manifest again instead")
-            count = parent.connection.execute(f"SELECT count(*) FROM line WHERE {_DONE_BY_RUN}").fetchone()[0]
+            count = to_take_back(parent).lines
             if not count:
                 raise JournalMismatch(f"the run {of} has changed nothing: there is nothing to take back")
             info = new_info(
@@ -139,18 +147,27 @@ class Run:
                 parent=before.run_id,
                 base_url=before.base_url,
             )
-            lock = stack.enter_context(RunLock(path))
-            journal = Journal.create(path, info, _lines_to_take_back(parent))
-            stack.pop_all()
+            with contextlib.ExitStack() as stack:
+                lock = stack.enter_context(RunLock(path))
+                journal = stack.enter_context(Journal.create(path, info, lines_to_take_back(parent)))
+                parent.note_taken_back(path.absolute())
+                stack.pop_all()
         return cls(journal, lock)
+
+    def retry_failed(self) -> int:
+        """Let the lines that have failed be tried again by the next execution, each after its disk has been read; how
+        many they are. Raises JournalWriteError.
+        """
+        return self._journal.reopen_failed()
 
     def discard(self) -> None:
         """Remove the journal of a run that has sent nothing. Raises JournalMismatch for any other."""
         if self._journal.sessions():
             raise JournalMismatch(f"the run {self._journal.name} has been executed: its journal is kept")
-        self.close()
+        self._journal.close()
         if self._journal.path is not None:
             self._journal.path.unlink(missing_ok=True)
+        self._lock.release()
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -248,28 +265,18 @@ class Run:
             run_id.reset(mark)
 
 
-def _lines_to_take_back(parent: Journal) -> Iterator[NewLine]:
-    rows = parent.connection.execute(
-        f"SELECT number, disk, virtual_machine, note, did, step, state FROM line WHERE {_DONE_BY_RUN}"
-        " ORDER BY number"
-    )
-    for number, disk, machine, note, did, step, state in rows:
-        attached = did & Did.ATTACHED or (step == Step.ATTACH.value and state == LineState.SENT)
-        yield NewLine(
-            number=number,
-            disk=disk,
-            virtual_machine=machine,
-            note=note,
-            step=(Step.DETACH if attached else Step.UNASSIGN).value,
-            further=bool(did & Did.ASSIGNED),
-        )
-
-
 def _begin(db: sqlite3.Connection, now: float) -> None:
     """Begin a session: what was unknown is looked at again, and what the preflight has found is taken over."""
     not_sent = "step = 'assign' AND state = 0"
     db.execute("BEGIN IMMEDIATE")
     db.execute("UPDATE line SET status = 'waiting' WHERE status = 'unknown'")
+    looked_at = db.execute("SELECT looked_at FROM run").fetchone()[0]
+    if looked_at is not None and not 0 <= now - looked_at <= PREFLIGHT_HOLDS:
+        # Too long ago to settle a line by it: the server decides.
+        db.execute(
+            "UPDATE line SET found = NULL, detail = NULL"
+            f" WHERE {not_sent} AND found NOT IN ('to_assign', 'not_ready', 'not_listed')"
+        )
     db.execute(
         "UPDATE line SET state = 3, status = 'already_assigned', finished_at = ?"
         f" WHERE {not_sent} AND found = 'already_there' AND NOT further",
@@ -279,8 +286,10 @@ def _begin(db: sqlite3.Connection, now: float) -> None:
     db.execute(
         "UPDATE line SET state = 3, status = 'failed', code = found, finished_at = ?,"
         " detail = coalesce(detail, 'it is not among what the token can see')"
-        f" WHERE {not_sent} AND found NOT IN ('to_assign', 'not_ready')",
+        f" WHERE {not_sent} AND found NOT IN ('to_assign', 'not_ready', 'not_listed')",
         (now,),
     )
     db.execute("INSERT INTO session (started_at) VALUES (?)", (now,))
     db.execute("COMMIT")
+    # So that the file itself says that it is being executed, also when it is copied without its write-ahead log.
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

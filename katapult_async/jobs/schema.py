@@ -24,15 +24,19 @@ MIGRATIONS: tuple[str, ...] = (
         lines INTEGER NOT NULL,
         attach INTEGER NOT NULL,
         parent TEXT,
-        base_url TEXT
+        base_url TEXT,
+        looked_at REAL,                     -- when the preflight was made
+        taken_back_by TEXT                  -- the run that takes this one back: it is not gone on with
     );
     CREATE TABLE line (
         number INTEGER PRIMARY KEY,
         disk TEXT NOT NULL,
         virtual_machine TEXT NOT NULL,
+        machine_id TEXT,                    -- of a machine that is named by its FQDN, once it is known
         further INTEGER NOT NULL,           -- whether the second step of its run is wanted, too
         note TEXT,
         found TEXT,                         -- what the preflight saw
+        look INTEGER NOT NULL DEFAULT 0,    -- whether its disk is to be read before its step is sent
         step TEXT NOT NULL,
         state INTEGER NOT NULL DEFAULT 0,
         status TEXT NOT NULL DEFAULT 'waiting',
@@ -45,7 +49,7 @@ MIGRATIONS: tuple[str, ...] = (
         sent_at REAL,
         finished_at REAL
     );
-    CREATE INDEX line_virtual_machine ON line (virtual_machine);
+    CREATE INDEX line_machine ON line (coalesce(machine_id, virtual_machine));
     CREATE TABLE second (
         at INTEGER PRIMARY KEY,
         requests INTEGER NOT NULL,
@@ -64,6 +68,8 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 VERSION = len(MIGRATIONS)
+#: A line's machine: its id, or the name that the manifest has for it as long as the id is not known.
+MACHINE = "coalesce(machine_id, virtual_machine)"
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -14,10 +14,14 @@ import enum
 import msgspec
 
 from katapult_async.errors import AssignmentConflict, Execution, TaskQueueingError
-from katapult_async.models import AttachmentState, TaskStatus
+from katapult_async.models import AttachmentState, Disk, TaskStatus
+from katapult_async.resources.disks import is_on
 from katapult_async.scheduler import Outcome, OutcomeStatus
 
 from .record import LineState, LineStatus, RunKind
+
+#: The API's word for a machine that takes no task now.
+BUSY = "task_queueing_error"
 
 
 class Step(str, enum.Enum):
@@ -47,6 +51,9 @@ class Did(enum.IntFlag):
     ATTACHED = 2
     DETACHED = 4
     UNASSIGNED = 8
+    #: It is on the machine and this run's request was never answered, but nothing shows that it was not there before.
+    #: A rollback leaves it alone.
+    PERHAPS_ASSIGNED = 16
 
 
 class Next(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,9 +69,9 @@ class Next(msgspec.Struct, frozen=True, kw_only=True):
     task: str | None = None
 
 
-def after(step: Step, outcome: Outcome, *, further: bool) -> Next:
-    """What a line becomes when its step has come out. further: whether the second step of
-    its run is wanted, too.
+def after(step: Step, outcome: Outcome, *, further: bool, seen_free: bool = False) -> Next:
+    """What a line becomes when its step has come out. further: whether the second step of its run is wanted, too.
+    seen_free: whether the preflight has seen the disk on no machine.
     """
     status, detail = outcome.status, str(outcome.error) if outcome.error is not None else None
     if status is OutcomeStatus.NOT_ATTEMPTED:
@@ -81,7 +88,9 @@ def after(step: Step, outcome: Outcome, *, further: bool) -> Next:
         return _failed(step, outcome, detail)
     if step is Step.ASSIGN:
         done = status is OutcomeStatus.ASSIGNED
-        did = Did.ASSIGNED if done else Did.NOTHING
+        did = Did.NOTHING
+        if done:
+            did = Did.ASSIGNED if outcome.certain or seen_free else Did.PERHAPS_ASSIGNED
         if further:
             return Next(step=Step.ATTACH, state=LineState.WAITING, did=did)
         through = LineStatus.ASSIGNED if done else LineStatus.ALREADY_ASSIGNED
@@ -96,6 +105,14 @@ def after(step: Step, outcome: Outcome, *, further: bool) -> Next:
 
 def _plugged(step: Step, outcome: Outcome, *, further: bool) -> Next:
     """Attaching and detaching: a task has been queued, or it was so already."""
+    machine = _machine_of(outcome.disk)
+    if (
+        machine is not None
+        and outcome.disk is not None
+        and not is_on(outcome.disk, outcome.assignment.virtual_machine)
+    ):
+        # Attaching and detaching name the disk alone, wherever it is.
+        return moved(step, machine, task=outcome.task.id if outcome.task is not None else None)
     did = Did.ATTACHED if step is Step.ATTACH else Did.DETACHED
     if outcome.status in (OutcomeStatus.ALREADY_ATTACHED, OutcomeStatus.ALREADY_DETACHED):
         if _plug_state(outcome) in (AttachmentState.ATTACHING, AttachmentState.DETACHING):
@@ -109,6 +126,29 @@ def _plugged(step: Step, outcome: Outcome, *, further: bool) -> Next:
     if outcome.task is not None and outcome.task.status is TaskStatus.FAILED:
         return task_failed(step, task)
     return Next(step=step, state=LineState.TASK, did=did, task=task)
+
+
+def _machine_of(disk: Disk | None) -> str | None:
+    bond = disk.virtual_machine_disk if disk is not None else None
+    return bond.virtual_machine.id if bond else None
+
+
+def moved(step: Step, machine: str, *, task: str | None = None) -> Next:
+    """Somebody has moved the disk to another machine since, and what was queued for it happens there."""
+    there = f", where the task {task} is at work on it" if task is not None else ""
+    return lost(step, AssignmentConflict.code, f"somebody has moved it to {machine}{there}", task=task)
+
+
+def lost(step: Step, code: str, detail: str, *, task: str | None = None) -> Next:
+    """There is nothing to attach or to detach any more."""
+    return Next(
+        step=step,
+        state=LineState.SETTLED,
+        status=LineStatus.FAILED,
+        code=code,
+        detail=f"assigned, but not attached: {detail}" if step is Step.ATTACH else detail,
+        task=task,
+    )
 
 
 def _plug_state(outcome: Outcome) -> object:
@@ -152,11 +192,28 @@ def task_late(step: Step, task: str | None, seconds: float) -> Next:
     )
 
 
+def machine_busy(step: Step) -> Next:
+    """The machine of a line is busy with another task: it has not been asked."""
+    return Next(
+        step=step,
+        state=LineState.WAITING,
+        code=BUSY,
+        detail="its virtual machine was busy with another task",
+    )
+
+
 def _failed(step: Step, outcome: Outcome, detail: str | None) -> Next:
     error = outcome.error
     if step is Step.DETACH and isinstance(error, AssignmentConflict) and error.on_no_machine:
         # Somebody has unassigned it since: there is nothing left to take back.
         return Next(step=Step.UNASSIGN, state=LineState.SETTLED, status=LineStatus.ALREADY_UNASSIGNED)
+    plug = _plug_state(outcome)
+    if step is Step.UNASSIGN and plug in (AttachmentState.ATTACHED, AttachmentState.ATTACHING):
+        # It was assigned only, and has been plugged in since: by a start of its machine, for example.
+        return Next(step=Step.DETACH, state=LineState.WAITING, code=outcome.code, detail=detail)
+    if error is not None and error.execution is Execution.UNCLEAR:
+        # All tries were unclear, and each time the disk showed that nothing was done; the last one may still come late.
+        return Next(step=step, state=LineState.SENT, code=outcome.code, detail=detail)
     busy = step in (Step.ATTACH, Step.DETACH) and isinstance(error, TaskQueueingError)
     nobody = error is not None and (error.stops_run or error.execution is Execution.NOT_EXECUTED)
     if busy or nobody:

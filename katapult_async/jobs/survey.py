@@ -6,7 +6,9 @@ Reads from the platform and writes to the journal's temporary tables; what the s
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 import anyio
 from msgspec import UNSET
@@ -17,7 +19,7 @@ from katapult_async.models import Disk, VirtualMachine
 
 from .writer import Writer
 
-#: Single reads of disks or machines that the lists do not show, at most.
+#: Single reads of disks or machines that the lists do not show, at most, unless all of them are asked for.
 MOST_MISSING = 100
 #: Disks to assign, at most, that are read one by one to compare data centres without being asked to.
 MOST_COMPARED = 100
@@ -34,6 +36,8 @@ _TABLES = """
         id TEXT PRIMARY KEY, fqdn TEXT, state TEXT, data_center TEXT, trashed INTEGER DEFAULT 0
     ) WITHOUT ROWID;
     CREATE INDEX temp.a_machine_fqdn ON a_machine (fqdn);
+    DROP TABLE IF EXISTS temp.not_read;
+    CREATE TEMP TABLE not_read (name TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _DISK = "INSERT OR REPLACE INTO temp.a_disk VALUES (?, ?, ?, ?, ?, ?)"
 _MACHINE = "INSERT OR REPLACE INTO temp.a_machine VALUES (?, ?, ?, ?, ?)"
@@ -44,6 +48,8 @@ _SORT = """
     CREATE TEMP TABLE sorted (number INTEGER PRIMARY KEY, found TEXT, detail TEXT);
     INSERT INTO temp.sorted
     SELECT l.number AS number, CASE
+        WHEN m.id IS NULL AND l.virtual_machine IN temp.not_read THEN 'not_listed'
+        WHEN d.id IS NULL AND l.disk IN temp.not_read THEN 'not_listed'
         WHEN m.id IS NULL THEN 'virtual_machine_not_found'
         WHEN d.id IS NULL THEN 'disk_not_found'
         WHEN d.trashed OR m.trashed THEN 'in_trash'
@@ -74,6 +80,8 @@ _SORT = """
 _TAKE_OVER = """
     BEGIN IMMEDIATE;
     UPDATE line SET found = s.found, detail = s.detail FROM temp.sorted AS s WHERE s.number = line.number;
+    UPDATE line SET machine_id = m.id FROM temp.sorted AS s, temp.a_machine AS m
+        WHERE s.number = line.number AND m.fqdn = line.virtual_machine AND NOT m.trashed;
     COMMIT;
 """
 
@@ -85,14 +93,16 @@ _RESOLVED = (
 _OPEN = "l.step = 'assign' AND l.state = 0"
 
 
-async def read_lists(client: Client, writer: Writer, organization: str) -> None:
-    """All disks and machines of the organization, page by page; singly what the lists do not show."""
+async def read_lists(client: Client, writer: Writer, organization: str, *, thorough: bool) -> None:
+    """All disks and machines of the organization, page by page; singly what the lists do not show, all of it if
+    thorough.
+    """
     await writer.call(lambda db: db.executescript(_TABLES))
     disks = client.disks.list(organization=organization)
     await _store(writer, _DISK, (_disk_row(disk) async for disk in disks))
     machines = client.virtual_machines.list(organization=organization)
     await _store(writer, _MACHINE, (_machine_row(machine) async for machine in machines))
-    await _look_for_missing(client, writer)
+    await _look_for_missing(client, writer, None if thorough else MOST_MISSING)
 
 
 async def sort_lines(writer: Writer) -> None:
@@ -103,6 +113,7 @@ async def sort_lines(writer: Writer) -> None:
 async def take_over(writer: Writer) -> None:
     """Keep what was found with the lines."""
     await writer.call(lambda db: db.executescript(_TAKE_OVER))
+    await writer.call(lambda db: db.execute("UPDATE run SET looked_at = ?", (time.time(),)))
 
 
 def _disk_row(disk: Disk) -> tuple[object, ...]:
@@ -124,7 +135,7 @@ def _machine_row(machine: VirtualMachine) -> tuple[object, ...]:
     centre = machine.zone.data_center if machine.zone else UNSET
     return (
         machine.id,
-        machine.fqdn if machine.fqdn is not UNSET else None,
+        machine.fqdn.lower().rstrip(".") if machine.fqdn is not UNSET else None,
         str(machine.state) if machine.state is not UNSET else None,
         centre.id if centre is not UNSET else None,
         False,
@@ -159,8 +170,10 @@ async def _count(writer: Writer, rest: str) -> int:
     return await writer.call(lambda db: int(db.execute(f"SELECT count(*) {rest}").fetchone()[0]))
 
 
-async def _look_for_missing(client: Client, writer: Writer) -> None:
-    """What the lists do not show may be in the trash, or belong to another organization."""
+async def _look_for_missing(client: Client, writer: Writer, most: int | None) -> None:
+    """What the lists do not show may be in the trash, or belong to another organization. most: read singly, of each
+    kind; what is left over is noted as not read.
+    """
 
     async def read_disk(name: str) -> None:
         try:
@@ -180,20 +193,31 @@ async def _look_for_missing(client: Client, writer: Writer) -> None:
             return
         await _put(writer, _MACHINE, [row])
 
-    disks = await _names(
-        writer,
-        f"SELECT l.disk FROM line l WHERE {_OPEN}"
-        " AND NOT EXISTS (SELECT 1 FROM temp.a_disk d WHERE d.id = l.disk) LIMIT ?",
-        MOST_MISSING,
+    disks = f"FROM line l WHERE {_OPEN} AND NOT EXISTS (SELECT 1 FROM temp.a_disk d WHERE d.id = l.disk)"
+    machines = (
+        f"FROM line l WHERE {_OPEN} AND NOT EXISTS (SELECT 1 FROM temp.a_machine m WHERE m.id = {_RESOLVED})"
     )
-    await each(disks, read_disk)
-    machines = await _names(
-        writer,
-        f"SELECT DISTINCT l.virtual_machine FROM line l WHERE {_OPEN}"
-        f" AND NOT EXISTS (SELECT 1 FROM temp.a_machine m WHERE m.id = {_RESOLVED}) LIMIT ?",
-        MOST_MISSING,
+    kinds = (("l.disk", disks, read_disk), ("l.virtual_machine", machines, read_machine))
+    for column, missing, read in kinds:
+        # What is read singly is taken out here already: a name that is not found at all stays missing.
+        await writer.call(partial(_note_missing, column=column, missing=missing))
+        names = await _names(writer, "SELECT name FROM temp.missing LIMIT ?", -1 if most is None else most)
+        await each(names, read)
+        await writer.call(partial(_note_not_read, most=most))
+
+
+def _note_missing(db: sqlite3.Connection, *, column: str, missing: str) -> None:
+    db.executescript(
+        "DROP TABLE IF EXISTS temp.missing; CREATE TEMP TABLE missing (place INTEGER PRIMARY KEY, name TEXT);"
+        f"INSERT INTO temp.missing (name) SELECT {column} {missing} GROUP BY {column} ORDER BY min(l.number)"
     )
-    await each(machines, read_machine)
+
+
+def _note_not_read(db: sqlite3.Connection, *, most: int | None) -> None:
+    if most is not None:
+        db.execute(
+            "INSERT OR IGNORE INTO temp.not_read SELECT name FROM temp.missing WHERE place > ?", (most,)
+        )
 
 
 async def examine_machines(client: Client, writer: Writer) -> int:

@@ -13,15 +13,17 @@ import anyio
 import msgspec
 
 from katapult_async.client import Client
-from katapult_async.errors import KatapultError, NotFound, ObjectInTrash
+from katapult_async.errors import AssignmentConflict, KatapultError, NotFound, ObjectInTrash
 from katapult_async.logs import room_logger
 from katapult_async.models import AttachmentState, TaskStatus
 from katapult_async.observer import OutcomeEvent, StepEvent
 from katapult_async.ratelimit import Priority
+from katapult_async.resources.disks import is_on
 
 from .record import LineStatus
 from .recorder import settle
-from .steps import Did, Next, Step, plugged, task_failed, task_late
+from .schema import MACHINE
+from .steps import Did, Next, Step, lost, moved, plugged, task_failed, task_late
 from .survey import each
 from .writer import Writer
 
@@ -29,11 +31,11 @@ log = room_logger("jobs")
 
 #: Seconds until the first look, and the longest between two.
 FIRST_LOOK, LONGEST_PAUSE = 1.0, 10.0
-_LINES = """
-    SELECT number, disk, virtual_machine, task, attempts, finished_at, further FROM line
-    WHERE step = ? AND state = 2 AND status = 'waiting' AND virtual_machine = ?
+_LINES = f"""
+    SELECT number, disk, {MACHINE}, task, attempts, finished_at, further FROM line
+    WHERE step = ? AND state = 2 AND status = 'waiting' AND {MACHINE} = ?
 """
-_MACHINES = "SELECT DISTINCT virtual_machine FROM line WHERE step = ? AND state = 2 AND status = 'waiting'"
+_MACHINES = f"SELECT DISTINCT {MACHINE} FROM line WHERE step = ? AND state = 2 AND status = 'waiting'"
 _COUNT = "SELECT count(*) FROM line WHERE step = ? AND state = 2 AND status = 'waiting'"
 
 
@@ -64,8 +66,10 @@ class Waiting:
         else:
             self._wanted, self._before = AttachmentState.DETACHED, AttachmentState.ATTACHED
 
-    async def run(self) -> None:
-        """Until no line waits for a task. Raises the error that stops the run, if the token is refused meanwhile."""
+    async def run(self) -> int:
+        """Until no line waits for a task; how many did. Raises the error that stops the run, if the token is refused
+        meanwhile.
+        """
         lines = await self._writer.call(lambda db: int(db.execute(_COUNT, (self._step.value,)).fetchone()[0]))
         if lines:
             self._client.session.observers.on_step(StepEvent(step="wait", lines=lines))
@@ -76,6 +80,7 @@ class Waiting:
             pause = min(pause * 1.5, LONGEST_PAUSE)
             await each(machines, self._ask_machine)
             self._looks += 1
+        return lines
 
     async def _machines(self) -> list[str]:
         return await self._writer.call(
@@ -88,28 +93,49 @@ class Waiting:
         )
         lines = [Awaited(*row) for row in rows]
         try:
-            states: dict[str, object] = {}
-            if len(lines) > 1 or lines[0].task is None:
-                listed = self._client.virtual_machines.disks(machine, priority=Priority.LOW)
-                states = {entry.disk.id: entry.state async for entry in listed}
-            for line in lines:
-                await self._conclude(line, await self._look(line, states))
+            several = len(lines) > 1 or lines[0].task is None
+            states = await self._states(machine) if several else None
         except KatapultError as error:
-            if error.stops_run:
-                raise
-            log.info("%s: %s", machine, error, request_id=error.request_id)
+            self._consider(machine, error)
             for line in lines:
                 await self._conclude(line, None)
+            return
+        for line in lines:
+            try:
+                following = await self._look(line, states)
+            except KatapultError as error:
+                self._consider(line.disk, error)
+                following = None
+            await self._conclude(line, following)
 
-    async def _look(self, line: Awaited, states: dict[str, object]) -> Next | None:
-        """What the line has become; None if its task has not ended."""
-        state = states.get(line.disk)
-        if state is self._wanted:
-            return self._plugged(line)
-        if state in (AttachmentState.ATTACHING, AttachmentState.DETACHING):
-            return None
-        if state is self._before and line.task is not None and self._looks % 3 != 2:
-            return None  # most likely it has not begun; its task is asked now and then
+    async def _states(self, machine: str) -> dict[str, object]:
+        """The disks on a machine; none if it is not there any more: then each disk says what became of it."""
+        try:
+            listed = self._client.virtual_machines.disks(machine, priority=Priority.LOW)
+            return {entry.disk.id: entry.state async for entry in listed}
+        except (NotFound, ObjectInTrash):
+            return {}
+
+    def _consider(self, name: str, error: KatapultError) -> None:
+        """An answer that tells nothing is asked for again; a refused token ends the run."""
+        if error.stops_run:
+            raise error
+        log.info("%s: %s", name, error, request_id=error.request_id)
+
+    async def _look(self, line: Awaited, states: dict[str, object] | None) -> Next | None:
+        """What the line has become; None if its task has not ended. states: of the disks on its machine, if it was
+        asked.
+        """
+        if states is not None:
+            state = states.get(line.disk)
+            if state is self._wanted:
+                return self._plugged(line)
+            if state in (AttachmentState.ATTACHING, AttachmentState.DETACHING):
+                return None
+            if state is None or line.task is None:
+                return await self._read_disk(line)
+            if state is self._before and self._looks % 3 != 2:
+                return None  # most likely it has not begun; its task is asked now and then
         if line.task is None:
             return await self._read_disk(line)
         try:
@@ -123,11 +149,17 @@ class Waiting:
     async def _read_disk(self, line: Awaited) -> Next | None:
         try:
             disk = await self._client.disks.get(line.disk)
-        except (NotFound, ObjectInTrash):
-            return task_failed(self._step, line.task)
+        except (NotFound, ObjectInTrash) as gone:
+            return lost(self._step, gone.code or "disk_not_found", "the disk is gone", task=line.task)
         bond = disk.virtual_machine_disk
         if not bond:
-            return self._plugged(line) if self._step is Step.DETACH else task_failed(self._step, None)
+            if self._step is Step.DETACH:
+                return self._plugged(line)
+            return lost(
+                self._step, AssignmentConflict.code, "the disk is on no machine any more", task=line.task
+            )
+        if not is_on(disk, line.virtual_machine):
+            return moved(self._step, bond.virtual_machine.id, task=line.task)
         if bond.state in (AttachmentState.ATTACHING, AttachmentState.DETACHING):
             return None
         if bond.state is self._wanted:

@@ -149,7 +149,7 @@ class Writer:
             for statement, rows in batch.rows.items():
                 connection.execute(statement, (_encode(rows).decode(),))
             connection.execute("COMMIT")
-        except sqlite3.Error as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, somebody waits for this batch
             error = cannot_write(self._journal.path, exc)
             with contextlib.suppress(sqlite3.Error):  # the error that matters is the first one
                 if connection.in_transaction:

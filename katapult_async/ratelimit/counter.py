@@ -68,5 +68,8 @@ class ServerCounter:
         """Like `free`, for a counter that is refilled at a known rate up to `highest`."""
         if not self._lowest:
             return 0.0
+        uncounted = self._uncounted
+        while uncounted and now - uncounted[0] >= highest / per_second:
+            uncounted.popleft()  # by now it is full again, whatever that one has taken out
         lowest = min(remaining + per_second * (now - received) for received, remaining in self._lowest)
         return min(lowest, highest) - len(self._uncounted) - in_flight

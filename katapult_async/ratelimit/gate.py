@@ -234,6 +234,7 @@ class Gate:
                 apart.answered(first, now, evidence)
             log.info("requests of the type %s are counted apart", permit.kind)
             gate = self._apart[permit.kind] = Gate(apart)
+            gate._ceiling = self._ceiling
             gate.listeners = self.listeners
         for turn in self._queue:
             turn.event.set()

@@ -252,7 +252,7 @@ class Window:
         free = self._counter.refilled(now, rate, self._highest + 1, self._in_flight)
         if free >= 1:
             return None
-        if self._in_flight >= self._highest:
+        if self._in_flight and self._in_flight >= self._highest:
             return Wait(math.inf, WaitReason.ANSWER)  # even a full bucket would not do
         return Wait(now + (1 - free) / rate, WaitReason.REFILL)
 

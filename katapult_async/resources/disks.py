@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from msgspec import UNSET, UnsetType
 
+from katapult_async.errors import ProtocolError
 from katapult_async.models import (
     Annotation,
     AttachmentState,
@@ -58,29 +59,40 @@ IO_PROFILE = Operation("PUT", "/disks/disk/io_profile", DiskTaskResponse)
 async def _assign(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
     assert item.virtual_machine is not None  # noqa: S101 - checked when the item was pulled
     body = requests.AssignDisk(lookups.disk(item.disk), lookups.virtual_machine(item.virtual_machine))
-    return (await session.send(ASSIGN, body=body, meter=meter)).disk, None
+    response = await session.send(ASSIGN, body=body, meter=meter)
+    return _about(item, response.disk, ASSIGN), None
 
 
 async def _unassign(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
     body = requests.NameDisk(lookups.disk(item.disk))
-    return (await session.send(UNASSIGN, body=body, meter=meter)).disk, None
+    response = await session.send(UNASSIGN, body=body, meter=meter)
+    return _about(item, response.disk, UNASSIGN), None
 
 
 async def _attach(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
     body = requests.NameDisk(lookups.disk(item.disk))
     response = await session.send(ATTACH, body=body, meter=meter)
-    return response.disk, response.task
+    return _about(item, response.disk, ATTACH), response.task
 
 
 async def _detach(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
     body = requests.NameDisk(lookups.disk(item.disk))
     response = await session.send(DETACH, body=body, meter=meter)
-    return response.disk, response.task
+    return _about(item, response.disk, DETACH), response.task
 
 
 async def _read(session: Session, item: Assignment, meter: Meter) -> Disk:
     response = await session.request(GET, query=[lookups.disk(item.disk).query("disk")], meter=meter)
-    return response.disk
+    return _about(item, response.disk, GET)
+
+
+def _about(item: Assignment, disk: Disk, operation: Operation[Any]) -> Disk:
+    """The disk, if the answer is about the one that was asked for. A proxy that mixes answers up must not be believed."""
+    if disk.id == item.disk:
+        return disk
+    error = ProtocolError(f"the answer is about another disk ({disk.id})")
+    error.operation = operation.name
+    raise error
 
 
 def is_on(disk: Disk, virtual_machine: str | None) -> bool:
@@ -89,7 +101,14 @@ def is_on(disk: Disk, virtual_machine: str | None) -> bool:
     if bond is None or bond is UNSET:
         return False
     machine = bond.virtual_machine
-    return virtual_machine is None or virtual_machine in (machine.id, machine.fqdn)
+    return virtual_machine in (None, machine.id) or (
+        machine.fqdn is not UNSET and _same_name(machine.fqdn, virtual_machine)
+    )
+
+
+def _same_name(one: str | None, other: str | None) -> bool:
+    # Names of hosts are the same in any case, and with or without the dot at their end.
+    return one is not None and other is not None and one.lower().rstrip(".") == other.lower().rstrip(".")
 
 
 def _boots(disk: Disk) -> bool:

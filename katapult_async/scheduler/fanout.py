@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol
@@ -39,12 +38,14 @@ LOOK_AHEAD = 1024
 class Recorder(Protocol):
     """Is told about each item before its first request may leave, and about outcomes before they come out.
 
-    Both are awaited, so a durable journal can be kept behind it. `sending` says how the work on the item begins.
-    `settled` is given all outcomes that have come up while it was busy with those before them; meanwhile the run goes
+    `sending` and `settled` are awaited, so a durable journal can be kept behind it. `sending` says how the work on the
+    item begins. `heard` is told what came of it at once, before another item of its machine begins. `settled` is given all outcomes that have come up while it was busy with those before them; meanwhile the run goes
     on with other items. When either raises, the run ends with that exception.
     """
 
     async def sending(self, item: Assignment) -> Start: ...
+
+    def heard(self, outcome: Outcome) -> None: ...
 
     async def settled(self, outcomes: Sequence[Outcome]) -> None: ...
 
@@ -84,8 +85,8 @@ class Outcomes(AsyncIterator[Outcome]):
         self._group: TaskGroup | None = None
         self._active: dict[anyio.CancelScope, Settling] = {}
         self._stopped = False
-        # Pulled from the input and parked when the run was stopped.
-        self._left_over: list[Assignment] = []
+        # Outcomes that have not been counted yet.
+        self._uncounted: dict[int, Outcome] = {}
         # Items in a row, and the last error of theirs, for which nobody was there in all of their tries.
         self._unreachable = 0
         self._last_unreachable: KatapultError | None = None
@@ -127,6 +128,9 @@ class Outcomes(AsyncIterator[Outcome]):
             await self._group.__aexit__(None, None, None)
         finally:
             self._send.close()
+            for outcome in self._uncounted.values():
+                self.report.add(outcome)
+            self._uncounted.clear()
             self._sum_up()
 
     def __aiter__(self) -> Outcomes:
@@ -151,7 +155,7 @@ class Outcomes(AsyncIterator[Outcome]):
         it had been pulled from the input. The stream then ends.
         """
         self._halt()
-        self._left_over += self._feed.close()
+        self._feed.close()
 
     # -- the work -------------------------------------------------------------------------------------------------
 
@@ -166,15 +170,15 @@ class Outcomes(AsyncIterator[Outcome]):
                     async with anyio.create_task_group() as workers:
                         for _ in range(self._concurrency):
                             workers.start_soon(self._work)
-                    for item in self._left_over:
+                    for item in self._feed.left:
                         await self._deliver(not_attempted(item))
                 finally:
                     if self._unrecorded is not None:
                         self._unrecorded.close()
             if self._last_unreachable is not None and self._unreachable == self.report.total:
-                self._refuse(
-                    self._last_unreachable
-                )  # fewer items than workers, and nobody there for any of them
+                # Fewer items than workers, and nobody there for any of them.
+                self._refuse(self._last_unreachable)
+            self._failure = self._feed.failure
         except Exception as exc:  # noqa: BLE001 - handed to the consumer, who cannot be left waiting
             self._failure = _only(exc)
         finally:
@@ -194,7 +198,7 @@ class Outcomes(AsyncIterator[Outcome]):
                 # Cancelled from outside: nobody receives any more, but the report still says what became of it.
                 if (settling := self._active.pop(scope, None)) is not None:
                     self._count(settling)
-                    self.report.add(settling.interrupted())
+                    self._keep(settling.interrupted())
                 raise
             # `stop` has cut the item short, or come too late for that.
             settling = self._active.pop(scope)
@@ -207,12 +211,16 @@ class Outcomes(AsyncIterator[Outcome]):
         One scope serves for many items, because making one takes as long as a tenth of a request.
         """
         feed = self._feed
-        while (item := await feed.next()) is not None:
+        while (item := await self._next()) is not None:
             if self._stopped:
                 feed.finished(item)
                 await self._deliver(not_attempted(item))
                 continue
             start = await self._recorder.sending(item) if self._recorder is not None else Start.SEND
+            if start is Start.LEAVE:
+                feed.finished(item)
+                await self._deliver(not_attempted(item))
+                continue
             settling = Settling(self._action, self._session, item, self._rng, start)
             if self._stopped:
                 await self._deliver(self._conclude(settling, settling.interrupted()))
@@ -225,7 +233,15 @@ class Outcomes(AsyncIterator[Outcome]):
             await self._deliver(self._conclude(settling, outcome))
         return None
 
+    async def _next(self) -> Assignment | None:
+        item = await self._feed.next()
+        if item is None and self._feed.failure is not None and not self._stopped:
+            self.stop()  # an input that has failed ends the run gently, and its error is raised at the end
+        return item
+
     def _conclude(self, settling: Settling, outcome: Outcome) -> Outcome:
+        if self._recorder is not None:
+            self._recorder.heard(outcome)
         self._feed.finished(outcome.assignment)
         self._count(settling)
         if outcome.error is not None:
@@ -263,32 +279,28 @@ class Outcomes(AsyncIterator[Outcome]):
             if not settling.on_the_wire:
                 scope.cancel()
 
+    def _keep(self, outcome: Outcome) -> None:
+        # Counted when it is handed out, or when the run is left: once, whatever is cancelled in between.
+        self._uncounted[id(outcome)] = outcome
+
     async def _deliver(self, outcome: Outcome) -> None:
+        self._keep(outcome)
         if self._unrecorded is None:
             await self._hand_out(outcome)
-            return
-        try:
+        else:
             await _send(self._unrecorded, outcome)
-        except BaseException:
-            self.report.add(outcome)
-            raise
 
     async def _record(self, recorder: Recorder, settled: MemoryObjectReceiveStream[Outcome]) -> None:
         """Let the recorder have what has come up, all of it at once, and then the consumer."""
-        batch: deque[Outcome] = deque()
-        try:
+        with settled:
             async for outcome in settled:
-                batch.append(outcome)
-                batch.extend(_at_hand(settled))
+                batch = (outcome, *_at_hand(settled))
                 await recorder.settled(batch)
-                while batch:
-                    await self._hand_out(batch.popleft())
-        finally:
-            for outcome in (*batch, *_at_hand(settled)):
-                self.report.add(outcome)
-            settled.close()
+                for recorded in batch:
+                    await self._hand_out(recorded)
 
     async def _hand_out(self, outcome: Outcome) -> None:
+        del self._uncounted[id(outcome)]
         self.report.add(outcome)
         if outcome.status is OutcomeStatus.FAILED or outcome.status is OutcomeStatus.UNKNOWN:
             log.info(

@@ -29,7 +29,13 @@ class Feed:
         self._needs_virtual_machine = needs_virtual_machine
         self._ahead = LookAhead(per_machine=per_machine, bound=bound)
         self._exhausted = False
-        self._pulling = False
+        self._closed = False
+        # While an asynchronous source is asked: what ends the asking.
+        self._pulling: anyio.CancelScope | None = None
+        #: Pulled and not started when the feed was closed.
+        self.left: list[Assignment] = []
+        #: What the source has raised.
+        self.failure: Exception | None = None
         self._waiting: deque[anyio.Event] = deque()
 
     def __repr__(self) -> str:
@@ -44,28 +50,37 @@ class Feed:
                 return ready
             if self._exhausted and not ahead.parked:
                 return None
-            if self._exhausted or ahead.full or self._pulling:
+            if self._exhausted or ahead.full or self._pulling is not None:
                 await self._wait()
                 continue
             item = await self._pull()
-            if item is not None and ahead.offer(item):
+            if item is None:
+                continue
+            if self._closed:
+                self.left.append(item)  # it came while the feed was closed
+            elif ahead.offer(item):
                 return item
 
     async def _pull(self) -> Assignment | None:
+        """The next item of the source; None when it has no more, has failed, or the feed is closed meanwhile."""
         try:
             if self._source is not None:
                 return self._check(next(self._source))
             assert self._async_source is not None  # noqa: S101 - one of the two is always there
-            self._pulling = True
-            try:
-                return self._check(await self._async_source.__anext__())
-            finally:
-                self._pulling = False
-                self._wake(1)
+            self._pulling = anyio.CancelScope()
+            with self._pulling:
+                try:
+                    return self._check(await self._async_source.__anext__())
+                finally:
+                    self._pulling = None
+                    self._wake(1)
         except (StopIteration, StopAsyncIteration):
             self._exhausted = True
-            self._wake(len(self._waiting))
-            return None
+        except Exception as exc:  # noqa: BLE001 - raised when what is under way has come out
+            self.failure = exc
+            self._exhausted = True
+        self._wake(len(self._waiting))
+        return None
 
     def _check(self, item: Item) -> Assignment:
         if isinstance(item, str):
@@ -83,12 +98,13 @@ class Feed:
         elif not self._ahead.full:
             self._wake(1)
 
-    def close(self) -> list[Assignment]:
-        """Pull nothing any more. The items pulled and not started."""
-        self._exhausted = True
-        left = self._ahead.drain()
+    def close(self) -> None:
+        """Pull nothing any more. What has been pulled and not started is in `left`."""
+        self._exhausted = self._closed = True
+        if self._pulling is not None:
+            self._pulling.cancel()  # a source that has nothing to say now may never have
+        self.left += self._ahead.drain()
         self._wake(len(self._waiting))
-        return left
 
     async def _wait(self) -> None:
         event = anyio.Event()

@@ -65,15 +65,21 @@ class LookAhead:
             if not waiting:
                 del self._parked[machine]
             return True
+        self._leave(machine)
+        return False
+
+    def _leave(self, machine: str) -> None:
         busy = self._busy[machine] - 1
         if busy:
             self._busy[machine] = busy
         else:
             del self._busy[machine]
-        return False
 
     def drain(self) -> list[Assignment]:
         """Take out everything that has not been started."""
+        for item in self._ready:
+            if item.virtual_machine is not None:
+                self._leave(item.virtual_machine)  # its place was taken for it already
         left = [*self._ready, *(item for items in self._parked.values() for item in items)]
         self._ready.clear()
         self._parked.clear()

@@ -73,7 +73,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one assignment.
 
     disk: as the API showed it last; None if it never did. task: what attaching or detaching has queued.
-    error: why, unless the status is ok. attempts: requests for this item, without 429s and without reading back.
+    error: why, unless the status is ok. certain: whether it is known that the disk was not so before. False
+    only where reading alone has shown that it is as wanted, or could not tell (unknown), after requests that were never
+    answered, and nothing has shown the disk before them.
+    attempts: requests for this item, without 429s and without reading back.
     request_id: of the answer that decided. started_at, finished_at: unix seconds; started_at is None for an item that
     was never sent.
     """
@@ -83,6 +86,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     disk: Disk | None = None
     task: Task | None = None
     error: KatapultError | None = None
+    certain: bool = True
     attempts: int = 0
     request_id: str | None = None
     started_at: float | None = None

@@ -31,16 +31,18 @@ class Settling:
     __slots__ = (
         "_action",
         "_attempts",
+        "_before_attempt",
         "_error",
         "_ever_unclear",
-        "_heard",
         "_item",
         "_looking",
         "_rng",
+        "_seen_before",
         "_session",
         "_start",
         "_started_at",
         "_unclear",
+        "on_the_wire",
         "rate_limited",
         "request_id",
         "requests",
@@ -60,41 +62,43 @@ class Settling:
         self._item = item
         self._rng = rng
         self._attempts = 0
-        self._heard = 0
         self._error: KatapultError | None = None
-        # A try that may have been executed and has not been cleared up yet; and whether there ever was one.
-        self._unclear = self._ever_unclear = start is Start.READ_BACK
+        # Whether there ever was a try that may have been executed, and the error of the last one in this run.
+        self._ever_unclear = start is Start.READ_BACK
+        self._unclear: KatapultError | None = None
         self._start = start
         # Only looked at so far.
         self._looking = start is Start.LOOK
+        # Whether reading has shown, before a try of ours, that it was not done.
+        self._seen_before = False
         self._started_at: float | None = None
+        # What `requests` was when the latest attempt began: as long as it has not grown, nothing of it has left.
+        self._before_attempt = -1
         self.requests = 0
         self.rate_limited = 0
         self.request_id: str | None = None
+        #: Whether a request of this item is under way at this moment.
+        self.on_the_wire = False
         #: Set from outside: send nothing more for this item.
         self.stopping = False
-
-    @property
-    def on_the_wire(self) -> bool:
-        """Whether a request of this item is under way at this moment."""
-        return self.requests > self._heard + self.rate_limited
 
     async def run(self) -> Outcome:
         """Work on the item until its outcome is known. Never raises KatapultError."""
         spent = 0.0
         clock = asyncio.get_running_loop().time
         self._started_at = time.time()
-        if self._start is not Start.SEND:
-            outcome = await self._begin_by_reading()
-            if outcome is not None:
-                return outcome
         while True:
             began = clock()
+            # What must be looked at first is looked at again before each try: the pause may have been a long one.
+            if self._start is Start.LOOK or (self._start is Start.READ_BACK and not self._attempts):
+                outcome = await self._begin_by_reading()
+                if outcome is not None:
+                    return outcome
             self._attempts += 1
+            self._before_attempt = self.requests
             try:
                 disk, task = await self._action.send(self._session, self._item, self)
             except KatapultError as error:
-                self._heard = self.requests - self.rate_limited
                 outcome = await self._after(error)
             else:
                 return self._outcome(self._action.done, disk=disk, task=task)
@@ -102,9 +106,12 @@ class Settling:
                 return outcome
             spent += clock() - began
             assert self._error is not None  # noqa: S101 - no outcome means that there was an error
+            if self.stopping:
+                return self.interrupted()
             delay = self._session.retry.delay(self._attempts, spent, self._rng)
-            if delay is None or self.stopping:
-                return self._outcome(OutcomeStatus.FAILED, error=self._error)
+            if delay is None:
+                # A try that may have been executed says more than one that was not.
+                return self._outcome(OutcomeStatus.FAILED, error=self._unclear or self._error)
             self._session.tell_retry(f"{self._action.name} {self._item}", self._attempts, delay, self._error)
             await asyncio.sleep(delay)
             spent += delay
@@ -114,12 +121,13 @@ class Settling:
         self._error = error
         step = judge(error, unclear_before=self._ever_unclear)
         if error.execution is Execution.UNCLEAR:
-            self._ever_unclear = True
+            self._ever_unclear, self._unclear = True, error
         if step is Step.RETRY:
             return None
+        if step is Step.STOP and self._ever_unclear:
+            return self._outcome(OutcomeStatus.UNKNOWN, error=error)
         if step in (Step.FAIL, Step.STOP):
             return self._outcome(OutcomeStatus.FAILED, error=error)
-        self._unclear = True  # until the disk has been read
         if self.stopping:
             return self._outcome(OutcomeStatus.UNKNOWN, error=error)  # nothing more is to be sent
         return await self._read_back(error, step)
@@ -133,52 +141,53 @@ class Settling:
             interrupted.operation = f"{self._action.name} {self._item}"
             outcome = await self._read_back(interrupted, Step.READ_BACK)
         else:
+            self._looking = True
             outcome = await self._look()
             self._looking = False
         if outcome is None and self.stopping:
-            return self._outcome(OutcomeStatus.NOT_ATTEMPTED)
+            return self.interrupted()
         return outcome
 
     async def _look(self) -> Outcome | None:
         try:
             disk = await self._action.read(self._session, self._item, self)
         except KatapultError as error:
-            # Nothing was sent. Only what the API says of the disk itself is the end of it.
+            # Only what the API says of the disk itself is the end of it.
             refused = error.execution is Execution.REFUSED and not error.stops_run
+            if not refused and self._ever_unclear:
+                return self._outcome(OutcomeStatus.UNKNOWN, error=error)
             return self._outcome(
                 OutcomeStatus.FAILED if refused else OutcomeStatus.NOT_ATTEMPTED, error=error
             )
-        finally:
-            self._heard = self.requests - self.rate_limited
         found = self._action.found(disk, self._item)
         if found is Found.NOT_DONE:
+            self._seen_before = True
             return None
         if found is Found.DONE:
-            return self._outcome(self._action.already, disk=disk)
+            status = self._action.done if self._ever_unclear else self._action.already
+            return self._outcome(status, disk=disk, certain=self._seen_before)
         return self._outcome(OutcomeStatus.FAILED, disk=disk, error=_refused(found, disk, self._item))
 
     async def _read_back(self, error: KatapultError, step: Step) -> Outcome | None:
         try:
             disk = await self._action.read(self._session, self._item, self)
         except (NotFound, ObjectInTrash) as gone:
-            self._heard = self.requests - self.rate_limited
             return self._outcome(OutcomeStatus.FAILED, error=gone)
         except KatapultError as unread:
-            self._heard = self.requests - self.rate_limited
             self._error = unread if unread.stops_run else error
             return self._outcome(OutcomeStatus.UNKNOWN, error=self._error)
-        self._heard = self.requests - self.rate_limited
         found = self._action.found(disk, self._item)
         if found is Found.DONE:
             # Refused because it is so already: by an earlier try of ours whose answer never came, if there was one.
             ours = step is Step.READ_BACK or self._ever_unclear
             status = self._action.done if ours else self._action.already
-            return self._outcome(status, disk=disk, request_id=error.request_id)
+            certain = self._seen_before or not ours
+            return self._outcome(status, disk=disk, request_id=error.request_id, certain=certain)
         if step is Step.CHECK:
             return self._outcome(OutcomeStatus.FAILED, disk=disk, error=error)
         if found is not Found.NOT_DONE:
             return self._outcome(OutcomeStatus.FAILED, disk=disk, error=_refused(found, disk, self._item))
-        self._unclear = False  # reading has made it clear: nothing was done
+        self._seen_before = True
         return None
 
     def _outcome(
@@ -189,24 +198,39 @@ class Settling:
         task: Task | None = None,
         error: KatapultError | None = None,
         request_id: str | None = None,
+        certain: bool = True,
     ) -> Outcome:
+        if status is OutcomeStatus.UNKNOWN:
+            certain = self._seen_before
+        _let_go_of_frames(error)
         return Outcome(
             assignment=self._item,
             status=status,
             disk=disk,
             task=task,
             error=error,
-            attempts=self._attempts,
+            certain=certain,
+            attempts=self._attempts - (self.requests == self._before_attempt),
             request_id=(error.request_id if error is not None else request_id) or self.request_id,
             started_at=self._started_at if self.requests else None,
             finished_at=time.time(),
         )
 
     def interrupted(self) -> Outcome:
-        """The outcome of an item whose work is cut short now: unknown if it may have been executed."""
-        if (self.on_the_wire and not self._looking) or self._unclear:
+        """The outcome of an item whose work is cut short now: unknown if it may have been executed.
+
+        Also where reading back has shown that it was not: a server that is slow may still come to it.
+        """
+        if (self.on_the_wire and not self._looking) or self._ever_unclear:
             return self._outcome(OutcomeStatus.UNKNOWN, error=self._error)
         return self._outcome(OutcomeStatus.NOT_ATTEMPTED, error=self._error)
+
+
+def _let_go_of_frames(error: BaseException | None) -> None:
+    """Errors are kept in reports, by the thousand: without the frames, and all their variables, that raised them."""
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def not_attempted(item: Assignment) -> Outcome:

@@ -5,7 +5,7 @@
 | a response that decodes | done | (no error, no verdict) |
 | 503 service_unavailable, no connection | not executed | RETRY |
 | 500, 502, 504, HTML, reset or time-out after sending, unreadable 200 | unclear | READ_BACK |
-| 422 unable_to_…, or any refusal after an unclear try | this item cannot, or it is so already | CHECK |
+| 422 unable_to_…, 406 task_queueing_error, or any refusal after an unclear try | this item cannot, or it is so already | CHECK |
 | any other refusal | this item cannot | FAIL |
 | the token, the network or the scope is refused | the run cannot | STOP |
 
@@ -16,7 +16,14 @@ from __future__ import annotations
 
 import enum
 
-from katapult_async.errors import Execution, KatapultError, UnableToAssign, UnableToUnassign, UnassignedDisk
+from katapult_async.errors import (
+    Execution,
+    KatapultError,
+    TaskQueueingError,
+    UnableToAssign,
+    UnableToUnassign,
+    UnassignedDisk,
+)
 
 
 class Start(enum.Enum):
@@ -25,6 +32,7 @@ class Start(enum.Enum):
     SEND = "nothing has been done for it: send"
     READ_BACK = "an earlier run may have sent it: read the disk first"
     LOOK = "nothing has been done for it, and it must not be sent without having looked"
+    LEAVE = "not now: it comes out as not attempted"
 
 
 class Step(enum.Enum):
@@ -44,6 +52,9 @@ class Found(enum.Enum):
     BOOT_DISK = "it is the boot disk of its machine, which is never taken away"
 
 
+_MAY_BE_SO_ALREADY = (UnableToAssign, UnableToUnassign, UnassignedDisk, TaskQueueingError)
+
+
 def judge(error: KatapultError, *, unclear_before: bool) -> Step:
     """The next step after a try that failed. `unclear_before`: an earlier try of this item may have been executed."""
     if error.stops_run:
@@ -52,6 +63,6 @@ def judge(error: KatapultError, *, unclear_before: bool) -> Step:
         return Step.RETRY
     if error.execution is Execution.UNCLEAR:
         return Step.READ_BACK
-    if unclear_before or isinstance(error, (UnableToAssign, UnableToUnassign, UnassignedDisk)):
+    if unclear_before or isinstance(error, _MAY_BE_SO_ALREADY):
         return Step.CHECK
     return Step.FAIL

@@ -129,7 +129,7 @@ def set_disk_io_profile(world: World, arguments: Arguments, now: float) -> Answe
 
 def list_disks(world: World, arguments: Arguments, _now: float) -> Answer:
     _check_organization(world, arguments)
-    disks = [disk for disk in world.disks.values() if disk.trash is None]
+    disks = [disk for disk in world.disks.values() if disk.trash is None and disk.id not in world.unlisted]
     pagination, page = payloads.page(disks, *args.page_of(arguments), large_set=world.large_set)
     listed = [payloads.listed_disk(disk, world.virtual_machine_of(disk)) for disk in page]
     return 200, {"pagination": pagination, "disk": listed}
@@ -169,7 +169,11 @@ def get_virtual_machine(world: World, arguments: Arguments, _now: float) -> Answ
 
 def list_virtual_machines(world: World, arguments: Arguments, _now: float) -> Answer:
     _check_organization(world, arguments)
-    machines = [machine for machine in world.virtual_machines.values() if machine.trash is None]
+    machines = [
+        machine
+        for machine in world.virtual_machines.values()
+        if machine.trash is None and machine.id not in world.unlisted
+    ]
     pagination, page = payloads.page(machines, *args.page_of(arguments), large_set=world.large_set)
     listed = [payloads.listed_virtual_machine(machine) for machine in page]
     return 200, {"pagination": pagination, "virtual_machines": listed}

@@ -22,13 +22,15 @@ _BORN = 1_700_000_000
 class Population:
     """One organisation with its disks and virtual machines: records by id, free for tests to change.
 
-    denied: ids of objects that answer 403 permission_denied.
+    denied: ids of objects that answer 403 permission_denied. unlisted: ids of disks and machines that the
+    organization's lists do not show although they can be used.
     """
 
     def __init__(self, *, seed: int = 0) -> None:
         self._rng = random.Random(seed)
         self._fqdns: dict[str, str] = {}
         self.denied: set[str] = set()
+        self.unlisted: set[str] = set()
         self.data_centers = [
             DataCenter(self.new_id("loc"), "Emulated One", "em-one-01"),
             DataCenter(self.new_id("loc"), "Emulated Two", "em-two-01"),
@@ -78,6 +80,13 @@ class Population:
             disk = self.add_disk(name="System Disk")
             disk.virtual_machine, disk.boot, disk.attachment = machine.id, True, "attached"
         return machine
+
+    def rename(self, machine: VirtualMachine, fqdn: str) -> None:
+        """Give a machine another name. Its old one is free then."""
+        if self._fqdns.get(machine.fqdn) == machine.id:
+            del self._fqdns[machine.fqdn]
+        machine.fqdn = fqdn
+        self._fqdns[fqdn] = machine.id
 
     def trash(self, thing: Disk | VirtualMachine, now: float = _BORN) -> Trash:
         """Put a disk or a machine into the trash."""

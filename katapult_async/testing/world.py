@@ -25,7 +25,8 @@ class World(Population):
     """The population, and what may be done to it.
 
     tasks: by id. task_duration: seconds a task takes. tasks_fail: tasks queued from now on will fail. refuse_tasks:
-    no task can be queued (406). large_set: lists keep their totals to themselves. on_change: called with time,
+    no task can be queued (406). one_task_a_machine: a machine takes no task for its disks while one is under way.
+    large_set: lists keep their totals to themselves. on_change: called with time,
     action, disk and virtual machine.
     """
 
@@ -39,6 +40,7 @@ class World(Population):
         self.task_duration = task_duration
         self.tasks_fail = False
         self.refuse_tasks = False
+        self.one_task_a_machine = False
         self.large_set = False
 
     # -- transitions ------------------------------------------------------------------------------------------
@@ -91,6 +93,10 @@ class World(Population):
             raise Refusal("unassigned_disk")
         if machine.state in _TRANSITIONAL:
             raise Refusal("task_queueing_error", details=f"Virtual machine is {machine.state}")
+        if self.one_task_a_machine and any(
+            other.attachment in {"attaching", "detaching"} for other in self.disks_of(machine)
+        ):
+            raise Refusal("task_queueing_error", details="Virtual machine is busy with another task")
         if disk.attachment not in wanted:
             raise Refusal("task_queueing_error", details=f"Disk is {disk.attachment}")
 

@@ -45,11 +45,15 @@ _NO_BODY: dict[str, str] = {}
 
 
 class Meter(Protocol):
-    """Counts what a run of many requests cost. request_id: the API's name for the last one that was answered."""
+    """Is told what one item of many costs. request_id: the API's name for the last request that was answered.
+    on_the_wire: whether a request is under way. stopping: nothing is to be tried again.
+    """
 
     requests: int
     rate_limited: int
     request_id: str | None
+    on_the_wire: bool
+    stopping: bool
 
 
 class Session:
@@ -105,7 +109,7 @@ class Session:
             stop_listening()
 
     def _listen(self, observer: Observer) -> Callable[[], None]:
-        on_wait = _tell_waits(observer)
+        on_wait = _tell_waits(Observers(observer))
         self._observers.add(observer)
         self._gate.listeners.append(on_wait)
 
@@ -133,7 +137,7 @@ class Session:
                 return await self.send(operation, body=body, query=query, priority=priority, meter=meter)
             except KatapultError as error:
                 spent += clock() - began
-                if not may_repeat(error, safe=operation.safe):
+                if not may_repeat(error, safe=operation.safe) or (meter is not None and meter.stopping):
                     raise
                 delay = self._retry.delay(attempt, spent, self._rng)
                 if delay is None:
@@ -182,10 +186,17 @@ class Session:
                 except BaseException:
                     self._gate.unused(permit)
                     raise
-            if meter is not None:
+            if meter is None:
+                reply, error = await self._exchange(operation, url, payload, permit)
+            else:
                 meter.requests += 1
-            reply, error = await self._exchange(operation, url, payload, permit)
-            if meter is not None:
+                meter.on_the_wire = True
+                try:
+                    reply, error = await self._exchange(operation, url, payload, permit)
+                except KatapultError:
+                    meter.on_the_wire = False
+                    raise
+                meter.on_the_wire = False
                 meter.request_id = reply.headers.get("X-Request-Id")
             if error is None:
                 return self._decode(operation, reply)

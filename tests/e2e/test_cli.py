@@ -364,16 +364,28 @@ async def test_a_run_is_attached_shown_and_taken_back(tmp_path: Path) -> None:
 
         boots = [disk for disk in emulator.world.disks.values() if disk.boot]
         moved = emulator.world.disks[emulator.disk_ids[0]]
-        moved.virtual_machine = emulator.virtual_machine_ids[5]
+        home, moved.virtual_machine = moved.virtual_machine, emulator.virtual_machine_ids[5]
         code, out, _ = await run("rollback", "plan.csv.run", *common)
         assert code == 1
         assert "unassigned  59" in out
         assert f"{moved.id} is on {moved.virtual_machine}" in out
         assert emulator.ledger.applied_total["unassign"] == 59
         assert all(disk.virtual_machine for disk in boots)
+        # What could not be taken back is tried again, until nothing is left.
+        code, out, err = await run("rollback", "plan.csv.run", *common)
+        assert code == 1
+        assert "1 lines of plan.csv.run could not be taken back, and are tried again" in err
+        moved.virtual_machine = home
+        code, out, _ = await run("rollback", "plan.csv.run", *common)
+        assert code == 0
+        assert "unassigned  60" in out
+        assert emulator.ledger.applied_total["unassign"] == 60
         code, _, err = await run("rollback", "plan.csv.run", *common)
         assert code == 2
         assert "has been taken back already" in err
+        code, _, err = await run("resume", "plan.csv.run", *common)
+        assert code == 2
+        assert "has been taken back by" in err
 
 
 async def test_status_says_who_executes_a_run_and_what_to_do_with_one_that_nobody_does(

@@ -181,7 +181,7 @@ async def test_only_one_process_executes_a_run(tmp_path: Path) -> None:
         process = await start(path, emulator, 1.0)
         with pytest.raises(JournalLocked, match=f"process {process.pid} on "):
             Run.open(path)
-        with pytest.raises(JournalError, match="stop it first"):
+        with pytest.raises(JournalError, match="stop it there"):
             Run.roll_back(path, tmp_path / "back.run")
         with Journal.read(path) as journal:
             assert f"process {process.pid} on" in str(journal.summary().locked_by)

@@ -202,7 +202,7 @@ async def test_a_row_that_cannot_be_written_fails_everything_after_it(journal: J
             return_exceptions=True,
         )
         assert all(isinstance(result, JournalWriteError) for result in results)
-        with pytest.raises(JournalWriteError, match="resume"):
+        with pytest.raises(JournalWriteError, match="go on with the run"):
             await writer.write(UPDATE, ("lost", 3))
         with pytest.raises(JournalWriteError):
             await writer.call(lambda db: db.total_changes)
@@ -230,6 +230,11 @@ def manifest(tmp_path: Path) -> Iterator[Manifest]:
         yield manifest
 
 
+def begin(file: Path) -> None:
+    with Journal.open(file) as journal:
+        journal.connection.execute("INSERT INTO session (started_at) VALUES (1)")
+
+
 def finish(file: Path) -> None:
     with Journal.open(file) as journal:
         journal.connection.execute("UPDATE line SET status = 'assigned', state = 3")
@@ -242,6 +247,7 @@ def test_an_unfinished_run_is_gone_on_with_and_a_finished_one_is_kept(
     first = place_for(name, check)
     assert (first.path, first.begun) == (tmp_path / "plan.csv.run", False)
     Run.create(first.path, manifest).close()
+    begin(first.path)
     assert place_for(name, check).begun
     assert place_for(name, check, run=first.path).begun
     finish(first.path)
@@ -251,8 +257,39 @@ def test_an_unfinished_run_is_gone_on_with_and_a_finished_one_is_kept(
         place_for(name, check, run=first.path)
 
 
+def test_a_run_for_which_nothing_was_sent_makes_room(tmp_path: Path, manifest: Manifest) -> None:
+    """Whoever made it has died at the question, or looked only. A file that was named is not thrown away blindly."""
+    path = tmp_path / "plan.csv.run"
+    Run.create(path, manifest).close()
+    name = str(tmp_path / "plan.csv")
+    assert place_for(name, manifest.check()).unsent
+    assert place_for(name, manifest.check(), attach=True).unsent
+    with Manifest.from_items([("disk_2", "vm_1")]) as other:
+        assert place_for(name, other.check()).unsent
+        with pytest.raises(JournalMismatch, match="another manifest"):
+            place_for(name, other.check(), run=path)
+
+
+def test_a_rollback_is_no_run_of_its_manifest(tmp_path: Path, manifest: Manifest) -> None:
+    path = tmp_path / "plan.csv.run"
+    Run.create(path, manifest).close()
+    begin(path)
+    with Journal.open(path) as journal:
+        journal.connection.execute("UPDATE line SET did = 1, state = 3, status = 'assigned'")
+    Run.roll_back(path, tmp_path / "back.run").close()
+    with pytest.raises(JournalMismatch, match="is a rollback"):
+        place_for(str(tmp_path / "plan.csv"), manifest.check(), run=tmp_path / "back.run")
+    # And what has been taken back is not gone on with, but done anew.
+    with pytest.raises(JournalMismatch, match=r"has been taken back by .*back\.run"):
+        Run.open(path)
+    assert place_for(str(tmp_path / "plan.csv"), manifest.check()).path.name == "plan.csv.2.run"
+    with pytest.raises(JournalMismatch, match=r"has been taken back by .*back\.run"):
+        place_for_rollback(path)
+
+
 def test_the_unfinished_run_of_something_else_is_refused(tmp_path: Path, manifest: Manifest) -> None:
     Run.create(tmp_path / "plan.csv.run", manifest).close()
+    begin(tmp_path / "plan.csv.run")
     name = str(tmp_path / "plan.csv")
     with pytest.raises(JournalMismatch, match="begun without --attach"):
         place_for(name, manifest.check(), attach=True)
