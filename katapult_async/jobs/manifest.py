@@ -71,7 +71,9 @@ class ManifestCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One item and the line on which it starts. attach, note: None where the manifest says nothing."""
+    """One item and the line on which it starts. virtual_machine: an id, or an FQDN as DNS compares them: in lower case and
+    without a final dot. attach, note: None where the manifest says nothing.
+    """
 
     number: int
     disk: str
@@ -209,6 +211,8 @@ def _line(number: int, fields: Fields) -> ManifestLine:
     if not _MACHINE.match(machine) and not _FQDN.match(machine):
         wrong = f"{machine[:50]!r} is neither the id (vm_…) nor the FQDN of a virtual machine"
         raise BadRecord(wrong if machine else "no virtual machine is given")
+    if not _MACHINE.match(machine):
+        machine = machine.lower().removesuffix(".")
     attach = fields.get("attach")
     if attach is not None and not isinstance(attach, bool):
         word = str(attach).strip().lower()

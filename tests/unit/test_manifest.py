@@ -36,6 +36,7 @@ def lines_of(text: str | bytes) -> list[ManifestLine]:
         "\ufeffdisk,virtual_machine\r\ndisk_1,vm_1\r\ndisk_2,web.example.com\r\n",
         ' Disk ; VIRTUAL_MACHINE \n"disk_1";"vm_1"\n disk_2 ; web.example.com\n',
         "virtual_machine\tdisk\nvm_1\tdisk_1\nweb.example.com\tdisk_2",
+        "disk,virtual_machine\ndisk_1,vm_1\ndisk_2,WEB.Example.com.\n",
     ],
 )
 def test_csv_as_spreadsheets_write_it(text: str) -> None:
@@ -94,6 +95,11 @@ def test_a_record_is_numbered_by_the_line_on_which_it_starts() -> None:
         ("\n\ndisk,virtual_machine\n\ndisk_1,vm\n", 5, "neither the id"),
         ("\n\ndisk,machine\ndisk_1,vm_1\n", 3, "must name the columns"),
         ("\n\n\n", 1, "nothing in it"),
+        (
+            "disk,virtual_machine\ndisk_1,Web.example.com\ndisk_1,web.example.com.\n",
+            3,
+            "listed twice: first on line 2",
+        ),
         ('{"disk":"disk_1"}\n', 1, "no virtual machine is given"),
         ('{"disk":"disk_1","virtual_machine":"vm_1"}\nnonsense\n', 2, "no JSON object"),
         ('{"disk":1,"virtual_machine":"vm_1"}\n', 1, "must be text"),
@@ -213,7 +219,7 @@ def test_each_bad_item_is_a_complaint_with_its_position() -> None:
         __slots__ = ()
 
     items: list[object] = [
-        (Word("disk_1"), "web.example.com"),
+        (Word("disk_1"), "Web.Example.com."),
         Assignment("disk_2", "vm_1"),
         ManifestLine(number=99, disk="disk_3", virtual_machine="vm_1", note="n"),
         ("disk_4", "vm_1", "x"),
