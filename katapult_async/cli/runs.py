@@ -81,7 +81,7 @@ def _execute(run: Run, token: str, settings: Settings, *, task_timeout: float, a
 def run_status(run_file: str) -> int:
     """Say where a run stands; the exit code."""
     try:
-        with Journal.read(run_file) as journal:
+        with Journal.read(run_file) as journal, journal.snapshot():
             summary, recent = journal.summary(), journal.timeline()[-RECENT:]
     except JournalError as exc:
         return bad_input(str(exc))

@@ -36,14 +36,15 @@ _HEADINGS = (
 
 
 def write_html(out: TextIO, journal: Journal) -> None:
-    """The page for a journal."""
-    write_page(
-        out,
-        journal.summary(),
-        problems=journal.lines(problems_only=True),
-        timeline=journal.timeline(),
-        waits=journal.waits(),
-    )
+    """The page for a journal, as it is at one moment."""
+    with journal.snapshot():
+        write_page(
+            out,
+            journal.summary(),
+            problems=journal.lines(problems_only=True),
+            timeline=journal.timeline(),
+            waits=journal.waits(),
+        )
 
 
 def write_page(
