@@ -23,6 +23,7 @@ from katapult_async.jobs import (
     write_json,
     write_table,
 )
+from katapult_async.jobs.output import written_whole
 from katapult_async.jobs.place import place_for_rollback
 from katapult_async.jobs.report import totals
 
@@ -115,19 +116,21 @@ def _standing(run_file: str, summary: RunSummary, recent: list[Second], *, now: 
 
 def run_report(run_file: str, *, form: str, output: Path | None) -> int:
     """Write the report of a run; the exit code."""
+    if output is not None and str(output) == "-":
+        output = None
+    write = WRITERS[form]
     try:
         with Journal.read(run_file) as journal:
-            write = WRITERS[form]
             if output is None:
                 write(sys.stdout, journal)
                 sys.stdout.flush()
-                return OK
-            with output.open("w", encoding="utf-8", newline="") as file:
-                write(file, journal)
+            else:
+                with written_whole(output, journal.path) as file:
+                    write(file, journal)
     except JournalError as exc:
         return bad_input(str(exc))
     except BrokenPipeError:
         raise
     except OSError as exc:
-        return bad_input(f"cannot write {output}: {exc.strerror}")
+        return bad_input(f"cannot write {output or 'to standard output'}: {exc.strerror}")
     return OK
