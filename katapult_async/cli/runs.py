@@ -106,12 +106,22 @@ def _standing(run_file: str, summary: RunSummary, recent: list[Second], *, now: 
     elif summary.finished:
         sentences.append("it is finished" if summary.sessions else "it has not been executed")
     else:
-        last = summary.sessions[-1] if summary.sessions else None
-        how = "it has not been executed" if last is None else f"it was {last.ended or 'killed'}"
-        sentences.append(f"{how}: go on with: katapult-async resume {run_file}")
+        sentences.append(f"{_ended(summary)}: go on with: katapult-async resume {run_file}")
     if summary.counts.get(LineStatus.FAILED):
         sentences.append(f"why lines have failed: katapult-async report {run_file}")
     return sentences
+
+
+def _ended(summary: RunSummary) -> str:
+    """How a run that is not finished came to rest."""
+    if not summary.sessions:
+        return "it has not been executed"
+    ended = summary.sessions[-1].ended
+    if ended == "finished":
+        # All was done that could be: tasks that did not end in time, and what nobody could tell, are still open.
+        lines = summary.counts.get(LineStatus.UNKNOWN, 0) + summary.counts.get(LineStatus.WAITING, 0)
+        return f"it ended with {lines} {'line' if lines == 1 else 'lines'} open"
+    return "it failed" if ended == "failed" else f"it was {ended or 'killed'}"
 
 
 def run_report(run_file: str, *, form: str, output: Path | None) -> int:
