@@ -373,7 +373,7 @@ def report(
     form: Annotated[Form, typer.Option("--format", help="html is one self-contained page.")] = Form.table,
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", metavar="FILE", help="Write to a file. [default: standard output]"),
+        typer.Option("--output", "-o", metavar="FILE", help="Write to a file. [default: standard output, -]"),
     ] = None,
 ) -> None:
     """Write what became of every line of a run."""

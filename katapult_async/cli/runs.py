@@ -24,6 +24,7 @@ from katapult_async.jobs import (
     write_json,
     write_table,
 )
+from katapult_async.jobs.output import written_whole
 from katapult_async.jobs.place import Place, place_for_rollback
 from katapult_async.jobs.report import totals
 
@@ -110,7 +111,7 @@ def _execute(run: Run, token: str, settings: Settings, *, task_timeout: float, a
 def run_status(run_file: str) -> int:
     """Say where a run stands; the exit code."""
     try:
-        with Journal.read(run_file) as journal:
+        with Journal.read(run_file) as journal, journal.snapshot():
             summary, recent = journal.summary(), journal.timeline()[-RECENT:]
     except JournalError as exc:
         return bad_input(str(exc))
@@ -131,32 +132,48 @@ def _standing(run_file: str, summary: RunSummary, recent: list[Second], *, now: 
         sentences.append(
             f"it is being executed by {summary.locked_by}, {rate:.1f} requests/s in the last minute"
         )
+    elif info.taken_back_by is not None:
+        sentences.append(f"it has been taken back: katapult-async status {info.taken_back_by}")
     elif summary.finished:
         sentences.append("it is finished" if summary.sessions else "it has not been executed")
     else:
-        last = summary.sessions[-1] if summary.sessions else None
-        how = "it has not been executed" if last is None else f"it was {last.ended or 'killed'}"
-        sentences.append(f"{how}: go on with: katapult-async resume {run_file}")
+        sentences.append(f"{_ended(summary)}: go on with: katapult-async resume {run_file}")
     if summary.counts.get(LineStatus.FAILED):
         sentences.append(f"why lines have failed: katapult-async report {run_file}")
     return sentences
 
 
+def _ended(summary: RunSummary) -> str:
+    """How a run that is not finished came to rest."""
+    if not summary.sessions:
+        return "it has not been executed"
+    ended = summary.sessions[-1].ended
+    if ended == "finished":
+        # All was done that could be: tasks that did not end in time, and what nobody could tell, are still open.
+        lines = summary.counts.get(LineStatus.UNKNOWN, 0) + summary.counts.get(LineStatus.WAITING, 0)
+        return f"it ended with {lines} {'line' if lines == 1 else 'lines'} open"
+    if ended is None:
+        return "it was killed, or could not write any more"
+    return "it failed" if ended == "failed" else f"it was {ended}"
+
+
 def run_report(run_file: str, *, form: str, output: Path | None) -> int:
     """Write the report of a run; the exit code."""
+    if output is not None and str(output) == "-":
+        output = None
+    write = WRITERS[form]
     try:
         with Journal.read(run_file) as journal:
-            write = WRITERS[form]
             if output is None:
                 write(sys.stdout, journal)
                 sys.stdout.flush()
-                return OK
-            with output.open("w", encoding="utf-8", newline="") as file:
-                write(file, journal)
+            else:
+                with written_whole(output, journal.path) as file:
+                    write(file, journal)
     except JournalError as exc:
         return bad_input(str(exc))
     except BrokenPipeError:
         raise
     except OSError as exc:
-        return bad_input(f"cannot write {output}: {exc.strerror}")
+        return bad_input(f"cannot write {output or 'to standard output'}: {exc.strerror}")
     return OK

@@ -36,14 +36,15 @@ _HEADINGS = (
 
 
 def write_html(out: TextIO, journal: Journal) -> None:
-    """The page for a journal."""
-    write_page(
-        out,
-        journal.summary(),
-        problems=journal.lines(problems_only=True),
-        timeline=journal.timeline(),
-        waits=journal.waits(),
-    )
+    """The page for a journal, as it is at one moment."""
+    with journal.snapshot():
+        write_page(
+            out,
+            journal.summary(),
+            problems=journal.lines(problems_only=True),
+            timeline=journal.timeline(),
+            waits=journal.waits(),
+        )
 
 
 def write_page(
@@ -91,6 +92,8 @@ def standing(summary: RunSummary) -> str:
     done = sum(count for status, count in summary.counts.items() if status.ok)
     if summary.locked_by is not None:
         return f"{done} of {lines} lines were done when this page was made; it was being executed by {summary.locked_by}."
+    if summary.info.taken_back_by is not None:
+        return f"{done} of {lines} lines were done, and have been taken back by {summary.info.taken_back_by}."
     if summary.ok:
         return f"All {lines} lines are done."
     rest = ", ".join(

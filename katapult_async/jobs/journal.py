@@ -13,11 +13,11 @@ import sqlite3
 import stat
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -27,10 +27,12 @@ from .lock import held_by
 from .record import LineRecord, LineState, LineStatus, RunInfo, RunKind, RunSummary, Second, Session, Waited
 from .schema import APPLICATION_ID, VERSION, migrate
 
+T = TypeVar("T")
+
 #: No SQLite file is smaller than its header (bytes).
 _SMALLEST = 100
 #: What SQLite keeps beside a file while it is open, and after a crash. It is as good as part of the file.
-_SIDE_FILES = ("-wal", "-shm", "-journal")
+SIDE_FILES = ("-wal", "-shm", "-journal")
 _RECORD = (
     "number, disk, virtual_machine, note, step, state, status, code, detail, attempts, request_id, task, sent_at,"
     " finished_at"
@@ -231,44 +233,53 @@ class Journal:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """While this is open everything that is read is of one moment, whatever another process records meanwhile. One
+        inside another changes nothing. Not for the journal that a run is being executed through: that could not record
+        anything meanwhile. Open it a second time with `read`.
+        """
+        if self.connection.in_transaction:
+            yield
+            return
+        list(self._rows("BEGIN", tuple))
+        try:
+            yield
+        finally:
+            with contextlib.suppress(sqlite3.Error):  # closed before this was left
+                self.connection.execute("ROLLBACK")
+
     def info(self) -> RunInfo:
         """What the run is."""
-        row = self._rows(
-            "SELECT run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, taken_back_by FROM run"
-        ).fetchone()
-        if row is None:
-            raise JournalDamaged(f"{self.name} is damaged: it does not say what its run is")
-        return RunInfo(
-            run_id=row[0],
-            kind=RunKind(row[1]),
-            manifest=row[2],
-            digest=row[3],
-            created_at=row[4],
-            lines=row[5],
-            attach=bool(row[6]),
-            parent=row[7],
-            base_url=row[8],
-            taken_back_by=row[9],
+        found = self._rows(
+            "SELECT run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, taken_back_by FROM run",
+            _info,
         )
+        info = next(found, None)
+        if info is None:
+            raise JournalDamaged(f"{self.name} is damaged: it does not say what its run is")
+        return info
 
     def summary(self) -> RunSummary:
         """Where the run stands now."""
-        counts = self._rows("SELECT status, count(*) FROM line GROUP BY status")
-        requests, refused = self._rows(
-            "SELECT coalesce(sum(requests), 0), coalesce(sum(rate_limited), 0) FROM second"
-        ).fetchone()
+        # Asked first: a run that ends meanwhile must not look like one that was killed.
+        locked_by = held_by(self.path) if self.path is not None else None
+        counts = "SELECT status, count(*) FROM line GROUP BY status"
+        found = dict(self._rows(counts, lambda row: (LineStatus(row[0]), int(row[1]))))
+        requests, refused = next(
+            self._rows("SELECT coalesce(sum(requests), 0), coalesce(sum(rate_limited), 0) FROM second", tuple)
+        )
         permitted = self._rows(
-            "SELECT permitted FROM second WHERE permitted IS NOT NULL ORDER BY at DESC LIMIT 1"
-        ).fetchone()
-        found = {LineStatus(status): count for status, count in counts}
+            "SELECT permitted FROM second WHERE permitted IS NOT NULL ORDER BY at DESC LIMIT 1", tuple
+        )
         return RunSummary(
             info=self.info(),
             counts={status: found[status] for status in LineStatus if status in found},
             requests=requests,
             rate_limited=refused,
-            total_permitted=permitted[0] if permitted else None,
+            total_permitted=next(permitted, (None,))[0],
             sessions=tuple(self.sessions()),
-            locked_by=held_by(self.path) if self.path is not None else None,
+            locked_by=locked_by,
         )
 
     def lines(self, *, problems_only: bool = False) -> Iterator[LineRecord]:
@@ -276,40 +287,30 @@ class Journal:
         where = ""
         if problems_only:
             where = f" WHERE status IN ({', '.join(repr(status.value) for status in _PROBLEMS)})"
-        for row in self._rows(f"SELECT {_RECORD} FROM line{where} ORDER BY number"):
-            yield _record(row)
+        return self._rows(f"SELECT {_RECORD} FROM line{where} ORDER BY number", _record)
 
     def timeline(self) -> list[Second]:
         """The seconds in which requests were sent."""
-        rows = self._rows("SELECT at, requests, rate_limited, failed, permitted FROM second ORDER BY at")
-        return [
-            Second(at=at, requests=requests, rate_limited=refused, failed=failed, permitted=permitted)
-            for at, requests, refused, failed, permitted in rows
-        ]
+        return list(
+            self._rows(
+                "SELECT at, requests, rate_limited, failed, permitted FROM second ORDER BY at", _second
+            )
+        )
 
     def waits(self) -> list[Waited]:
         """The times in which requests waited for a permit."""
-        rows = self._rows("SELECT since, until, reason FROM wait ORDER BY since")
-        return [Waited(since=since, until=until, reason=reason) for since, until, reason in rows]
+        return list(self._rows("SELECT since, until, reason FROM wait ORDER BY since", _waited))
 
     def sessions(self) -> list[Session]:
         """The times in which the run was executed."""
-        rows = self._rows(_SESSIONS)
-        return [
-            Session(
-                started_at=started,
-                finished_at=finished,
-                active_until=finished or max(started, seen or 0.0),
-                ended=ended,
-                reason=reason,
-            )
-            for started, finished, ended, reason, seen in rows
-        ]
+        return list(self._rows(_SESSIONS, _session))
 
-    def _rows(self, statement: str) -> sqlite3.Cursor:
+    def _rows(self, statement: str, make: Callable[[tuple[Any, ...]], T]) -> Iterator[T]:
+        """What is made of each row. A damaged file is often noticed in the middle only, by SQLite or by what it says."""
         try:
-            return self.connection.execute(statement)
-        except sqlite3.DatabaseError as exc:
+            for row in self.connection.execute(statement):
+                yield make(row)
+        except (sqlite3.DatabaseError, ValueError, TypeError) as exc:
             raise JournalDamaged(f"{self.name} cannot be read: {exc}") from exc
 
 
@@ -406,7 +407,7 @@ def _check_free(path: Path) -> None:
     """Nothing of an older run may lie there: SQLite would take its write-ahead log for the new journal's."""
     if path.exists():
         raise JournalExists(f"{path} exists already: name another file for this run")
-    for ending in _SIDE_FILES:
+    for ending in SIDE_FILES:
         if (left := side_file(path, ending)).exists():
             raise JournalExists(
                 f"{left} is left of a run whose journal {path} is gone, and holds the end of it: put the journal back "
@@ -506,4 +507,38 @@ def _record(row: tuple[Any, ...]) -> LineRecord:
         task=row[11],
         sent_at=row[12],
         finished_at=row[13],
+    )
+
+
+def _info(row: tuple[Any, ...]) -> RunInfo:
+    return RunInfo(
+        run_id=row[0],
+        kind=RunKind(row[1]),
+        manifest=row[2],
+        digest=row[3],
+        created_at=row[4],
+        lines=row[5],
+        attach=bool(row[6]),
+        parent=row[7],
+        base_url=row[8],
+        taken_back_by=row[9],
+    )
+
+
+def _second(row: tuple[Any, ...]) -> Second:
+    return Second(at=row[0], requests=row[1], rate_limited=row[2], failed=row[3], permitted=row[4])
+
+
+def _waited(row: tuple[Any, ...]) -> Waited:
+    return Waited(since=row[0], until=row[1], reason=row[2])
+
+
+def _session(row: tuple[Any, ...]) -> Session:
+    started, finished, ended, reason, seen = row
+    return Session(
+        started_at=started,
+        finished_at=finished,
+        active_until=finished or max(started, seen or 0.0),
+        ended=ended,
+        reason=reason,
     )

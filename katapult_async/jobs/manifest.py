@@ -6,23 +6,20 @@ complains; sends nothing and repairs nothing.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, cast
 
 import msgspec
 
 from katapult_async.scheduler import Assignment
 
-COLUMNS = ("disk", "virtual_machine", "attach", "note")
-REQUIRED = ("disk", "virtual_machine")
+from .source import COLUMNS, REQUIRED, BadRecord, Fields, Source, Unreadable
+
 #: Complaints kept whole; further ones are counted.
 MOST_COMPLAINTS = 20
 _DISK = re.compile(r"disk_[A-Za-z0-9]+\Z")
@@ -31,7 +28,6 @@ _FQDN = re.compile(
     r"(?=.{3,253}\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+[A-Za-z0-9-]{1,63}\.?\Z"
 )
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, object]).decode
 _ATTACH: dict[str, bool | None] = {
     "": None,
     "true": True,
@@ -75,17 +71,15 @@ class ManifestCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One item and the line it stands on. attach, note: None where the manifest says nothing."""
+    """One item and the line on which it starts. virtual_machine: an id, or an FQDN as DNS compares them: in lower case and
+    without a final dot. attach, note: None where the manifest says nothing.
+    """
 
     number: int
     disk: str
     virtual_machine: str
     attach: bool | None = None
     note: str | None = None
-
-
-class _BadLine(Exception):
-    """Carries a reason to where the complaints are collected."""
 
 
 class Manifest:
@@ -96,22 +90,24 @@ class Manifest:
             for line in manifest: ...
     """
 
-    def __init__(self, name: str, file: TextIO) -> None:
+    def __init__(self, name: str, source: Source) -> None:
         self.name = name
-        self._file = file
+        self._source = source
         self._checked: ManifestCheck | None = None
 
     @classmethod
     def open(cls, path: str | Path, *, stdin: BinaryIO | None = None) -> Manifest:
-        """Open a file, or standard input (`-`), which is spooled. Raises ManifestError, saying why it cannot be read."""
+        """Open a file, or standard input (`-`). Standard input and what else cannot be read twice (a pipe, a FIFO) is read
+        to its end at once and spooled. Raises ManifestError, saying why it cannot be read.
+        """
         try:
             if str(path) == "-":
                 if stdin is None:
                     raise ManifestError("there is no standard input to read the manifest from")
-                return cls._spooled("<standard input>", iter(lambda: stdin.read(1 << 16), b""))
-            return cls(str(path), _text_of(Path(path).open("rb")))
+                return cls("<standard input>", Source.spooled(stdin))
+            return cls(str(path), Source.of(Path(path).open("rb")))
         except OSError as exc:
-            raise ManifestError(f"cannot read the manifest {path}: {exc.strerror or exc}") from exc
+            raise _not_read(str(path), exc) from exc
 
     @classmethod
     def from_items(
@@ -121,21 +117,9 @@ class Manifest:
         item's position, from 1. What is wrong with an item is a complaint of `check`. Raises ManifestError.
         """
         try:
-            return cls._spooled(name, (_encode(_fields(item)) + b"\n" for item in items))
+            return cls(name, Source.of_items(map(_said, items)))
         except OSError as exc:
             raise ManifestError(f"cannot keep {name} in a temporary file: {exc.strerror or exc}") from exc
-
-    @classmethod
-    def _spooled(cls, name: str, chunks: Iterable[bytes]) -> Manifest:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__, or below
-        try:
-            for chunk in chunks:
-                file.write(chunk)
-            file.seek(0)
-        except BaseException:
-            file.close()
-            raise
-        return cls(name, _text_of(file))
 
     def __enter__(self) -> Manifest:
         return self
@@ -146,23 +130,27 @@ class Manifest:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self._source.close()
 
     def __repr__(self) -> str:
         return f"<Manifest {self.name}>"
 
     def __iter__(self) -> Iterator[ManifestLine]:
-        """The items. Raises ManifestError at the first bad line: check first."""
+        """The items. Raises ManifestError at the first bad line (check first), and where the file cannot be read."""
         number = 0
         try:
-            for number, fields in self._records():
+            for number, fields in self._source.records():
                 yield _line(number, fields)
-        except _BadLine as bad:
+        except BadRecord as bad:
             raise ManifestError(f"{self.name}:{number}: {bad}") from None
+        except Unreadable as exc:
+            raise ManifestError(f"{self.name}:{exc.line}: {exc}") from exc
+        except OSError as exc:
+            raise _not_read(self.name, exc) from exc
 
     def check(self, limit: int = MOST_COMPLAINTS) -> ManifestCheck:
         """Read everything once and say what is wrong: malformed lines, a disk twice, a disk on two machines. limit:
-        complaints kept whole.
+        complaints kept whole. Raises ManifestError where it cannot be read or checked to its end.
         """
         if self._checked is None or not self._checked.ok:
             self._checked = self._check(limit)
@@ -170,7 +158,7 @@ class Manifest:
 
     def _check(self, limit: int) -> ManifestCheck:
         complaints: list[Complaint] = []
-        count = lines = number = 0
+        count = lines = 0
         digest = Digest()
 
         def complain(line: int, reason: str) -> None:
@@ -179,97 +167,57 @@ class Manifest:
             if len(complaints) < limit:
                 complaints.append(Complaint(self.name, line, reason))
 
-        with _Seen() as seen:
-            try:
-                for number, fields in self._records():
+        try:
+            with _Seen() as seen:
+                for number, fields in self._source.records():
                     lines += 1
                     try:
                         line = _line(number, fields)
-                    except _BadLine as bad:
+                    except BadRecord as bad:
                         complain(number, str(bad))
                         continue
                     digest.add(line)
                     if reason := seen.repeated(line):
                         complain(number, reason)
-            except ManifestError as exc:
-                complain(number + 1, str(exc))
+        except Unreadable as exc:
+            complain(exc.line, str(exc))
+        except OSError as exc:
+            raise _not_read(self.name, exc) from exc
+        except sqlite3.Error as exc:
+            raise ManifestError(
+                f"cannot check the manifest {self.name}: the temporary folder has no room: {exc}"
+            ) from exc
         if not lines and not count:
             complain(1, "there is nothing in it")
         return ManifestCheck(
             lines=lines, digest=str(digest), complaints=tuple(complaints), complaint_count=count
         )
 
-    # -- reading ----------------------------------------------------------------------------------------------------
 
-    def _records(self) -> Iterator[tuple[int, dict[str, object] | _BadLine]]:
-        self._file.seek(0)
-        try:
-            start = next((line for line in self._file if line.strip()), "")
-            self._file.seek(0)
-            yield from self._json_lines() if start.lstrip().startswith("{") else self._csv()
-        except UnicodeDecodeError as exc:
-            raise ManifestError("it is not UTF-8 text: save it as UTF-8") from exc
-        except csv.Error as exc:
-            raise ManifestError(f"it is no CSV: {exc}") from exc
-
-    def _json_lines(self) -> Iterator[tuple[int, dict[str, object] | _BadLine]]:
-        for number, text in enumerate(self._file, start=1):
-            if not text.strip():
-                continue
-            try:
-                yield number, _decode(text)
-            except msgspec.DecodeError:
-                yield number, _BadLine("it is no JSON object")
-
-    def _csv(self) -> Iterator[tuple[int, dict[str, object] | _BadLine]]:
-        header = self._file.readline()
-        delimiter = next((mark for mark in ",;\t" if mark in header), ",")
-        self._file.seek(0)
-        # strict: a quote that is never closed would otherwise swallow the rest of the file in silence.
-        rows = csv.reader(self._file, delimiter=delimiter, strict=True)
-        nothing: list[str] = []
-        names = next(rows, nothing)
-        columns = [name.strip().lower() for name in names]
-        if not any(columns) and not header.strip():
-            return  # nothing but blank lines
-        _check_columns(columns)
-        for row in rows:
-            if not any(field.strip() for field in row):
-                continue
-            if len(row) != len(columns):
-                yield rows.line_num, _BadLine(f"{len(row)} fields instead of {len(columns)}")
-            else:
-                yield rows.line_num, {name: field.strip() for name, field in zip(columns, row, strict=True)}
+def _not_read(name: str, exc: OSError) -> ManifestError:
+    return ManifestError(f"cannot read the manifest {name}: {exc.strerror or exc}")
 
 
-def _check_columns(columns: list[str]) -> None:
-    missing = [name for name in REQUIRED if name not in columns]
-    strange = [name for name in columns if name not in COLUMNS]
-    if missing or strange or len(set(columns)) != len(columns):
-        raise ManifestError(
-            "the first line must name the columns disk and virtual_machine (and may name attach and note), "
-            f"each once; it says {', '.join(columns)[:200] or 'nothing'!r}"
-        )
-
-
-def _line(number: int, fields: dict[str, object] | _BadLine) -> ManifestLine:
-    if isinstance(fields, _BadLine):
+def _line(number: int, fields: Fields) -> ManifestLine:
+    if isinstance(fields, BadRecord):
         raise fields
     if strange := sorted(set(fields) - set(COLUMNS)):
-        raise _BadLine(f"unknown field {strange[0][:50]!r}")
+        raise BadRecord(f"unknown field {strange[0][:50]!r}")
     disk, machine = _text(fields, "disk"), _text(fields, "virtual_machine")
     if _MACHINE.match(disk):
-        raise _BadLine(f"{disk} is a virtual machine, not a disk: are the columns swapped?")
+        raise BadRecord(f"{disk} is a virtual machine, not a disk: are the columns swapped?")
     if not _DISK.match(disk):
-        raise _BadLine(f"{disk[:50]!r} is no id of a disk (disk_…)" if disk else "no disk is given")
+        raise BadRecord(f"{disk[:50]!r} is no id of a disk (disk_…)" if disk else "no disk is given")
     if not _MACHINE.match(machine) and not _FQDN.match(machine):
         wrong = f"{machine[:50]!r} is neither the id (vm_…) nor the FQDN of a virtual machine"
-        raise _BadLine(wrong if machine else "no virtual machine is given")
+        raise BadRecord(wrong if machine else "no virtual machine is given")
+    if not _MACHINE.match(machine):
+        machine = machine.lower().removesuffix(".")
     attach = fields.get("attach")
     if attach is not None and not isinstance(attach, bool):
         word = str(attach).strip().lower()
         if word not in _ATTACH:
-            raise _BadLine(f"attach is {word[:20]!r}; it may be true or false")
+            raise BadRecord(f"attach is {word[:20]!r}; it may be true or false")
         attach = _ATTACH[word]
     note = fields.get("note")
     return ManifestLine(
@@ -282,28 +230,35 @@ def _line(number: int, fields: dict[str, object] | _BadLine) -> ManifestLine:
 
 
 def _text(fields: dict[str, object], name: str) -> str:
-    value = fields.get(name, "")
-    if not isinstance(value, str):
-        raise _BadLine(f"{name} must be text")
-    return value.strip()
+    value = fields.get(name)
+    if not isinstance(value, str | None):
+        raise BadRecord(f"{name} must be text")
+    return (value or "").strip()
 
 
-def _fields(item: Assignment | ManifestLine | tuple[str, str]) -> dict[str, object]:
+def _said(item: object) -> Fields:
+    fields: dict[str, object]
     if isinstance(item, ManifestLine):
-        return {
-            "disk": item.disk,
-            "virtual_machine": item.virtual_machine,
-            "attach": item.attach,
-            "note": item.note,
-        }
-    if isinstance(item, Assignment):
-        return {"disk": item.disk, "virtual_machine": item.virtual_machine or ""}
-    disk, machine = item
-    return {"disk": disk, "virtual_machine": machine}
-
-
-def _text_of(file: BinaryIO) -> TextIO:
-    return io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        fields = {name: getattr(item, name) for name in COLUMNS}
+    elif isinstance(item, Assignment):
+        fields = {name: getattr(item, name) for name in REQUIRED}
+    elif isinstance(item, tuple | list):
+        parts = cast("tuple[object, ...] | list[object]", item)
+        if len(parts) != len(REQUIRED):
+            return BadRecord(
+                f"{len(parts)} parts instead of {len(REQUIRED)}: the disk and the virtual machine"
+            )
+        fields = dict(zip(REQUIRED, parts, strict=True))
+    else:
+        kind = type(item).__name__
+        return BadRecord(f"{kind} instead of an Assignment, a ManifestLine or a pair (disk, virtual machine)")
+    for name in REQUIRED:
+        value = fields[name]
+        if not isinstance(value, str | None):
+            return BadRecord(f"{name} must be text")
+        # Other libraries' kinds of str (numpy's, say) are not encoded as they are.
+        fields[name] = None if value is None else str.__str__(value)
+    return fields
 
 
 class Digest:
@@ -343,18 +298,15 @@ class _Seen:
         self._db.close()
 
     def repeated(self, line: ManifestLine) -> str | None:
-        """What is wrong with it, if its disk was listed before. Raises ManifestError when there is no room."""
-        try:
-            added = self._db.execute(
-                "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (line.disk, line.number, line.virtual_machine)
-            ).rowcount
-            if added:
-                return None
-            first, machine = self._db.execute(
-                "SELECT line, machine FROM seen WHERE disk = ?", (line.disk,)
-            ).fetchone()
-        except sqlite3.Error as exc:
-            raise ManifestError(f"it cannot be checked, the temporary folder has no room: {exc}") from exc
+        """What is wrong with it, if its disk was listed before. Raises sqlite3.Error when there is no room."""
+        added = self._db.execute(
+            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (line.disk, line.number, line.virtual_machine)
+        ).rowcount
+        if added:
+            return None
+        first, machine = self._db.execute(
+            "SELECT line, machine FROM seen WHERE disk = ?", (line.disk,)
+        ).fetchone()
         if machine == line.virtual_machine:
             return f"{line.disk} is listed twice: first on line {first}"
         return f"{line.disk} is wanted on {machine} on line {first} and on {line.virtual_machine} here"

@@ -34,14 +34,15 @@ def place_for(
 ) -> Place:
     """The journal for a manifest: the unfinished run of this very manifest, or a new file.
 
-    manifest: its path; `-` for standard input, whose journal gets a name made of the time, in the current folder.
+    manifest: its path; the journal of one that comes from standard input (`-`) or a pipe gets a name made of the time,
+    in the current folder.
     run: the file the caller has named; it must be new, or the unfinished run of this manifest. Raises JournalExists for a
     finished run in a named file, JournalMismatch for an unfinished one of something else, JournalDamaged.
     """
     if run is not None:
         path = Path(run)
         return _begun(path, check, attach=attach, named=True) or Place(path=path)
-    if manifest == "-":
+    if manifest == "-" or not Path(manifest).is_file():
         return Place(path=Path(time.strftime("katapult-%Y%m%d-%H%M%S.run")))
     number = 1
     while True:

@@ -1,6 +1,6 @@
 """The report of a run as text for programs and people: JSON, CSV and a plain table. Streams; a run may have a million lines.
 
-Reads a journal, also while the run is executed. The page for a browser is `html`.
+Reads a journal as it is at one moment, also while another process executes the run. The page for a browser is `html`.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def summary_fields(summary: RunSummary) -> dict[str, Any]:
         "ended": last.ended if last is not None else None,
         "reason": last.reason if last is not None else None,
         "parent": info.parent,
+        "taken_back_by": info.taken_back_by,
         "locked_by": summary.locked_by,
     }
 
@@ -87,39 +88,46 @@ def write_csv(out: TextIO, journal: Journal) -> None:
     """Every line of the manifest as a row, under a header."""
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
-    for line in journal.lines():
-        writer.writerow(_harmless(value) for value in line_fields(line).values())
+    with journal.snapshot():
+        for line in journal.lines():
+            writer.writerow(_harmless(value) for value in line_fields(line).values())
 
 
 def write_json(out: TextIO, journal: Journal) -> None:
     """One JSON document: {"run": totals, "lines": [each line]}."""
-    out.write('{"run": ' + json.dumps(summary_fields(journal.summary())) + ', "lines": [')
-    out.writelines(
-        (",\n" if number else "\n") + json.dumps(line_fields(line))
-        for number, line in enumerate(journal.lines())
-    )
-    out.write("\n]}\n")
+    with journal.snapshot():
+        out.write('{"run": ' + json.dumps(summary_fields(journal.summary())) + ', "lines": [')
+        out.writelines(
+            (",\n" if number else "\n") + json.dumps(line_fields(line))
+            for number, line in enumerate(journal.lines())
+        )
+        out.write("\n]}\n")
 
 
 def json_lines(journal: Journal) -> Iterator[str]:
     """One JSON object for each line of the manifest, then {"run": totals}."""
-    for line in journal.lines():
-        yield json.dumps(line_fields(line))
-    yield json.dumps({"run": summary_fields(journal.summary())})
+    with journal.snapshot():
+        for line in journal.lines():
+            yield json.dumps(line_fields(line))
+        yield json.dumps({"run": summary_fields(journal.summary())})
 
 
 def write_table(out: TextIO, journal: Journal) -> None:
     """Totals, then each line, in columns that are as wide as ids are."""
-    out.writelines(f"{name:>20}  {value}\n" for name, value in totals(journal.summary()))
-    out.write("\n")
-    out.write(f"{'line':>8}  {'disk':<21}  {'virtual machine':<21}  {'status':<18}  attempts  detail\n")
-    for line in journal.lines():
-        why = ": ".join(part for part in (line.code, line.detail) if part)
-        out.write(
-            f"{line.number:>8}  {line.disk:<21}  {line.virtual_machine:<21}  {line.status.value:<18}"
-            f"  {line.attempts:>8}  {why}".rstrip()
-            + "\n"
-        )
+    with journal.snapshot():
+        out.writelines(f"{name:>20}  {value}\n" for name, value in totals(journal.summary()))
+        out.write("\n")
+        out.write(f"{'line':>8}  {'disk':<21}  {'virtual machine':<21}  {'status':<18}  attempts  detail\n")
+        out.writelines(_table_row(line) for line in journal.lines())
+
+
+def _table_row(line: LineRecord) -> str:
+    why = ": ".join(part for part in (line.code, line.detail) if part)
+    row = (
+        f"{line.number:>8}  {line.disk:<21}  {line.virtual_machine:<21}  {line.status.value:<18}"
+        f"  {line.attempts:>8}  {why}"
+    )
+    return row.rstrip() + "\n"
 
 
 def totals(summary: RunSummary, *, period: float = 60.0) -> list[tuple[str, str]]:

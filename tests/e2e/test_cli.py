@@ -416,6 +416,68 @@ async def test_a_report_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a.run"}
 
 
+def a_run(lines: int) -> None:
+    """The journal `a.run` of a run that has not been executed."""
+    with Manifest.from_items((f"disk_{n}", "vm_1") for n in range(lines)) as manifest:
+        Run.create("a.run", manifest).close()
+
+
+async def test_a_report_never_takes_the_place_of_the_run_it_is_of(tmp_path: Path) -> None:
+    a_run(1)
+    before = (tmp_path / "a.run").read_bytes()
+    for name in ("a.run", "./a.run", "a.run-wal", "a.run.lock"):
+        code, _, err = await run("report", "a.run", "-o", name)
+        assert code == 2
+        assert err.endswith("belongs to the journal a.run: name another file for the report\n")
+    assert (tmp_path / "a.run").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.run"]
+
+
+async def test_a_report_for_which_there_is_no_room_leaves_the_old_one(tmp_path: Path) -> None:
+    a_run(3000)
+    (tmp_path / "report.csv").write_text("the old one")
+    arguments = ("report", "a.run", "--format", "csv", "-o", "report.csv")
+    code, err = await with_a_limit(100_000, *arguments)
+    assert code == 2
+    assert err == "katapult-async: cannot write report.csv: File too large\n"
+    assert (tmp_path / "report.csv").read_text() == "the old one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.run", "report.csv"]
+    code, _, _ = await run(*arguments)
+    assert code == 0
+    assert len((tmp_path / "report.csv").read_text().splitlines()) == 3001
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there are no such files")
+async def test_a_report_goes_to_standard_output_also_by_name() -> None:
+    a_run(1)
+    reports = [
+        await run("report", "a.run", "--format", "csv", *output)
+        for output in ((), ("-o", "-"), ("-o", "/dev/stdout"))
+    ]
+    assert len({tuple(report) for report in reports}) == 1
+    assert reports[0][0] == 0
+    assert "disk_0,vm_1,waiting" in reports[0][1]
+    code, _, err = await run("report", "a.run", "-o", "/dev/full")
+    assert code == 2
+    assert err == "katapult-async: cannot write /dev/full: No space left on device\n"
+
+
+async def test_damage_in_the_middle_of_a_journal_is_said_in_a_sentence(tmp_path: Path) -> None:
+    a_run(5000)
+    content = bytearray((tmp_path / "a.run").read_bytes())
+    content[4096 * 40 : 4096 * 46] = b"\x5a" * (4096 * 6)
+    (tmp_path / "a.run").write_bytes(content)
+    for form in ("table", "csv", "json", "html"):
+        code, _, err = await run("report", "a.run", "--format", form, "-o", "report")
+        assert code == 2
+        assert err == "katapult-async: a.run cannot be read: database disk image is malformed\n"
+    code, out, err = await run("report", "a.run", "--format", "csv")
+    assert code == 2
+    assert out.startswith("line,disk,")
+    assert "a.run cannot be read: " in err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.run"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
 @pytest.mark.parametrize(
     ("answer", "code", "left"), [(b"n\n", 1, []), (b"\x03", 130, []), (b"yes\n", 0, ["plan.csv.run"])]

@@ -257,7 +257,9 @@ async def test_what_a_forgotten_task_did_is_read_from_the_disk(tmp_path: Path) -
     assert summary.counts == {LineStatus.ATTACHED: 1, LineStatus.FAILED: 3, LineStatus.UNKNOWN: 1}
     assert by_disk[plugged.id].status is LineStatus.ATTACHED
     assert by_disk[busy.id].code == "task_timeout"
-    assert {by_disk[disk.id].code for disk in (unplugged, unassigned, trashed)} == {"task_failed"}
+    assert by_disk[unplugged.id].code == "task_failed"
+    assert by_disk[unassigned.id].code == "assignment_conflict"
+    assert by_disk[trashed.id].code == "object_in_trash"
 
 
 async def test_an_error_while_tasks_are_waited_for_ends_nothing_and_a_refused_token_ends_the_session(

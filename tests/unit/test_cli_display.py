@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,7 @@ from katapult_async import AuthenticationError, OutcomeEvent, OutcomeStatus, Ste
 from katapult_async.cli.bulk import stopping
 from katapult_async.cli.closing import MOST_FAILURES, closing
 from katapult_async.cli.progress import Progress
+from katapult_async.cli.runs import run_status
 from katapult_async.cli.terminal import is_plain
 from katapult_async.errors import APIError
 from katapult_async.jobs import Journal, LineStatus, RunKind
@@ -108,6 +110,40 @@ def test_what_ended_the_run_is_said_once() -> None:
     said = closed(journal, refused_by=refused)
     assert said.count("invalid_api_token") == 1
     assert "failed  5" in said
+
+
+@pytest.mark.parametrize(
+    ("ended", "open_lines", "sentence"),
+    [
+        ("finished", [LineStatus.UNKNOWN, LineStatus.WAITING], "it ended with 2 lines open: go on with: "),
+        ("finished", [LineStatus.UNKNOWN], "it ended with 1 line open: go on with: "),
+        ("finished", [], "it is finished"),
+        ("interrupted", [LineStatus.WAITING], "it was interrupted: go on with: "),
+        ("refused", [LineStatus.WAITING], "it was refused: go on with: "),
+        ("failed", [LineStatus.WAITING], "it failed: go on with: "),
+        (None, [LineStatus.WAITING], "it was killed: go on with: "),
+    ],
+)
+def test_the_status_of_a_run_says_how_it_ended(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    ended: str | None,
+    open_lines: list[LineStatus],
+    sentence: str,
+) -> None:
+    file = tmp_path / "a.run"
+    statuses = [LineStatus.ASSIGNED, *open_lines]
+    lines = [
+        NewLine(number=number, disk=f"disk_{number}", virtual_machine="vm_1", step="assign")
+        for number in range(len(statuses))
+    ]
+    with Journal.create(file, new_info(RunKind.ASSIGN, "plan.csv", "0", len(lines)), lines) as journal:
+        for number, status in enumerate(statuses):
+            journal.connection.execute("UPDATE line SET status = ? WHERE number = ?", (status.value, number))
+        journal.connection.execute("INSERT INTO session VALUES (1, 1000, 1010, ?, NULL)", (ended,))
+    assert run_status(str(file)) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == (f"{sentence}katapult-async resume {file}" if open_lines else sentence)
 
 
 def test_the_live_line_tells_each_status_by_its_own_word() -> None:

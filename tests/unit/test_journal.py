@@ -6,9 +6,12 @@ import asyncio
 import csv
 import io
 import json
+import re
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,7 @@ from katapult_async.jobs import (
     JournalExists,
     JournalMismatch,
     JournalWriteError,
+    LineRecord,
     LineStatus,
     Manifest,
     ManifestError,
@@ -26,9 +30,10 @@ from katapult_async.jobs import (
     RunInfo,
     RunKind,
 )
+from katapult_async.jobs.html import write_html
 from katapult_async.jobs.journal import NewLine, new_info
 from katapult_async.jobs.place import place_for, place_for_rollback
-from katapult_async.jobs.report import write_csv, write_json, write_table
+from katapult_async.jobs.report import json_lines, write_csv, write_json, write_table
 from katapult_async.jobs.schema import MIGRATIONS, VERSION, migrate
 from katapult_async.jobs.writer import Writer, column
 
@@ -106,10 +111,10 @@ def text(file: Path) -> None:
     file.write_text("disk,virtual_machine\n")
 
 
-def overwritten(file: Path) -> None:
+def overwritten(file: Path, page: int = 3) -> None:
     Journal.create(file, info(5000), lines(5000)).close()
     content = bytearray(file.read_bytes())
-    content[4096 * 3 : 4096 * 9] = b"\x5a" * (4096 * 6)
+    content[4096 * page : 4096 * (page + 6)] = b"\x5a" * (4096 * 6)
     file.write_bytes(content)
 
 
@@ -327,6 +332,50 @@ def test_a_manifest_that_is_not_right_makes_no_run(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+# -- damage that is seen late ---------------------------------------------------------------------------------------
+
+
+def test_damage_in_the_middle_of_the_lines_is_said_when_they_are_read(tmp_path: Path) -> None:
+    overwritten(tmp_path / "a.run", page=40)
+    with Journal.read(tmp_path / "a.run") as journal:
+        assert next(journal.lines()).number == 1
+        for write in (write_csv, write_json, write_html, write_table):
+            with pytest.raises(JournalDamaged, match=r"a\.run cannot be read: "):
+                write(io.StringIO(), journal)
+        with pytest.raises(JournalDamaged, match=r"a\.run cannot be read: "):
+            list(json_lines(journal))
+
+
+def every_line(journal: Journal) -> list[LineRecord]:
+    return list(journal.lines())
+
+
+@pytest.mark.parametrize(
+    ("statement", "read"),
+    [
+        ("UPDATE line SET status = 'nonsense'", every_line),
+        ("UPDATE line SET state = 17", every_line),
+        ("UPDATE line SET detail = CAST(x'ff' AS TEXT)", every_line),
+        ("UPDATE line SET status = 'nonsense'", Journal.summary),
+        ("UPDATE run SET kind = 'nonsense'", Journal.info),
+        ("UPDATE run SET manifest = CAST(x'ff' AS TEXT)", Journal.info),
+        ("DELETE FROM run", Journal.info),
+        ("INSERT INTO second VALUES (1, 1, 0, 0, CAST(x'ff' AS TEXT))", Journal.timeline),
+        ("INSERT INTO second VALUES (1, 1, 0, 0, CAST(x'ff' AS TEXT))", Journal.summary),
+        ("INSERT INTO wait VALUES (1, 2, CAST(x'ff' AS TEXT))", Journal.waits),
+        ("INSERT INTO session VALUES (1, 1, 2, 'finished', CAST(x'ff' AS TEXT))", Journal.sessions),
+        ("INSERT INTO session VALUES (1, 'x', NULL, NULL, NULL)", Journal.sessions),
+        ("DROP TABLE wait", Journal.waits),
+    ],
+)
+def test_rows_that_say_nothing_are_damage(
+    journal: Journal, statement: str, read: Callable[[Journal], object]
+) -> None:
+    journal.connection.execute(statement)
+    with pytest.raises(JournalDamaged):
+        read(journal)
+
+
 # -- the report -----------------------------------------------------------------------------------------------------
 
 
@@ -351,3 +400,83 @@ def test_the_report_has_every_line_in_each_form(journal: Journal) -> None:
     write_table(out, journal)
     assert "disk_2" in out.getvalue()
     assert "unable_to_assign: =HYPERLINK(1)" in out.getvalue()
+
+
+class Meanwhile(io.StringIO):
+    """While it is written to another process finishes a line, at each piece."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._other = sqlite3.connect(file, isolation_level=None)
+
+    def write(self, text: str) -> int:
+        self.step()
+        return super().write(text)
+
+    def step(self) -> None:
+        self._other.execute(
+            "UPDATE line SET status = 'failed', state = 3 WHERE number ="
+            " (SELECT max(number) FROM line WHERE status = 'waiting')"
+        )
+        self._other.execute("INSERT INTO second SELECT coalesce(max(at), 0) + 1, 1, 0, 0, NULL FROM second")
+
+    def close(self) -> None:
+        self._other.close()
+        super().close()
+
+
+def said_by(form: str, journal: Journal, out: Meanwhile) -> tuple[dict[str, int], list[str], int]:
+    """What a report says in its totals, line by line, and of requests."""
+    said: dict[str, Any]
+    if form == "json":
+        write_json(out, journal)
+        said = json.loads(out.getvalue())
+    elif form == "json lines":
+        records: list[dict[str, Any]] = []
+        for text in json_lines(journal):
+            out.step()
+            records.append(json.loads(text))
+        said = {"lines": records[:-1], **records[-1]}
+    elif form == "table":
+        write_table(out, journal)
+        totals, _, rows = out.getvalue().partition("\n\n")
+        said = {"run": totals_of(re.findall(r"([a-z]+)  (\d+)", totals))}
+        said["lines"] = [{"status": row.split()[3]} for row in rows.splitlines()[1:]]
+    else:
+        write_html(out, journal)
+        page = out.getvalue()
+        said = {"run": totals_of(re.findall(r"<dt>([a-z]+)</dt><dd>(\d+)</dd>", page))}
+        assert page.count(": 1 requests in this second") == said["run"]["requests"]
+        statuses = re.findall(r"<td>(failed)</td>", page) + ["waiting"] * said["run"]["counts"]["waiting"]
+        said["lines"] = [{"status": status} for status in statuses]
+    return said["run"]["counts"], [line["status"] for line in said["lines"]], said["run"]["requests"]
+
+
+def totals_of(found: list[tuple[str, str]]) -> dict[str, object]:
+    numbers = {name: int(number) for name, number in found}
+    counts = {name: number for name, number in numbers.items() if name in ("waiting", "failed")}
+    return {"counts": counts, "requests": numbers["requests"]}
+
+
+@pytest.mark.parametrize("form", ["json", "json lines", "table", "html"])
+def test_a_report_is_of_one_moment_whatever_is_recorded_meanwhile(tmp_path: Path, form: str) -> None:
+    file = tmp_path / "a.run"
+    with Journal.create(file, info(50), lines(50)) as journal:
+        journal.connection.execute("UPDATE line SET status = 'failed', state = 3 WHERE number > 45")
+        journal.connection.execute("INSERT INTO second VALUES (1, 1, 0, 0, NULL)")
+    out = Meanwhile(file)
+    with Journal.read(file) as journal:
+        counts, statuses, requests = said_by(form, journal, out)
+        assert counts == Counter(statuses) == {"waiting": 45, "failed": 5}
+        assert requests == 1
+        assert journal.summary().counts[LineStatus.FAILED] > 5  # the snapshot has been left
+    out.close()
+
+
+def test_a_snapshot_inside_another_and_one_that_is_closed_inside_change_nothing(journal: Journal) -> None:
+    with journal.snapshot(), journal.snapshot():
+        assert journal.summary().counts == {LineStatus.WAITING: 3}
+    journal.connection.execute("UPDATE line SET status = 'failed'")  # the run can go on to record
+    assert journal.summary().counts == {LineStatus.FAILED: 3}
+    with journal.snapshot():
+        journal.close()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import io
+import os
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from katapult_async import Assignment
 from katapult_async.jobs import Manifest, ManifestError, ManifestLine
+from katapult_async.jobs.source import Source
 
 GOOD = [
     ManifestLine(number=2, disk="disk_1", virtual_machine="vm_1"),
@@ -29,6 +36,7 @@ def lines_of(text: str | bytes) -> list[ManifestLine]:
         "\ufeffdisk,virtual_machine\r\ndisk_1,vm_1\r\ndisk_2,web.example.com\r\n",
         ' Disk ; VIRTUAL_MACHINE \n"disk_1";"vm_1"\n disk_2 ; web.example.com\n',
         "virtual_machine\tdisk\nvm_1\tdisk_1\nweb.example.com\tdisk_2",
+        "disk,virtual_machine\ndisk_1,vm_1\ndisk_2,WEB.Example.com.\n",
     ],
 )
 def test_csv_as_spreadsheets_write_it(text: str) -> None:
@@ -51,6 +59,19 @@ def test_optional_columns_blank_lines_and_quotes() -> None:
     ]
 
 
+@pytest.mark.parametrize("blank", ["\n", "\r\n\r\n", " \n\n\n", ";;\n", '"";""\n'])
+def test_blank_lines_before_the_header_are_counted_and_skipped(blank: str) -> None:
+    before = blank.count("\n")
+    assert [(line.number, line.disk) for line in lines_of(f"{blank}disk;virtual_machine\ndisk_1;vm_1\n")] == [
+        (before + 2, "disk_1")
+    ]
+
+
+def test_a_record_is_numbered_by_the_line_on_which_it_starts() -> None:
+    text = 'note,disk,virtual_machine\n"a\nb\n",disk_1,vm_1\n\n"c\r\nd",disk_2,vm_2\ne,disk_3,vm_3\n'
+    assert [(line.number, line.note) for line in lines_of(text)] == [(2, "a\nb"), (6, "c\r\nd"), (8, "e")]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
@@ -67,12 +88,32 @@ def test_optional_columns_blank_lines_and_quotes() -> None:
         ("disk,virtual_machine\ndisk_1,vm_1\ndisk_1,vm_1\n", 3, "listed twice: first on line 2"),
         ("disk,virtual_machine\ndisk_1,vm_1\ndisk_1,vm_2\n", 3, "wanted on vm_1 on line 2 and on vm_2 here"),
         ("disk,virtual_machine,attach\ndisk_1,vm_1,maybe\n", 2, "true or false"),
-        ('disk,virtual_machine\n"disk_1,vm_1\n', 1, "no CSV"),
+        ('disk,virtual_machine\n"disk_1,vm_1\n', 2, "no CSV"),
+        ('note,disk,virtual_machine\n"a\nb",disk_1,vm_1\n\n"c,disk_2,vm_2\nd,disk_3,vm_3\n', 5, "no CSV"),
+        ('note,disk,virtual_machine\n"a\nb",disk_1,vm_1\n"a\nb",disk_1,vm_1\n', 4, "first on line 2"),
+        ('note,disk,virtual_machine\n"a\nb",disk_1,vm_1\n"a\nb",disk_2\n', 4, "2 fields instead of 3"),
+        ("\n\ndisk,virtual_machine\n\ndisk_1,vm\n", 5, "neither the id"),
+        ("\n\ndisk,machine\ndisk_1,vm_1\n", 3, "must name the columns"),
+        ("\n\n\n", 1, "nothing in it"),
+        (
+            "disk,virtual_machine\ndisk_1,Web.example.com\ndisk_1,web.example.com.\n",
+            3,
+            "listed twice: first on line 2",
+        ),
         ('{"disk":"disk_1"}\n', 1, "no virtual machine is given"),
         ('{"disk":"disk_1","virtual_machine":"vm_1"}\nnonsense\n', 2, "no JSON object"),
         ('{"disk":1,"virtual_machine":"vm_1"}\n', 1, "must be text"),
         ('{"disk":"disk_1","virtual_machine":"vm_1","vm":"x"}\n', 1, "unknown field 'vm'"),
-        (b"disk,virtual_machine\n\xff\xfe,vm_1\n", 1, "UTF-8"),
+        ('{"disk":null,"virtual_machine":"vm_1"}\n', 1, "no disk is given"),
+        ('{"disk":"disk_1","virtual_machine":"vm_1","note":"\\ud800"}\n', 1, "no JSON object"),
+        (
+            '{"disk":"disk_1","virtual_machine":"vm_1","note":' + "[" * 5000 + "]" * 5000 + "}\n",
+            1,
+            "no JSON object",
+        ),
+        (b"disk,virtual_machine\n\xff\xfe,vm_1\n", 2, "UTF-8"),
+        ("disk,virtual_machine\ndisk_1,vm_1\n".encode("utf-16"), 1, "it is UTF-16 text: save it as UTF-8"),
+        (codecs.BOM_UTF16_BE + "disk,virtual_machine\n".encode("utf-16-be"), 1, "it is UTF-16 text"),
     ],
 )
 def test_complaints_name_the_line_and_the_reason(text: str | bytes, line: int, words: str) -> None:
@@ -83,6 +124,19 @@ def test_complaints_name_the_line_and_the_reason(text: str | bytes, line: int, w
         assert check.complaints[0].line == line
         assert words in check.complaints[0].reason
         assert str(check.complaints[0]).startswith(f"<standard input>:{line}: ")
+
+
+@pytest.mark.parametrize("bad", [1, 2, 300, 1500])
+@pytest.mark.parametrize("form", ["disk_{n},vm_1", '{{"disk":"disk_{n}","virtual_machine":"vm_1"}}'])
+def test_a_byte_that_is_no_utf_8_is_complained_about_where_it_stands(bad: int, form: str) -> None:
+    lines = [form.format(n=n).encode() for n in range(1, 2001)]
+    if form.startswith("disk"):
+        lines[0] = b"disk,virtual_machine"
+    lines[bad - 1] += b"\xe9"
+    with Manifest.open("-", stdin=io.BytesIO(b"\n".join(lines))) as manifest:
+        assert [complaint.line for complaint in manifest.check().complaints] == [bad]
+        with pytest.raises(ManifestError, match=f"<standard input>:{bad}: it is not UTF-8 text"):
+            list(manifest)
 
 
 def test_reading_an_unchecked_manifest_stops_at_a_bad_line() -> None:
@@ -114,3 +168,89 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with Manifest.open(plan) as manifest:
         assert manifest.check().ok
         assert [line.disk for line in manifest] == ["disk_1"]
+
+
+class Worn(io.RawIOBase):
+    """A disk that cannot read behind the first bytes."""
+
+    def __init__(self, start: bytes) -> None:
+        self._start = io.BytesIO(start)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._start.seek(offset, whence)
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = self._start.readinto(buffer)
+        if not count:
+            raise OSError(errno.EIO, "Input/output error")
+        return count
+
+
+def test_a_disk_that_cannot_be_read_is_said_in_a_sentence() -> None:
+    worn = io.BufferedReader(Worn(b"disk,virtual_machine\ndisk_1,vm_1\n"))
+    with Manifest("plan.csv", Source.of(worn)) as manifest:
+        for read in (manifest.check, lambda: list(manifest)):
+            with pytest.raises(
+                ManifestError, match=r"^cannot read the manifest plan\.csv: Input/output error$"
+            ):
+                read()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+def test_a_file_that_can_be_read_only_once_is_spooled(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "plan")
+    text = "disk,virtual_machine\ndisk_1,vm_1\ndisk_2,web.example.com\n"
+    writer = threading.Thread(target=(tmp_path / "plan").write_text, args=(text,))
+    writer.start()
+    with Manifest.open(tmp_path / "plan") as manifest:
+        writer.join()
+        assert manifest.check().ok
+        assert list(manifest) == list(manifest) == GOOD
+
+
+def test_each_bad_item_is_a_complaint_with_its_position() -> None:
+    class Word(str):
+        __slots__ = ()
+
+    items: list[object] = [
+        (Word("disk_1"), "Web.Example.com."),
+        Assignment("disk_2", "vm_1"),
+        ManifestLine(number=99, disk="disk_3", virtual_machine="vm_1", note="n"),
+        ("disk_4", "vm_1", "x"),
+        "disk_5",
+        None,
+        ("disk_\ud800", "vm_1"),
+        ManifestLine(number=1, disk="disk_8", virtual_machine="vm_1", note="\ud800"),
+        Assignment("disk_9"),
+        ("disk_10", None),
+        (11, "vm_1"),
+        ManifestLine(number=1, disk="disk_12", virtual_machine="vm_1", note=object()),  # type: ignore[arg-type]
+        {"disk": "disk_13", "virtual_machine": "vm_1"},
+        ("disk_1", "web.example.com"),
+    ]
+    with Manifest.from_items(items, name="items") as manifest:  # type: ignore[arg-type]
+        check = manifest.check()
+        assert check.lines == 14
+        assert [(complaint.line, complaint.reason) for complaint in check.complaints] == [
+            (4, "3 parts instead of 2: the disk and the virtual machine"),
+            (5, "str instead of an Assignment, a ManifestLine or a pair (disk, virtual machine)"),
+            (6, "NoneType instead of an Assignment, a ManifestLine or a pair (disk, virtual machine)"),
+            (7, "it holds half a character (a lone surrogate), which is no text"),
+            (8, "it holds half a character (a lone surrogate), which is no text"),
+            (9, "no virtual machine is given"),
+            (10, "no virtual machine is given"),
+            (11, "disk must be text"),
+            (12, "it holds something that is no text: attach is true or false, the others are text"),
+            (13, "dict instead of an Assignment, a ManifestLine or a pair (disk, virtual machine)"),
+            (14, "disk_1 is listed twice: first on line 1"),
+        ]
+        with pytest.raises(ManifestError, match=r"^items:4: 3 parts"):
+            list(manifest)
+    with Manifest.from_items([]) as manifest:
+        assert manifest.check().complaints[0].reason == "there is nothing in it"

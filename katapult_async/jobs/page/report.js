@@ -49,7 +49,12 @@
   });
 
   // A search can be sent to somebody: report.html#conflict
-  input.value = decodeURIComponent(location.hash.slice(1));
+  input.value = location.hash.slice(1);
+  try {
+    input.value = decodeURIComponent(input.value);
+  } catch {
+    // A % that stands for itself, as in #100%: what was typed is meant.
+  }
   document.getElementById("search").hidden = false;
   search();
 })();

@@ -1,0 +1,162 @@
+"""The text of a manifest, cut into records, each with the line on which it starts: CSV, JSON Lines, or items.
+
+Knows encodings, quotes, and files that can be read only once. What a record must say is for the manifest to judge.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import msgspec
+
+COLUMNS = ("disk", "virtual_machine", "attach", "note")
+REQUIRED = ("disk", "virtual_machine")
+_DELIMITERS = ",;\t"
+#: What a byte that is no UTF-8 is decoded to ("surrogateescape"); UTF-8 itself has none of these.
+_STRAY = re.compile("[\udc80-\udcff]")
+#: In a line that is more than the empty cells of a spreadsheet.
+_NOT_BLANK = re.compile(r"[^\s,;\"]")
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, object]).decode
+_decode_item = msgspec.json.Decoder(dict[str, object] | str).decode
+
+
+class BadRecord(Exception):
+    """What is wrong with one record. The records after it can be read."""
+
+
+class Unreadable(Exception):
+    """Why nothing can be read from this line on."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+#: What a record says by column, or why that cannot be known.
+Fields = dict[str, object] | BadRecord
+
+
+class Source:
+    """A text that is read from its beginning as often as `records` is called."""
+
+    def __init__(self, file: BinaryIO, *, items: bool = False) -> None:
+        # What is no UTF-8 is looked for line by line: a strict decoder works ahead and would not know the line.
+        self._text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        self._items = items
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> Source:
+        """The text of an open file, which becomes the source's. One that cannot be read twice (a pipe) is spooled."""
+        if file.seekable():
+            return cls(file)
+        with file:
+            return cls.spooled(file)
+
+    @classmethod
+    def spooled(cls, file: BinaryIO) -> Source:
+        """The text of a file that is read to its end at once."""
+        return cls(_spool(iter(lambda: file.read(1 << 16), b"")))
+
+    @classmethod
+    def of_items(cls, items: Iterable[Fields]) -> Source:
+        """What an iterable yields, read to its end at once; the line is the position, from 1."""
+        return cls(_spool(map(_item, items)), items=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._text.close()
+
+    def records(self) -> Iterator[tuple[int, Fields]]:
+        """Each record and the line on which it starts. Raises Unreadable, and OSError where the file cannot be read."""
+        if self._items:
+            return self._kept_items()
+        start = next((line for line in self._lines() if line.strip()), "")
+        return self._json_lines() if start.lstrip().startswith("{") else self._csv()
+
+    def _lines(self) -> Iterator[str]:
+        self._text.buffer.seek(0)
+        if self._text.buffer.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise Unreadable(1, "it is UTF-16 text: save it as UTF-8")
+        self._text.seek(0)
+        for number, line in enumerate(self._text, start=1):
+            if not line.isascii() and _STRAY.search(line):
+                raise Unreadable(number, "it is not UTF-8 text: save it as UTF-8")
+            yield line
+
+    def _kept_items(self) -> Iterator[tuple[int, Fields]]:
+        for number, line in enumerate(self._lines(), start=1):
+            said = _decode_item(line)
+            yield number, BadRecord(said) if isinstance(said, str) else said
+
+    def _json_lines(self) -> Iterator[tuple[int, Fields]]:
+        for number, line in enumerate(self._lines(), start=1):
+            if not line.strip():
+                continue
+            try:
+                yield number, _decode(line)
+            except (msgspec.DecodeError, RecursionError):
+                yield number, BadRecord("it is no JSON object")
+
+    def _csv(self) -> Iterator[tuple[int, Fields]]:
+        header = next(filter(_NOT_BLANK.search, self._lines()), "")
+        delimiter = next((mark for mark in _DELIMITERS if mark in header), ",")
+        # strict: a quote that is never closed would otherwise swallow the rest of the file in silence.
+        rows = csv.reader(self._lines(), delimiter=delimiter, strict=True)
+        columns: list[str] = []
+        start = 1
+        try:
+            for row in rows:
+                # `line_num` is where a record ends: a field in quotes may go over several lines.
+                number, start = start, rows.line_num + 1
+                if not any(field.strip() for field in row):
+                    continue
+                if not columns:
+                    columns = [name.strip().lower() for name in row]
+                    _check_columns(number, columns)
+                elif len(row) != len(columns):
+                    yield number, BadRecord(f"{len(row)} fields instead of {len(columns)}")
+                else:
+                    yield number, {name: field.strip() for name, field in zip(columns, row, strict=True)}
+        except csv.Error as exc:
+            raise Unreadable(start, f"it is no CSV ({exc}): is a quote that begins here not closed?") from exc
+
+
+def _check_columns(line: int, columns: list[str]) -> None:
+    missing = [name for name in REQUIRED if name not in columns]
+    strange = [name for name in columns if name not in COLUMNS]
+    if missing or strange or len(set(columns)) != len(columns):
+        raise Unreadable(
+            line,
+            "the first line must name the columns disk and virtual_machine (and may name attach and note), "
+            f"each once; it says {', '.join(columns)[:200]!r}",
+        )
+
+
+def _item(fields: Fields) -> bytes:
+    """One line of a spool: an object, or a text that says what is wrong."""
+    try:
+        said = _encode(str(fields) if isinstance(fields, BadRecord) else fields)
+    except UnicodeEncodeError:
+        said = _encode("it holds half a character (a lone surrogate), which is no text")
+    except (TypeError, ValueError, OverflowError):
+        said = _encode("it holds something that is no text: attach is true or false, the others are text")
+    return said + b"\n"
+
+
+def _spool(chunks: Iterable[bytes]) -> BinaryIO:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the source, or below
+    try:
+        for chunk in chunks:
+            file.write(chunk)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
