@@ -212,6 +212,25 @@ def share(
     return used, fairness, refused
 
 
+@pytest.mark.parametrize("kind", ["bucket", "burst", "fixed", "sliding"])
+@pytest.mark.parametrize("seed", range(4))
+def test_two_processes_on_any_kind_of_limiter_come_to_an_end(kind: str, seed: int) -> None:
+    """Where one of them finds everything taken by the other, it must not wait for an answer that nobody owes it."""
+    limiter = make_limiter(kind, 200, PERIOD, burst=10)
+    servers = [ModelServer(limiter, seed=seed + number) for number in (0, 1)]
+
+    async def second() -> Job:
+        await asyncio.sleep(2.7)  # when the first one has taken what there was
+        return await run_job(servers[1], 2000)
+
+    async def both() -> tuple[Job, Job]:
+        return await asyncio.gather(run_job(servers[0], 2000), second())
+
+    jobs = virtual_time.run(both(), start=MIDNIGHT + 7.3)
+    assert [job.done for job in jobs] == [2000, 2000]
+    assert max(job.elapsed for job in jobs) <= 1.5 * 4000 / 200 * PERIOD
+
+
 @settings(max_examples=12)
 @given(
     st.lists(st.tuples(st.floats(1, 60), st.sampled_from([20, 60, 150, 400])), min_size=1, max_size=4),

@@ -121,7 +121,7 @@ def test_what_ended_the_run_is_said_once() -> None:
         ("interrupted", [LineStatus.WAITING], "it was interrupted: go on with: "),
         ("refused", [LineStatus.WAITING], "it was refused: go on with: "),
         ("failed", [LineStatus.WAITING], "it failed: go on with: "),
-        (None, [LineStatus.WAITING], "it was killed: go on with: "),
+        (None, [LineStatus.WAITING], "it was killed, or could not write any more: go on with: "),
     ],
 )
 def test_the_status_of_a_run_says_how_it_ended(

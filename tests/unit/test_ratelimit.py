@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -362,3 +363,43 @@ def test_types_of_requests_are_counted_apart_once_a_429_has_shown_it() -> None:
         gate.unused(await gate.take(kind="POST /assign"))
 
     virtual_time.run(main(), start=100.2)
+
+
+# -- buckets that others drain --------------------------------------------------------------------------------------
+
+
+def bucket_window(remaining: Callable[[float], int]) -> tuple[Window, float]:
+    """A window that has found out, from its counter, that it faces a bucket; and the time then."""
+    window, now = Window(period=60.0), 1_000_003.0
+    for _ in range(200):
+        permit = window.take(now)
+        if isinstance(permit, Permit):
+            now += 0.05
+            evidence = Evidence(permitted=60, remaining=remaining(now), date=math.floor(now))
+            window.answered(permit, now, evidence)
+            if window.belief is Belief.REFILLING:
+                return window, now
+        else:
+            now = permit.until
+    raise AssertionError(f"it was not found out: {window!r}")
+
+
+def test_losses_are_not_held_against_a_bucket_for_ever() -> None:
+    level = iter([*range(58, 2, -1), *([3] * 200)])
+    window, now = bucket_window(lambda _: next(level))
+    for _ in range(3):
+        now += 120  # it is full again, and as many requests as it holds are lost: a proxy is gone
+        taken: list[Permit] = []
+        while isinstance(permit := window.take(now), Permit):
+            taken.append(permit)
+        assert len(taken) > 50
+        for permit in taken:
+            window.lost(permit, now + 1)
+
+
+def test_an_empty_bucket_is_asked_again_when_it_has_been_refilled() -> None:
+    """Somebody else drains it: all that was ever seen of it is that nothing was left."""
+    counter = ServerCounter()
+    counter.saw(0.0, 1.0, 0)
+    assert counter.refilled(1.0, 1.0, 1, 0) < 1
+    assert counter.refilled(2.0, 1.0, 1, 0) >= 1
