@@ -50,9 +50,10 @@ async def carry_out(run: Run, token: str, settings: Settings, *, as_json: bool, 
     broken: JournalError | None = None
     watched: Settings = {**settings, "observer": progress}
     client = Client(token, **watched)
+    progress.in_flight = lambda: client.session.gate.window.in_flight
     async with client:
         with progress, ExitStack() as stack:
-            _stop_on_signals(stack, run, progress, lambda: client.session.gate.window.in_flight)
+            _stop_on_signals(stack, run, progress)
             try:
                 await run.execute(client, task_timeout=task_timeout)
             except asyncio.CancelledError:
@@ -112,7 +113,7 @@ async def look(
         return INTERRUPTED
 
 
-def _stop_on_signals(stack: ExitStack, run: Run, progress: Progress, in_flight: Callable[[], int]) -> None:
+def _stop_on_signals(stack: ExitStack, run: Run, progress: Progress) -> None:
     """The first Ctrl-C or SIGTERM ends the run gently, the second one at once."""
     task = asyncio.current_task()
 
@@ -122,7 +123,7 @@ def _stop_on_signals(stack: ExitStack, run: Run, progress: Progress, in_flight: 
             return
         progress.stopping = True
         run.stop()
-        progress.note(stopping(in_flight()))
+        progress.note(stopping(progress.in_flight()))
 
     on_signals(stack, handle)
 

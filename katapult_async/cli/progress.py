@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -21,6 +22,8 @@ from katapult_async import Observer, OutcomeEvent, OutcomeStatus, RequestEvent, 
 EVERY = 5.0
 #: Seconds of waiting that are worth a word.
 WORTH_TELLING = 0.25
+#: Seconds without an answer after which it is said that answers are waited for.
+QUIET = 2.0
 #: What is being done in each step of a run.
 STEPS = {
     "look": "looking at what is there",
@@ -34,14 +37,18 @@ _UNDONE = (OutcomeStatus.FAILED.value, OutcomeStatus.UNKNOWN.value, OutcomeStatu
 
 
 class Progress(Observer):
-    """Counts what happens and shows it, at most a few times a second. total: lines of the first step."""
+    """Counts what happens and shows it, at most a few times a second. total: lines of the first step. in_flight: how many
+    requests are under way, set by the one who knows. heard: when an answer came last (the monotonic clock).
+    """
+
+    in_flight: Callable[[], int] = staticmethod(lambda: 0)
 
     def __init__(self, console: Console, *, step: str = "assign", total: int = 0) -> None:
         self.stopping = False
         self._console = console
         self._requests = self._rate_limited = 0
         self._began = time.monotonic()
-        self._shown = self._began
+        self._shown = self.heard = self._began
         self._wait: WaitEvent | None = None
         self._told = 0.0
         self._live: Live | None = None
@@ -62,6 +69,7 @@ class Progress(Observer):
     def on_request(self, event: RequestEvent) -> None:
         """A request has ended."""
         self._requests += 1
+        self.heard = time.monotonic()
         self._rate_limited += event.rate_limited
         if self._step == "look":
             self._print()
@@ -133,16 +141,20 @@ class Progress(Observer):
 
     def waiting(self, now: float) -> str:
         """What it waits for and until when; empty if for nothing. now: unix time (seconds)."""
+        answers = self._answers()
         if self.stopping:
-            return "stopping"
+            return f"stopping, {answers}" if answers else "stopping"
         wait = self._wait
-        if wait is None or wait.until is None or wait.until - wait.since < WORTH_TELLING:
-            return ""
-        left = wait.until - now
-        if left <= 0.05:
-            return ""
-        at = time.strftime("%H:%M:%S", time.localtime(wait.until))
-        return f"waits {max(left, 1):.0f} s, until {at}, for {wait.reason}"
+        if wait is not None and wait.until is not None and wait.until - wait.since >= WORTH_TELLING:
+            left = wait.until - now
+            if left > 0.05:
+                at = time.strftime("%H:%M:%S", time.localtime(wait.until))
+                return f"waits {max(left, 1):.0f} s, until {at}, for {wait.reason}"
+        return answers if time.monotonic() - self.heard >= QUIET else ""
+
+    def _answers(self) -> str:
+        count = self.in_flight()
+        return f"waits for {count} answer{'' if count == 1 else 's'}" if count else ""
 
     def _print(self, *, even_if_early: bool = False) -> None:
         if self._live is None and (even_if_early or time.monotonic() - self._shown >= EVERY):

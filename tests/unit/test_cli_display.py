@@ -206,3 +206,14 @@ def test_without_its_packages_it_says_what_to_install(missing: str) -> None:
     assert done.stderr.splitlines() == [
         "the command line needs two more packages: pip install 'katapult-async[cli]'"
     ]
+
+
+def test_silence_is_explained() -> None:
+    """Nothing comes out for half a minute when servers do not answer."""
+    progress = Progress(Console(file=io.StringIO()), total=10)
+    progress.heard -= 10
+    assert progress.waiting(0.0) == ""
+    progress.in_flight = lambda: 7
+    assert progress.waiting(0.0) == "waits for 7 answers"
+    progress.stopping = True
+    assert progress.waiting(0.0) == "stopping, waits for 7 answers"

@@ -365,6 +365,27 @@ def test_types_of_requests_are_counted_apart_once_a_429_has_shown_it() -> None:
     virtual_time.run(main(), start=100.2)
 
 
+def test_the_callers_ceiling_holds_for_all_types_of_requests_together() -> None:
+    import asyncio
+
+    def reading(remaining: int, *, refused: bool = False) -> Evidence:
+        return Evidence(permitted=100, remaining=remaining, date=100, refused=refused)
+
+    async def main() -> None:
+        gate = Gate(Window(), max_per_second=2)
+        gate.answered(await gate.take(kind="POST /assign"), reading(50))
+        gate.answered(await gate.take(kind="GET /disk"), reading(90))
+        gate.answered(await gate.take(kind="POST /assign"), reading(0, refused=True))
+        await asyncio.sleep(60)
+        began = asyncio.get_running_loop().time()
+        for number in range(10):
+            kind = "POST /assign" if number % 2 else "GET /disk"
+            gate.answered(await gate.take(kind=kind), reading(80 - number))
+        assert asyncio.get_running_loop().time() - began >= 4
+
+    virtual_time.run(main(), start=100.2)
+
+
 # -- buckets that others drain --------------------------------------------------------------------------------------
 
 
