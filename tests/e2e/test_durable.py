@@ -107,6 +107,52 @@ async def test_killed_again_and_again_a_run_loses_nothing_and_repeats_nothing(tm
     assert summary.counts == {LineStatus.ATTACHED: len(wanted)}
 
 
+async def test_killed_again_and_again_a_rollback_takes_back_exactly_what_its_run_did(tmp_path: Path) -> None:
+    """The run is killed, too. A sixth of the disks were on their machines before, and every machine has a boot disk."""
+    rng = random.Random(KILLS)
+    path, back = tmp_path / "plan.run", tmp_path / "back.run"
+    async with KatapultEmulator(
+        disks=60,
+        virtual_machines=30,
+        limit=60,
+        period=1.0,
+        latency=(0.0, 0.02),
+        task_duration=0.2,
+        boot_disks=True,
+        faults=Faults.everywhere(0.1, seed=KILLS),
+    ) as emulator:
+        world, wanted = emulator.world, plan_of(emulator)
+        before = [world.disks[disk] for disk in list(wanted)[:10]]
+        for disk in before:
+            disk.virtual_machine, disk.attachment = wanted[disk.id], "detached"
+        with run_for(path, wanted, attach=True) as run:
+            async with client_for(emulator, rate_window=1.0) as client:
+                await run.preflight(client, "acme")
+
+        async def through_kills(journal: Path) -> RunSummary:
+            for _ in range(max(2, KILLS // 3)):
+                process = await start(journal, emulator, 1.0)
+                await asyncio.sleep(rng.uniform(0.0, 1.5))
+                if process.returncode is None:
+                    process.kill()
+                await process.wait()
+            summary, _ = await finish(journal, emulator)
+            return summary
+
+        assert (await through_kills(path)).ok
+        Run.roll_back(path, back).close()
+        summary = await through_kills(back)
+        assert summary.counts == {LineStatus.UNASSIGNED: 50, LineStatus.DETACHED: 10}
+        ours = [world.disks[disk] for disk in list(wanted)[10:]]
+        assert [disk.virtual_machine for disk in ours] == [None] * 50
+        assert [(disk.virtual_machine, disk.attachment) for disk in before] == [
+            (wanted[disk.id], "detached") for disk in before
+        ]
+        assert sum(disk.boot and disk.virtual_machine is not None for disk in world.disks.values()) == 30
+        for action in ("assign", "attach", "detach", "unassign"):
+            assert emulator.ledger.applied_more_than_once(action) == []
+
+
 def plan_of(emulator: KatapultEmulator) -> dict[str, str]:
     machines = emulator.virtual_machine_ids
     return {disk: machines[number % len(machines)] for number, disk in enumerate(emulator.disk_ids)}
