@@ -215,6 +215,27 @@ async def test_a_row_that_cannot_be_written_fails_everything_after_it(journal: J
     assert [line.detail for line in journal.lines()] == ["before", None, None]
 
 
+async def test_what_was_noted_is_there_for_whoever_asks_next(journal: Journal) -> None:
+    """Also while one transaction is being written and the next one waits for its time."""
+    async with Writer(journal) as writer:
+        for number in (1, 2, 3):
+            writer.note(UPDATE, (f"noted {number}", number))
+            seen = await writer.call(
+                lambda db: db.execute("SELECT detail FROM line ORDER BY number").fetchall()
+            )
+            assert seen[number - 1] == (f"noted {number}",)
+
+
+async def test_records_of_a_moment_are_written_together(journal: Journal) -> None:
+    async with Writer(journal) as writer:
+        for number in range(200):
+            writer.note(UPDATE, (f"note {number}", 1 + number % 3))
+            if number % 20 == 0:
+                await asyncio.sleep(0)
+        await writer.write(UPDATE, ("last", 1))
+        assert writer.commits <= 3
+
+
 async def test_a_cancelled_wait_does_not_take_the_record_back(journal: Journal) -> None:
     async with Writer(journal) as writer:
         waiting = asyncio.ensure_future(writer.write(UPDATE, ("x", 1)))
