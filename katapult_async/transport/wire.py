@@ -8,6 +8,7 @@ followed, cookies are not kept, at most `max_body` bytes of a response are read.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import Mapping
 from typing import NoReturn, Protocol
@@ -33,15 +34,16 @@ DEFAULT_MAX_BODY = 8 * 1024 * 1024
 class Timeout(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds. Time spent waiting for the rate limit counts for neither.
 
-    connect: to look up the host, connect and shake hands. total: the whole request, connecting included.
+    connect: to look up the host, connect and shake hands. total: the whole request, connecting included. Both are
+    finite: a server that never answers would hold a connection and a permit for ever.
     """
 
     connect: float = 10.0
     total: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.connect <= 0 or self.total <= 0:
-            raise ValueError(f"time-outs must be positive: {self!r}")
+        if not (0 < self.connect < math.inf and 0 < self.total < math.inf):  # nor nan
+            raise ValueError(f"time-outs must be positive and finite: {self!r}")
 
 
 class Reply(msgspec.Struct, frozen=True):
