@@ -62,7 +62,7 @@ class Line(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._missing = 0
         self.lost = False
-        #: When the answer under way must be there, and when the line was used last (the loop's clock).
+        #: When the answer under way must be there, and when the last one was (the loop's clock).
         self.deadline = 0.0
         self.used = 0.0
 

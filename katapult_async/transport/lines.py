@@ -69,11 +69,9 @@ class Lines:
         line = self._free(origin, now)
         if line is None:
             line = await self._open(origin, connect)
-        line.used = now
         line.deadline = now + total
-        due = now + min(total, KEEP_ALIVE)
-        if due < self._timer_at:
-            self._set_timer(due)
+        if line.deadline < self._timer_at:
+            self._set_timer(line.deadline)
         return line
 
     def _free(self, origin: Origin, now: float) -> Line | None:
@@ -105,10 +103,14 @@ class Lines:
     def keep(self, origin: Origin, line: Line) -> None:
         """The answer has been received on this line."""
         line.done()
-        if line.usable and not self._closed:
-            origin.free.append(line)
-        else:
+        if not line.usable or self._closed:
             self.drop(line)
+            return
+        line.used = self._loop.time()
+        due = line.used + KEEP_ALIVE
+        if due < self._timer_at:
+            self._set_timer(due)
+        origin.free.append(line)
 
     def drop(self, line: Line) -> None:
         """Close a line."""

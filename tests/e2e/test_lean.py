@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import aiohttp
+import anyio
 import pytest
 from aiohttp.connector import Connection
 from yarl import URL
@@ -118,6 +119,34 @@ async def test_lines_that_are_idle_for_too_long_are_closed(monkeypatch: pytest.M
             await asyncio.sleep(0.3)
             assert len(ended) == expected
             assert "0 busy, 0 free" in repr(pool)
+
+
+async def test_a_line_is_kept_from_its_last_answer_on_however_long_that_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lines, "KEEP_ALIVE", 0.2)
+    connections = 0
+    ended = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        try:
+            while True:
+                await read_request(reader)
+                await asyncio.sleep(0.3)
+                writer.write(http(DISK))
+        finally:
+            ended.set()
+
+    async with raw_server(slow) as url, SessionPool() as pool:
+        client = Client("token", base_url=url, pool=pool, retry=ONCE)
+        for _ in range(3):
+            await client.disks.get("disk_1")
+        assert connections == 1
+        with anyio.fail_after(0.4):  # not only when the time-out of the last request would have been
+            await ended.wait()
+        assert "0 busy, 0 free" in repr(pool)
 
 
 class _Odd(aiohttp.TCPConnector):
