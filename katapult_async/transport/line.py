@@ -43,7 +43,7 @@ class Line(asyncio.Protocol):
 
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, max_body: int) -> None:
         handler, transport = connection.protocol, connection.transport
-        if handler is None or transport is None or handler.should_close:
+        if handler is None or transport is None:
             raise UnexpectedInside
         try:
             # For an answer that will be handed over; called now, while it may still turn out not to work.

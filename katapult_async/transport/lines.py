@@ -9,8 +9,11 @@ import asyncio
 import math
 
 import aiohttp
+import anyio
+from aiohttp.connector import Connection
 from yarl import URL
 
+from .connector import Connector
 from .line import Line, UnexpectedInside
 
 #: Seconds a line may have been idle and still be used: as long as aiohttp itself keeps connections.
@@ -31,9 +34,9 @@ class Origin:
 
 
 class Lines:
-    """All lines of one connector. `close` gives the free ones back to it, and it closes them."""
+    """All lines of one connector, which closes them when it is closed; `close` must have been called before."""
 
-    def __init__(self, connector: aiohttp.BaseConnector, *, max_body: int) -> None:
+    def __init__(self, connector: Connector, *, max_body: int) -> None:
         self._connector = connector
         self._max_body = max_body
         self._loop = asyncio.get_running_loop()
@@ -80,18 +83,11 @@ class Lines:
             line = free.pop()
             if line.usable and now - line.used <= KEEP_ALIVE:
                 return line
-            self.drop(line)
+            self._put_away(line)
         return None
 
     async def _open(self, origin: Origin, connect: float) -> Line:
-        try:
-            connection = await self._connector.connect(
-                origin.request, [], aiohttp.ClientTimeout(connect=connect)
-            )
-        except asyncio.TimeoutError as exc:
-            raise aiohttp.ConnectionTimeoutError from exc
-        except (AttributeError, TypeError) as exc:
-            raise UnexpectedInside from exc
+        connection = await self._connect(origin, connect)
         try:
             line = Line(connection, self._loop, self._max_body)
         except BaseException:
@@ -100,11 +96,19 @@ class Lines:
         self._lines.add(line)
         return line
 
+    async def _connect(self, origin: Origin, seconds: float) -> Connection:
+        try:
+            with anyio.move_on_after(seconds):
+                return await self._connector.connect(origin.request, [], aiohttp.ClientTimeout())
+        except (AttributeError, TypeError) as exc:
+            raise UnexpectedInside from exc
+        raise aiohttp.ConnectionTimeoutError
+
     def keep(self, origin: Origin, line: Line) -> None:
         """The answer has been received on this line."""
         line.done()
         if not line.usable or self._closed:
-            self.drop(line)
+            self._put_away(line)
             return
         line.used = self._loop.time()
         due = line.used + KEEP_ALIVE
@@ -113,7 +117,10 @@ class Lines:
         origin.free.append(line)
 
     def drop(self, line: Line) -> None:
-        """Close a line."""
+        """Close a line on which there is no whole answer."""
+        self._put_away(line)
+
+    def _put_away(self, line: Line) -> None:
         self._lines.discard(line)
         line.close()
 
@@ -146,7 +153,7 @@ class Lines:
         for origin in self._origins.values():
             for line in [line for line in origin.free if now >= line.used + KEEP_ALIVE or not line.usable]:
                 origin.free.remove(line)
-                self.drop(line)
+                self._put_away(line)
         due = math.inf
         for line in self._lines:
             if not line.busy:

@@ -12,6 +12,7 @@ from katapult_async.observer import Observer
 from katapult_async.ratelimit import Gate, Window
 
 from .address import Secret, check_base_url, check_token
+from .connector import Connector
 from .lean import LeanWire, is_tested
 from .lines import Lines
 from .retry import RetryPolicy
@@ -57,7 +58,7 @@ class SessionPool:
         self._allow_http = allow_http
         # A proxy of the environment is aiohttp's business: the lean way knows none.
         self._lean = lean and not trust_env
-        self._connector: aiohttp.TCPConnector | None = None
+        self._connector: Connector | None = None
         self._lines: Lines | None = None
         self._wires: list[Exchange] = []
         self._gates: dict[tuple[str, str], Gate] = {}
@@ -70,11 +71,7 @@ class SessionPool:
     async def __aenter__(self) -> SessionPool:
         if self._connector is not None:
             raise RuntimeError("this SessionPool is already open")
-        # No limit of its own: the concurrency of each client bounds the connections, and a request that waited here
-        # for a connection would hold a permit while it does.
-        self._connector = aiohttp.TCPConnector(
-            limit=0, limit_per_host=0, ssl=self._ssl if self._ssl is not None else True
-        )
+        self._connector = Connector(ssl_context=self._ssl)
         if self._lean and is_tested(aiohttp.__version__):
             self._lines = Lines(self._connector, max_body=self._max_body)
         return self
@@ -124,7 +121,7 @@ class SessionPool:
             self._gates[base_url, token] = gate
         return Session(wire, gate, base_url=base_url, retry=retry, observer=observer)
 
-    def _wire(self, connector: aiohttp.TCPConnector, token: Secret, timeout: Timeout) -> Exchange:
+    def _wire(self, connector: Connector, token: Secret, timeout: Timeout) -> Exchange:
         headers = {
             "Authorization": Secret(f"Bearer {token}"),
             "Accept": "application/json",

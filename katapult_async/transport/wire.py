@@ -27,6 +27,8 @@ from katapult_async.errors import (
     TransportError,
 )
 
+from .connector import Connector, NeverSound
+
 #: Largest response that is read, in bytes.
 DEFAULT_MAX_BODY = 8 * 1024 * 1024
 
@@ -93,7 +95,7 @@ class Wire:
 
     def __init__(
         self,
-        connector: aiohttp.BaseConnector,
+        connector: Connector,
         *,
         headers: Mapping[str, str],
         timeout: Timeout,
@@ -160,6 +162,8 @@ async def read_body(headers: Mapping[str, str], content: aiohttp.StreamReader, m
 
 def translate(exc: BaseException, timeout: Timeout) -> TransportError:
     """The error that says what aiohttp's exception means for the request: did it leave or not?"""
+    if isinstance(exc, NeverSound):
+        return ConnectError(f"no connection: {exc}")
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
         return ConnectTimeout(f"no connection within {timeout.connect:g} s")
     if isinstance(exc, aiohttp.ClientConnectorDNSError):

@@ -1,0 +1,53 @@
+"""The connector of a pool: aiohttp's, but what it hands out is sound.
+
+Both ways over the wire get their connections here. aiohttp itself looks only whether a kept connection is still open:
+what a server has said on it meanwhile (a 408 before it hangs up, say) would be read as the next answer. Here bytes that
+nobody asked for end the connection. Knows nothing of requests and answers.
+"""
+
+from __future__ import annotations
+
+import ssl
+import weakref
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+
+#: New connections that are tried for one request, should the server end them, or speak on them, at once.
+TRIES = 3
+
+
+class NeverSound(aiohttp.ClientConnectionError):
+    """No connection that could be used, however often one was opened."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """Raises NeverSound, and what aiohttp raises; after both nothing was sent."""
+
+    def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
+        # No limit of its own: the concurrency of each client bounds the connections, and a request that waited here
+        # for a connection would hold a permit while it does.
+        trust = ssl_context if ssl_context is not None else True
+        super().__init__(limit=0, limit_per_host=0, ssl=trust)  # pyright: ignore[reportUnknownMemberType]
+        #: Of all connections that were handed out and are not gone yet.
+        self._handed_out: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """A connection that is open and on which nothing has arrived. `timeout` is for each one that is opened."""
+        opened = 0
+        while opened < TRIES:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if not connection.closed and protocol is not None and not protocol.should_close:
+                self._handed_out.add(protocol)
+                return connection
+            connection.close()
+            # Of those that were kept as many may be useless as there are.
+            opened += protocol not in self._handed_out
+        raise NeverSound(
+            f"the server closed {TRIES} new connections, or spoke on them before it was asked anything"
+        )
