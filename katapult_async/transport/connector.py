@@ -19,12 +19,16 @@ from aiohttp.tracing import Trace
 TRIES = 3
 
 
+class ConnectorClosed(aiohttp.ClientConnectionError):
+    """There is no connection, because nobody wants any more."""
+
+
 class NeverSound(aiohttp.ClientConnectionError):
     """No connection that could be used, however often one was opened."""
 
 
 class Connector(aiohttp.TCPConnector):
-    """Raises NeverSound, and what aiohttp raises; after both nothing was sent."""
+    """Raises ConnectorClosed, NeverSound, and what aiohttp raises; after all of them nothing was sent."""
 
     def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
         # No limit of its own: the concurrency of each client bounds the connections, and a request that waited here
@@ -40,7 +44,14 @@ class Connector(aiohttp.TCPConnector):
         """A connection that is open and on which nothing has arrived. `timeout` is for each one that is opened."""
         opened = 0
         while opened < TRIES:
-            connection = await super().connect(req, traces, timeout)
+            if self.closed:
+                raise ConnectorClosed  # aiohttp notices only after it has connected
+            try:
+                connection = await super().connect(req, traces, timeout)
+            except aiohttp.ClientError as exc:
+                if self.closed:
+                    raise ConnectorClosed from exc
+                raise
             protocol = connection.protocol
             if not connection.closed and protocol is not None and not protocol.should_close:
                 self._handed_out.add(protocol)

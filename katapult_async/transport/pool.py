@@ -60,13 +60,13 @@ class SessionPool:
         self._lean = lean and not trust_env
         self._connector: Connector | None = None
         self._lines: Lines | None = None
-        self._wires: list[Exchange] = []
+        self._sessions: set[Session] = set()
         self._gates: dict[tuple[str, str], Gate] = {}
 
     def __repr__(self) -> str:
         state = "open" if self._connector is not None else "closed"
         way = repr(self._lines) if self._lines is not None else "aiohttp's client"
-        return f"<SessionPool {state}, {len(self._gates)} tokens, {way}>"
+        return f"<SessionPool {state}, {len(self._sessions)} sessions, {len(self._gates)} tokens, {way}>"
 
     async def __aenter__(self) -> SessionPool:
         if self._connector is not None:
@@ -83,10 +83,9 @@ class SessionPool:
         traceback: TracebackType | None,
     ) -> None:
         connector, self._connector = self._connector, None
-        wires, self._wires = self._wires, []
         lines, self._lines = self._lines, None
-        for wire in wires:
-            await wire.close()
+        for session in list(self._sessions):
+            await self.close_session(session)
         if lines is not None:
             lines.close()
         if connector is not None:
@@ -113,13 +112,19 @@ class SessionPool:
         if self._connector is None:
             raise RuntimeError("use the client inside 'async with': it is not open")
         wire = self._wire(self._connector, token, timeout)
-        self._wires.append(wire)
         gate = self._gates.get((base_url, token))
         if gate is None:
             window = Window(period=period, limit=total_permitted)
             gate = Gate(window, max_per_second=max_per_second)
             self._gates[base_url, token] = gate
-        return Session(wire, gate, base_url=base_url, retry=retry, observer=observer)
+        session = Session(wire, gate, base_url=base_url, retry=retry, observer=observer)
+        self._sessions.add(session)
+        return session
+
+    async def close_session(self, session: Session) -> None:
+        """Nothing of it is left, but what is known of its token's rate window: the server goes on counting."""
+        self._sessions.discard(session)
+        await session.close()
 
     def _wire(self, connector: Connector, token: Secret, timeout: Timeout) -> Exchange:
         headers = {

@@ -27,7 +27,7 @@ from katapult_async.errors import (
     TransportError,
 )
 
-from .connector import Connector, NeverSound
+from .connector import Connector, ConnectorClosed, NeverSound
 
 #: Largest response that is read, in bytes.
 DEFAULT_MAX_BODY = 8 * 1024 * 1024
@@ -162,6 +162,8 @@ async def read_body(headers: Mapping[str, str], content: aiohttp.StreamReader, m
 
 def translate(exc: BaseException, timeout: Timeout) -> TransportError:
     """The error that says what aiohttp's exception means for the request: did it leave or not?"""
+    if isinstance(exc, ConnectorClosed):
+        return client_is_closed()
     if isinstance(exc, NeverSound):
         return ConnectError(f"no connection: {exc}")
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
@@ -185,6 +187,13 @@ def translate(exc: BaseException, timeout: Timeout) -> TransportError:
     if isinstance(exc, OSError):
         return ConnectionLost(f"the connection was lost: {_reason(exc)}")
     return ProtocolError(f"the request failed: {type(exc).__name__}")
+
+
+def client_is_closed() -> ConnectError:
+    """What a request meets that is made too late."""
+    error = ConnectError("the client is closed: nothing was sent")
+    error.stops_run = True  # nor can anything else be sent: neither the next try, nor the rest of a run
+    return error
 
 
 def _reason(exc: OSError | ssl.CertificateError) -> str:

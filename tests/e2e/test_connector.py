@@ -215,3 +215,39 @@ async def test_all_tries_together_take_no_longer_than_connecting_may() -> None:
     async with raw_server(Moody(None, 1000)) as url, wire_over(_LateConnector(), "lean", 0.12) as wire:
         with pytest.raises(ConnectError, match=r"within 0\.12 s"):
             await wire.exchange("GET", URL(url), {}, None)
+
+
+async def test_a_connection_that_is_there_when_the_pool_is_closed_is_not_used(way: str) -> None:
+    server = Moody(None, 0)
+    connector = _WaitingConnector()
+    connector.asked, connector.go_on = asyncio.Event(), asyncio.Event()
+    async with raw_server(server) as url, wire_over(connector, way) as wire:
+        request = asyncio.create_task(wire.exchange("GET", URL(url), {}, None))
+        await connector.asked.wait()
+        closing = asyncio.create_task(connector.close())
+        await asyncio.sleep(0)
+        connector.go_on.set()
+        with pytest.raises(ConnectError, match="the client is closed") as caught:
+            await request
+        await closing
+    assert not caught.value.sent
+    assert caught.value.stops_run
+
+
+class _Waiting(aiohttp.TCPConnector):
+    asked: asyncio.Event
+    go_on: asyncio.Event
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,
+    ) -> Connection:
+        self.asked.set()
+        await self.go_on.wait()
+        return await super().connect(req, traces, timeout)
+
+
+class _WaitingConnector(Connector, _Waiting):
+    """The connector under test, over one that waits before it connects."""
