@@ -1,4 +1,4 @@
-"""The connector of a pool: aiohttp's, but what it hands out is sound.
+"""The connector of a pool: aiohttp's, but what it hands out is sound, and leaving it waits for no deaf peer.
 
 Both ways over the wire get their connections here. aiohttp itself looks only whether a kept connection is still open:
 what a server has said on it meanwhile (a 408 before it hangs up, say) would be read as the next answer. Here bytes that
@@ -7,6 +7,8 @@ nobody asked for end the connection. Knows nothing of requests and answers.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import ssl
 import weakref
 
@@ -55,6 +57,7 @@ class Connector(aiohttp.TCPConnector):
             protocol = connection.protocol
             if not connection.closed and protocol is not None and not protocol.should_close:
                 self._handed_out.add(protocol)
+                connection.add_callback(functools.partial(_abort_if_stuck, connection.transport))
                 return connection
             connection.close()
             # Of those that were kept as many may be useless as there are.
@@ -62,3 +65,15 @@ class Connector(aiohttp.TCPConnector):
         raise NeverSound(
             f"the server closed {TRIES} new connections, or spoke on them before it was asked anything"
         )
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        """Close all connections. Those whose peer does not take what was written end at once."""
+        for protocol in self._handed_out:
+            _abort_if_stuck(protocol.transport)
+        await super().close(abort_ssl=abort_ssl)
+
+
+def _abort_if_stuck(transport: asyncio.Transport | None) -> None:
+    # A transport that is merely closed first gets rid of what it has to write, however long that takes.
+    if transport is not None and transport.get_write_buffer_size():
+        transport.abort()

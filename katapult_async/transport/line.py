@@ -109,8 +109,12 @@ class Line(asyncio.Protocol):
             self._answer.set_exception(asyncio.TimeoutError())
 
     def close(self) -> None:
-        """Close the connection, whatever is under way on it."""
+        """Close the connection."""
         self._connection.close()
+
+    def abort(self) -> None:
+        """End the connection at once, whatever is under way on it or still to be written."""
+        self._transport.abort()
 
     def give_back(self) -> None:
         """Let aiohttp's connector have the connection, as if aiohttp had used it. For lines that are free."""

@@ -117,7 +117,8 @@ class Lines:
         origin.free.append(line)
 
     def drop(self, line: Line) -> None:
-        """Close a line on which there is no whole answer."""
+        """End a line without a whole answer, at once: its peer may never take what is still to be written."""
+        line.abort()
         self._put_away(line)
 
     def _put_away(self, line: Line) -> None:
@@ -129,7 +130,7 @@ class Lines:
         self._lines.discard(line)
 
     def close(self) -> None:
-        """Give back what is free. What is busy ends when the connector closes."""
+        """Give back what is free, and end what is busy: no time-out is watched from now on."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -138,6 +139,8 @@ class Lines:
                 self._lines.discard(line)
                 line.give_back()
             origin.free.clear()
+        for line in self._lines:
+            line.abort()
 
     # -- the timer ----------------------------------------------------------------------------------------------------
 

@@ -15,11 +15,14 @@ from katapult_async import (
     ConnectionLost,
     Observer,
     RequestEvent,
+    RequestTimeout,
     RetryPolicy,
     SessionPool,
+    Timeout,
 )
 from katapult_async.errors import Execution
 from katapult_async.testing import KatapultEmulator
+from tests.e2e.test_wire import contexts
 from tests.raw_server import DISK, http, raw_server, read_request
 
 pytestmark = pytest.mark.usefixtures("way")
@@ -153,6 +156,74 @@ async def test_a_request_that_waits_for_a_permit_while_its_client_is_closed_is_n
             await request
         assert client.session.gate.window.in_flight == 0
     assert server.requests == 1
+
+
+# -- a peer that does not take what is written ------------------------------------------------------------------------
+
+
+class Deaf:
+    """Reads nothing of a request until it is told to; then everything."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.reads = asyncio.Event()
+        self.heard = 0
+        self.ended = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        await self.reads.wait()
+        try:
+            while some := await reader.read(1_000_000):
+                self.heard += len(some)
+        except ConnectionError:
+            pass
+        self.ended.set()
+
+
+#: aiohttp would rather have a file of that size. The API has no such requests, they only must not get stuck.
+large_body = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+
+
+@large_body
+@pytest.mark.parametrize("tls", [False, True])
+async def test_leaving_a_pool_does_not_wait_for_a_peer_that_does_not_read(*, tls: bool) -> None:
+    server = Deaf()
+    trusting, serving = contexts() if tls else (None, None)
+    async with raw_server(server, tls=serving) as url:
+        with anyio.fail_after(3):
+            async with SessionPool(ssl_context=trusting) as pool:
+                client = Client("token", base_url=url, pool=pool, retry=ONCE)
+                request = asyncio.create_task(client.disks.update("disk_1", name="x" * LARGE))
+                while not server.connections:
+                    await asyncio.sleep(0.005)
+                await asyncio.sleep(0.05)
+            with pytest.raises(ConnectionLost):
+                await request
+
+
+@large_body
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_what_was_given_up_is_not_written_on(way: str, *, cancelled: bool, tls: bool) -> None:
+    """After a time-out, or cancelled: the rest of the request must not go out when the peer reads at last."""
+    if tls and way == "plain":
+        pytest.skip("aiohttp says goodbye in TLS, for which asyncio takes 30 s at most")
+    server = Deaf()
+    limits = Timeout(total=60 if cancelled else 0.3)
+    trusting, serving = contexts() if tls else (None, None)
+    async with raw_server(server, tls=serving) as url, SessionPool(ssl_context=trusting) as pool:
+        client = Client("token", base_url=url, pool=pool, retry=ONCE, timeout=limits)
+        if cancelled:
+            with anyio.move_on_after(0.3):
+                await client.disks.update("disk_1", name="x" * LARGE)
+        else:
+            with pytest.raises(RequestTimeout):
+                await client.disks.update("disk_1", name="x" * LARGE)
+        server.reads.set()
+        with anyio.fail_after(3):
+            await server.ended.wait()
+        assert server.heard < LARGE
 
 
 async def test_all_requests_under_way_end_when_their_pool_is_closed() -> None:

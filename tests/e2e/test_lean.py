@@ -14,6 +14,7 @@ from yarl import URL
 from katapult_async import (
     Client,
     ConnectError,
+    ConnectionLost,
     ConnectTimeout,
     RetryPolicy,
     SessionPool,
@@ -135,6 +136,30 @@ async def test_a_line_is_kept_from_its_last_answer_on_however_long_that_took(
         with anyio.fail_after(0.4):  # not only when the time-out of the last request would have been
             await ended.wait()
         assert "0 busy, 0 free" in repr(pool)
+
+
+async def test_what_is_busy_ends_when_the_lines_are_closed_for_no_time_out_is_watched_any_more() -> None:
+    arrived = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        arrived.set()
+        await reader.read()
+
+    connector = Connector()
+    async with raw_server(silent) as url, connector:
+        limits = Timeout(total=0.3)
+        plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
+        pool = Lines(connector, max_body=1000)
+        wire = LeanWire(pool, plain, headers={}, timeout=limits)
+        request = asyncio.create_task(wire.exchange("GET", URL(url), {}, None))
+        await arrived.wait()
+        pool.close()
+        with anyio.fail_after(0.2), pytest.raises(ConnectionLost):
+            await request
+        assert "0 busy, 0 free" in repr(pool)
+        await wire.close()
 
 
 class _Odd(Connector):
