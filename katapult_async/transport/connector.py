@@ -7,7 +7,7 @@ nobody asked for end the connection. Knows nothing of requests and answers.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import functools
 import ssl
 import weakref
@@ -57,7 +57,7 @@ class Connector(aiohttp.TCPConnector):
             protocol = connection.protocol
             if not connection.closed and protocol is not None and not protocol.should_close:
                 self._handed_out.add(protocol)
-                connection.add_callback(functools.partial(_abort_if_stuck, connection.transport))
+                connection.add_callback(functools.partial(_abort_if_stuck, protocol))
                 return connection
             connection.close()
             # Of those that were kept as many may be useless as there are.
@@ -69,11 +69,16 @@ class Connector(aiohttp.TCPConnector):
     async def close(self, *, abort_ssl: bool = False) -> None:
         """Close all connections. Those whose peer does not take what was written end at once."""
         for protocol in self._handed_out:
-            _abort_if_stuck(protocol.transport)
+            _abort_if_stuck(protocol)
         await super().close(abort_ssl=abort_ssl)
 
 
-def _abort_if_stuck(transport: asyncio.Transport | None) -> None:
+def _abort_if_stuck(protocol: ResponseHandler) -> None:
     # A transport that is merely closed first gets rid of what it has to write, however long that takes.
-    if transport is not None and transport.get_write_buffer_size():
-        transport.abort()
+    transport = protocol.transport
+    if transport is None or not transport.get_write_buffer_size():
+        return
+    # aiohttp before 3.14 tells a writer of the end that was cancelled, and asyncio complains that nobody has listened.
+    with contextlib.suppress(AssertionError):  # it is not paused
+        protocol.resume_writing()
+    transport.abort()

@@ -170,14 +170,16 @@ class Deaf:
         self.heard = 0
         self.ended = asyncio.Event()
 
-    async def __call__(self, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        await self.reads.wait()
         try:
+            await self.reads.wait()
             while some := await reader.read(1_000_000):
                 self.heard += len(some)
         except ConnectionError:
             pass
+        finally:
+            writer.transport.abort()  # Python 3.10 would not hear in TLS that the client has gone
         self.ended.set()
 
 
