@@ -42,7 +42,7 @@ class Client:
     loopback unless allow_http is set. concurrency: requests in flight at most in a bulk run. per_virtual_machine: of
     these, on one machine at most. total_permitted: requests per minute permitted, if you know it (else it is learnt).
     max_per_second: your own ceiling in requests per second; None for none. timeout, retry: see Timeout and RetryPolicy.
-    pool: a SessionPool shared with other clients; the client then does not close it. rate_window: length of the
+    pool: a SessionPool shared with other clients; the client then closes what is its own, not the pool. rate_window: length of the
     server's rate window in seconds; 60 unless your installation says otherwise. observer: is told what happens.
 
     What is tried again, and when, stands in RetryPolicy. A 429 is never an error: the request waits for its turn.
@@ -110,6 +110,8 @@ class Client:
             except BaseException:
                 await self._pool.__aexit__(None, None, None)
                 raise
+        elif self.session.closed:
+            self._open()
         return self
 
     async def __aexit__(
@@ -120,6 +122,8 @@ class Client:
     ) -> None:
         if not self._shared:
             await self._pool.__aexit__(exc_type, exc, traceback)
+        elif self._session is not None:
+            await self._pool.close_session(self._session)
 
     @property
     def base_url(self) -> str:

@@ -43,7 +43,7 @@ class Line(asyncio.Protocol):
 
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, max_body: int) -> None:
         handler, transport = connection.protocol, connection.transport
-        if handler is None or transport is None or handler.should_close:
+        if handler is None or transport is None:
             raise UnexpectedInside
         try:
             # For an answer that will be handed over; called now, while it may still turn out not to work.
@@ -62,7 +62,7 @@ class Line(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._missing = 0
         self.lost = False
-        #: When the answer under way must be there, and when the line was used last (the loop's clock).
+        #: When the answer under way must be there, and when the last one was (the loop's clock).
         self.deadline = 0.0
         self.used = 0.0
 
@@ -109,8 +109,12 @@ class Line(asyncio.Protocol):
             self._answer.set_exception(asyncio.TimeoutError())
 
     def close(self) -> None:
-        """Close the connection, whatever is under way on it."""
+        """Close the connection."""
         self._connection.close()
+
+    def abort(self) -> None:
+        """End the connection at once, whatever is under way on it or still to be written."""
+        self._transport.abort()
 
     def give_back(self) -> None:
         """Let aiohttp's connector have the connection, as if aiohttp had used it. For lines that are free."""

@@ -9,8 +9,11 @@ import asyncio
 import math
 
 import aiohttp
+import anyio
+from aiohttp.connector import Connection
 from yarl import URL
 
+from .connector import Connector
 from .line import Line, UnexpectedInside
 
 #: Seconds a line may have been idle and still be used: as long as aiohttp itself keeps connections.
@@ -31,9 +34,9 @@ class Origin:
 
 
 class Lines:
-    """All lines of one connector. `close` gives the free ones back to it, and it closes them."""
+    """All lines of one connector, which closes them when it is closed; `close` must have been called before."""
 
-    def __init__(self, connector: aiohttp.BaseConnector, *, max_body: int) -> None:
+    def __init__(self, connector: Connector, *, max_body: int) -> None:
         self._connector = connector
         self._max_body = max_body
         self._loop = asyncio.get_running_loop()
@@ -69,11 +72,9 @@ class Lines:
         line = self._free(origin, now)
         if line is None:
             line = await self._open(origin, connect)
-        line.used = now
         line.deadline = now + total
-        due = now + min(total, KEEP_ALIVE)
-        if due < self._timer_at:
-            self._set_timer(due)
+        if line.deadline < self._timer_at:
+            self._set_timer(line.deadline)
         return line
 
     def _free(self, origin: Origin, now: float) -> Line | None:
@@ -82,18 +83,11 @@ class Lines:
             line = free.pop()
             if line.usable and now - line.used <= KEEP_ALIVE:
                 return line
-            self.drop(line)
+            self._put_away(line)
         return None
 
     async def _open(self, origin: Origin, connect: float) -> Line:
-        try:
-            connection = await self._connector.connect(
-                origin.request, [], aiohttp.ClientTimeout(connect=connect)
-            )
-        except asyncio.TimeoutError as exc:
-            raise aiohttp.ConnectionTimeoutError from exc
-        except (AttributeError, TypeError) as exc:
-            raise UnexpectedInside from exc
+        connection = await self._connect(origin, connect)
         try:
             line = Line(connection, self._loop, self._max_body)
         except BaseException:
@@ -102,16 +96,32 @@ class Lines:
         self._lines.add(line)
         return line
 
+    async def _connect(self, origin: Origin, seconds: float) -> Connection:
+        try:
+            with anyio.move_on_after(seconds):
+                return await self._connector.connect(origin.request, [], aiohttp.ClientTimeout())
+        except (AttributeError, TypeError) as exc:
+            raise UnexpectedInside from exc
+        raise aiohttp.ConnectionTimeoutError
+
     def keep(self, origin: Origin, line: Line) -> None:
         """The answer has been received on this line."""
         line.done()
-        if line.usable and not self._closed:
-            origin.free.append(line)
-        else:
-            self.drop(line)
+        if not line.usable or self._closed:
+            self._put_away(line)
+            return
+        line.used = self._loop.time()
+        due = line.used + KEEP_ALIVE
+        if due < self._timer_at:
+            self._set_timer(due)
+        origin.free.append(line)
 
     def drop(self, line: Line) -> None:
-        """Close a line."""
+        """End a line without a whole answer, at once: its peer may never take what is still to be written."""
+        line.abort()
+        self._put_away(line)
+
+    def _put_away(self, line: Line) -> None:
         self._lines.discard(line)
         line.close()
 
@@ -120,7 +130,7 @@ class Lines:
         self._lines.discard(line)
 
     def close(self) -> None:
-        """Give back what is free. What is busy ends when the connector closes."""
+        """Give back what is free, and end what is busy: no time-out is watched from now on."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -129,6 +139,8 @@ class Lines:
                 self._lines.discard(line)
                 line.give_back()
             origin.free.clear()
+        for line in self._lines:
+            line.abort()
 
     # -- the timer ----------------------------------------------------------------------------------------------------
 
@@ -144,7 +156,7 @@ class Lines:
         for origin in self._origins.values():
             for line in [line for line in origin.free if now >= line.used + KEEP_ALIVE or not line.usable]:
                 origin.free.remove(line)
-                self.drop(line)
+                self._put_away(line)
         due = math.inf
         for line in self._lines:
             if not line.busy:

@@ -12,6 +12,7 @@ from katapult_async.observer import Observer
 from katapult_async.ratelimit import Gate, Window
 
 from .address import Secret, check_base_url, check_token
+from .connector import Connector
 from .lean import LeanWire, is_tested
 from .lines import Lines
 from .retry import RetryPolicy
@@ -57,24 +58,20 @@ class SessionPool:
         self._allow_http = allow_http
         # A proxy of the environment is aiohttp's business: the lean way knows none.
         self._lean = lean and not trust_env
-        self._connector: aiohttp.TCPConnector | None = None
+        self._connector: Connector | None = None
         self._lines: Lines | None = None
-        self._wires: list[Exchange] = []
+        self._sessions: set[Session] = set()
         self._gates: dict[tuple[str, str], Gate] = {}
 
     def __repr__(self) -> str:
         state = "open" if self._connector is not None else "closed"
         way = repr(self._lines) if self._lines is not None else "aiohttp's client"
-        return f"<SessionPool {state}, {len(self._gates)} tokens, {way}>"
+        return f"<SessionPool {state}, {len(self._sessions)} sessions, {len(self._gates)} tokens, {way}>"
 
     async def __aenter__(self) -> SessionPool:
         if self._connector is not None:
             raise RuntimeError("this SessionPool is already open")
-        # No limit of its own: the concurrency of each client bounds the connections, and a request that waited here
-        # for a connection would hold a permit while it does.
-        self._connector = aiohttp.TCPConnector(
-            limit=0, limit_per_host=0, ssl=self._ssl if self._ssl is not None else True
-        )
+        self._connector = Connector(ssl_context=self._ssl)
         if self._lean and is_tested(aiohttp.__version__):
             self._lines = Lines(self._connector, max_body=self._max_body)
         return self
@@ -86,10 +83,9 @@ class SessionPool:
         traceback: TracebackType | None,
     ) -> None:
         connector, self._connector = self._connector, None
-        wires, self._wires = self._wires, []
         lines, self._lines = self._lines, None
-        for wire in wires:
-            await wire.close()
+        for session in list(self._sessions):
+            await self.close_session(session)
         if lines is not None:
             lines.close()
         if connector is not None:
@@ -116,15 +112,21 @@ class SessionPool:
         if self._connector is None:
             raise RuntimeError("use the client inside 'async with': it is not open")
         wire = self._wire(self._connector, token, timeout)
-        self._wires.append(wire)
         gate = self._gates.get((base_url, token))
         if gate is None:
             window = Window(period=period, limit=total_permitted)
             gate = Gate(window, max_per_second=max_per_second)
             self._gates[base_url, token] = gate
-        return Session(wire, gate, base_url=base_url, retry=retry, observer=observer)
+        session = Session(wire, gate, base_url=base_url, retry=retry, observer=observer)
+        self._sessions.add(session)
+        return session
 
-    def _wire(self, connector: aiohttp.TCPConnector, token: Secret, timeout: Timeout) -> Exchange:
+    async def close_session(self, session: Session) -> None:
+        """Nothing of it is left, but what is known of its token's rate window: the server goes on counting."""
+        self._sessions.discard(session)
+        await session.close()
+
+    def _wire(self, connector: Connector, token: Secret, timeout: Timeout) -> Exchange:
         headers = {
             "Authorization": Secret(f"Bearer {token}"),
             "Accept": "application/json",

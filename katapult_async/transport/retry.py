@@ -23,6 +23,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     | surely not executed: no connection, 503 service_unavailable | yes | yes |
     | unclear: reset, time-out, 5xx from a proxy, unreadable answer | yes | no (bulk runs read back instead) |
     | refused: any other answer of the API | no | no |
+    | never sent, because the client is closed | no | no |
     """
 
     attempts: int = 5
@@ -44,6 +45,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 def may_repeat(error: KatapultError, *, safe: bool) -> bool:
     """Whether sending the same request again cannot do anything twice, and may help."""
+    if error.stops_run:
+        return False
     if error.execution is Execution.NOT_EXECUTED:
         return True
     return safe and error.execution is Execution.UNCLEAR

@@ -31,7 +31,7 @@ from katapult_async.ratelimit import Evidence, Gate, Permit, Priority, Wait, Wai
 
 from .operation import Operation
 from .retry import RetryPolicy, may_repeat
-from .wire import Exchange, Reply
+from .wire import Exchange, Reply, client_is_closed
 
 R = TypeVar("R")
 
@@ -57,7 +57,7 @@ class Meter(Protocol):
 
 
 class Session:
-    """Sends the requests of one token. Made by SessionPool.session, closed by its pool."""
+    """Sends the requests of one token. Made by SessionPool.session, closed by SessionPool.close_session."""
 
     def __init__(
         self,
@@ -74,13 +74,25 @@ class Session:
         self._urls: dict[str, URL] = {}
         self._retry = retry
         self._observers = Observers()
-        if observer is not None:
-            self._listen(observer)
+        self._stop_listening = self._listen(observer) if observer is not None else None
+        self._closed = False
         self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._absurd = False
 
     def __repr__(self) -> str:
         return f"<Session {self._base_url} {self._gate!r}>"
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def close(self) -> None:
+        """Nothing is sent any more, and its observer is told no more. What is under way ends by itself."""
+        self._closed = True
+        stop_listening, self._stop_listening = self._stop_listening, None
+        if stop_listening is not None:
+            stop_listening()
+        await self._wire.close()
 
     @property
     def gate(self) -> Gate:
@@ -177,12 +189,14 @@ class Session:
         payload = _encode(body) if body is not None else None
         url = self._url(operation.path, query)
         while True:
+            self._must_be_open(operation)
             permit = self._gate.take_nowait(operation.name)
             if permit is None:
                 permit = await self._gate.take(priority, operation.name)
                 try:
                     # A run that was stopped while this request waited must not send it.
                     await anyio.lowlevel.checkpoint_if_cancelled()
+                    self._must_be_open(operation)
                 except BaseException:
                     self._gate.unused(permit)
                     raise
@@ -205,6 +219,12 @@ class Session:
             if meter is not None:
                 meter.rate_limited += 1
             priority = Priority.AGAIN
+
+    def _must_be_open(self, operation: Operation[R]) -> None:
+        if self._closed:
+            error = client_is_closed()
+            error.operation = operation.name
+            raise error
 
     def _url(self, path: str, query: Query) -> URL:
         url = self._urls.get(path)

@@ -8,6 +8,7 @@ followed, cookies are not kept, at most `max_body` bytes of a response are read.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import Mapping
 from typing import NoReturn, Protocol
@@ -26,6 +27,8 @@ from katapult_async.errors import (
     TransportError,
 )
 
+from .connector import Connector, ConnectorClosed, NeverSound
+
 #: Largest response that is read, in bytes.
 DEFAULT_MAX_BODY = 8 * 1024 * 1024
 
@@ -33,15 +36,16 @@ DEFAULT_MAX_BODY = 8 * 1024 * 1024
 class Timeout(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds. Time spent waiting for the rate limit counts for neither.
 
-    connect: to look up the host, connect and shake hands. total: the whole request, connecting included.
+    connect: to look up the host, connect and shake hands. total: the whole request, connecting included. Both are
+    finite: a server that never answers would hold a connection and a permit for ever.
     """
 
     connect: float = 10.0
     total: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.connect <= 0 or self.total <= 0:
-            raise ValueError(f"time-outs must be positive: {self!r}")
+        if not (0 < self.connect < math.inf and 0 < self.total < math.inf):  # nor nan
+            raise ValueError(f"time-outs must be positive and finite: {self!r}")
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -91,7 +95,7 @@ class Wire:
 
     def __init__(
         self,
-        connector: aiohttp.BaseConnector,
+        connector: Connector,
         *,
         headers: Mapping[str, str],
         timeout: Timeout,
@@ -158,6 +162,10 @@ async def read_body(headers: Mapping[str, str], content: aiohttp.StreamReader, m
 
 def translate(exc: BaseException, timeout: Timeout) -> TransportError:
     """The error that says what aiohttp's exception means for the request: did it leave or not?"""
+    if isinstance(exc, ConnectorClosed):
+        return client_is_closed()
+    if isinstance(exc, NeverSound):
+        return ConnectError(f"no connection: {exc}")
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
         return ConnectTimeout(f"no connection within {timeout.connect:g} s")
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
@@ -179,6 +187,13 @@ def translate(exc: BaseException, timeout: Timeout) -> TransportError:
     if isinstance(exc, OSError):
         return ConnectionLost(f"the connection was lost: {_reason(exc)}")
     return ProtocolError(f"the request failed: {type(exc).__name__}")
+
+
+def client_is_closed() -> ConnectError:
+    """What a request meets that is made too late."""
+    error = ConnectError("the client is closed: nothing was sent")
+    error.stops_run = True  # nor can anything else be sent: neither the next try, nor the rest of a run
+    return error
 
 
 def _reason(exc: OSError | ssl.CertificateError) -> str:

@@ -6,12 +6,22 @@ import asyncio
 from typing import Any
 
 import aiohttp
+import anyio
 import pytest
 from aiohttp.connector import Connection
 from yarl import URL
 
-from katapult_async import Client, ConnectError, ConnectTimeout, RetryPolicy, SessionPool, Timeout
+from katapult_async import (
+    Client,
+    ConnectError,
+    ConnectionLost,
+    ConnectTimeout,
+    RetryPolicy,
+    SessionPool,
+    Timeout,
+)
 from katapult_async.transport import lines
+from katapult_async.transport.connector import Connector
 from katapult_async.transport.lean import LeanWire, is_tested
 from katapult_async.transport.lines import Lines
 from katapult_async.transport.wire import Wire
@@ -59,26 +69,6 @@ async def test_a_proxy_of_the_environment_is_used_by_the_plain_way(monkeypatch: 
     assert heard[0].startswith(b"GET http://api.example/core/v1/disks/disk?")
 
 
-async def test_bytes_that_nobody_asked_for_are_no_answer() -> None:
-    """A server may say 408 to nobody before it hangs up. The next request must not take that for its answer."""
-    connections = 0
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        await read_request(reader)
-        writer.write(http(DISK))
-        await asyncio.sleep(0.02)
-        writer.write(http(b"", status="408 Request Timeout"))
-        await reader.read()
-
-    async with raw_server(handler) as url, Client("token", base_url=url, retry=ONCE) as client:
-        for _ in range(3):
-            assert (await client.disks.get("disk_1")).id == "disk_1"
-            await asyncio.sleep(0.05)
-    assert connections == 3
-
-
 @pytest.mark.parametrize("pause", [0.0, 0.02])
 async def test_bytes_after_an_answer_end_the_connection(pause: float) -> None:
     connections = 0
@@ -120,7 +110,59 @@ async def test_lines_that_are_idle_for_too_long_are_closed(monkeypatch: pytest.M
             assert "0 busy, 0 free" in repr(pool)
 
 
-class _Odd(aiohttp.TCPConnector):
+async def test_a_line_is_kept_from_its_last_answer_on_however_long_that_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lines, "KEEP_ALIVE", 0.2)
+    connections = 0
+    ended = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        try:
+            while True:
+                await read_request(reader)
+                await asyncio.sleep(0.3)
+                writer.write(http(DISK))
+        finally:
+            ended.set()
+
+    async with raw_server(slow) as url, SessionPool() as pool:
+        client = Client("token", base_url=url, pool=pool, retry=ONCE)
+        for _ in range(3):
+            await client.disks.get("disk_1")
+        assert connections == 1
+        with anyio.fail_after(0.4):  # not only when the time-out of the last request would have been
+            await ended.wait()
+        assert "0 busy, 0 free" in repr(pool)
+
+
+async def test_what_is_busy_ends_when_the_lines_are_closed_for_no_time_out_is_watched_any_more() -> None:
+    arrived = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        arrived.set()
+        await reader.read()
+
+    connector = Connector()
+    async with raw_server(silent) as url, connector:
+        limits = Timeout(total=0.3)
+        plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
+        pool = Lines(connector, max_body=1000)
+        wire = LeanWire(pool, plain, headers={}, timeout=limits)
+        request = asyncio.create_task(wire.exchange("GET", URL(url), {}, None))
+        await arrived.wait()
+        pool.close()
+        with anyio.fail_after(0.2), pytest.raises(ConnectionLost):
+            await request
+        assert "0 busy, 0 free" in repr(pool)
+        await wire.close()
+
+
+class _Odd(Connector):
     """A connector that is not as expected: in what it wants to be told, or in what it returns."""
 
     returns = False
@@ -132,9 +174,8 @@ class _Odd(aiohttp.TCPConnector):
             if not self.returns:
                 raise TypeError("connect() takes something else in this version")
             connection = await super().connect(req, *rest, **more)
-            assert connection.protocol is not None
-            connection.protocol.force_close()
-            return connection
+            connection.release()
+            return connection  # one without a protocol
         return await super().connect(req, *rest, **more)
 
 
@@ -158,7 +199,8 @@ async def test_what_is_not_as_expected_is_left_to_the_plain_way(*, returns: bool
 
 async def test_methods_that_the_api_has_not_go_the_plain_way() -> None:
     async with raw_server(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n")) as url:
-        async with aiohttp.TCPConnector() as connector:
+        connector = Connector()
+        async with connector:
             limits = Timeout()
             plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
             pool = Lines(connector, max_body=1000)
@@ -171,7 +213,8 @@ async def test_methods_that_the_api_has_not_go_the_plain_way() -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\0", "\u00e9"])
 async def test_no_header_can_be_smuggled_in(value: str) -> None:
-    async with aiohttp.TCPConnector() as connector:
+    connector = Connector()
+    async with connector:
         limits = Timeout()
         plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
         pool = Lines(connector, max_body=1000)

@@ -262,8 +262,10 @@ def test_clear_text_is_a_decision() -> None:
 def test_settings_that_make_no_sense() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Client("token", concurrency=0)
-    with pytest.raises(ValueError, match="positive"):
-        Timeout(total=0)
+    for seconds in (0, -1, float("inf"), float("nan")):
+        for setting in ("connect", "total"):
+            with pytest.raises(ValueError, match="positive and finite"):
+                Timeout(**{setting: seconds})
     with pytest.raises(ValueError, match="attempt"):
         RetryPolicy(attempts=0)
 
