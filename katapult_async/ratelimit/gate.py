@@ -14,15 +14,18 @@ import itertools
 import logging
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import anyio
-from aiolimiter import AsyncLimiter
 
 from katapult_async.logs import room_logger
 
 from .evidence import Evidence
 from .permit import Permit, Wait, WaitReason
 from .window import Window
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 log = room_logger("ratelimit")
 
@@ -68,7 +71,14 @@ EVENNESS = 0.02
 
 def _ceiling(per_second: float) -> AsyncLimiter:
     together = max(1, math.floor(per_second * EVENNESS))
-    return AsyncLimiter(together, together / per_second)
+    return _limiter(together, together / per_second)
+
+
+def _limiter(permits: int, seconds: float) -> AsyncLimiter:
+    # Imported when something is paced, which is seldom: it takes as long as a tenth of everything else.
+    from aiolimiter import AsyncLimiter
+
+    return AsyncLimiter(permits, seconds)
 
 
 class Gate:
@@ -193,7 +203,7 @@ class Gate:
 
     async def _keep_pace(self, pace: float, now: float) -> None:
         if self._pacer is None or self._pacer_rate != pace:
-            self._pacer = AsyncLimiter(1, self._window.period / pace)
+            self._pacer = _limiter(1, self._window.period / pace)
             self._pacer_rate = pace
             if self._last_paced is not None:
                 # A new pacer would let one through at once: the spacing goes on from the last one.
