@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import email.utils
 import itertools
 import math
 import random
+import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import bodies, report, svg
+from benchmarks import bodies, report, server, svg
 from benchmarks.command import RESULTS
 from benchmarks.machine import Machine
 from benchmarks.peers import Missing, peer
@@ -252,3 +255,51 @@ def test_the_bodies_are_what_the_endpoints_return() -> None:
     assert len(disk.id) == len("disk_") + 16
     page = disks.LIST.decode(bodies.disk_page(7))
     assert len(page.items) == 7
+
+
+# -- the server that takes nginx's place ------------------------------------------------------------------------------
+
+
+class FakeTransport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+
+def test_the_stand_in_answers_each_request_with_the_current_date_and_an_id_of_its_own() -> None:
+    transport = FakeTransport()
+    static = server.Static()
+    static.connection_made(transport)
+    request = b"POST %s/disks/disk/assign HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
+    whole, bare = request % b"/core/v1", request % b"/bare/core/v1"
+    static.data_received(whole[:-1])
+    assert not transport.written
+    static.data_received(whole[-1:] + bare + request % b"/refusing/core/v1")
+    answers = [answer.split(b"\r\n\r\n") for answer in transport.written]
+    heads = [email.message_from_bytes(head.partition(b"\r\n")[2]) for head, _ in answers]
+    assert [head.split(b"\r\n")[0] for head, _ in answers] == [b"HTTP/1.1 200 OK"] * 2 + [
+        b"HTTP/1.1 404 Not Found"
+    ]
+    assert [head["X-Ratelimit-Permitted"] for head in heads] == ["1000000", None, "1000000"]
+    assert len({(head["X-Request-Id"]) for head in heads}) == 3
+    for (_, body), head in zip(answers, heads, strict=True):
+        assert len(body) == int(head["Content-Length"])
+        date = email.utils.parsedate_to_datetime(head["Date"]).timestamp()
+        assert abs(time.time() - date) < 5
+
+
+def test_the_stand_ins_date_is_that_of_the_second() -> None:
+    answers = server.Answers(server.PLACES[0])
+    first, second, third = answers.next(10.2), answers.next(10.9), answers.next(11.0)
+    dates = [
+        b"Thu, 01 Jan 1970 00:00:10 GMT",
+        b"Thu, 01 Jan 1970 00:00:10 GMT",
+        b"Thu, 01 Jan 1970 00:00:11 GMT",
+    ]
+    assert [date in answer for date, answer in zip(dates, (first, second, third), strict=True)] == [True] * 3
+    assert first != second
