@@ -100,9 +100,7 @@ def durable(*, max_per_second: float | None = None) -> Open:
                 numbers = itertools.count()
 
                 def send(n: int) -> Awaitable[None]:
-                    items = [(f"disk_{number:016d}", PAIRS[number % len(PAIRS)][1]) for number in range(n)]
-                    with Manifest.from_items(items) as manifest:
-                        return execute(Run.create(Path(directory, f"{next(numbers)}.run"), manifest), n)
+                    return execute(durable_run(Path(directory, f"{next(numbers)}.run"), n), n)
 
                 async def execute(run: Run, n: int) -> None:
                     with run:
@@ -113,6 +111,13 @@ def durable(*, max_per_second: float | None = None) -> Open:
                 yield send
 
     return opened
+
+
+def durable_run(journal: Path, n: int) -> Run:
+    """A run of so many items, with its journal: to be executed, and closed."""
+    items = ((f"disk_{number:016d}", PAIRS[number % len(PAIRS)][1]) for number in range(n))
+    with Manifest.from_items(items) as manifest:
+        return Run.create(journal, manifest)
 
 
 @asynccontextmanager
