@@ -27,10 +27,11 @@ PROGRAMS = {
     "katapult-async --help": HELP,
     "import typer, rich": "import typer, rich",
 }
-#: What is compared with what, and how much more it may cost.
+#: What is compared with what, and how much more it may cost. The package loads its rooms when they are first asked for,
+#: so who uses it pays for the second line.
 PAIRS = (
     ("import katapult_async", "import aiohttp", 1.25),
-    ("import katapult_async, and use Client", "import aiohttp", None),
+    ("import katapult_async, and use Client", "import aiohttp", 1.25),
     ("katapult-async --help", "import typer, rich", 1.5),
 )
 
@@ -71,9 +72,8 @@ def measure(result: Result) -> None:
         cpu = [a.cpu / b.cpu for a, b in zip(found[ours], found[least], strict=True)]
         wall = [a.wall / b.wall for a, b in zip(found[ours], found[least], strict=True)]
         pairs.append([f"{ours} / {least}", f"x {median(wall):.2f}", f"x {median(cpu):.2f}", spread(cpu)])
-        if most is not None:
-            promise = f"startup: {ours} costs at most {most:g} x {least}"
-            result.checks.append(wish(promise, holds=median(cpu) <= most, found=f"x {median(cpu):.2f}"))
+        promise = f"startup: {ours} costs at most {most:g} x {least}"
+        result.checks.append(wish(promise, holds=median(cpu) <= most, found=f"x {median(cpu):.2f}"))
     result.tables.append(Table("Pairs", ["pair", "time", "CPU", "spread"], pairs))
     result.data["starts"] = {name: [start._asdict() for start in starts] for name, starts in found.items()}
     values = [(name, median([start.cpu for start in starts])) for name, starts in found.items()]
