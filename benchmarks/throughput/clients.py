@@ -38,11 +38,12 @@ Open = Callable[[Server], AbstractAsyncContextManager[Send]]
 
 @dataclass(frozen=True)
 class Contender:
-    """needs: the module without which it is left out."""
+    """needs: the module without which it is left out. uvloop: on that event loop instead of asyncio's."""
 
     name: str
     open: Open
     needs: str = "aiohttp"
+    uvloop: bool = False
 
 
 def assignments(n: int) -> Iterator[Assignment]:
@@ -171,8 +172,7 @@ async def aiohttp_msgspec(server: Server) -> AsyncIterator[Send]:
 async def httpx_client(server: Server) -> AsyncIterator[Send]:
     httpx = peer("httpx")
     url = _endpoint(server)
-    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
-    async with httpx.AsyncClient(headers=HEADERS, limits=limits) as client:
+    async with httpx.AsyncClient(headers=HEADERS) as client:
 
         async def one(body: dict[str, Any]) -> str:
             response = await client.post(url, json=body)
