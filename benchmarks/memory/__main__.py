@@ -61,7 +61,7 @@ def measure(result: Result) -> None:
             f"{growth:+.1f} MiB",
         )
     )
-    result.checks += [_kept_of_items(WHO[who], found[who]) for who in ("sdk", "durable")]
+    result.checks += [kept_of_items(WHO[who], found[who]) for who in ("sdk", "durable")]
     per_item = [cost.cpu / cost.n for cost in ours]
     more = 100 * (per_item[-1] / per_item[0] - 1)
     promise = f"memory: an item of {ours[-1].n:,} costs at most 10 % more CPU than one of {ours[0].n:,}"
@@ -73,7 +73,7 @@ def measure(result: Result) -> None:
     result.plots["memory.svg"] = svg.bars("Peak memory", peaks, unit="MiB")
 
 
-def _kept_of_items(who: str, costs: list[Cost]) -> Check:
+def kept_of_items(who: str, costs: list[Cost]) -> Check:
     """From each size to the next: what would be kept of every item would show."""
     steps = [
         (1024 * max(0, larger.peak - smaller.peak - NOISE) / (larger.n - smaller.n), larger, smaller)

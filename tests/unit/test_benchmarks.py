@@ -17,13 +17,15 @@ import pytest
 from benchmarks import bodies, report, server, svg
 from benchmarks.command import RESULTS
 from benchmarks.machine import Machine
+from benchmarks.memory.__main__ import kept_of_items
+from benchmarks.memory.measured import Cost
 from benchmarks.peers import Missing, peer
 from benchmarks.result import Check, Result, Table, as_markdown, as_text, read, write
-from benchmarks.scheduling import policies
+from benchmarks.scheduling import policies, sweep
 from benchmarks.scheduling.botocore_adaptive import adaptive_policy
 from benchmarks.scheduling.optimum import omniscient
 from benchmarks.scheduling.policies import Policy, Work
-from benchmarks.scheduling.scenarios import KINDS, MIDNIGHT, SDK, Scenario, play
+from benchmarks.scheduling.scenarios import KINDS, MIDNIGHT, SDK, Played, Scenario, play
 from katapult_async.resources import disks
 from katapult_async.testing import make_limiter
 from tests import virtual_time
@@ -142,9 +144,58 @@ def test_two_users_have_their_shares_measured() -> None:
     assert 0.5 <= played.fairness <= 1.0
 
 
+def played(
+    elapsed: float, refusals: int, failed: int = 0, *, used: float = 1.0, fairness: float = 1.0
+) -> Played:
+    return Played(7.3, elapsed, 100.0, 100, refusals, 100 - failed, failed, [], [], [[]], used, fairness)
+
+
+def unbeaten(ours: list[Played], theirs: list[Played]) -> Check:
+    peer_row = sweep.Row("Terraform provider, per request", None)
+    return sweep.unbeaten(
+        "here", {(sweep.Row(SDK.name, True), "aligned"): ours, (peer_row, "aligned"): theirs}
+    )
+
+
+def test_a_peer_that_is_faster_without_more_429s_or_failures_fails_the_program() -> None:
+    ours = [played(110.0, 5), played(120.0, 5), played(110.0, 9)]
+    assert unbeaten(ours, [played(110.0, 0)]).holds
+    assert unbeaten(ours, [played(101.0, 6)]).holds
+    assert unbeaten(ours, [played(101.0, 5), played(101.0, 5, failed=1)]).holds
+    beaten = unbeaten(ours, [played(109.0, 5)])
+    assert not beaten.holds
+    assert beaten.fatal
+    assert beaten.found == (
+        "aligned: Terraform provider, per request 1.090 of the optimum with 5 429s, katapult_async, headers 1.100 with 5"
+    )
+
+
+def test_cells_show_the_worst_run_beside_the_median() -> None:
+    runs = [played(110.0, 5), played(120.0, 5, used=0.7, fairness=0.5), played(110.0, 9)]
+    row = sweep.Row(SDK.name, True)
+    assert sweep.table("t", {(row, "aligned"): runs}).rows == [[str(row), "1.100..1.200 / 5..9 / 0"]]
+    assert sweep.shared(runs) == "100..70 % / 1.00..0.50 / 5.0..9.0 %"
+    runs.append(played(100.0, 5, failed=2))
+    assert sweep.table("t", {(row, "aligned"): runs}).rows == [[str(row), "(1.100..1.200) / 5..9 / 0..2"]]
+
+
 def test_a_peer_that_is_not_there_is_named() -> None:
     with pytest.raises(Missing, match="no_such_peer"):
         peer("no_such_peer.client")
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_memory_that_is_kept_of_each_item_is_seen_in_the_quick_form() -> None:
+    def costs(kib: int) -> list[Cost]:
+        return [Cost(2_000, 42_000, 0, 0, 0, 0, 0, 0), Cost(20_000, 42_000 + kib, 0, 0, 0, 0, 0, 0)]
+
+    assert kept_of_items("sdk", costs(-100)).holds
+    assert kept_of_items("sdk", costs(1024 + 18_000 * 300 // 1024)).holds
+    leak = kept_of_items("sdk", costs(1024 + 18_000 * 400 // 1024))
+    assert not leak.holds
+    assert leak.fatal
 
 
 # -- what is written --------------------------------------------------------------------------------------------------
