@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from benchmarks.command import run
 from benchmarks.result import Result
 
-from . import plots, promises, sockets, sweep
+from . import beside, plots, promises, sockets, sweep
 from .optimum import Changes
 from .scenarios import KINDS, SDK, SDK_TOLD, STARTS, TERRAFORM_WHOLE, Scenario, installed_peers, missing_peers
 
@@ -61,6 +61,8 @@ def measure(result: Result) -> None:
         title = f"Two users of one token, of the same kind, L = {2 * limit}, {many} L requests in all"
         shared = played(title, everyone, _each(kinds, starts, 2 * limit, many, users=2))
         result.tables.append(sweep.sharing(f"{title}: how they share", shared))
+        # Three starts: a run beside somebody who takes all takes hours of virtual time.
+        _beside(result, pool, _each(kinds, starts[::2], 2 * limit, 2 if quick else 5))
         table, checks = promises.check_all(pool, quick=quick)
         result.tables.append(table)
         result.checks += checks
@@ -87,6 +89,13 @@ def _each(
         for kind in kinds
         for start in starts
     ]
+
+
+def _beside(result: Result, pool: ProcessPoolExecutor, scenarios: Sequence[Scenario]) -> None:
+    found = beside.beside_others(pool, scenarios)
+    title = f"katapult_async beside a user of another kind, L = {scenarios[0].limit}, {scenarios[0].n:,} requests of ours"
+    result.tables.append(beside.table(title, found))
+    result.data[title] = beside.raw(found)
 
 
 def _draw(result: Result, pool: ProcessPoolExecutor) -> None:

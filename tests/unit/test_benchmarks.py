@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email
 import email.utils
 import itertools
@@ -21,7 +22,7 @@ from benchmarks.memory.__main__ import kept_of_items
 from benchmarks.memory.measured import Cost
 from benchmarks.peers import Missing, peer
 from benchmarks.result import Check, Result, Table, as_markdown, as_text, read, write
-from benchmarks.scheduling import policies, sweep
+from benchmarks.scheduling import beside, policies, sweep
 from benchmarks.scheduling.botocore_adaptive import adaptive_policy
 from benchmarks.scheduling.optimum import omniscient
 from benchmarks.scheduling.policies import Policy, Work
@@ -177,6 +178,26 @@ def test_cells_show_the_worst_run_beside_the_median() -> None:
     assert sweep.shared(runs) == "100..70 % / 1.00..0.50 / 5.0..9.0 %"
     runs.append(played(100.0, 5, failed=2))
     assert sweep.table("t", {(row, "aligned"): runs}).rows == [[str(row), "(1.100..1.200) / 5..9 / 0..2"]]
+
+
+@pytest.mark.parametrize("name", beside.OTHERS)
+def test_a_user_of_another_kind_is_at_work_until_the_sdk_is_done(name: str) -> None:
+    together = beside.play_beside(SDK, beside.OTHERS[name], Scenario("aligned", 60, 300, headers=True))
+    assert together.elapsed >= together.optimum > 230
+    assert together.theirs > together.their_refusals > 0
+    assert together.used is not None
+    assert 0.9 <= together.used <= 1
+
+
+def test_a_steady_user_sends_a_quarter_of_the_limit_whatever_is_answered() -> None:
+    async def for_a_while(work: Work) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(beside.steady(work), 119.9)
+
+    for limit in (5, 60):
+        work = work_against(limit, 1, Policy("", for_a_while), told=60)
+        assert work.server.arrivals == 30
+        assert work.server.refusals == (20 if limit == 5 else 0)
 
 
 def test_a_peer_that_is_not_there_is_named() -> None:
