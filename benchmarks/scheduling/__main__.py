@@ -16,6 +16,7 @@ from .scenarios import KINDS, SDK, SDK_TOLD, STARTS, TERRAFORM_WHOLE, Scenario, 
 
 DRAWN = (
     (SDK.name, True),
+    (SDK.name, False),
     ("AsyncLimiter + back-off", False),
     ("back-off, for ever", False),
     ("aiometer, L/60 a second", False),
@@ -100,13 +101,27 @@ def _beside(result: Result, pool: ProcessPoolExecutor, scenarios: Sequence[Scena
 
 def _draw(result: Result, pool: ProcessPoolExecutor) -> None:
     known = sweep.policies()
-    drawn = [(name, headers) for name, headers in DRAWN if name in known]
+    rows = [
+        sweep.Row(name, headers if known[name].headers else None) for name, headers in DRAWN if name in known
+    ]
     scenarios = {kind: Scenario(kind, 100, 600, start=23.1) for kind in KINDS}
-    rows = [sweep.Row(name, headers) for name, headers in drawn]
     runs = sweep.sweep(pool, rows, list(scenarios.values()))
-    by_kind = {kind: {row.policy: runs[row, kind][0] for row in rows} for kind in KINDS}
+    by_kind = {kind: {str(row): runs[row, kind][0] for row in rows} for kind in KINDS}
     result.plots["scheduling.svg"] = plots.cumulative(scenarios, by_kind, 300)
-    result.plots["scheduling-seconds.svg"] = plots.by_second(scenarios["aligned"], by_kind["aligned"], 180)
+    aligned = scenarios["aligned"]
+    panels = [plots.Panel(label, aligned, run) for label, run in by_kind["aligned"].items()]
+    result.plots["scheduling-seconds.svg"] = plots.by_second(panels, 180)
+    more: list[plots.Panel] = []
+    for words, scenario in (
+        (
+            "L 100, then 50, then 200",
+            Scenario("aligned", 100, 1000, start=23.1, changes=((100, 50), (220, 200))),
+        ),
+        ("two of them, L = 400", Scenario("aligned", 400, 3600, start=23.1, users=2)),
+    ):
+        found = sweep.sweep(pool, rows[:2], [scenario])
+        more += [plots.Panel(f"{row}: {words}", scenario, played[0]) for (row, _), played in found.items()]
+    result.plots["scheduling-seconds-more.svg"] = plots.by_second(more, 480)
 
 
 if __name__ == "__main__":
