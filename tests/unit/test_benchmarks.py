@@ -9,6 +9,7 @@ import email.utils
 import itertools
 import math
 import random
+import re
 import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -317,8 +318,28 @@ def test_a_page_may_show_a_part_of_a_result(
 @pytest.mark.parametrize("page", report.PAGES, ids=lambda page: page.parent.name)
 def test_the_pages_show_the_results_that_are_kept(page: Path) -> None:
     text = page.read_text()
-    assert "<!-- benchmark:" in text
+    named = report.benchmarks_of(text)
+    assert named
+    missing = [name for name in named if not (RESULTS / f"{name}.json").exists()]
+    assert not missing, f"no results are kept of {missing}: run them (python -m benchmarks.NAME)"
+    for name in named:
+        result = read(RESULTS / f"{name}.json")
+        assert not result.quick, f"{name} is a smoke test"
+        assert [plot for plot in result.plots if not (RESULTS / plot).exists()] == []
     assert report.insert(text, RESULTS, page) == text, "run python -m benchmarks.report"
+
+
+def test_the_page_of_the_benchmarks_names_each_of_them() -> None:
+    programs = {path.parent.name for path in report.PAGE.parent.glob("*/__main__.py")} | {"startup"}
+    assert set(report.benchmarks_of(report.PAGE.read_text())) == programs
+
+
+def test_kept_results_name_no_file_of_the_machine_that_made_them() -> None:
+    for path in RESULTS.glob("*.json"):
+        found = re.search(
+            r"(?<![\w/:.])(/(home|opt|root|tmp|usr|var|work|Users)/\S*|[A-Z]:\\\\)", path.read_text()
+        )
+        assert found is None, f"{path.name}: {found}"
 
 
 def test_the_bodies_are_what_the_endpoints_return() -> None:
