@@ -45,6 +45,16 @@ def assign_response(seed: int = 1) -> bytes:
     return json.dumps({"disk": disk}, separators=(",", ":")).encode()
 
 
+def disk_not_found() -> bytes:
+    """POST /disks/disk/assign, 404."""
+    error: dict[str, object] = {
+        "code": "disk_not_found",
+        "description": "No disk was found matching any of the criteria provided in the arguments.",
+        "detail": {},
+    }
+    return json.dumps({"error": error}, separators=(",", ":")).encode()
+
+
 def disk_page(size: int = 200, seed: int = 1) -> bytes:
     """GET /organizations/organization/disks, one page; two of three disks are assigned."""
     rng = random.Random(seed)

@@ -29,6 +29,7 @@ PACKAGES = (
     "sniffio",
     "tenacity",
     "typer",
+    "uvloop",
 )
 
 

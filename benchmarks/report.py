@@ -25,7 +25,10 @@ _SECTION = re.compile(
     r"(<!-- benchmark: (?P<name>\w+)(?P<part> table (?P<table>\d+)| checks)? -->\n).*?(<!-- /benchmark -->)",
     re.DOTALL,
 )
-_PLOTS = {"scheduling-seconds.svg": "Accepted and refused by the second, on an aligned window"}
+_PLOTS = {
+    "scheduling-seconds.svg": "Accepted and refused by the second, on an aligned window",
+    "scheduling-seconds-more.svg": "The same, with a limit that changes and with two users",
+}
 
 
 def main() -> int:
@@ -66,6 +69,11 @@ def insert(text: str, results: Path, page: Path) -> str:
         return f"{match[1]}\n{text}\n\n{match[5]}"
 
     return _SECTION.sub(section, text)
+
+
+def benchmarks_of(text: str) -> list[str]:
+    """The names of the benchmarks that a page shows."""
+    return list(dict.fromkeys(match["name"] for match in _SECTION.finditer(text)))
 
 
 def _to(results: Path, page: Path) -> str:

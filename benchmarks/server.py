@@ -1,14 +1,17 @@
-"""A server in a process of its own that answers every request at once with the assign response.
+"""A server in a process of its own that answers every request at once, with the assign response or a refusal.
 
 nginx, so that it is not what limits a client. Where nginx is not installed, a small asyncio server of this module
 takes its place, and `Server.name` says so: it may then be the server that is measured.
 
-`/core/v1` has the two headers of the rate limit, as the API's answers have; `/bare/core/v1` has not.
+`/core/v1` has the two headers of the rate limit, as the API's answers have; `/bare/core/v1` has not; below
+`/refusing/core/v1`, no disk is found.
 """
 
 from __future__ import annotations
 
 import asyncio
+import email.utils
+import itertools
 import os
 import shutil
 import socket
@@ -19,9 +22,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
-from .bodies import assign_response
+from .bodies import assign_response, disk_not_found
 
 RATE_HEADERS = {"X-Ratelimit-Permitted": "1000000", "X-Ratelimit-Remaining": "999999"}
 _CONFIG = """
@@ -42,18 +47,32 @@ http {{
   scgi_temp_path {directory}/scgi;
   server {{
     listen 127.0.0.1:{port} backlog=1024;
-    location /core/v1/ {{
-{headers}
-      add_header X-Request-Id $request_id;
-      return 200 '{body}';
-    }}
-    location /bare/core/v1/ {{
-      add_header X-Request-Id $request_id;
-      return 200 '{body}';
-    }}
-  }}
+{locations}  }}
 }}
 """
+_LOCATION = """
+    location {path}/ {{
+{headers}
+      add_header X-Request-Id $request_id always;
+      return {status} '{body}';
+    }}
+"""
+
+
+class Place(NamedTuple):
+    """Everything below a path is answered with the same."""
+
+    path: str
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+PLACES = (
+    Place("/core/v1", 200, assign_response(), RATE_HEADERS),
+    Place("/bare/core/v1", 200, assign_response(), {}),
+    Place("/refusing/core/v1", 404, disk_not_found(), RATE_HEADERS),
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +90,10 @@ class Server:
     @property
     def bare_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/bare/core/v1"
+
+    @property
+    def refusing_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/refusing/core/v1"
 
     def cpu_seconds(self) -> float:
         """CPU time that the server and its children have used, from /proc; 0.0 where there is none."""
@@ -95,12 +118,7 @@ def serve() -> Iterator[Server]:
             command, name = [sys.executable, "-m", "benchmarks.server", str(port)], "asyncio (no nginx here)"
         else:
             config = Path(directory, "nginx.conf")
-            headers = "\n".join(f"      add_header {key} {value};" for key, value in RATE_HEADERS.items())
-            config.write_text(
-                _CONFIG.format(
-                    directory=directory, port=port, headers=headers, body=assign_response().decode()
-                )
-            )
+            config.write_text(_configuration(directory, port))
             command = [nginx, "-e", "stderr", "-p", directory, "-c", str(config), "-g", "daemon off;"]
             name = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr.strip()
             name = name.rpartition(": ")[2]
@@ -111,6 +129,22 @@ def serve() -> Iterator[Server]:
         finally:
             process.terminate()
             process.wait(timeout=20)
+
+
+def _configuration(directory: str, port: int) -> str:
+    """Of nginx."""
+    locations = [
+        _LOCATION.format(
+            path=place.path,
+            status=place.status,
+            body=place.body.decode(),
+            headers="\n".join(
+                f"      add_header {key} {value} always;" for key, value in place.headers.items()
+            ),
+        )
+        for place in PLACES
+    ]
+    return _CONFIG.format(directory=directory, port=port, locations="".join(locations))
 
 
 def _free_port() -> int:
@@ -131,8 +165,34 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"the server did not come up (exit code {process.poll()})")
 
 
-class _Static(asyncio.Protocol):
+class Answers:
+    """What the stand-in says: the same each time, but for the current `Date` (written once a second) and a request id."""
+
+    _ids = itertools.count(1)
+
+    def __init__(self, place: Place) -> None:
+        fields = {"Content-Type": "application/json", "Content-Length": str(len(place.body)), **place.headers}
+        lines = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
+        self._status = f"{place.status} {HTTPStatus(place.status).phrase}"
+        self._rest = b"\r\n" + lines.encode() + b"\r\n" + place.body
+        self._second = -1
+        self._head = b""
+
+    def next(self, now: float) -> bytes:
+        """now: seconds since 1970."""
+        if int(now) != self._second:
+            self._second = int(now)
+            date = email.utils.formatdate(self._second, usegmt=True)
+            self._head = f"HTTP/1.1 {self._status}\r\nDate: {date}\r\nX-Request-Id: ".encode()
+        return b"%s%032x%s" % (self._head, next(self._ids), self._rest)
+
+
+class Static(asyncio.Protocol):
     """Answers each request once its headers and body are there. Only Content-Length is understood."""
+
+    _answers: ClassVar[dict[bytes, Answers]] = {
+        f" {place.path}/".encode(): Answers(place) for place in PLACES
+    }
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -149,28 +209,12 @@ class _Static(asyncio.Protocol):
             if len(self._waiting) < end + 4 + length:
                 return
             self._waiting = self._waiting[end + 4 + length :]
-            self._transport.write(_BARE if b" /bare/" in head else _WHOLE)
-
-
-def _answer(headers: dict[str, str]) -> bytes:
-    import email.utils
-
-    body = assign_response()
-    fields = {
-        "Date": email.utils.formatdate(usegmt=True),
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-        **headers,
-    }
-    lines = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
-    return b"HTTP/1.1 200 OK\r\n" + lines.encode() + b"\r\n" + body
-
-
-_WHOLE, _BARE = _answer(RATE_HEADERS), _answer({})
+            answers = next(answers for path, answers in self._answers.items() if path in head)
+            self._transport.write(answers.next(time.time()))
 
 
 async def _serve_static(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(_Static, "127.0.0.1", port, backlog=1024)
+    server = await asyncio.get_running_loop().create_server(Static, "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def median(values: Sequence[float]) -> float:
@@ -20,3 +20,9 @@ def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that so many percent of all are not above."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def to_worst(values: Sequence[float], form: str, worst: Callable[[Sequence[float]], float] = max) -> str:
+    """`median..worst`, each formatted; one of them where they are the same."""
+    middle, end = format(median(values), form), format(worst(values), form)
+    return middle if middle == end else f"{middle}..{end}"

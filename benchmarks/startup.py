@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from typing import NamedTuple
 
@@ -27,10 +28,11 @@ PROGRAMS = {
     "katapult-async --help": HELP,
     "import typer, rich": "import typer, rich",
 }
-#: What is compared with what, and how much more it may cost.
+#: What is compared with what, and how much more it may cost. The package loads its rooms when they are first asked for,
+#: so who uses it pays for the second line.
 PAIRS = (
     ("import katapult_async", "import aiohttp", 1.25),
-    ("import katapult_async, and use Client", "import aiohttp", None),
+    ("import katapult_async, and use Client", "import aiohttp", 1.25),
     ("katapult-async --help", "import typer, rich", 1.5),
 )
 
@@ -54,11 +56,12 @@ def main() -> int:
 def measure(result: Result) -> None:
     rounds = 5 if result.quick else 31
     found: dict[str, list[Start]] = {name: [] for name in PROGRAMS}
-    for number in range(rounds + 1):
-        for name, code in PROGRAMS.items():
-            start = _start(code)
-            if number:  # the first round fills the caches of the disk and of compiled modules
-                found[name].append(start)
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as compiled:
+        for number in range(rounds + 1):
+            for name, code in PROGRAMS.items():
+                start = _start(code, compiled)
+                if number:  # the first round fills the caches of the disk and of compiled modules
+                    found[name].append(start)
     nothing = median([start.wall for start in found["python, nothing imported"]])
     rows: list[list[Cell]] = []
     for name, starts in found.items():
@@ -71,9 +74,8 @@ def measure(result: Result) -> None:
         cpu = [a.cpu / b.cpu for a, b in zip(found[ours], found[least], strict=True)]
         wall = [a.wall / b.wall for a, b in zip(found[ours], found[least], strict=True)]
         pairs.append([f"{ours} / {least}", f"x {median(wall):.2f}", f"x {median(cpu):.2f}", spread(cpu)])
-        if most is not None:
-            promise = f"startup: {ours} costs at most {most:g} x {least}"
-            result.checks.append(wish(promise, holds=median(cpu) <= most, found=f"x {median(cpu):.2f}"))
+        promise = f"startup: {ours} costs at most {most:g} x {least}"
+        result.checks.append(wish(promise, holds=median(cpu) <= most, found=f"x {median(cpu):.2f}"))
     result.tables.append(Table("Pairs", ["pair", "time", "CPU", "spread"], pairs))
     result.data["starts"] = {name: [start._asdict() for start in starts] for name, starts in found.items()}
     values = [(name, median([start.cpu for start in starts])) for name, starts in found.items()]
@@ -81,10 +83,16 @@ def measure(result: Result) -> None:
     result.checks.append(_check_imports())
 
 
-def _start(code: str) -> Start:
-    """One process; it must succeed."""
+def _start(code: str, compiled: str) -> Start:
+    """One process; it must succeed. compiled: where all modules are kept that it has compiled. Where Python is told to
+    write none, a checkout would be compiled at every start, and what pip has installed would not.
+    """
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.DEVNULL, env=environment
+    )
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -11,13 +12,22 @@ from benchmarks import svg
 from benchmarks.command import run
 from benchmarks.machine import ROOT
 from benchmarks.result import Cell, Check, Result, Table, wish
-from benchmarks.server import serve
+from benchmarks.server import Server, serve
 
 from .measured import Cost
 
 #: MiB by which the largest run may need more than the smallest one.
 MOST_GROWTH = 60.0
-WHO = {"sdk": "katapult_async, assign_many", "gather": "aiohttp, gather over everything"}
+#: A larger run may need so many bytes more for each item that it has more, and so many KiB in any case. The least that
+#: could be kept of an item, an outcome and its assignment, is larger.
+MOST_PER_ITEM = 300
+NOISE = 1024
+WHO = {
+    "sdk": "katapult_async, assign_many",
+    "durable": "katapult_async, a durable run",
+    "refused": "katapult_async, assign_many, every item refused",
+    "gather": "aiohttp, gather over everything",
+}
 
 
 def main() -> int:
@@ -30,16 +40,16 @@ def main() -> int:
 
 
 def measure(result: Result) -> None:
-    sizes: dict[str, tuple[int, ...]] = {"sdk": (2_000, 20_000), "gather": (2_000, 6_000)}
-    if not result.quick:
-        sizes = {"sdk": (10_000, 100_000, 1_000_000), "gather": (10_000, 100_000)}
+    few = (2_000, 20_000) if result.quick else (10_000, 100_000)
+    many = few if result.quick else (*few, 1_000_000)
+    sizes = {"sdk": many, "durable": many, "refused": few, "gather": few}
     found: dict[str, list[Cost]] = {}
     with serve() as server:
         result.notes.append(f"server, in a process of its own: {server.name}")
         for who, counts in sizes.items():
             for n in counts:
                 print(f"{WHO[who]}: {n:,}", file=sys.stderr, flush=True)
-                found.setdefault(who, []).append(_measured(who, server.url, n))
+                found.setdefault(who, []).append(_measured(who, server, n))
     result.tables += [_memory(found), _lag(found)]
     result.data |= {who: [msgspec.structs.asdict(cost) for cost in costs] for who, costs in found.items()}
     ours = found["sdk"]
@@ -51,6 +61,7 @@ def measure(result: Result) -> None:
             f"{growth:+.1f} MiB",
         )
     )
+    result.checks += [kept_of_items(WHO[who], found[who]) for who in ("sdk", "durable")]
     per_item = [cost.cpu / cost.n for cost in ours]
     more = 100 * (per_item[-1] / per_item[0] - 1)
     promise = f"memory: an item of {ours[-1].n:,} costs at most 10 % more CPU than one of {ours[0].n:,}"
@@ -62,7 +73,22 @@ def measure(result: Result) -> None:
     result.plots["memory.svg"] = svg.bars("Peak memory", peaks, unit="MiB")
 
 
-def _measured(who: str, url: str, n: int) -> Cost:
+def kept_of_items(who: str, costs: list[Cost]) -> Check:
+    """From each size to the next: what would be kept of every item would show."""
+    steps = [
+        (1024 * max(0, larger.peak - smaller.peak - NOISE) / (larger.n - smaller.n), larger, smaller)
+        for smaller, larger in itertools.pairwise(costs)
+    ]
+    most, larger, smaller = max(steps, key=lambda step: step[0])
+    return Check(
+        f"memory: {who}: at most {MOST_PER_ITEM} bytes for each item more (beyond {NOISE // 1024} MiB in any case)",
+        most <= MOST_PER_ITEM,
+        f"at most {most:.0f} ({smaller.n:,} to {larger.n:,} items)",
+    )
+
+
+def _measured(who: str, server: Server, n: int) -> Cost:
+    url = server.refusing_url if who == "refused" else server.url
     command = [sys.executable, "-m", "benchmarks.memory.measured", who, url, str(n)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     return msgspec.json.decode(done.stdout, type=Cost)

@@ -1,6 +1,6 @@
 """One bulk run in a process of its own, which says in JSON what it cost: `python -m benchmarks.memory.measured`.
 
-Arguments: who (sdk or gather), the server's base URL, the number of assignments.
+Arguments: who (see RUNS), the server's base URL, the number of assignments.
 """
 
 from __future__ import annotations
@@ -8,14 +8,19 @@ from __future__ import annotations
 import asyncio
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from benchmarks.spread import percentile
+
+if TYPE_CHECKING:
+    from katapult_async import BulkReport
 
 #: Seconds between two looks at the loop: what blocks it for less is not seen in full.
 TICK = 0.002
@@ -89,15 +94,42 @@ def _ticking(costs: Cost) -> Iterator[None]:
 
 async def sdk(url: str, n: int, costs: Cost) -> None:
     """`assign_many` over a generator."""
+    report = await _assign_many(url, n, costs)
+    if not report.ok or report.total != n:
+        raise AssertionError(f"not all were assigned: {report}")
+
+
+async def refused(url: str, n: int, costs: Cost) -> None:
+    """The same where the API finds no disk: the report keeps every failure."""
+    report = await _assign_many(url, n, costs)
+    if len(report.failures) != n or report.requests != n:
+        raise AssertionError(f"not all were refused: {report}")
+
+
+async def _assign_many(url: str, n: int, costs: Cost) -> BulkReport:
     from benchmarks.throughput.clients import assignments
     from katapult_async import Client
 
     async with Client("benchmark", base_url=url) as client:
         await client.disks.assign_many(assignments(200))
         with _ticking(costs):
-            report = await client.disks.assign_many(assignments(n))
-    if not report.ok or report.total != n:
-        raise AssertionError(f"not all were assigned: {report}")
+            return await client.disks.assign_many(assignments(n))
+
+
+async def durable(url: str, n: int, costs: Cost) -> None:
+    """A durable run. Making its journal is in the peak, too, and not in the times."""
+    from benchmarks.throughput.clients import durable_run
+    from katapult_async import Client
+    from katapult_async.jobs import LineStatus
+
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
+        async with Client("benchmark", base_url=url) as client:
+            with durable_run(Path(directory, "warm-up.run"), 200) as run:
+                await run.execute(client)
+            with durable_run(Path(directory, "measured.run"), n) as run, _ticking(costs):
+                summary = await run.execute(client)
+    if summary.counts != {LineStatus.ASSIGNED: n}:
+        raise AssertionError(f"not all were assigned: {summary}")
 
 
 async def gather(url: str, n: int, costs: Cost) -> None:
@@ -119,10 +151,13 @@ async def gather(url: str, n: int, costs: Cost) -> None:
             await asyncio.gather(*(one(body) for body in bodies(n)))
 
 
+RUNS = {"sdk": sdk, "durable": durable, "refused": refused, "gather": gather}
+
+
 def main() -> None:
     who, url, count = sys.argv[1:]
     costs = Cost(int(count), 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    asyncio.run({"sdk": sdk, "gather": gather}[who](url, costs.n, costs))
+    asyncio.run(RUNS[who](url, costs.n, costs))
     costs.peak = peak_memory()
     sys.stdout.buffer.write(msgspec.json.encode(costs))
 

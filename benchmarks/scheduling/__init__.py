@@ -4,6 +4,7 @@
     policies   what each of them does, as it really does it
     scenarios  one run in virtual time: a policy, a limiter, a start
     sweep      many runs, as tables
+    beside     this SDK and a user of another kind
     promises   the promises of the project, checked
     sockets    a few runs over real sockets
     plots      permitted and used, drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from benchmarks import svg
 
@@ -26,17 +27,33 @@ def cumulative(
     return svg.draw(charts, columns=2, width=1000, height=280)
 
 
-def by_second(scenario: Scenario, runs: Mapping[str, Played], end: float) -> str:
-    """A chart for each run: requests accepted and refused in each second, and what was permitted."""
+class Panel(NamedTuple):
+    """One run, to be drawn."""
+
+    title: str
+    scenario: Scenario
+    played: Played
+
+
+def by_second(panels: Sequence[Panel], end: float) -> str:
+    """A chart for each run: requests accepted and refused in each second, and what was permitted. On an aligned window."""
     charts: list[svg.Chart] = []
-    for label, played in runs.items():
-        chart = svg.Chart(label, "seconds", "a second", x_end=end, y_end=scenario.limit * 1.1, x_step=30)
+    for title, scenario, played in panels:
+        most = max(scenario.limit, *(limit for _, limit in scenario.changes), 0)
+        chart = svg.Chart(
+            title, "seconds", "a second", x_end=end, y_end=most * 1.1, x_step=30 if end < 240 else 60
+        )
+        first, accepted = _per_second(played.by_user[0], end), _per_second(played.accepted, end)
         refused = _per_second(played.refused, end)
-        accepted = _per_second(played.accepted, end)
-        both = [(second + 0.5, count + refused[second]) for second, count in accepted.items()]
-        chart.series = [
-            svg.Series("accepted", [(second + 0.5, count) for second, count in accepted.items()], "bars"),
-            svg.Series("refused (429)", both, "bars", svg.COLOURS[1]),
+        both = Counter({second: count + refused[second] for second, count in accepted.items()})
+        # One is drawn over the other: what of a bar is not covered is what its label says.
+        chart.series = [svg.Series("accepted", _bars(first), "bars")]
+        if scenario.users > 1:
+            chart.series.append(
+                svg.Series("accepted, the other user", _bars(accepted), "bars", svg.COLOURS[2])
+            )
+        chart.series += [
+            svg.Series("refused (429)", _bars(both), "bars", svg.COLOURS[1]),
             svg.Series("permitted and not used", _left(played.accepted, scenario, end), "area"),
         ]
         charts.append(chart)
@@ -58,14 +75,19 @@ def _left(accepted: Sequence[float], scenario: Scenario, end: float) -> list[tup
     """What is left of the minute's limit on an aligned window, second by second."""
     points: list[tuple[float, float]] = []
     per_second = Counter(int(at) for at in accepted)
-    left, window = scenario.limit, -1
+    used, window = 0, -1
     for second in range(int(end) + 1):
         number = int((scenario.start + second) // 60)
         if number != window:
-            window, left = number, scenario.limit
-        points.append((float(second), float(left)))
-        left -= per_second[second]
+            window, used = number, 0
+        limit = [scenario.limit, *(limit for at, limit in scenario.changes if at <= second)][-1]
+        points.append((float(second), float(max(0, limit - used))))
+        used += per_second[second]
     return points
+
+
+def _bars(counts: Counter[int]) -> list[tuple[float, float]]:
+    return [(second + 0.5, count) for second, count in counts.items()]
 
 
 def _per_second(moments: Sequence[float], end: float) -> Counter[int]:

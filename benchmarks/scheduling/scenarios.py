@@ -7,7 +7,9 @@ the same run. What is measured is the server's view: what it accepted and refuse
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,6 +40,9 @@ from .policies import (
 KINDS = ("aligned", "fixed", "sliding", "bucket", "burst")
 #: A minute boundary of the server's clock, long after zero.
 MIDNIGHT = 6_000_000.0
+#: Seconds into a minute at which runs begin: away from the moments at which kinds of servers cannot be told apart (the
+#: README says so), and with time to send.
+STARTS = (7.3, 15.2, 23.1, 34.9, 43.7)
 #: Seconds of each direction: round trips of 40 to 160 ms.
 LATENCY = (0.02, 0.08)
 
@@ -100,11 +105,13 @@ class Scenario:
 
 
 class Played(NamedTuple):
-    """elapsed: seconds until the last item was through. optimum: the same, for the omniscient. accepted, refused: the
-    server's moments, in seconds after the start. used: share of the limit, and fairness: Jain's index, while all users
-    were at work and had had four windows to find each other.
+    """start: the scenario's. elapsed: seconds until the last item was through. optimum: the same, for the omniscient.
+    accepted, refused: the server's moments, in seconds after the start, by_user: the accepted ones of each user. used:
+    share of the limit, and fairness: Jain's index, while all users were at work and had had four windows to find each
+    other.
     """
 
+    start: float
     elapsed: float
     optimum: float
     requests: int
@@ -113,8 +120,16 @@ class Played(NamedTuple):
     failed: int
     accepted: list[float]
     refused: list[float]
+    by_user: list[list[float]]
     used: float | None = None
     fairness: float | None = None
+
+
+def work_of(scenario: Scenario, limiter: Limiter, number: int, n: int) -> Work:
+    """The work of one of several users."""
+    seed = scenario.seed + number
+    server = ModelServer(limiter, headers=scenario.headers, latency=scenario.latency, seed=seed)
+    return Work(server, n, scenario.limit, random.Random(seed))
 
 
 def play(policy: Policy, scenario: Scenario) -> Played:
@@ -123,14 +138,7 @@ def play(policy: Policy, scenario: Scenario) -> Played:
     share = scenario.n // scenario.users
     begin = MIDNIGHT + scenario.start
     works = [
-        Work(
-            ModelServer(
-                limiter, headers=scenario.headers, latency=scenario.latency, seed=scenario.seed + number
-            ),
-            share if number else scenario.n - share * (scenario.users - 1),
-            scenario.limit,
-            random.Random(scenario.seed + number),
-        )
+        work_of(scenario, limiter, number, share if number else scenario.n - share * (scenario.users - 1))
         for number in range(scenario.users)
     ]
 
@@ -153,25 +161,33 @@ def play(policy: Policy, scenario: Scenario) -> Played:
     # Tenacity draws from the module's own generator.
     random.seed(scenario.seed)
     virtual_time.run(everything(), start=begin)
-    used, fairness = _shares(works, scenario)
+    used, fairness = shares(works, scenario)
+    by_user = [[at - begin for at in work.server.admitted] for work in works]
     return Played(
+        start=scenario.start,
         elapsed=max(work.finished for work in works) - begin,
         optimum=scenario.optimum()[-1],
         requests=sum(work.server.arrivals for work in works),
         refusals=sum(work.server.refusals for work in works),
         done=sum(work.done for work in works),
         failed=sum(work.failed for work in works),
-        accepted=sorted(at - begin for work in works for at in work.server.admitted),
+        accepted=sorted(itertools.chain(*by_user)),
         refused=sorted(at - begin for work in works for at in work.server.refused_at),
+        by_user=by_user,
         used=used,
         fairness=fairness,
     )
 
 
-def _shares(works: list[Work], scenario: Scenario) -> tuple[float | None, float | None]:
-    first = MIDNIGHT + PERIOD * 5
+def shares(
+    works: Sequence[Work], scenario: Scenario, *, settling: int = 5
+) -> tuple[float | None, float | None]:
+    """Used share of the limit, and fairness, after so many of the server's minutes (see Played). None for one user, and
+    where there were too few windows.
+    """
+    first = MIDNIGHT + PERIOD * settling
     windows = int((min(work.finished for work in works) - first) // PERIOD)
-    if scenario.users == 1 or windows < 2:
+    if len(works) == 1 or windows < 2:
         return None, None
     end = first + windows * PERIOD
     counts = [sum(first <= at < end for at in work.server.admitted) for work in works]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from benchmarks.result import Cell, Table
-from benchmarks.spread import median
+from benchmarks.result import Cell, Check, Table
+from benchmarks.spread import median, to_worst
 
 from .policies import Policy
 from .scenarios import SDK, SDK_TOLD, TERRAFORM_WHOLE, Played, Scenario, installed_peers, play
+
+R = TypeVar("R")
 
 
 class Row(NamedTuple):
@@ -63,62 +65,66 @@ def ratio(runs: Sequence[Played]) -> float:
 
 def table(title: str, runs: Runs) -> Table:
     """`time / 429s / failed items` for each limiter; the time in brackets where not all of the work was done."""
-    rows = list(dict.fromkeys(row for row, _ in runs))
-    kinds = list(dict.fromkeys(kind for _, kind in runs))
-    lines: list[list[Cell]] = []
-    for row in rows:
-        cells: list[Cell] = [str(row)]
-        for kind in kinds:
-            played = runs.get((row, kind))
-            cells.append(_cell(played) if played else None)
-        lines.append(cells)
-    return Table(title, ["time x optimum / 429s / failed", *kinds], lines)
+    return table_of(title, "time x optimum / 429s / failed", runs, _cell)
+
+
+def table_of(title: str, words: str, runs: Mapping[tuple[Row, str], R], cell: Callable[[R], str]) -> Table:
+    """A row for each policy, a column for each kind of limiter. words: what a cell shows."""
+    rows = dict.fromkeys(row for row, _ in runs)
+    kinds = dict.fromkeys(kind for _, kind in runs)
+    lines: list[list[Cell]] = [
+        [str(row), *(cell(runs[row, kind]) if (row, kind) in runs else None for kind in kinds)]
+        for row in rows
+    ]
+    return Table(title, [words, *kinds], lines)
 
 
 def _cell(runs: Sequence[Played]) -> str:
-    failed = median([played.failed for played in runs])
-    time = f"{ratio(runs):.3f}"
-    refusals = median([played.refusals for played in runs])
-    return f"{f'({time})' if failed else time} / {refusals:,.0f} / {failed:,.0f}"
+    time = to_worst([played.elapsed / played.optimum for played in runs], ".3f")
+    refusals = to_worst([played.refusals for played in runs], ",.0f")
+    failed = to_worst([played.failed for played in runs], ",.0f")
+    return f"{f'({time})' if any(played.failed for played in runs) else time} / {refusals} / {failed}"
 
 
 def sharing(title: str, runs: Runs) -> Table:
     """For two users of a token: `used share of the limit / fairness / 429s in percent of requests`."""
-    kinds = list(dict.fromkeys(kind for _, kind in runs))
-    lines: list[list[Cell]] = []
-    for row in dict.fromkeys(row for row, _ in runs):
-        cells: list[Cell] = [str(row)]
-        for kind in kinds:
-            played = runs[row, kind][0]
-            if played.used is None or played.fairness is None:
-                cells.append(f"- / - / {100 * played.refusals / played.requests:.1f} %")
-            else:
-                cells.append(
-                    f"{100 * played.used:.0f} % / {played.fairness:.2f} / "
-                    f"{100 * played.refusals / played.requests:.1f} %"
-                )
-        lines.append(cells)
-    return Table(title, ["used / fairness / 429s", *kinds], lines)
+    return table_of(title, "used / fairness / 429s", runs, shared)
 
 
-def beaten(where: str, runs: Runs) -> list[str]:
-    """Every peer that was faster than this SDK somewhere, without more 429s and without failures."""
-    ours = {SDK.name, SDK_TOLD.name}
+def shared(runs: Sequence[Played]) -> str:
+    """Of runs with two users: `used / fairness / 429s`."""
+    refused = to_worst([100 * played.refusals / played.requests for played in runs], ".1f")
+    used = [100 * played.used for played in runs if played.used is not None]
+    fairness = [played.fairness for played in runs if played.fairness is not None]
+    if not used or not fairness:
+        return f"- / - / {refused} %"
+    return f"{to_worst(used, '.0f', min)} % / {to_worst(fairness, '.2f', min)} / {refused} %"
+
+
+def unbeaten(where: str, runs: Runs) -> Check:
+    """No peer was faster than this SDK somewhere, told the limit or not, without more 429s and without failures. It is
+    the same on every machine: medians of runs in virtual time.
+    """
+    known = policies()
+    ours = {key: own for key, own in runs.items() if known[key[0].policy].ours}
     found: list[str] = []
     for (row, kind), theirs in runs.items():
-        if row.policy in ours or any(played.failed for played in theirs):
+        if (row, kind) in ours or any(played.failed for played in theirs):
             continue
-        for (mine, other_kind), own in runs.items():
-            if mine.policy not in ours or other_kind != kind or ratio(theirs) >= ratio(own):
-                continue
-            refusals = median([played.refusals for played in theirs])
-            own_refusals = median([played.refusals for played in own])
-            if refusals <= own_refusals:
+        for (mine, other_kind), own in ours.items():
+            faster = other_kind == kind and ratio(theirs) < ratio(own)
+            if faster and refusals(theirs) <= refusals(own):
                 found.append(
-                    f"{where}, {kind}: {row} took {ratio(theirs):.3f} of the optimum with {refusals:,.0f} 429s, "
-                    f"{mine} {ratio(own):.3f} with {own_refusals:,.0f}"
+                    f"{kind}: {row} {ratio(theirs):.3f} of the optimum with {refusals(theirs):,.0f} 429s, "
+                    f"{mine} {ratio(own):.3f} with {refusals(own):,.0f}"
                 )
-    return found or [f"{where}: no peer was faster on any limiter without more 429s or failures"]
+    promise = f"no peer is faster without more 429s or failures: {where}"
+    return Check(promise, not found, "; ".join(found) or f"{len(runs) - len(ours)} cells of peers")
+
+
+def refusals(runs: Sequence[Played]) -> float:
+    """429s, the median of the runs."""
+    return median([played.refusals for played in runs])
 
 
 def raw(runs: Runs) -> list[dict[str, object]]:
@@ -128,6 +134,7 @@ def raw(runs: Runs) -> list[dict[str, object]]:
             "policy": row.policy,
             "headers": row.headers,
             "kind": kind,
+            "start": played.start,
             "elapsed": round(played.elapsed, 3),
             "optimum": round(played.optimum, 3),
             "requests": played.requests,

@@ -38,11 +38,12 @@ Open = Callable[[Server], AbstractAsyncContextManager[Send]]
 
 @dataclass(frozen=True)
 class Contender:
-    """needs: the module without which it is left out."""
+    """needs: the module without which it is left out. uvloop: on that event loop instead of asyncio's."""
 
     name: str
     open: Open
     needs: str = "aiohttp"
+    uvloop: bool = False
 
 
 def assignments(n: int) -> Iterator[Assignment]:
@@ -100,9 +101,7 @@ def durable(*, max_per_second: float | None = None) -> Open:
                 numbers = itertools.count()
 
                 def send(n: int) -> Awaitable[None]:
-                    items = [(f"disk_{number:016d}", PAIRS[number % len(PAIRS)][1]) for number in range(n)]
-                    with Manifest.from_items(items) as manifest:
-                        return execute(Run.create(Path(directory, f"{next(numbers)}.run"), manifest), n)
+                    return execute(durable_run(Path(directory, f"{next(numbers)}.run"), n), n)
 
                 async def execute(run: Run, n: int) -> None:
                     with run:
@@ -113,6 +112,13 @@ def durable(*, max_per_second: float | None = None) -> Open:
                 yield send
 
     return opened
+
+
+def durable_run(journal: Path, n: int) -> Run:
+    """A run of so many items, with its journal: to be executed, and closed."""
+    items = ((f"disk_{number:016d}", PAIRS[number % len(PAIRS)][1]) for number in range(n))
+    with Manifest.from_items(items) as manifest:
+        return Run.create(journal, manifest)
 
 
 @asynccontextmanager
@@ -166,8 +172,7 @@ async def aiohttp_msgspec(server: Server) -> AsyncIterator[Send]:
 async def httpx_client(server: Server) -> AsyncIterator[Send]:
     httpx = peer("httpx")
     url = _endpoint(server)
-    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
-    async with httpx.AsyncClient(headers=HEADERS, limits=limits) as client:
+    async with httpx.AsyncClient(headers=HEADERS) as client:
 
         async def one(body: dict[str, Any]) -> str:
             response = await client.post(url, json=body)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import email
+import email.utils
 import itertools
 import math
 import random
+import re
+import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import bodies, report, svg
+from benchmarks import bodies, report, server, svg
 from benchmarks.command import RESULTS
 from benchmarks.machine import Machine
+from benchmarks.memory.__main__ import kept_of_items
+from benchmarks.memory.measured import Cost
 from benchmarks.peers import Missing, peer
 from benchmarks.result import Check, Result, Table, as_markdown, as_text, read, write
-from benchmarks.scheduling import policies
+from benchmarks.scheduling import beside, policies, sweep
 from benchmarks.scheduling.botocore_adaptive import adaptive_policy
 from benchmarks.scheduling.optimum import omniscient
 from benchmarks.scheduling.policies import Policy, Work
-from benchmarks.scheduling.scenarios import KINDS, MIDNIGHT, SDK, Scenario, play
+from benchmarks.scheduling.scenarios import KINDS, MIDNIGHT, SDK, Played, Scenario, play
 from katapult_async.resources import disks
 from katapult_async.testing import make_limiter
 from tests import virtual_time
@@ -139,9 +146,78 @@ def test_two_users_have_their_shares_measured() -> None:
     assert 0.5 <= played.fairness <= 1.0
 
 
+def played(
+    elapsed: float, refusals: int, failed: int = 0, *, used: float = 1.0, fairness: float = 1.0
+) -> Played:
+    return Played(7.3, elapsed, 100.0, 100, refusals, 100 - failed, failed, [], [], [[]], used, fairness)
+
+
+def unbeaten(ours: list[Played], theirs: list[Played]) -> Check:
+    peer_row = sweep.Row("Terraform provider, per request", None)
+    return sweep.unbeaten(
+        "here", {(sweep.Row(SDK.name, True), "aligned"): ours, (peer_row, "aligned"): theirs}
+    )
+
+
+def test_a_peer_that_is_faster_without_more_429s_or_failures_fails_the_program() -> None:
+    ours = [played(110.0, 5), played(120.0, 5), played(110.0, 9)]
+    assert unbeaten(ours, [played(110.0, 0)]).holds
+    assert unbeaten(ours, [played(101.0, 6)]).holds
+    assert unbeaten(ours, [played(101.0, 5), played(101.0, 5, failed=1)]).holds
+    beaten = unbeaten(ours, [played(109.0, 5)])
+    assert not beaten.holds
+    assert beaten.fatal
+    assert beaten.found == (
+        "aligned: Terraform provider, per request 1.090 of the optimum with 5 429s, katapult_async, headers 1.100 with 5"
+    )
+
+
+def test_cells_show_the_worst_run_beside_the_median() -> None:
+    runs = [played(110.0, 5), played(120.0, 5, used=0.7, fairness=0.5), played(110.0, 9)]
+    row = sweep.Row(SDK.name, True)
+    assert sweep.table("t", {(row, "aligned"): runs}).rows == [[str(row), "1.100..1.200 / 5..9 / 0"]]
+    assert sweep.shared(runs) == "100..70 % / 1.00..0.50 / 5.0..9.0 %"
+    runs.append(played(100.0, 5, failed=2))
+    assert sweep.table("t", {(row, "aligned"): runs}).rows == [[str(row), "(1.100..1.200) / 5..9 / 0..2"]]
+
+
+@pytest.mark.parametrize("name", beside.OTHERS)
+def test_a_user_of_another_kind_is_at_work_until_the_sdk_is_done(name: str) -> None:
+    together = beside.play_beside(SDK, beside.OTHERS[name], Scenario("aligned", 60, 300, headers=True))
+    assert together.elapsed >= together.optimum > 230
+    assert together.theirs > together.their_refusals > 0
+    assert together.used is not None
+    assert 0.9 <= together.used <= 1
+
+
+def test_a_steady_user_sends_a_quarter_of_the_limit_whatever_is_answered() -> None:
+    async def for_a_while(work: Work) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(beside.steady(work), 119.9)
+
+    for limit in (5, 60):
+        work = work_against(limit, 1, Policy("", for_a_while), told=60)
+        assert work.server.arrivals == 30
+        assert work.server.refusals == (20 if limit == 5 else 0)
+
+
 def test_a_peer_that_is_not_there_is_named() -> None:
     with pytest.raises(Missing, match="no_such_peer"):
         peer("no_such_peer.client")
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_memory_that_is_kept_of_each_item_is_seen_in_the_quick_form() -> None:
+    def costs(kib: int) -> list[Cost]:
+        return [Cost(2_000, 42_000, 0, 0, 0, 0, 0, 0), Cost(20_000, 42_000 + kib, 0, 0, 0, 0, 0, 0)]
+
+    assert kept_of_items("sdk", costs(-100)).holds
+    assert kept_of_items("sdk", costs(1024 + 18_000 * 300 // 1024)).holds
+    leak = kept_of_items("sdk", costs(1024 + 18_000 * 400 // 1024))
+    assert not leak.holds
+    assert leak.fatal
 
 
 # -- what is written --------------------------------------------------------------------------------------------------
@@ -242,8 +318,28 @@ def test_a_page_may_show_a_part_of_a_result(
 @pytest.mark.parametrize("page", report.PAGES, ids=lambda page: page.parent.name)
 def test_the_pages_show_the_results_that_are_kept(page: Path) -> None:
     text = page.read_text()
-    assert "<!-- benchmark:" in text
+    named = report.benchmarks_of(text)
+    assert named
+    missing = [name for name in named if not (RESULTS / f"{name}.json").exists()]
+    assert not missing, f"no results are kept of {missing}: run them (python -m benchmarks.NAME)"
+    for name in named:
+        result = read(RESULTS / f"{name}.json")
+        assert not result.quick, f"{name} is a smoke test"
+        assert [plot for plot in result.plots if not (RESULTS / plot).exists()] == []
     assert report.insert(text, RESULTS, page) == text, "run python -m benchmarks.report"
+
+
+def test_the_page_of_the_benchmarks_names_each_of_them() -> None:
+    programs = {path.parent.name for path in report.PAGE.parent.glob("*/__main__.py")} | {"startup"}
+    assert set(report.benchmarks_of(report.PAGE.read_text())) == programs
+
+
+def test_kept_results_name_no_file_of_the_machine_that_made_them() -> None:
+    for path in RESULTS.glob("*.json"):
+        found = re.search(
+            r"(?<![\w/:.])(/(home|opt|root|tmp|usr|var|work|Users)/\S*|[A-Z]:\\\\)", path.read_text()
+        )
+        assert found is None, f"{path.name}: {found}"
 
 
 def test_the_bodies_are_what_the_endpoints_return() -> None:
@@ -252,3 +348,51 @@ def test_the_bodies_are_what_the_endpoints_return() -> None:
     assert len(disk.id) == len("disk_") + 16
     page = disks.LIST.decode(bodies.disk_page(7))
     assert len(page.items) == 7
+
+
+# -- the server that takes nginx's place ------------------------------------------------------------------------------
+
+
+class FakeTransport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+
+def test_the_stand_in_answers_each_request_with_the_current_date_and_an_id_of_its_own() -> None:
+    transport = FakeTransport()
+    static = server.Static()
+    static.connection_made(transport)
+    request = b"POST %s/disks/disk/assign HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
+    whole, bare = request % b"/core/v1", request % b"/bare/core/v1"
+    static.data_received(whole[:-1])
+    assert not transport.written
+    static.data_received(whole[-1:] + bare + request % b"/refusing/core/v1")
+    answers = [answer.split(b"\r\n\r\n") for answer in transport.written]
+    heads = [email.message_from_bytes(head.partition(b"\r\n")[2]) for head, _ in answers]
+    assert [head.split(b"\r\n")[0] for head, _ in answers] == [b"HTTP/1.1 200 OK"] * 2 + [
+        b"HTTP/1.1 404 Not Found"
+    ]
+    assert [head["X-Ratelimit-Permitted"] for head in heads] == ["1000000", None, "1000000"]
+    assert len({(head["X-Request-Id"]) for head in heads}) == 3
+    for (_, body), head in zip(answers, heads, strict=True):
+        assert len(body) == int(head["Content-Length"])
+        date = email.utils.parsedate_to_datetime(head["Date"]).timestamp()
+        assert abs(time.time() - date) < 5
+
+
+def test_the_stand_ins_date_is_that_of_the_second() -> None:
+    answers = server.Answers(server.PLACES[0])
+    first, second, third = answers.next(10.2), answers.next(10.9), answers.next(11.0)
+    dates = [
+        b"Thu, 01 Jan 1970 00:00:10 GMT",
+        b"Thu, 01 Jan 1970 00:00:10 GMT",
+        b"Thu, 01 Jan 1970 00:00:11 GMT",
+    ]
+    assert [date in answer for date, answer in zip(dates, (first, second, third), strict=True)] == [True] * 3
+    assert first != second
