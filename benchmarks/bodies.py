@@ -45,6 +45,11 @@ def assign_response(seed: int = 1) -> bytes:
     return json.dumps({"disk": disk}, separators=(",", ":")).encode()
 
 
+def disk_of(response: bytes) -> str:
+    """The id of the disk that an assign response is about."""
+    return str(json.loads(response)["disk"]["id"])
+
+
 def disk_not_found() -> bytes:
     """POST /disks/disk/assign, 404."""
     error: dict[str, object] = {

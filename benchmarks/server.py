@@ -3,8 +3,9 @@
 nginx, so that it is not what limits a client. Where nginx is not installed, a small asyncio server of this module
 takes its place, and `Server.name` says so: it may then be the server that is measured.
 
-`/core/v1` has the two headers of the rate limit, as the API's answers have; `/bare/core/v1` has not; below
-`/refusing/core/v1`, no disk is found.
+`/core/v1` has the two headers of the rate limit, as the API's answers have, and always answers about the same disk;
+`/bare/core/v1` has no such headers; below `/refusing/core/v1` no disk is found; `/echo/core/v1` answers about the disk that
+was asked for, which costs nginx a second request to itself.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import email.utils
 import itertools
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -26,8 +28,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from .bodies import assign_response, disk_not_found
+from .bodies import assign_response, disk_not_found, disk_of
 
+_A_DISK = re.compile(rb"disk_[A-Za-z0-9]+")
 RATE_HEADERS = {"X-Ratelimit-Permitted": "1000000", "X-Ratelimit-Remaining": "999999"}
 _CONFIG = """
 worker_processes 1;
@@ -45,9 +48,21 @@ http {{
   fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
+  client_body_in_single_buffer on;
+  map $http_x_asked $asked {{ ~(?<found>disk_[A-Za-z0-9]+) $found; }}
+  upstream itself {{ server 127.0.0.1:{port}; keepalive 64; keepalive_requests 100000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=1024;
-{locations}  }}
+{locations}
+    location /echo/core/v1/ {{
+      proxy_pass http://itself/echoed/;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header X-Asked $request_body;
+      proxy_pass_request_body off;
+      proxy_set_header Content-Length "";
+    }}
+  }}
 }}
 """
 _LOCATION = """
@@ -68,8 +83,12 @@ class Place(NamedTuple):
     headers: dict[str, str]
 
 
+#: The disk that every answer is about, and what stands for it where it is the one that was asked for.
+DISK = disk_of(assign_response())
+_ASKED = "$asked"
 PLACES = (
     Place("/core/v1", 200, assign_response(), RATE_HEADERS),
+    Place("/echoed", 200, assign_response().replace(DISK.encode(), _ASKED.encode()), RATE_HEADERS),
     Place("/bare/core/v1", 200, assign_response(), {}),
     Place("/refusing/core/v1", 404, disk_not_found(), RATE_HEADERS),
 )
@@ -90,6 +109,10 @@ class Server:
     @property
     def bare_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/bare/core/v1"
+
+    @property
+    def echo_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/echo/core/v1"
 
     @property
     def refusing_url(self) -> str:
@@ -171,27 +194,32 @@ class Answers:
     _ids = itertools.count(1)
 
     def __init__(self, place: Place) -> None:
-        fields = {"Content-Type": "application/json", "Content-Length": str(len(place.body)), **place.headers}
+        self._asked = place.path == "/echoed"
+        body = place.body.replace(_ASKED.encode(), DISK.encode())  # an id is as long as the other
+        fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), **place.headers}
         lines = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
         self._status = f"{place.status} {HTTPStatus(place.status).phrase}"
-        self._rest = b"\r\n" + lines.encode() + b"\r\n" + place.body
+        self._rest = b"\r\n" + lines.encode() + b"\r\n" + body
         self._second = -1
         self._head = b""
 
-    def next(self, now: float) -> bytes:
-        """now: seconds since 1970."""
+    def next(self, now: float, request: bytes) -> bytes:
+        """now: seconds since 1970. request: its body."""
         if int(now) != self._second:
             self._second = int(now)
             date = email.utils.formatdate(self._second, usegmt=True)
             self._head = f"HTTP/1.1 {self._status}\r\nDate: {date}\r\nX-Request-Id: ".encode()
-        return b"%s%032x%s" % (self._head, next(self._ids), self._rest)
+        rest = self._rest
+        if self._asked and (asked := _A_DISK.search(request)):
+            rest = rest.replace(DISK.encode(), asked[0])
+        return b"%s%032x%s" % (self._head, next(self._ids), rest)
 
 
 class Static(asyncio.Protocol):
     """Answers each request once its headers and body are there. Only Content-Length is understood."""
 
     _answers: ClassVar[dict[bytes, Answers]] = {
-        f" {place.path}/".encode(): Answers(place) for place in PLACES
+        f" {place.path.replace('/echoed', '/echo/core/v1')}/".encode(): Answers(place) for place in PLACES
     }
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -208,9 +236,10 @@ class Static(asyncio.Protocol):
                 length = int(head[at + 15 :].split(b"\r\n", 1)[0])
             if len(self._waiting) < end + 4 + length:
                 return
+            body = self._waiting[end + 4 : end + 4 + length]
             self._waiting = self._waiting[end + 4 + length :]
             answers = next(answers for path, answers in self._answers.items() if path in head)
-            self._transport.write(answers.next(time.time()))
+            self._transport.write(answers.next(time.time(), body))
 
 
 async def _serve_static(port: int) -> None:

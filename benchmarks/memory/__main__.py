@@ -88,7 +88,7 @@ def kept_of_items(who: str, costs: list[Cost]) -> Check:
 
 
 def _measured(who: str, server: Server, n: int) -> Cost:
-    url = server.refusing_url if who == "refused" else server.url
+    url = {"refused": server.refusing_url, "durable": server.echo_url}.get(who, server.url)
     command = [sys.executable, "-m", "benchmarks.memory.measured", who, url, str(n)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     return msgspec.json.decode(done.stdout, type=Cost)

@@ -20,7 +20,7 @@ import msgspec
 
 from benchmarks.bodies import an_id
 from benchmarks.peers import peer
-from benchmarks.server import Server
+from benchmarks.server import DISK, Server
 from katapult_async import Assignment, Client, SessionPool
 from katapult_async.jobs import LineStatus, Manifest, Run
 from katapult_async.models.responses import DiskResponse
@@ -29,7 +29,7 @@ IN_FLIGHT = 32
 TOKEN = "benchmark"  # noqa: S105 - nobody checks it
 _rng = random.Random(7)
 #: So many machines that none is busy when its turn comes again, with one request on a machine at a time.
-PAIRS = [(an_id("disk", _rng), an_id("vm", _rng)) for _ in range(1000)]
+MACHINES = [an_id("vm", _rng) for _ in range(1000)]
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
 
 Send = Callable[[int], Awaitable[None]]
@@ -47,15 +47,14 @@ class Contender:
 
 
 def assignments(n: int) -> Iterator[Assignment]:
+    """All for the disk that the server's answers are about: an answer about another one is not believed."""
     for number in range(n):
-        disk, machine = PAIRS[number % len(PAIRS)]
-        yield Assignment(disk, machine)
+        yield Assignment(DISK, MACHINES[number % len(MACHINES)])
 
 
 def bodies(n: int) -> Iterator[dict[str, dict[str, str]]]:
     for number in range(n):
-        disk, machine = PAIRS[number % len(PAIRS)]
-        yield {"disk": {"id": disk}, "virtual_machine": {"id": machine}}
+        yield {"disk": {"id": DISK}, "virtual_machine": {"id": MACHINES[number % len(MACHINES)]}}
 
 
 async def in_flight(items: Iterator[Any], one: Callable[[Any], Awaitable[str]]) -> None:
@@ -72,12 +71,18 @@ async def in_flight(items: Iterator[Any], one: Callable[[Any], Awaitable[str]]) 
 # -- this SDK -------------------------------------------------------------------------------------------------------
 
 
-def sdk(*, bare: bool = False, lean: bool = True, max_per_second: float | None = None) -> Open:
-    """`assign_many`, end to end. bare: answers without headers of the rate limit. lean: the short way over the wire."""
+def sdk(
+    *, bare: bool = False, echo: bool = False, lean: bool = True, max_per_second: float | None = None
+) -> Open:
+    """`assign_many`, end to end. bare: answers without headers of the rate limit. echo: answers about the disk that was
+    asked for. lean: the short way over the wire.
+    """
 
     @asynccontextmanager
     async def opened(server: Server) -> AsyncIterator[Send]:
-        async with _client(server, bare=bare, lean=lean, max_per_second=max_per_second) as client:
+        async with _client(
+            _url(server, bare=bare, echo=echo), lean=lean, max_per_second=max_per_second
+        ) as client:
 
             async def send(n: int) -> None:
                 report = await client.disks.assign_many(assignments(n))
@@ -97,7 +102,7 @@ def durable(*, max_per_second: float | None = None) -> Open:
     @asynccontextmanager
     async def opened(server: Server) -> AsyncIterator[Send]:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
-            async with _client(server, max_per_second=max_per_second) as client:
+            async with _client(server.echo_url, max_per_second=max_per_second) as client:
                 numbers = itertools.count()
 
                 def send(n: int) -> Awaitable[None]:
@@ -116,17 +121,22 @@ def durable(*, max_per_second: float | None = None) -> Open:
 
 def durable_run(journal: Path, n: int) -> Run:
     """A run of so many items, with its journal: to be executed, and closed."""
-    items = ((f"disk_{number:016d}", PAIRS[number % len(PAIRS)][1]) for number in range(n))
+    items = ((f"disk_{number:016d}", MACHINES[number % len(MACHINES)]) for number in range(n))
     with Manifest.from_items(items) as manifest:
         return Run.create(journal, manifest)
 
 
+def _url(server: Server, *, bare: bool, echo: bool) -> str:
+    if bare:
+        return server.bare_url
+    return server.echo_url if echo else server.url
+
+
 @asynccontextmanager
 async def _client(
-    server: Server, *, bare: bool = False, lean: bool = True, max_per_second: float | None = None
+    url: str, *, lean: bool = True, max_per_second: float | None = None
 ) -> AsyncIterator[Client]:
     async with SessionPool(lean=lean) as pool:
-        url = server.bare_url if bare else server.url
         yield Client(TOKEN, base_url=url, pool=pool, concurrency=IN_FLIGHT, max_per_second=max_per_second)
 
 

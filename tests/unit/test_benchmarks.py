@@ -386,9 +386,21 @@ def test_the_stand_in_answers_each_request_with_the_current_date_and_an_id_of_it
         assert abs(time.time() - date) < 5
 
 
+def test_the_stand_in_answers_about_the_disk_that_was_asked_for_where_it_is_to() -> None:
+    transport = FakeTransport()
+    static = server.Static()
+    static.connection_made(transport)
+    body = b'{"disk":{"id":"disk_0000000000000007"},"virtual_machine":{"id":"vm_1"}}'
+    for path in (b"/core/v1", b"/echo/core/v1"):
+        head = b"POST %s/disks/disk/assign HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
+        static.data_received(head % (path, len(body)) + body)
+    answered = [bodies.disk_of(answer.partition(b"\r\n\r\n")[2]) for answer in transport.written]
+    assert answered == [server.DISK, "disk_0000000000000007"]
+
+
 def test_the_stand_ins_date_is_that_of_the_second() -> None:
     answers = server.Answers(server.PLACES[0])
-    first, second, third = answers.next(10.2), answers.next(10.9), answers.next(11.0)
+    first, second, third = answers.next(10.2, b""), answers.next(10.9, b""), answers.next(11.0, b"")
     dates = [
         b"Thu, 01 Jan 1970 00:00:10 GMT",
         b"Thu, 01 Jan 1970 00:00:10 GMT",
