@@ -200,18 +200,20 @@ class Outcomes(AsyncIterator[Outcome]):
                     self._count(settling)
                     self._keep(settling.interrupted())
                 raise
+            settling = self._active.pop(scope, None)
+            if settling is None:
+                continue  # `stop` has cut short the asking for another item
             # `stop` has cut the item short, or come too late for that.
-            settling = self._active.pop(scope)
             await self._deliver(self._conclude(settling, outcome or settling.interrupted()))
 
     async def _work_through(self, scope: anyio.CancelScope) -> Outcome | None:
         """Work on items until there are no more; None. `stop` cancels the scope, only while nothing of the item that is
-        worked on is on the wire; an outcome that there is in spite of that is returned.
+        worked on is on the wire, or while the input is asked; an outcome that there is in spite of that is returned.
 
         One scope serves for many items, because making one takes as long as a tenth of a request.
         """
         feed = self._feed
-        while (item := await self._next()) is not None:
+        while (item := await self._next(scope)) is not None:
             if self._stopped:
                 feed.finished(item)
                 await self._deliver(not_attempted(item))
@@ -233,8 +235,8 @@ class Outcomes(AsyncIterator[Outcome]):
             await self._deliver(self._conclude(settling, outcome))
         return None
 
-    async def _next(self) -> Assignment | None:
-        item = await self._feed.next()
+    async def _next(self, scope: anyio.CancelScope) -> Assignment | None:
+        item = await self._feed.next(scope)
         if item is None and self._feed.failure is not None and not self._stopped:
             self.stop()  # an input that has failed ends the run gently, and its error is raised at the end
         return item

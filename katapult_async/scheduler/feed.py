@@ -30,7 +30,7 @@ class Feed:
         self._ahead = LookAhead(per_machine=per_machine, bound=bound)
         self._exhausted = False
         self._closed = False
-        # While an asynchronous source is asked: what ends the asking.
+        # While an asynchronous source is asked: the scope of the worker that asks.
         self._pulling: anyio.CancelScope | None = None
         #: Pulled and not started when the feed was closed.
         self.left: list[Assignment] = []
@@ -41,8 +41,10 @@ class Feed:
     def __repr__(self) -> str:
         return f"<Feed exhausted={self._exhausted} {self._ahead!r}>"
 
-    async def next(self) -> Assignment | None:
-        """The next item that may be started now; None when there is none any more."""
+    async def next(self, scope: anyio.CancelScope) -> Assignment | None:
+        """The next item that may be started now; None when there is none any more. scope: what may be cancelled while
+        the source is asked, by `close`.
+        """
         ahead = self._ahead
         while True:
             ready = ahead.next_ready()
@@ -53,7 +55,7 @@ class Feed:
             if self._exhausted or ahead.full or self._pulling is not None:
                 await self._wait()
                 continue
-            item = await self._pull()
+            item = await self._pull(scope)
             if item is None:
                 continue
             if self._closed:
@@ -61,19 +63,18 @@ class Feed:
             elif ahead.offer(item):
                 return item
 
-    async def _pull(self) -> Assignment | None:
+    async def _pull(self, scope: anyio.CancelScope) -> Assignment | None:
         """The next item of the source; None when it has no more, has failed, or the feed is closed meanwhile."""
         try:
             if self._source is not None:
                 return self._check(next(self._source))
             assert self._async_source is not None  # noqa: S101 - one of the two is always there
-            self._pulling = anyio.CancelScope()
-            with self._pulling:
-                try:
-                    return self._check(await self._async_source.__anext__())
-                finally:
-                    self._pulling = None
-                    self._wake(1)
+            self._pulling = scope
+            try:
+                return self._check(await self._async_source.__anext__())
+            finally:
+                self._pulling = None
+                self._wake(1)
         except (StopIteration, StopAsyncIteration):
             self._exhausted = True
         except Exception as exc:  # noqa: BLE001 - raised when what is under way has come out
