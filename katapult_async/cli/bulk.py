@@ -54,6 +54,7 @@ async def carry_out(run: Run, token: str, settings: Settings, *, as_json: bool, 
     async with client:
         with progress, ExitStack() as stack:
             _stop_on_signals(stack, run, progress)
+            stack.callback(asyncio.create_task(progress.beat()).cancel)
             try:
                 await run.execute(client, task_timeout=task_timeout)
             except asyncio.CancelledError:

@@ -5,6 +5,7 @@ Keeps counts only, so that a run of any length needs the same memory.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from katapult_async import Observer, OutcomeEvent, OutcomeStatus, RequestEvent, 
 
 #: Seconds between two plain lines.
 EVERY = 5.0
+#: Seconds after which a plain line says that it is still at work although nothing happens.
+SILENCE = 30.0
 #: Seconds of waiting that are worth a word.
 WORTH_TELLING = 0.25
 #: Seconds without an answer after which it is said that answers are waited for.
@@ -116,6 +119,13 @@ class Progress(Observer):
         if self._live is not None:
             self._live.__exit__(exc_type, exc, traceback)
             self._live = None
+
+    async def beat(self) -> None:
+        """Say now and then, in plain lines, that nothing happens; until it is cancelled."""
+        while True:
+            await asyncio.sleep(EVERY)
+            if time.monotonic() - self._shown >= SILENCE:
+                self._print()
 
     def note(self, text: str) -> None:
         """Say something now."""

@@ -49,7 +49,7 @@ def run_resume(
     try:
         with Run.open(run_file) as run:
             if retry_failed:
-                print(f"{run.retry_failed()} lines that have failed are tried again", file=sys.stderr)
+                print(f"{_lines(run.retry_failed())} that failed: tried again now", file=sys.stderr)
             return _execute(run, token, settings, task_timeout=task_timeout, as_json=as_json)
     except JournalError as exc:
         return bad_input(str(exc))
@@ -83,12 +83,12 @@ def _ask_to_take_back(of: str, place: Place, *, yes: bool) -> int | None:
     """Say what will be done, and ask; None to go on."""
     if place.failed:
         count = place.failed
-        print(f"{count} lines of {of} could not be taken back, and are tried again", file=sys.stderr)
+        print(f"{_lines(count)} of {of} could not be taken back: tried again now", file=sys.stderr)
     else:
         with Journal.read(of) as parent:
             found = to_take_back(parent)
         count = found.lines
-        print(f"{count} lines of {of} to take back", file=sys.stderr)
+        print(f"{_lines(count)} of {of} to take back", file=sys.stderr)
         if found.uncertain:
             print(
                 f"{found.uncertain} more may have been on their machines before the run (their requests were never "
@@ -99,6 +99,10 @@ def _ask_to_take_back(of: str, place: Place, *, yes: bool) -> int | None:
         return None
     disks = "1 disk from its virtual machine" if count == 1 else f"{count} disks from their virtual machines"
     return confirmed(f"Take {disks}?")
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count} lines"
 
 
 def _execute(run: Run, token: str, settings: Settings, *, task_timeout: float, as_json: bool) -> int:
@@ -150,8 +154,8 @@ def _ended(summary: RunSummary) -> str:
     ended = summary.sessions[-1].ended
     if ended == "finished":
         # All was done that could be: tasks that did not end in time, and what nobody could tell, are still open.
-        lines = summary.counts.get(LineStatus.UNKNOWN, 0) + summary.counts.get(LineStatus.WAITING, 0)
-        return f"it ended with {lines} {'line' if lines == 1 else 'lines'} open"
+        open_lines = summary.counts.get(LineStatus.UNKNOWN, 0) + summary.counts.get(LineStatus.WAITING, 0)
+        return f"it ended with {_lines(open_lines)} open"
     if ended is None:
         return "it was killed, or could not write any more"
     return "it failed" if ended == "failed" else f"it was {ended}"

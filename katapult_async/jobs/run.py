@@ -292,4 +292,4 @@ def _begin(db: sqlite3.Connection, now: float) -> None:
     db.execute("INSERT INTO session (started_at) VALUES (?)", (now,))
     db.execute("COMMIT")
     # So that the file itself says that it is being executed, also when it is copied without its write-ahead log.
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

@@ -374,7 +374,7 @@ async def test_a_run_is_attached_shown_and_taken_back(tmp_path: Path) -> None:
         # What could not be taken back is tried again, until nothing is left.
         code, out, err = await run("rollback", "plan.csv.run", *common)
         assert code == 1
-        assert "1 lines of plan.csv.run could not be taken back, and are tried again" in err
+        assert "1 line of plan.csv.run could not be taken back: tried again now" in err
         moved.virtual_machine = home
         code, out, _ = await run("rollback", "plan.csv.run", *common)
         assert code == 0

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 from rich.console import Console
 
@@ -217,3 +218,14 @@ def test_silence_is_explained() -> None:
     assert progress.waiting(0.0) == "waits for 7 answers"
     progress.stopping = True
     assert progress.waiting(0.0) == "stopping, waits for 7 answers"
+
+
+async def test_a_log_shows_that_a_run_is_alive(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("katapult_async.cli.progress.EVERY", 0.01)
+    monkeypatch.setattr("katapult_async.cli.progress.SILENCE", 0.02)
+    progress = Progress(Console(file=io.StringIO()), total=10)
+    with progress, anyio.move_on_after(0.2):
+        await progress.beat()
+    assert capsys.readouterr().err.count("assigning: 0 of 10 done") >= 2
