@@ -388,6 +388,25 @@ async def test_a_run_is_attached_shown_and_taken_back(tmp_path: Path) -> None:
         assert "has been taken back by" in err
 
 
+async def test_lines_that_have_failed_are_tried_again_when_asked_to(tmp_path: Path) -> None:
+    async with emulator_with(disks=6, virtual_machines=3) as emulator:
+        (tmp_path / "plan.csv").write_text(plan(emulator))
+        machine = emulator.world.virtual_machines[emulator.virtual_machine_ids[0]]
+        machine.state = "migrating"
+        common = ("--base-url", emulator.url)
+        code, out, _ = await run("assign", "plan.csv", "--no-preflight", *common)
+        assert code == 1
+        assert "failed  2" in out
+        machine.state = "started"
+        code, out, _ = await run("resume", "plan.csv.run", *common)
+        assert code == 1
+        code, out, err = await run("resume", "plan.csv.run", "--retry-failed", *common)
+        assert code == 0
+        assert "2 lines that failed: tried again now" in err
+        assert "assigned  6" in out
+        assert emulator.ledger.applied_more_than_once() == []
+
+
 async def test_status_says_who_executes_a_run_and_what_to_do_with_one_that_nobody_does(
     tmp_path: Path,
 ) -> None:
