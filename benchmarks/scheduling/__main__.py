@@ -44,6 +44,7 @@ def measure(result: Result) -> None:
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
 
         def played(title: str, rows: Sequence[sweep.Row], scenarios: Sequence[Scenario]) -> sweep.Runs:
+            print(title, file=sys.stderr, flush=True)
             runs = sweep.sweep(pool, rows, scenarios)
             result.tables.append(sweep.table(title, runs))
             result.checks.append(sweep.unbeaten(title, runs))

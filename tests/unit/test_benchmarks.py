@@ -23,7 +23,7 @@ from benchmarks.memory.__main__ import kept_of_items
 from benchmarks.memory.measured import Cost
 from benchmarks.peers import Missing, peer
 from benchmarks.result import Check, Result, Table, as_markdown, as_text, read, write
-from benchmarks.scheduling import beside, policies, sweep
+from benchmarks.scheduling import beside, clock, policies, sweep
 from benchmarks.scheduling.botocore_adaptive import adaptive_policy
 from benchmarks.scheduling.optimum import omniscient
 from benchmarks.scheduling.policies import Policy, Work
@@ -136,6 +136,23 @@ def test_a_run_of_the_sdk_is_the_same_each_time_and_loses_nothing() -> None:
     assert one == two
     assert (one.done, one.failed, one.refusals) == (200, 0, 0)
     assert one.optimum == pytest.approx(60 - 7.3 + 120)
+
+
+def test_the_clock_goes_on_while_a_limiter_waits_for_the_last_bit_of_its_room() -> None:
+    woken = 0
+
+    async def wait_for_this_very_moment() -> None:
+        nonlocal woken
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while loop.time() < began + 1e-5:
+            woken += 1
+            moment = loop.create_future()
+            loop.call_at(loop.time(), moment.set_result, None)
+            await moment
+
+    clock.run(wait_for_this_very_moment(), start=MIDNIGHT)
+    assert 1 < woken < 10
 
 
 def test_two_users_have_their_shares_measured() -> None:
