@@ -319,8 +319,10 @@ class Window:
             self._admissions.add(now)
             if permit.solo:
                 self._closure = None
-                # Others were here before us, and the clock is not sharp: they know the boundary better.
-                self._beaten = int(self._others and self._clock.blunt)
+                # Others were here before us, and the clock is not sharp: they know the boundary better. What a client
+                # finds used when it begins, at any moment of a window, says nothing of that: it may be its own past.
+                entered = permit.role is Role.ENTRY
+                self._beaten = int(entered and self._others and self._clock.blunt)
         if self._belief is Belief.COLD and not evidence.refused and evidence.genuine:
             self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
 

@@ -81,6 +81,20 @@ def test_with_headers_and_alone_an_aligned_server_never_refuses(
     assert done.done == n == server.arrivals
 
 
+@settings(max_examples=25)
+@given(limits, latencies, starts, seeds, st.floats(0, 1, exclude_max=True), st.sampled_from([1, 32]))
+def test_what_an_earlier_process_has_used_of_the_minute_costs_no_refusal(
+    limit: int, latency: tuple[float, float], start: float, seed: int, used: float, concurrency: int
+) -> None:
+    """A run that is resumed after a crash begins in a window that it has used itself, perhaps to the last permit but one."""
+    server = serve("aligned", limit, latency=latency, seed=seed)
+    for number in range(int(used * limit) if used < 0.9 else limit - 1 - seed % 3):
+        server.limiter.hit(MIDNIGHT + start * number / limit)
+    done = job(server, 3 * limit, start=start, concurrency=concurrency)
+    assert done.done == 3 * limit
+    assert server.refusals == 0
+
+
 @settings(max_examples=15)
 @given(st.sampled_from(KINDS), limits, latencies, starts, offsets, seeds)
 def test_with_headers_no_kind_of_server_refuses_more_than_twice(
