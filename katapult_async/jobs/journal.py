@@ -7,10 +7,8 @@ written to. Nothing here knows what a run does; durable writing while one is und
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sqlite3
-import stat
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -18,21 +16,31 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
 from .errors import JournalDamaged, JournalError, JournalExists, JournalWriteError
+from .file import (
+    cannot_write,
+    check_file,
+    check_free,
+    check_pages,
+    check_version,
+    connect,
+    publish,
+    reading_mode,
+    reason_of,
+    set_pragma,
+    side_file,
+    sync,
+    translate,
+)
 from .lock import held_by
 from .record import LineRecord, LineState, LineStatus, RunInfo, RunKind, RunSummary, Second, Session, Waited
-from .schema import APPLICATION_ID, VERSION, migrate
+from .schema import APPLICATION_ID, migrate
 
 T = TypeVar("T")
 
-#: No SQLite file is smaller than its header (bytes).
-_SMALLEST = 100
-#: What SQLite keeps beside a file while it is open, and after a crash. It is as good as part of the file.
-SIDE_FILES = ("-wal", "-shm", "-journal")
 _RECORD = (
     "number, disk, virtual_machine, note, step, state, status, code, detail, attempts, request_id, task, sent_at,"
     " finished_at"
@@ -109,20 +117,20 @@ class Journal:
     @classmethod
     def create(cls, path: Path, info: RunInfo, lines: Iterable[NewLine]) -> Journal:
         """Make a new journal, whole or not at all. Raises JournalExists, JournalWriteError, and what `lines` raises."""
-        _check_free(path)
+        check_free(path)
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
         try:
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
                 _fill(connection, info, lines)
-                _checked_pragma(connection, "journal_mode = WAL")
+                set_pragma(connection, "journal_mode = WAL")
             finally:
                 connection.close()
-            _sync(draft)
-            _publish(draft, path)
+            sync(draft)
+            publish(draft, path)
         except (sqlite3.Error, OSError) as exc:
             raise JournalWriteError(
-                f"the journal {path} cannot be made: {_reason(exc)}; nothing was sent: make room, or name another place"
+                f"the journal {path} cannot be made: {reason_of(exc)}; nothing was sent: make room, or name another place"
             ) from exc
         finally:
             with contextlib.suppress(OSError):
@@ -151,21 +159,21 @@ class Journal:
 
         Raises JournalError if there is none, JournalDamaged, JournalWriteError.
         """
-        _check_file(path)
+        check_file(path)
         # Looked at read-only: closing a connection that may write would write to a damaged file, too.
-        with contextlib.closing(_connect(path, _reading_mode(path))) as connection:
+        with contextlib.closing(connect(path, reading_mode(path))) as connection:
             try:
-                _check_version(connection, path)
-                _check_pages(connection, path)
+                check_version(connection, path)
+                check_pages(connection, path)
             except sqlite3.Error as exc:
-                raise _translate(path, exc) from exc
-        connection = _connect(path, "rw")
+                raise translate(path, exc) from exc
+        connection = connect(path, "rw")
         try:
-            _checked_pragma(connection, "synchronous = FULL")  # survives a power cut, too
+            set_pragma(connection, "synchronous = FULL")  # survives a power cut, too
             migrate(connection)
         except sqlite3.Error as exc:
             connection.close()
-            raise _translate(path, exc) from exc
+            raise translate(path, exc) from exc
         except BaseException:
             connection.close()
             raise
@@ -175,12 +183,12 @@ class Journal:
     def read(cls, path: str | Path) -> Journal:
         """Open a journal to look at it only, also while another process executes the run. Raises JournalError."""
         path = Path(path)
-        _check_file(path)
+        check_file(path)
         # A connection that may write takes away, when it is closed, what SQLite needs beside the file. One that may
         # not leaves it as it was: the remains of a run that was killed are no reader's business.
-        connection = _connect(path, "ro" if side_file(path, "-wal").exists() else "rw")
+        connection = connect(path, "ro" if side_file(path, "-wal").exists() else "rw")
         try:
-            _check_version(connection, path, exactly=True)
+            check_version(connection, path, exactly=True)
             connection.execute("PRAGMA query_only = ON")
         except sqlite3.OperationalError:
             # In a folder of somebody else's SQLite cannot set up its shared memory.
@@ -199,16 +207,16 @@ class Journal:
             shutil.copyfile(path, target)
             if side_file(path, "-wal").exists():
                 shutil.copyfile(side_file(path, "-wal"), side_file(target, "-wal"))
-            connection = _connect(target, "rw")
+            connection = connect(target, "rw")
             try:
-                _check_version(connection, path, exactly=True)
+                check_version(connection, path, exactly=True)
             except BaseException:
                 connection.close()
                 raise
         except BaseException as exc:
             copy.cleanup()
             if isinstance(exc, (OSError, sqlite3.OperationalError)):
-                raise JournalError(f"the journal {path} cannot be read: {_reason(exc)}") from exc
+                raise JournalError(f"the journal {path} cannot be read: {reason_of(exc)}") from exc
             raise
         return cls(connection, path, copy=copy)
 
@@ -320,22 +328,6 @@ def new_info(kind: RunKind, manifest: str, digest: str, lines: int, **more: obje
     return msgspec.convert({**known, "manifest": manifest, "digest": digest, "lines": lines, **more}, RunInfo)
 
 
-def cannot_write(path: Path | None, exc: Exception) -> JournalWriteError:
-    """The error for a journal that cannot be written to. path: None for one that is only looked ahead with."""
-    if path is None:
-        return JournalWriteError(
-            f"the temporary folder cannot be written to: {_reason(exc)}: make room there"
-        )
-    return JournalWriteError(
-        f"the journal {path} cannot be written: {_reason(exc)}. What it holds is safe: make room, or get the right to write "
-        "there, and go on with the run"
-    )
-
-
-def _reason(exc: Exception) -> str:
-    return str(exc.strerror) if isinstance(exc, OSError) and exc.strerror else str(exc)
-
-
 def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine]) -> None:
     connection.execute("PRAGMA journal_mode = OFF")  # nobody sees the file before it is whole
     connection.execute("PRAGMA synchronous = OFF")
@@ -372,123 +364,6 @@ def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine
         ),
     )
     connection.execute("COMMIT")
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _publish(draft: Path, path: Path) -> None:
-    """Give the finished file its name, unless there is something of that name."""
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        raise JournalExists(f"{path} exists already: name another file for this run") from None
-    except OSError:  # a file system without hard links
-        if path.exists():
-            raise JournalExists(f"{path} exists already: name another file for this run") from None
-        draft.rename(path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def side_file(path: Path, ending: str) -> Path:
-    """What SQLite keeps beside a journal, beside the file itself, whatever links lead to it."""
-    real = Path(os.path.realpath(path))
-    return real.with_name(real.name + ending)
-
-
-def _check_free(path: Path) -> None:
-    """Nothing of an older run may lie there: SQLite would take its write-ahead log for the new journal's."""
-    if path.exists():
-        raise JournalExists(f"{path} exists already: name another file for this run")
-    for ending in SIDE_FILES:
-        if (left := side_file(path, ending)).exists():
-            raise JournalExists(
-                f"{left} is left of a run whose journal {path} is gone, and holds the end of it: put the journal back "
-                "or move this file away, or name another file for this run"
-            )
-
-
-def _check_file(path: Path) -> None:
-    """Refuse what is no journal before SQLite sees it. The file is not opened: closing it would take away the locks that
-    another connection of this process has on it.
-    """
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        raise JournalError(f"there is no journal {path}") from None
-    except OSError as exc:
-        raise JournalError(f"the journal {path} cannot be read: {exc.strerror}") from exc
-    if not stat.S_ISREG(found.st_mode) or found.st_size < _SMALLEST:
-        raise JournalDamaged(f"{path} is no journal of a run, or it is damaged; it is left as it is")
-    if found.st_nlink > 1:
-        raise JournalError(f"{path} has a second name (a hard link): remove one, a journal can have but one")
-
-
-def _reading_mode(path: Path) -> str:
-    # Without a write-ahead log there is nothing beside the file, and "ro" would put something there.
-    return "ro" if side_file(path, "-wal").exists() else "ro&immutable=1"
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    try:
-        return sqlite3.connect(
-            f"file:{quote(str(path.absolute()))}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=10.0,
-        )
-    except sqlite3.Error as exc:
-        raise _translate(path, exc) from exc
-
-
-def _check_version(connection: sqlite3.Connection, path: Path, *, exactly: bool = False) -> None:
-    try:
-        application = _only(connection, "PRAGMA application_id")
-        version = _only(connection, "PRAGMA user_version")
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError as exc:
-        raise JournalDamaged(
-            f"{path} is no journal of a run, or it is damaged; it is left as it is: {exc}"
-        ) from exc
-    if application != APPLICATION_ID or not isinstance(version, int) or version < 1:
-        raise JournalDamaged(f"{path} is an SQLite file, but no journal of a run; it is left as it is")
-    if version > VERSION:
-        raise JournalDamaged(
-            f"{path} was written by a newer version of katapult-async (its format is {version}, this one knows "
-            f"{VERSION}): use that version"
-        )
-    if exactly and version < VERSION:
-        raise JournalError(f"{path} was written by an older version: resume it once to bring it up to date")
-
-
-def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
-    complaint = _only(connection, "PRAGMA quick_check(1)")
-    if complaint != "ok":
-        raise JournalDamaged(f"{path} is damaged and is left as it is: {complaint}")
-
-
-def _only(connection: sqlite3.Connection, statement: str) -> object:
-    row = connection.execute(statement).fetchone()
-    return row[0] if row else None
-
-
-def _checked_pragma(connection: sqlite3.Connection, pragma: str) -> None:
-    connection.execute(f"PRAGMA {pragma}").fetchall()
-
-
-def _translate(path: Path, exc: sqlite3.Error) -> JournalError:
-    if isinstance(exc, sqlite3.OperationalError):
-        return cannot_write(path, exc)
-    return JournalDamaged(f"{path} is damaged and is left as it is: {exc}")
 
 
 def _record(row: tuple[Any, ...]) -> LineRecord:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from .errors import JournalError
-from .journal import SIDE_FILES
+from .file import SIDE_FILES
 from .lock import lock_path
 
 

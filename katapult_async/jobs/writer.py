@@ -23,7 +23,8 @@ import anyio
 import msgspec
 
 from .errors import JournalError
-from .journal import Journal, cannot_write
+from .file import cannot_write
+from .journal import Journal
 
 T = TypeVar("T")
 

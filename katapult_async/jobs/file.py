@@ -1,0 +1,161 @@
+"""The file of a journal, as a file: what is refused and left as it is, how it is opened, how a new one gets its name.
+
+Nothing here knows what stands in a journal, but for the number of its format.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+from urllib.parse import quote
+
+from .errors import JournalDamaged, JournalError, JournalExists, JournalWriteError
+from .schema import APPLICATION_ID, VERSION
+
+#: No SQLite file is smaller than its header (bytes).
+_SMALLEST = 100
+#: What SQLite keeps beside a file while it is open, and after a crash. It is as good as part of the file.
+SIDE_FILES = ("-wal", "-shm", "-journal")
+
+
+def cannot_write(path: Path | None, exc: Exception) -> JournalWriteError:
+    """The error for a journal that cannot be written to. path: None for one that is only looked ahead with."""
+    if path is None:
+        return JournalWriteError(
+            f"the temporary folder cannot be written to: {reason_of(exc)}: make room there"
+        )
+    return JournalWriteError(
+        f"the journal {path} cannot be written: {reason_of(exc)}. What it holds is safe: make room, or get the right to write "
+        "there, and go on with the run"
+    )
+
+
+def reason_of(exc: Exception) -> str:
+    """Why, in the words of the system where it has some."""
+    return str(exc.strerror) if isinstance(exc, OSError) and exc.strerror else str(exc)
+
+
+def sync(path: Path) -> None:
+    """See that it is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def publish(draft: Path, path: Path) -> None:
+    """Give the finished file its name, unless there is something of that name."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise JournalExists(f"{path} exists already: name another file for this run") from None
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise JournalExists(f"{path} exists already: name another file for this run") from None
+        draft.rename(path)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def side_file(path: Path, ending: str) -> Path:
+    """What SQLite keeps beside a journal, beside the file itself, whatever links lead to it."""
+    real = Path(os.path.realpath(path))
+    return real.with_name(real.name + ending)
+
+
+def check_free(path: Path) -> None:
+    """Nothing of an older run may lie there: SQLite would take its write-ahead log for the new journal's."""
+    if path.exists():
+        raise JournalExists(f"{path} exists already: name another file for this run")
+    for ending in SIDE_FILES:
+        if (left := side_file(path, ending)).exists():
+            raise JournalExists(
+                f"{left} is left of a run whose journal {path} is gone, and holds the end of it: put the journal back "
+                "or move this file away, or name another file for this run"
+            )
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no journal before SQLite sees it. The file is not opened: closing it would take away the locks that
+    another connection of this process has on it.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise JournalError(f"there is no journal {path}") from None
+    except OSError as exc:
+        raise JournalError(f"the journal {path} cannot be read: {exc.strerror}") from exc
+    if not stat.S_ISREG(found.st_mode) or found.st_size < _SMALLEST:
+        raise JournalDamaged(f"{path} is no journal of a run, or it is damaged; it is left as it is")
+    if found.st_nlink > 1:
+        raise JournalError(f"{path} has a second name (a hard link): remove one, a journal can have but one")
+
+
+def reading_mode(path: Path) -> str:
+    """For looking at a file that must not be written to."""
+    # Without a write-ahead log there is nothing beside the file, and "ro" would put something there.
+    return "ro" if side_file(path, "-wal").exists() else "ro&immutable=1"
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """mode: of SQLite's own, as in "rw". Raises JournalError."""
+    try:
+        return sqlite3.connect(
+            f"file:{quote(str(path.absolute()))}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=10.0,
+        )
+    except sqlite3.Error as exc:
+        raise translate(path, exc) from exc
+
+
+def check_version(connection: sqlite3.Connection, path: Path, *, exactly: bool = False) -> None:
+    """Refuse what is no journal, or a newer one; exactly: an older one, too. Raises sqlite3.OperationalError, as it is."""
+    try:
+        application = _only(connection, "PRAGMA application_id")
+        version = _only(connection, "PRAGMA user_version")
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as exc:
+        raise JournalDamaged(
+            f"{path} is no journal of a run, or it is damaged; it is left as it is: {exc}"
+        ) from exc
+    if application != APPLICATION_ID or not isinstance(version, int) or version < 1:
+        raise JournalDamaged(f"{path} is an SQLite file, but no journal of a run; it is left as it is")
+    if version > VERSION:
+        raise JournalDamaged(
+            f"{path} was written by a newer version of katapult-async (its format is {version}, this one knows "
+            f"{VERSION}): use that version"
+        )
+    if exactly and version < VERSION:
+        raise JournalError(f"{path} was written by an older version: resume it once to bring it up to date")
+
+
+def check_pages(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file that SQLite finds damaged. Raises JournalDamaged."""
+    complaint = _only(connection, "PRAGMA quick_check(1)")
+    if complaint != "ok":
+        raise JournalDamaged(f"{path} is damaged and is left as it is: {complaint}")
+
+
+def _only(connection: sqlite3.Connection, statement: str) -> object:
+    row = connection.execute(statement).fetchone()
+    return row[0] if row else None
+
+
+def set_pragma(connection: sqlite3.Connection, pragma: str) -> None:
+    """And wait for what it answers."""
+    connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def translate(path: Path, exc: sqlite3.Error) -> JournalError:
+    """What an error of SQLite means for a journal."""
+    if isinstance(exc, sqlite3.OperationalError):
+        return cannot_write(path, exc)
+    return JournalDamaged(f"{path} is damaged and is left as it is: {exc}")
