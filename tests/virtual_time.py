@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+#: Seconds in which a timer fires that is due at once: more than the resolution of the clock.
+MOMENT = 2e-6
 
 
 class _JumpingSelector(selectors.SelectSelector):
@@ -42,6 +45,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now
+
+    def call_at(  # type: ignore[override] # to say it as typeshed does needs Python 3.11
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Every timer takes a moment. Who waits until there is room, and is short of it by the last bit of a float, asks
+        for a timer at this very moment again and again (aiolimiter does): a real clock has gone on meanwhile.
+        """
+        return super().call_at(max(when, self.time() + MOMENT), callback, *args, context=context)
 
 
 def run(main: Coroutine[Any, Any, T], *, start: float = 0.0) -> T:

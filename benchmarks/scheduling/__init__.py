@@ -1,7 +1,6 @@
 """How long work takes under a rate limit, and what it costs in 429s: this SDK beside what others do.
 
     optimum    what a client could do that knows everything
-    clock      virtual time, for the code of others
     policies   what each of them does, as it really does it
     scenarios  one run in virtual time: a policy, a limiter, a start
     sweep      many runs, as tables

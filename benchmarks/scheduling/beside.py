@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from benchmarks.result import Table
 from benchmarks.spread import to_worst
+from tests import virtual_time
 
-from . import clock
 from .policies import PERIOD, Policy, Work, terraform
 from .scenarios import MIDNIGHT, SDK, Scenario, shares, work_of
 from .sweep import Row, table_of
@@ -71,7 +71,7 @@ def play_beside(policy: Policy, other: Policy, scenario: Scenario) -> Together:
         await asyncio.gather(neighbour, return_exceptions=True)
         theirs.finished = ours.finished
 
-    clock.run(both(), start=begin)
+    virtual_time.run(both(), start=begin)
     used, _ = shares([ours, theirs], scenario, settling=1)
     return Together(
         start=scenario.start,

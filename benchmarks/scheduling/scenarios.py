@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from benchmarks.peers import is_installed
 from katapult_async.testing.limiters import Limiter, make_limiter
+from tests import virtual_time
 from tests.model_server import ModelServer
 
-from . import clock
 from .botocore_adaptive import adaptive_policy
 from .optimum import Changes, omniscient
 from .policies import (
@@ -160,7 +160,7 @@ def play(policy: Policy, scenario: Scenario) -> Played:
 
     # Tenacity draws from the module's own generator.
     random.seed(scenario.seed)
-    clock.run(everything(), start=begin)
+    virtual_time.run(everything(), start=begin)
     used, fairness = shares(works, scenario)
     by_user = [[at - begin for at in work.server.admitted] for work in works]
     return Played(

@@ -41,6 +41,8 @@ PATIENCE = 5.0
 RESERVE = 3
 #: The longest pause (seconds) that a job is made to take before its last permit when nothing else waits.
 LONGEST_PAUSE = 2.0
+#: The shortest wait (seconds) for a bucket to be refilled.
+SHORTEST = 0.001
 #: Answers of the API in a row without headers after which the headers have stopped.
 HEADERLESS = 3
 #: First wait (seconds) after a refusal whose end is not known; it doubles with each refused canary.
@@ -254,7 +256,8 @@ class Window:
             return None
         if self._in_flight and self._in_flight >= self._highest:
             return Wait(math.inf, WaitReason.ANSWER)  # even a full bucket would not do
-        return Wait(now + (1 - free) / rate, WaitReason.REFILL)
+        # Not less than a timer can do: a moment that is no later than `now` would be asked for again and again.
+        return Wait(now + max((1 - free) / rate, SHORTEST), WaitReason.REFILL)
 
     def _ask_well(self, now: float, free: float, waiting: int) -> Wait | None:
         """Permits are left. The last few of a window that will be used up anyway are sent one by one, at moments at

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import ssl
 from types import TracebackType
 
@@ -21,6 +20,8 @@ from .wire import DEFAULT_MAX_BODY, Exchange, Timeout, Wire
 
 
 def _version() -> str:
+    import importlib.metadata  # when the first session is made: it takes as long as a twentieth of aiohttp
+
     try:
         return importlib.metadata.version("katapult-async")
     except importlib.metadata.PackageNotFoundError:

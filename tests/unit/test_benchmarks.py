@@ -23,7 +23,7 @@ from benchmarks.memory.__main__ import kept_of_items
 from benchmarks.memory.measured import Cost
 from benchmarks.peers import Missing, peer
 from benchmarks.result import Check, Result, Table, as_markdown, as_text, read, write
-from benchmarks.scheduling import beside, clock, policies, sweep
+from benchmarks.scheduling import beside, policies, sweep
 from benchmarks.scheduling.botocore_adaptive import adaptive_policy
 from benchmarks.scheduling.optimum import omniscient
 from benchmarks.scheduling.policies import Policy, Work
@@ -151,7 +151,7 @@ def test_the_clock_goes_on_while_a_limiter_waits_for_the_last_bit_of_its_room() 
             loop.call_at(loop.time(), moment.set_result, None)
             await moment
 
-    clock.run(wait_for_this_very_moment(), start=MIDNIGHT)
+    virtual_time.run(wait_for_this_very_moment(), start=MIDNIGHT)
     assert 1 < woken < 10
 
 
