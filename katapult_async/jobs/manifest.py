@@ -220,6 +220,8 @@ def _line(number: int, fields: Fields) -> ManifestLine:
             raise BadRecord(f"attach is {word[:20]!r}; it may be true or false")
         attach = _ATTACH[word]
     note = fields.get("note")
+    if isinstance(note, (list, dict)):
+        raise BadRecord("note must be text")
     return ManifestLine(
         number=number,
         disk=disk,
