@@ -138,7 +138,9 @@ class Run:
                 raise JournalMismatch(f"{of} is a rollback itself: run the manifest again instead")
             count = to_take_back(parent).lines
             if not count:
-                raise JournalMismatch(f"the run {of} has changed nothing: there is nothing to take back")
+                raise JournalMismatch(
+                    f"the run {of} has changed nothing that is known to be its own: there is nothing to take back"
+                )
             info = new_info(
                 RunKind.ROLLBACK,
                 before.manifest,
