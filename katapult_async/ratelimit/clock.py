@@ -6,6 +6,11 @@ A response sent for at `sent` and received at `received` (local clock) whose `Da
 between the two, the server's clock stood in [D, D + 1). So the offset (server minus local) lies in
 (D - received, D + 1 - sent). Every response gives such an interval; their intersection shrinks towards the round
 trip as soon as responses fall on both sides of a change of second.
+
+A `Date` is evidence, not truth. Only where a window begins matters, so a date that is wrong by whole windows (by a
+day, an hour, five minutes) is not wrong at all. An interval that contradicts what is known is set aside. Several
+that agree with each other, and show a clock that moves, replace it. Each replacement doubles how many must agree, so
+that two servers with different clocks behind one address do not make the client change its mind for ever.
 """
 
 from __future__ import annotations
@@ -14,18 +19,41 @@ import math
 
 #: Two good quartz clocks drift apart by less than this (seconds a second); the interval widens by it with time.
 DRIFT = 1e-4
+#: Contradicting answers that must agree with each other before they replace what is known: at first, and at most.
+FEWEST_AGREEING, MOST_AGREEING = 4, 64
 
 
 class ServerClock:
-    """An interval for the offset between the server's clock and ours, and the questions it answers."""
+    """An interval for the offset between the server's clock and ours, and the questions it answers.
 
-    __slots__ = ("_at", "_high", "_low", "_round_trip")
+    Args:
+        period: The length of the server's rate window in seconds. Server times are known up to multiples of it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_at",
+        "_doubt",
+        "_high",
+        "_low",
+        "_needed",
+        "_period",
+        "_round_trip",
+        "_support",
+        "replacements",
+    )
+
+    def __init__(self, period: float = 60.0) -> None:
+        self._period = period
         self._low = -math.inf
         self._high = math.inf
         self._at = 0.0
         self._round_trip = math.inf
+        # Answers that agree with the interval, counted as far as it matters.
+        self._support = 0
+        self._doubt: _Doubt | None = None
+        self._needed = FEWEST_AGREEING
+        #: How often the answers have shown that the clock is another one than was believed.
+        self.replacements = 0
 
     def __repr__(self) -> str:
         if not self.known:
@@ -52,29 +80,60 @@ class ServerClock:
         """Whether a well-timed request would tell noticeably more about the clock."""
         return self.known and self.uncertainty > max(0.05, 2 * self._round_trip)
 
-    def observe(self, date: float, sent: float, received: float) -> None:
-        """Take in a response with this `Date` (unix seconds)."""
-        aged = DRIFT * max(0.0, received - self._at)
-        low, high = date - received, date + 1 - sent
-        self._low = max(self._low - aged, low)
-        self._high = min(self._high + aged, high)
-        self._at = received
+    def observe(self, date: float, sent: float, received: float) -> float | None:
+        """Take in a response.
+
+        Args:
+            date: The `Date` of the response, unix seconds.
+            sent: When its request was sent, local seconds.
+            received: When it arrived, local seconds.
+
+        Returns:
+            The date in the numbering of this clock, or None if it contradicts what is known.
+        """
         self._round_trip = min(self._round_trip, received - sent)
-        if self._low >= self._high:
-            # A clock was set, or another server answered: start again from what was seen last.
-            self._low, self._high = low, high
+        if self.known:
+            expected = (sent + received + self._low + self._high) / 2
+            date += round((expected - date) / self._period) * self._period
+        low, high = date - received, date + 1 - sent
+        aged = DRIFT * max(0.0, received - self._at)
+        known_low, known_high = self._low - aged, self._high + aged
+        if max(known_low, low) < min(known_high, high):
+            self._low, self._high, self._at = max(known_low, low), min(known_high, high), received
+            self._support = min(self._support + 1, MOST_AGREEING)
+            self._doubt = None
+            return date
+        doubt = self._doubt
+        if doubt is None or not doubt.agrees(low, high, date):
+            doubt = self._doubt = _Doubt(low, high, date)
+        if not doubt.moves or doubt.count < min(self._support + 1, self._needed):
+            return None
+        self._low, self._high, self._at = doubt.low, doubt.high, received
+        self._support, self._doubt = doubt.count, None
+        self._needed = min(2 * self._needed, MOST_AGREEING)
+        self.replacements += 1
+        return date
 
     def earliest_server_time(self, local: float) -> float:
         """The server's clock stands at this or later when ours stands at `local`."""
-        return local + self._low
+        return local + self._low - self._aged(local)
+
+    def latest_server_time(self, local: float) -> float:
+        """The server's clock stands at this or earlier when ours stands at `local`."""
+        return local + self._high + self._aged(local)
 
     def latest_local_time(self, server: float) -> float:
         """When our clock stands here, the server's has surely reached `server`."""
-        return server - self._low
+        local = server - self._low
+        return local + max(0.0, local - self._at) * DRIFT / (1 - DRIFT)
 
     def earliest_local_time(self, server: float) -> float:
         """Before our clock stands here, the server's has surely not reached `server`."""
-        return server - self._high
+        local = server - self._high
+        return local - max(0.0, local - self._at) * DRIFT / (1 + DRIFT)
+
+    def _aged(self, local: float) -> float:
+        return DRIFT * max(0.0, local - self._at)
 
     def informative_time(self, now: float) -> float:
         """The next moment (local) at which a request would halve the uncertainty: its `Date` shows on which side
@@ -83,3 +142,27 @@ class ServerClock:
         middle = (self._low + self._high) / 2
         travel = self._round_trip / 2
         return math.ceil(now + travel + middle) - middle - travel
+
+
+class _Doubt:
+    """Answers that contradict the clock and agree with each other."""
+
+    __slots__ = ("_first", "count", "high", "low", "moves")
+
+    def __init__(self, low: float, high: float, date: float) -> None:
+        self.low = low
+        self.high = high
+        self.count = 1
+        self._first = date
+        #: Whether two of them differ in their dates: a proxy that keeps an old answer shows one for ever.
+        self.moves = False
+
+    def agrees(self, low: float, high: float, date: float) -> bool:
+        """Count one more, if it agrees with those before."""
+        low, high = max(self.low, low), min(self.high, high)
+        if low >= high:
+            return False
+        self.low, self.high = low, high
+        self.count += 1
+        self.moves = self.moves or date != self._first
+        return True

@@ -1,7 +1,7 @@
 """The server's own counter, as far as its `Remaining` headers let us know it.
 
 Keeps what was seen and answers one question: how many requests may certainly still be sent? It knows nothing of
-windows. The rule holds for every kind of limiter, because each of them only ever raises its counter by itself:
+clocks. The rule holds for every kind of limiter, because each of them only ever raises its counter by itself:
 
     A response is superseded once a request that was sent after it arrived has been answered, too: the later one
     was surely counted later. Of the responses not superseded, one was counted last; the lowest `Remaining` among
@@ -9,28 +9,42 @@ windows. The rule holds for every kind of limiter, because each of them only eve
 
         free >= lowest Remaining among those not superseded - in flight
 
-So out-of-order answers, a restart of the counter and a slow refill need no cases of their own.
+So out-of-order answers, a restart of the counter and a slow refill need no cases of their own. `restart` only saves
+a round trip: it forgets at once what was seen before a restart that is known.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
+from .trailing import TrailingCount
+
+#: Readings that are kept at most.
+MOST_KEPT = 4096
+
 
 class ServerCounter:
-    """What the answers not yet superseded say."""
+    """What the answers not yet superseded say.
+
+    Args:
+        period: Seconds after which any limiter has given back what a request took.
+    """
 
     __slots__ = ("_latest_sent", "_lowest", "_uncounted")
 
-    def __init__(self) -> None:
+    def __init__(self, period: float = 60.0) -> None:
         self._latest_sent = float("-inf")
         # (received, remaining), remaining rising from left to right: the left one is the lowest that still counts.
         self._lowest: deque[tuple[float, int]] = deque()
-        # Times at which requests ended that may have been counted, without saying what was left.
-        self._uncounted: deque[float] = deque()
+        # Requests that ended and may have been counted, without saying what was left.
+        self._uncounted = TrailingCount(period)
 
     def __repr__(self) -> str:
-        return f"<ServerCounter lowest={self.lowest} uncounted={len(self._uncounted)}>"
+        return f"<ServerCounter lowest={self.lowest} uncounted={self._uncounted.total}>"
+
+    def __len__(self) -> int:
+        """Entries in memory."""
+        return len(self._lowest) + len(self._uncounted)
 
     @property
     def lowest(self) -> int | None:
@@ -43,17 +57,25 @@ class ServerCounter:
         while lowest and lowest[-1][1] >= remaining:
             lowest.pop()
         lowest.append((received, remaining))
+        if len(lowest) > MOST_KEPT:
+            # The lowest stays in force until the next one would have been superseded, too.
+            low = lowest.popleft()[1]
+            lowest[0] = (lowest[0][0], low)
         if sent > self._latest_sent:
             self._latest_sent = sent
             while lowest and lowest[0][0] <= sent and len(lowest) > 1:
                 lowest.popleft()
-            uncounted = self._uncounted
-            while uncounted and uncounted[0] <= sent:
-                uncounted.popleft()
+            self._uncounted.forget(sent)
+
+    def restart(self) -> None:
+        """The counter has begun anew: forget what was seen before. Requests that may have been counted on either side
+        of the restart are `missed` by the caller.
+        """
+        self._lowest.clear()
 
     def missed(self, now: float) -> None:
         """A request ended that may have been counted, but whose answer does not say what remains."""
-        self._uncounted.append(now)
+        self._uncounted.add(now)
 
     def free(self, in_flight: int, foreign_share: float = 0.0) -> float:
         """Requests that may still be sent; below 1 means none for now.
@@ -62,14 +84,12 @@ class ServerCounter:
         """
         if not self._lowest:
             return 0.0
-        return self._lowest[0][1] - len(self._uncounted) - in_flight * (1 + foreign_share)
+        return self._lowest[0][1] - self._uncounted.total - in_flight * (1 + foreign_share)
 
     def refilled(self, now: float, per_second: float, highest: int, in_flight: int) -> float:
         """Like `free`, for a counter that is refilled at a known rate up to `highest`."""
         if not self._lowest:
             return 0.0
-        uncounted = self._uncounted
-        while uncounted and now - uncounted[0] >= highest / per_second:
-            uncounted.popleft()  # by now it is full again, whatever that one has taken out
+        self._uncounted.forget(now - highest / per_second)  # it is full again, whatever those have taken out
         lowest = min(remaining + per_second * (now - received) for received, remaining in self._lowest)
-        return min(lowest, highest) - len(self._uncounted) - in_flight
+        return min(lowest, highest) - self._uncounted.total - in_flight

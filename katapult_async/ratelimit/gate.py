@@ -193,6 +193,8 @@ class Gate:
                 continue
             answer = self._window.take(now, waiting=len(self._queue))
             if isinstance(answer, Permit):
+                if answer.solo:
+                    self._last_paced, self._pacer = now, None  # the even pace goes on from it
                 return answer
             self._tell(answer, now)
             with anyio.move_on_after(answer.until - now if answer.until < math.inf else None):

@@ -10,6 +10,8 @@ from __future__ import annotations
 DECREASE = 0.7
 #: What each window without a refusal gives back, as a part of the limit.
 INCREASE = 1 / 20
+#: The same where no limit was ever named, as a part of the pace itself: there is nothing to aim at.
+GROWTH = 1 / 2
 
 
 class Pace:
@@ -31,8 +33,10 @@ class Pace:
         windows = int((now - self._since) / self._period)
         if windows > 0:
             self._since += windows * self._period
-            step = INCREASE * (self._limit if self._limit is not None else self._value)
-            self._value += windows * max(step, 0.05)
+            if self._limit is None:
+                self._value *= (1 + GROWTH) ** min(windows, 40)
+            else:
+                self._value += windows * max(INCREASE * self._limit, 0.05)
         if self._limit is not None:
             self._value = min(self._value, self._limit)
         return self._value

@@ -39,14 +39,15 @@ class Permit(msgspec.Struct, eq=False):
 
     #: Monotonic seconds.
     sent: float
-    #: The number of the server's window in which it was sent at the earliest; None while the clock is unknown.
-    window: int | None
     #: How many had been sent before it, and whether none of them was in flight any more.
     serial: int
     alone: bool
     role: Role
-    #: The number of the newest window that had been heard of.
+    #: The number of the window of the server in which it was sent, at the earliest; None while nothing is known.
+    window: int | None
+    #: The number of the newest window whose counter had been seen, and the lowest reading of it.
     after: int
+    lowest: int | None
     #: Which window it was taken from, and the type of request that it is for (set by the gate).
     owner: object
     kind: str = ""

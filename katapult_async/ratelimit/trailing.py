@@ -32,7 +32,14 @@ class TrailingCount:
         """Buckets in memory."""
         return len(self._buckets)
 
+    @property
+    def total(self) -> int:
+        """How many were counted when this was last asked or told."""
+        return self._total
+
     def add(self, now: float) -> None:
+        """Count one that arrives now."""
+        self.count(now)
         buckets = self._buckets
         if buckets and now - buckets[-1][0] < self._grain:
             bucket = buckets[-1]
@@ -45,9 +52,16 @@ class TrailingCount:
     def count(self, now: float) -> int:
         """How many answers arrived within the last period."""
         buckets = self._buckets
+        # A permit comes back at this very sum (free_at): the same sum must say so.
         while buckets and buckets[0][1] + self._period <= now:
             self._total -= int(buckets.popleft()[2])
         return self._total
+
+    def forget(self, until: float) -> None:
+        """Count no longer what arrived at `until` or before."""
+        buckets = self._buckets
+        while buckets and buckets[0][1] <= until:
+            self._total -= int(buckets.popleft()[2])
 
     def unchanged_until(self, now: float) -> float:
         """When the first of the answers counted now will be too old; infinity if there are none."""

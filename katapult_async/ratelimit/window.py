@@ -11,46 +11,55 @@ What is believed about the server, from nothing to everything (scheduling, Polic
                                                   └─ counter rises by itself ───► REFILLING
 
 OPEN       nothing limits but the concurrency of the caller.
-TRAILING   in flight + answered in the last period <= limit. Right on every kind of window, alone on the token.
+TRAILING   in flight + answered in the last period <= limit. Right on every kind of window, alone on the token. What
+           the headers show of others is taken off the limit for one period.
 ALIGNED    what the server's counter certainly leaves (counter.py). When that is used up: one request at the next
            boundary of the server's clock, the rest after its answer.
 REFILLING  a token bucket that shows its counter: it is refilled by limit/period a second.
 
-Across all of them: after a 429 that the headers did not foretell the gate is closed (_Closure), and the first
-request out is a single canary; when bursts are refused although the limit is not used up, `pace` says how evenly to
-send (paced mode). "Solo" is the word for a request whose answer everything else waits for: the first one, the
-canary, and the first one in a new window.
+Across all of them: after a 429 the gate is closed (closure.py), and one request at a time goes out until one is
+permitted. When bursts are refused although the limit is not used up, `pace` says how evenly to send (paced mode).
+"Solo" is the word for a request whose answer everything else waits for: the first one, the one after a refusal, and
+the first one in a new window.
+
+The server's words are evidence. A `Date` that contradicts the others is set aside (clock.py). Headers that contradict
+a 429, or a counter that does not restart where it should, are not believed for a while; headers that stop are
+believed again when they come back. No wait for a boundary is longer than one period since the last permitted answer.
 """
 
 from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
 
 from .clock import ServerClock
+from .closure import Closure
 from .counter import ServerCounter
+from .counter_kind import CounterKind, slides
 from .evidence import Evidence
+from .other_users import OtherUsers
 from .pace import Pace
 from .permit import Permit, Role, Wait, WaitReason
+from .request_types import RequestTypes
 from .trailing import TrailingCount
 
-#: How long (seconds) everything waits for the answer to a solo request before another one may go.
+#: How long (seconds) everything waits for the answer to a solo request before another one may go, if round trips are
+#: short; twice the longest round trip, if they are not.
 PATIENCE = 5.0
-#: The last few permits of a window are worth more as well-timed questions to the server (see `_ask_well`).
-RESERVE = 3
+#: The last few permits of a window are worth more as well-timed questions to the server (see `_ask_well`). Of a small
+#: limit it is only the last one.
+RESERVE, SMALL = 3, 30
 #: The longest pause (seconds) that a job is made to take before its last permit when nothing else waits.
 LONGEST_PAUSE = 2.0
 #: The shortest wait (seconds) for a bucket to be refilled.
 SHORTEST = 0.001
 #: Answers of the API in a row without headers after which the headers have stopped.
 HEADERLESS = 3
-#: First wait (seconds) after a refusal whose end is not known; it doubles with each refused canary.
-FIRST_WAIT = 1.0
-#: A share of foreign requests (for each of ours) above which somebody else is on the token.
-FOREIGN = 0.05
-#: So many windows in a row may have been used up by others before the boundary is taken for a wrong belief.
-MOST_BEATEN = 5
+#: Windows for which the headers are not believed: after a 429 has contradicted them, and after the counter has not
+#: restarted at a boundary. Each time doubles it, up to a day of minutes.
+CONTRADICTED, NOT_ALIGNED, LONGEST_DISTRUSTED = 1, 30, 1440
+#: What is kept of a round trip for the next answer, in looking for the longest one of late.
+FADING = 0.95
 
 
 class Belief(enum.Enum):
@@ -63,71 +72,61 @@ class Belief(enum.Enum):
     REFILLING = "bucket that refills"
 
 
-@dataclass(slots=True)
-class _Closure:
-    """The gate is closed after a 429."""
-
-    since: float
-    until: float
-    #: When the refused request was sent, and how many answers of its last period had arrived by the refusal.
-    sent: float
-    answers: int
-    backoff: float = FIRST_WAIT
-    #: Whether it has been found out why: by the canary's turn, those in flight at the refusal have been answered.
-    judged: bool = False
-
-
-@dataclass(slots=True)
-class _Tally:
-    """The current window as the headers show it: who used how much."""
-
-    number: int
-    highest: int
-    lowest: int
-    ours: int = 0
-
-
 class Window:
-    """The state machine. `period` is the length of a window in seconds, `limit` requests per window if the caller
-    knows it.
+    """The state machine.
+
+    Args:
+        period: The length of a window in seconds.
+        limit: Requests per window, if the caller knows it.
     """
 
     def __init__(self, *, period: float = 60.0, limit: int | None = None) -> None:
-        if period <= 0:
-            raise ValueError(f"the period of a rate window must be positive, not {period!r}")
+        if not 0 < period < math.inf:
+            raise ValueError(f"the period of a rate window must be positive and finite, not {period!r}")
         if limit is not None and limit <= 0:
             raise ValueError(f"total_permitted must be at least 1, not {limit!r}")
         self._period = period
         self._limit = limit
         self._belief = Belief.COLD
-        self._clock = ServerClock()
-        self._counter = ServerCounter()
+        self._clock = ServerClock(period)
+        self._counter = ServerCounter(period)
+        self._kind = CounterKind()
+        self._others = OtherUsers()
+        self._types = RequestTypes()
         self._answers = TrailingCount(period)
         self._admissions = TrailingCount(period)
         self._pace: Pace | None = None
-        self._closure: _Closure | None = None
+        self._closure: Closure | None = None
         self._solo: Permit | None = None
         self._in_flight = 0
         self._sends = 0
         self._refusals = 0
+        # Round trips of late, the longest one.
+        self._slowest = 0.0
+        # When the server last permitted a request, or refused a probe (at first: when the first one was sent), and when
+        # the request was sent that ended the last closing of the gate.
+        self._heard_at = -math.inf
+        self._reopened_by = -math.inf
         # Whether the server counts refused requests, too, is unknown (katapult-api): it is believed when seen.
         self._refusals_count = False
+        # The newest window in which the server's clock was seen, and the newest whose counter was.
+        self._dated: int | None = None
+        self._number = 0
         self._headerless = 0
         self._strikes = 0
-        # ALIGNED and REFILLING: the window that the newest header belongs to, and what it says about its users.
-        self._number = 0
-        self._tally: _Tally | None = None
-        self._foreign_share = 0.0
-        # Somebody had used this window before our first request in it; windows in a row that left us nothing.
-        self._others = False
-        self._beaten = 0
-        self._highest = 0
-        # The last moment at which nothing was in flight: when the last request was sent, what it left, the number of
-        # the window, and until when none of our requests gets too old to be counted.
-        self._quiet: tuple[float, int, int, float] | None = None
-        self._steady = False
-        # The newest reading of the counter: type of request, remaining, number of the window.
-        self._reading: tuple[str, int, int] | None = None
+        # Headers are not believed until then, unless the clock turns out to be another one; how often that was.
+        self._distrusted_until = -math.inf
+        self._distrusted_clock = 0
+        self._distrusts = 0
+        self._contradicted = False
+        # A 429 has allowed less than the headers.
+        self._most: int | None = None
+        # A 429 has named less than half of what had been permitted: what that was, and when.
+        self._disputed = 0
+        self._disputed_at = -math.inf
+        # TRAILING: what others had used in the last period, and when that was seen.
+        self._foreign = 0
+        self._foreign_at = -math.inf
 
     def __repr__(self) -> str:
         parts = [f"<Window {self._belief.value}; limit={self._limit} in_flight={self._in_flight}"]
@@ -163,8 +162,17 @@ class Window:
         return self._period
 
     @property
+    def kept(self) -> int:
+        """Entries in memory: bounded, whatever the traffic."""
+        return len(self._answers) + len(self._admissions) + len(self._counter)
+
+    @property
     def _counted(self) -> TrailingCount:
         return self._answers if self._refusals_count else self._admissions
+
+    @property
+    def _patience(self) -> float:
+        return min(max(PATIENCE, 2 * self._slowest), max(PATIENCE, self._period))
 
     def pace(self, now: float) -> float | None:
         """Requests per window to send evenly, or None when bursts are fine."""
@@ -177,22 +185,20 @@ class Window:
     def take(self, now: float, *, waiting: int = 1) -> Permit | Wait:
         """A permit to send one request at once, or how long to wait. `waiting`: requests that want to be sent."""
         solo = self._solo
-        if solo is not None and now < solo.sent + PATIENCE:
-            return Wait(solo.sent + PATIENCE, WaitReason.ANSWER)
+        if solo is not None and now < solo.sent + self._patience:
+            return Wait(solo.sent + self._patience, WaitReason.ANSWER)
         role = Role.PLAIN
         if self._closure is not None:
-            wait = self._ask_closed(self._closure, now)
-            role = Role.CANARY
+            wait, role = self._ask_closed(self._closure, now)
         elif self._belief is Belief.COLD:
             wait = None
             role = Role.FIRST
         elif self._belief is Belief.ALIGNED:
-            free = self._counter.free(self._in_flight, self._foreign_share)
+            free = self._counter.free(self._in_flight, self._others.share)
             if free >= 1:
                 wait = self._ask_well(now, free, waiting)
             else:
-                wait = self._ask_boundary(now)
-                role = Role.ENTRY
+                wait, role = self._ask_boundary(now)
         elif self._belief is Belief.REFILLING:
             wait = self._ask_refilling(now)
         else:
@@ -202,59 +208,97 @@ class Window:
         return self._permit(now, role)
 
     def _permit(self, now: float, role: Role) -> Permit:
-        number = None
-        if self._clock.known:
-            number = math.floor(self._clock.earliest_server_time(now) / self._period + 1e-9)
+        # Not before a window that an answer has shown, nor before the one that the clock shows.
+        window = self._dated
+        if window is not None:
+            window = max(window, self._window_at(now))
         permit = Permit(
             sent=now,
-            window=number,
             serial=self._sends,
             alone=self._in_flight == 0,
             role=role,
+            window=window,
             after=self._number,
+            lowest=self._counter.lowest,
             owner=self,
         )
+        if not self._sends:
+            self._heard_at = now
         self._sends += 1
         self._in_flight += 1
         if permit.solo:
             self._solo = permit
         return permit
 
-    def _ask_closed(self, closure: _Closure, now: float) -> Wait | None:
+    def _ask_closed(self, closure: Closure, now: float) -> tuple[Wait | None, Role]:
+        if self._belief is Belief.ALIGNED and self._counter.free(self._in_flight) < 1:
+            # The headers explain the refusal.
+            until = max(closure.until, self._boundary())
+            return Wait(until, WaitReason.WINDOW) if now < until else None, Role.ENTRY
         if not closure.judged and (self._in_flight == 0 or now >= closure.until):
             closure.judged = True
             self._choose_pace(closure, now)
         until = closure.until
-        if self._limit is not None:
+        if self._limit is not None and self._belief is not Belief.ALIGNED:
             until = max(until, self._counted.free_at(now, self._limit, self._in_flight))
             # The answers may leave nothing for longer than the server can mean: its window has ended by then.
             until = min(until, max(closure.until, closure.since + self._period))
-        return Wait(until, WaitReason.REFUSED) if now < until else None
+        return Wait(until, WaitReason.REFUSED) if now < until else None, Role.CANARY
 
     def _ask_trailing(self, now: float) -> Wait | None:
         if self._limit is None:
             return None
-        free_at = self._counted.free_at(now, self._limit, self._in_flight)
+        if self._disputed:
+            self._raise_disputed(now)
+        limit = self._limit
+        if self._foreign and now < self._foreign_at + self._period:
+            limit = max(1, limit - self._foreign)
+        free_at = self._counted.free_at(now, limit, self._in_flight)
+        if now < free_at and limit < self._limit:
+            # What others have used comes back a period after it was seen, at the latest.
+            whole = max(
+                self._foreign_at + self._period, self._counted.free_at(now, self._limit, self._in_flight)
+            )
+            free_at = min(free_at, whole)
         return Wait(free_at, WaitReason.LIMIT) if now < free_at else None
 
-    def _ask_boundary(self, now: float) -> Wait | None:
-        """The window is used up: wait until the server's clock has surely entered the next one.
+    def _ask_boundary(self, now: float) -> tuple[Wait | None, Role]:
+        """The window is used up: wait until the server's clock has surely entered the next one."""
+        limit = self._limit or 1
+        if self._in_flight >= limit:
+            return Wait(math.inf, WaitReason.ANSWER), Role.ENTRY  # even a new window would not do
+        boundary = self._boundary()
+        if now >= boundary:
+            return None, Role.ENTRY
+        doubtful = self._kind.doubtful_at(limit / self._period)
+        if doubtful is not None and not self._in_flight and doubtful < boundary:
+            if now < doubtful:
+                return Wait(doubtful, WaitReason.WINDOW), Role.CANARY
+            self._kind.ask()
+            return None, Role.CANARY
+        return Wait(boundary, WaitReason.WINDOW), Role.ENTRY
 
-        Somebody else who knows the server's clock better would be there first, each time, and leave nothing. Who has
-        been beaten goes for the middle of what is uncertain: that halves it, at the price of a 429 now and then.
+    def _boundary(self) -> float:
+        """When the next window may be entered.
+
+        Another client that knows the server's clock better would be there first, each time, and leave nothing. After
+        it has won a window, aim at the middle of what is uncertain: each attempt halves that, at the price of a 429
+        now and then.
         """
         server = (self._number + 1) * self._period
         boundary = self._clock.latest_local_time(server)
-        if self._beaten:
+        if self._others.beaten:
             boundary = (boundary + self._clock.earliest_local_time(server)) / 2
-        return Wait(boundary, WaitReason.WINDOW) if now < boundary else None
+        # However wrong the clock may be, what was used up then has come back by then.
+        return min(boundary, self._heard_at + self._period)
 
     def _ask_refilling(self, now: float) -> Wait | None:
         rate = (self._limit or 1) / self._period
-        free = self._counter.refilled(now, rate, self._highest + 1, self._in_flight)
+        highest = self._kind.highest
+        free = self._counter.refilled(now, rate, highest + 1, self._in_flight)
         if free >= 1:
             return None
-        if self._in_flight and self._in_flight >= self._highest:
+        if self._in_flight and self._in_flight >= highest:
             return Wait(math.inf, WaitReason.ANSWER)  # even a full bucket would not do
         # Not less than a timer can do: a moment that is no later than `now` would be asked for again and again.
         return Wait(now + max((1 - free) / rate, SHORTEST), WaitReason.REFILL)
@@ -266,9 +310,12 @@ class Window:
         are still sent in this window, and those behind them would have had to wait for the next one anyway.
         """
         limit = self._limit or 0
-        pause = 0.0 if self._steady else 3 * self._period / limit
+        reserve = RESERVE if limit >= SMALL else 1
+        if free >= reserve + 1 or limit < 2:
+            return None
+        pause = 0.0 if self._kind.steady else 3 * self._period / limit
         surplus = waiting > free or (0 < pause <= LONGEST_PAUSE and free < 2)
-        if free > RESERVE or not surplus or limit < 10 * RESERVE or not (pause or self._clock.blunt):
+        if not surplus or not (pause or self._clock.blunt):
             return None
         # Before the boundary comes, what is left must be sent, one round trip after the other.
         travel = max(0.1, 4 * self._clock.round_trip)
@@ -277,22 +324,21 @@ class Window:
             return None
         if self._in_flight:
             return Wait(min(too_late, now + PATIENCE), WaitReason.ANSWER)
-        if self._quiet is None:
+        quiet_since = self._kind.quiet_since
+        if quiet_since is None:
             return None
-        at = self._quiet[0] + pause
+        at = quiet_since + pause
         if self._clock.blunt:
             at = self._clock.informative_time(at)
         at = min(at, too_late)
         return Wait(at, WaitReason.LIMIT) if now < at else None
 
     def counts_apart(self, permit: Permit, evidence: Evidence) -> bool:
-        """Whether this refusal shows that the server counts types of requests apart: requests of another type, of the
-        same window, still had more left than ours in flight can have used up.
-        """
-        if not evidence.refused or self._belief is not Belief.ALIGNED or self._reading is None:
+        """Whether this refusal shows that the server counts types of requests apart."""
+        if not evidence.refused or self._belief is not Belief.ALIGNED:
             return False
-        kind, remaining, number = self._reading
-        return kind != permit.kind and number == permit.after and remaining > 2 * self._in_flight + RESERVE
+        spare = 2 * self._in_flight + RESERVE
+        return self._types.explain(permit.kind, permit.sent, permit.after, spare=spare)
 
     # -- hearing --------------------------------------------------------------------------------------------------
 
@@ -306,130 +352,170 @@ class Window:
         self._answers.add(now)
         self._admissions.add(now)
         self._counter.missed(now)
-        self._quiet = None
+        self._kind.unread()
 
     def answered(self, permit: Permit, now: float, evidence: Evidence) -> None:
         """A response arrived."""
         self._end(permit)
         self._answers.add(now)
-        if evidence.date is not None:
-            self._clock.observe(evidence.date, permit.sent, now)
-        trusted = self._hear_headers(permit, now, evidence)
+        self._slowest = max(now - permit.sent, FADING * self._slowest)
+        date = self._read_date(permit, now, evidence)
+        trusted = self._hear_headers(permit, now, evidence, date)
         if evidence.refused:
             self._refusals += 1
             self._hear_refusal(permit, now, evidence, trusted=trusted)
         else:
+            self._heard_at = now
             self._admissions.add(now)
             if permit.solo:
-                self._closure = None
-                # Others were here before us, and the clock is not sharp: they know the boundary better. What a client
-                # finds used when it begins, at any moment of a window, says nothing of that: it may be its own past.
-                entered = permit.role is Role.ENTRY
-                self._beaten = int(entered and self._others and self._clock.blunt)
+                self._reopen(permit)
         if self._belief is Belief.COLD and not evidence.refused and evidence.genuine:
             self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
+
+    def _read_date(self, permit: Permit, now: float, evidence: Evidence) -> float | None:
+        """The date in the numbering of the clock; None if there is none that can be believed."""
+        if evidence.date is None:
+            return None
+        replacements = self._clock.replacements
+        date = self._clock.observe(evidence.date, permit.sent, now)
+        if date is not None:
+            number = math.floor(date / self._period)
+            if self._clock.replacements != replacements:
+                self._number = min(self._number, number)
+                self._dated = number
+            elif self._dated is None or number > self._dated:
+                self._dated = number
+        return date
+
+    def _window_at(self, local: float) -> int:
+        """The number of the server's window at this moment, at the earliest."""
+        return math.floor(self._clock.earliest_server_time(local) / self._period + 1e-9)
+
+    def _reopen(self, permit: Permit) -> None:
+        """A request was permitted that everything waited for."""
+        if self._closure is not None and permit.sent >= self._closure.since:
+            self._closure = None
+            self._reopened_by = permit.sent
+        # Others were here before us, and the clock is not sharp: they know the boundary better. What a client finds
+        # used when it begins, at any moment of a window, says nothing of that: it may be its own past.
+        entered = permit.role is Role.ENTRY
+        self._others.beaten = int(entered and self._others.here_first and self._clock.blunt)
 
     def _end(self, permit: Permit) -> None:
         self._in_flight -= 1
         if permit is self._solo:
             self._solo = None
 
-    def _hear_headers(self, permit: Permit, now: float, evidence: Evidence) -> bool:
-        """Take in the headers; whether they say how many requests remain, and are believed."""
-        if evidence.permitted is None or evidence.remaining is None or not self._clock.known:
+    def _hear_headers(self, permit: Permit, now: float, evidence: Evidence, date: float | None) -> bool:
+        """Take in the headers; whether they say how many requests remain, and are believed.
+
+        Args:
+            permit: Of the request.
+            now: When its answer arrived.
+            evidence: What the answer says.
+            date: Its date in the numbering of the clock; None if there is none that can be believed.
+        """
+        if evidence.permitted is None or evidence.remaining is None:
             self._counter.missed(now)
-            self._quiet = None
+            self._kind.unread()
             self._headerless += evidence.genuine and not evidence.refused
             if self._headerless >= HEADERLESS and self._belief in (Belief.ALIGNED, Belief.REFILLING):
-                self._distrust()
+                self._belief = Belief.TRAILING  # until they come back
             return False
         self._headerless = 0
-        if self._strikes >= 2:
-            self._change_limit(now, evidence.permitted)
+        if self._distrusts and self._clock.replacements != self._distrusted_clock:
+            self._distrusted_until = now  # it was the clock that was wrong
+        if now < self._distrusted_until:
+            self._change_limit(now, min(evidence.permitted, self._most or evidence.permitted))
+            if not self._contradicted and 2 * evidence.remaining >= evidence.permitted:
+                self._pace = None  # what was refused in bursts has come back
             return False
+        self._most = None
+        self._change_limit(now, evidence.permitted)
         if self._belief not in (Belief.ALIGNED, Belief.REFILLING):
-            if self._strikes or evidence.date is None:
-                self._change_limit(now, evidence.permitted)
+            if not self._clock.known:
+                self._count_foreign(now, evidence.permitted - evidence.remaining)
                 return False
             self._belief = Belief.ALIGNED
+            self._strikes = 0
             self._pace = None
-        self._change_limit(now, evidence.permitted)
-        if evidence.date is not None:
-            self._note(permit, now, evidence.remaining, evidence.date, refused=evidence.refused)
-        return self._strikes < 2
+        self._note(permit, now, evidence.remaining, date, refused=evidence.refused)
+        return self._belief in (Belief.ALIGNED, Belief.REFILLING)
 
-    def _note(self, permit: Permit, now: float, remaining: int, date: float, *, refused: bool) -> None:
+    def _count_foreign(self, now: float, used: int) -> None:
+        """Headers without a clock: what is used and not ours is taken off the limit, until it must have come back."""
+        ours = self._counted.count(now) + self._in_flight + 1
+        self._foreign = max(0, used - ours)
+        self._foreign_at = now
+
+    def _note(self, permit: Permit, now: float, remaining: int, date: float | None, *, refused: bool) -> None:
         """One more reading of the server's counter."""
-        number = math.floor(date / self._period)
-        straddles = permit.window is not None and permit.window < number
-        if straddles and self._belongs_before(permit, remaining):
-            # Sent before the boundary, answered after it, and counted before it.
-            number -= 1
-            if self._number > number and self._counter.lowest is not None:
-                self._counter.missed(now)
-                return
-        if permit.role is Role.ENTRY and not refused and self._slides(now, remaining):
-            self._distrust()
+        clock, period = self._clock, self._period
+        newest = math.floor((date if date is not None else clock.latest_server_time(now)) / period)
+        # An entry was permitted after the old window had been used up. And of the first request of all it is assumed
+        # that it was counted in the window that its answer shows: the guess that risks no 429.
+        entered = permit.role is Role.ENTRY and not refused
+        oldest = newest if permit.window is None or entered else min(permit.window, newest)
+        if newest < self._number or (oldest < newest and self._number == newest):
+            # Of an old window, or perhaps of it: what the new one has left was seen already.
+            self._counter.missed(now)
+            self._kind.unread()
+            return
+        certain = oldest == newest
+        if certain and newest > self._number:
+            self._counter.restart()
+            self._number = newest
+        if entered:
+            self._kind.begins(remaining, self._limit or 1)
+            if self._slides(now, remaining):
+                self._distrust(now, NOT_ALIGNED)
+        elif permit.role is Role.CANARY and not refused:
+            self._kind.rose()
         self._counter.saw(permit.sent, now, remaining)
-        self._highest = max(self._highest, remaining)
-        self._reading = (permit.kind, remaining, number)
-        self._number = max(self._number, number)
-        self._count_users(permit, number, remaining, refused=refused)
-        certain = permit.window is None or permit.window == math.floor(date / self._period)
-        self._compare(permit, now, remaining, number if certain and not refused else None)
-
-    def _belongs_before(self, permit: Permit, remaining: int) -> bool:
-        """Whether a reading from around a boundary goes on with the old window's counter instead of a new one's."""
-        lowest = self._counter.lowest
-        if lowest is None:
-            return remaining * 2 < (self._limit or 0)
-        out_of_order = self._sends - permit.serial + self._in_flight
-        return remaining < lowest + out_of_order
+        if certain:
+            if newest == permit.after and permit.lowest is not None and remaining >= permit.lowest:
+                self._types.too_high(permit.kind, now, remaining, newest)
+        else:
+            # It counts as a reading of the old window, and as a request that the new one may have counted.
+            self._counter.missed(now)
+            self._number = max(self._number, oldest)
+        self._kind.highest = max(self._kind.highest, remaining)
+        # A refused entry may also mean that there is no boundary: it is no evidence of others.
+        first = permit.solo and permit.alone and (not refused or permit.role is Role.FIRST)
+        self._others.saw(
+            newest if certain else self._number,
+            remaining,
+            in_flight=self._in_flight,
+            first=(self._limit or 0) - 1 if first else None,
+        )
+        self._compare(permit, now, remaining, newest if certain and not refused else None)
 
     def _slides(self, now: float, remaining: int) -> bool:
-        """Whether the counter has not restarted at the boundary but has only forgotten what is older than a period."""
-        if self._others or self._foreign_share > FOREIGN:
+        if self._others.present:
             return False  # what is missing from a full window may have gone to them
-        limit = self._limit or 0
-        sliding = limit - self._admissions.count(now) - 1
-        return abs(remaining - sliding) <= 2 and sliding + 2 < limit - 1
-
-    def _count_users(self, permit: Permit, number: int, remaining: int, *, refused: bool) -> None:
-        tally = self._tally
-        if tally is None or tally.number != number:
-            self._tally = _Tally(number, remaining, remaining)
-            # A refused entry may also mean that there is no boundary: it is no evidence of others.
-            if permit.solo and permit.alone and (not refused or permit.role is Role.FIRST):
-                self._others = remaining < (self._limit or 0) - 1
-            return
-        tally.ours += 1
-        tally.highest = max(tally.highest, remaining)
-        tally.lowest = min(tally.lowest, remaining)
-        if tally.ours >= 8:
-            foreign = tally.highest - tally.lowest - tally.ours - self._in_flight
-            self._foreign_share = min(10.0, max(0, foreign) / tally.ours)
+        return slides(remaining, limit=self._limit or 0, admitted=self._admissions.count(now))
 
     def _compare(self, permit: Permit, now: float, remaining: int, number: int | None) -> None:
-        """Two readings of one window with nothing of ours between them show whether the counter rises by itself."""
-        before = self._quiet
-        self._quiet = None
+        """Learn from two readings with nothing of ours between them whether the counter rises by itself."""
         if number is None:
-            return  # it was refused, or a boundary may have been between the request and its answer
-        alone = permit.alone and self._sends == permit.serial + 1
-        if alone and before is not None and before[2] == number and self._foreign_share <= FOREIGN:
-            sent, previous, _, unchanged_until = before
-            elapsed = now - sent
-            per_second = (self._limit or 1) / self._period
-            risen = remaining - (previous - 1)
-            # Older requests of ours that leave a sliding window let its counter rise, too.
-            if 0 < risen <= 1.5 * per_second * elapsed + 2 and now < unchanged_until:
-                self._belief = Belief.REFILLING
-            elif risen <= 0 and permit.sent - sent >= 2 / per_second:
-                self._steady = True
+            self._kind.unread()  # it was refused, or a boundary may have been between the request and its answer
+            return
+        alone = permit.alone and self._sends == permit.serial + 1 and not self._others.foreign
+        per_second = (self._limit or 1) / self._period
+        if self._kind.refills(
+            permit.sent,
+            now,
+            remaining,
+            number,
+            per_second=per_second,
+            alone=alone,
+            others=self._others.present,
+        ):
+            self._belief = Belief.REFILLING
         if self._in_flight == 0:
             # A server that counts by the log forgets a request up to a round trip before we do.
             unchanged_until = self._answers.unchanged_until(now) - 2 * (now - permit.sent)
-            self._quiet = (permit.sent, remaining, number, unchanged_until)
+            self._kind.at_rest(permit.sent, remaining, number, unchanged_until)
 
     def _change_limit(self, now: float, limit: int) -> None:
         if limit == self._limit:
@@ -438,9 +524,35 @@ class Window:
         if self._pace is not None:
             self._pace.limit(now, limit)
 
-    def _distrust(self) -> None:
-        """The headers stopped, contradicted themselves, or the counter did not restart where it should."""
-        self._strikes = 2
+    def _learn(self, now: float, named: int) -> None:
+        """A 429 names a limit.
+
+        If the server has permitted twice as much in the last period, the limit has just been lowered, or the 429 is
+        wrong. Nothing else would ever show the latter: so what is sent grows from window to window, until a 429
+        confirms the limit.
+        """
+        admitted = self._admissions.count(now)
+        if admitted > 2 * named:
+            self._disputed, self._disputed_at = max(self._disputed, admitted), now
+        else:
+            self._disputed = 0
+        self._change_limit(now, named)
+
+    def _raise_disputed(self, now: float) -> None:
+        while self._disputed and now >= self._disputed_at + self._period:
+            self._disputed_at += self._period
+            limit = min(2 * (self._limit or 1), self._disputed)
+            self._change_limit(now, limit)
+            if limit == self._disputed:
+                self._disputed = 0
+
+    def _distrust(self, now: float, windows: int) -> None:
+        """The headers contradicted a 429, or the counter did not restart where it should."""
+        self._contradicted = windows == CONTRADICTED
+        windows = min(windows * 2**self._distrusts, LONGEST_DISTRUSTED)
+        self._distrusted_until = now + windows * self._period
+        self._distrusted_clock = self._clock.replacements
+        self._distrusts = min(self._distrusts + 1, 16)
         self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
 
     # -- refusals -------------------------------------------------------------------------------------------------
@@ -449,63 +561,57 @@ class Window:
         named = evidence.total_permitted
         if named is not None:
             if trusted and evidence.permitted is not None and named < evidence.permitted:
-                self._distrust()  # never trust a header into sending more than a 429 has allowed
+                # Never trust a header into sending more than a 429 has allowed.
+                self._distrust(now, CONTRADICTED)
+                self._most = named
                 trusted = False
-            self._change_limit(now, named)
+            self._learn(now, named)
         if self._belief is Belief.COLD and not trusted:
             self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
         if self._belief is Belief.OPEN and self._limit is not None:
             self._belief = Belief.TRAILING
-        if self._belief is Belief.ALIGNED and self._foretold(permit, now, evidence):
-            return
-        if self._belief in (Belief.ALIGNED, Belief.REFILLING):
+        if self._belief is Belief.ALIGNED and not self._foretold(permit, now, evidence):
+            self._distrust(now, CONTRADICTED if (evidence.remaining or 0) > 0 else NOT_ALIGNED)
+        elif self._belief is Belief.REFILLING:
             self._strikes += 1
-            if self._strikes >= 2 or self._belief is Belief.ALIGNED:
-                self._distrust()
+            if self._strikes >= 2:
+                self._distrust(now, NOT_ALIGNED)
         self._close(permit, now, evidence)
 
     def _foretold(self, permit: Permit, now: float, evidence: Evidence) -> bool:
         """Whether the headers explain the refusal: the window is used up, by others or by requests in flight."""
-        if permit.role is Role.ENTRY and not (evidence.remaining or 0) > 0:
-            if self._number == permit.after:
-                pass  # one that went for the middle and came too early
-            elif (self._foreign_share > FOREIGN or self._others) and self._beaten < MOST_BEATEN:
-                self._beaten += 1
-            else:
-                return False  # the counter did not restart at the boundary
         if evidence.remaining is None:
             # A 429 without headers is as good as Remaining: 0.
             self._counter.saw(permit.sent, now, 0)
-            self._number = math.floor(self._clock.earliest_server_time(now) / self._period)
-        return not (evidence.remaining or 0) > 0
+            self._number = max(self._number, self._window_at(now))
+        elif evidence.remaining > 0:
+            return False
+        if permit.role is Role.ENTRY and self._number != permit.after:
+            return self._others.took_the_window()  # else the counter did not restart at the boundary
+        return True  # an entry that aimed at the middle came too early; or a plain request, one of too many
 
     def _close(self, permit: Permit, now: float, evidence: Evidence) -> None:
         closure = self._closure
-        if closure is not None and not permit.solo:
-            return  # it was sent before the gate closed and tells nothing new
-        if closure is not None and now < closure.since + self._period:
-            # A refused canary: wait twice as long, but try once the window of the first refusal must have ended.
-            closure.backoff *= 2
-            closure.until = min(now + closure.backoff, max(now, closure.since + self._period))
-        else:
-            judged = closure is not None
-            closure = _Closure(
-                since=now,
-                until=now + FIRST_WAIT,
-                sent=permit.sent,
-                answers=self._answers.count(permit.sent) - 1,
-                judged=judged,
-            )
+        if closure is None:
+            if permit.sent < self._reopened_by:
+                return  # it was sent before the gate was closed the last time
+            answers = self._answers.count(permit.sent) - 1
+            closure = Closure(now, period=self._period, sent=permit.sent, answers=answers)
             self._closure = closure
+        elif permit.solo and permit.sent >= closure.since:
+            closure.refused_again(now)
+            self._heard_at = now
+        else:
+            return  # it was sent before the gate closed and tells nothing new
         if evidence.retry_after is not None:
-            closure.until = now + evidence.retry_after
+            closure.retry_after(evidence.retry_after)
         elif self._clock.known and self._pace is not None:
             # Somebody else uses it up. If windows begin with the server's minute, be there when the next one does:
             # whoever comes later finds nothing left, in every window.
-            server = (math.floor(self._clock.earliest_server_time(now) / self._period) + 1) * self._period
-            closure.until = min(closure.until, self._clock.latest_local_time(server))
+            server = (self._window_at(now) + 1) * self._period
+            closure.begins_at(self._clock.latest_local_time(server))
 
-    def _choose_pace(self, closure: _Closure, now: float) -> None:
+    def _choose_pace(self, closure: Closure, now: float) -> None:
         """Refused: because the limit is used up by ours, or although it is not?"""
         limit = self._limit
         if limit is not None:
@@ -525,5 +631,4 @@ class Window:
             self._pace = Pace(now=now, period=self._period, value=value, limit=self._limit)
         if self._limit is not None:
             # Long enough for a bucket to be refilled a little, so that the pace finds some slack for its jitter.
-            closure.backoff = min(max(FIRST_WAIT, 3 * self._period / self._limit), self._period / 4)
-            closure.until = max(closure.until, closure.since + closure.backoff)
+            closure.pause_at_least(3 * self._period / self._limit)

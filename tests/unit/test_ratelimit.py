@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections import deque
 from collections.abc import Callable
 
@@ -103,12 +104,59 @@ def test_well_timed_requests_sharpen_the_clock() -> None:
     assert "offset" in repr(clock)
 
 
-def test_a_clock_that_was_set_is_learnt_anew() -> None:
+def observe(clock: ServerClock, offset: float, *, start: float, answers: int, pause: float = 0.5) -> None:
+    """Answers of a server whose clock is ahead of ours by `offset`."""
+    for number in range(answers):
+        now = start + number * pause
+        clock.observe(math.floor(now + offset), now - 0.01, now + 0.01)
+
+
+def test_a_clock_that_was_set_is_learnt_anew_from_answers_that_agree() -> None:
     clock = ServerClock()
-    clock.observe(100, 99.9, 100.1)
-    clock.observe(500, 101.0, 101.1)
-    assert clock.earliest_server_time(101.1) == pytest.approx(500.0)
+    observe(clock, 0.0, start=100, answers=20)
+    observe(clock, 17.0, start=110, answers=3)
+    assert clock.earliest_server_time(112) == pytest.approx(112, abs=0.6)
+    observe(clock, 17.0, start=111.5, answers=2)
+    assert clock.replacements == 1
+    assert clock.earliest_server_time(112) == pytest.approx(129, abs=1)
     assert repr(ServerClock()) == "<ServerClock unknown>"
+
+
+@pytest.mark.parametrize("wrong", [86_400.0, -3600.0, -300.0, 120.0])
+def test_a_date_that_is_wrong_by_whole_windows_is_not_wrong(wrong: float) -> None:
+    clock, other = ServerClock(), ServerClock()
+    observe(clock, 0.37, start=100, answers=20)
+    observe(other, 0.37, start=100, answers=20)
+    assert clock.observe(112 + wrong, 111.7, 111.8) == 112
+    assert other.observe(112, 111.7, 111.8) == 112
+    assert repr(clock) == repr(other)
+    assert clock.replacements == 0
+
+
+@pytest.mark.parametrize("wrong", [17.0, -20.0, 29.0])
+def test_a_single_wrong_date_is_set_aside(wrong: float) -> None:
+    clock = ServerClock()
+    observe(clock, 0.37, start=100, answers=20)
+    before = clock.latest_local_time(180.0)
+    assert clock.observe(112 + wrong, 111.7, 111.8) is None
+    assert clock.latest_local_time(180.0) == pytest.approx(before)
+
+
+def test_a_date_that_does_not_move_replaces_nothing() -> None:
+    clock = ServerClock()
+    observe(clock, 0.0, start=100, answers=20)
+    for number in range(200):
+        clock.observe(105, 110 + number * 0.05, 110.01 + number * 0.05)
+    assert clock.replacements == 0
+
+
+def test_two_servers_with_different_clocks_do_not_make_the_client_change_its_mind_for_ever() -> None:
+    clock = ServerClock()
+    rng = random.Random(1)
+    for number in range(5000):
+        now = 100 + number * 0.7
+        clock.observe(math.floor(now + rng.choice([0.0, 20.0])), now - 0.01, now + 0.01)
+    assert clock.replacements <= 5
 
 
 # -- counts ---------------------------------------------------------------------------------------------------------
