@@ -42,6 +42,8 @@ from .pace import Pace
 from .permit import Permit, Role, Wait, WaitReason
 from .request_types import RequestTypes
 from .trailing import TrailingCount
+from .trust import CONTRADICTED, NOT_ALIGNED, Trust
+from .window_numbers import WindowNumbers
 
 #: How long (seconds) everything waits for the answer to a solo request before another one may go, if round trips are
 #: short; twice the longest round trip, if they are not.
@@ -53,11 +55,6 @@ RESERVE, SMALL = 3, 30
 LONGEST_PAUSE = 2.0
 #: The shortest wait (seconds) for a bucket to be refilled.
 SHORTEST = 0.001
-#: Answers of the API in a row without headers after which the headers have stopped.
-HEADERLESS = 3
-#: Windows for which the headers are not believed: after a 429 has contradicted them, and after the counter has not
-#: restarted at a boundary. Each time doubles it, up to a day of minutes.
-CONTRADICTED, NOT_ALIGNED, LONGEST_DISTRUSTED = 1, 30, 1440
 #: What is kept of a round trip for the next answer, in looking for the longest one of late.
 FADING = 0.95
 
@@ -89,6 +86,8 @@ class Window:
         self._limit = limit
         self._belief = Belief.COLD
         self._clock = ServerClock(period)
+        self._numbers = WindowNumbers(self._clock, period)
+        self._trust = Trust(period)
         self._counter = ServerCounter(period)
         self._kind = CounterKind()
         self._others = OtherUsers()
@@ -109,16 +108,8 @@ class Window:
         self._reopened_by = -math.inf
         # Whether the server counts refused requests, too, is unknown (katapult-api): it is believed when seen.
         self._refusals_count = False
-        # The newest window in which the server's clock was seen, and the newest whose counter was.
-        self._dated: int | None = None
-        self._number = 0
-        self._headerless = 0
+        # REFILLING: refusals.
         self._strikes = 0
-        # Headers are not believed until then, unless the clock turns out to be another one; how often that was.
-        self._distrusted_until = -math.inf
-        self._distrusted_clock = 0
-        self._distrusts = 0
-        self._contradicted = False
         # A 429 has allowed less than the headers.
         self._most: int | None = None
         # A 429 has named less than half of what had been permitted: what that was, and when.
@@ -208,17 +199,13 @@ class Window:
         return self._permit(now, role)
 
     def _permit(self, now: float, role: Role) -> Permit:
-        # Not before a window that an answer has shown, nor before the one that the clock shows.
-        window = self._dated
-        if window is not None:
-            window = max(window, self._window_at(now))
         permit = Permit(
             sent=now,
             serial=self._sends,
             alone=self._in_flight == 0,
             role=role,
-            window=window,
-            after=self._number,
+            window=self._numbers.of_request(now),
+            after=self._numbers.seen,
             lowest=self._counter.lowest,
             owner=self,
         )
@@ -285,7 +272,7 @@ class Window:
         it has won a window, aim at the middle of what is uncertain: each attempt halves that, at the price of a 429
         now and then.
         """
-        server = (self._number + 1) * self._period
+        server = (self._numbers.seen + 1) * self._period
         boundary = self._clock.latest_local_time(server)
         if self._others.beaten:
             boundary = (boundary + self._clock.earliest_local_time(server)) / 2
@@ -319,7 +306,7 @@ class Window:
             return None
         # Before the boundary comes, what is left must be sent, one round trip after the other.
         travel = max(0.1, 4 * self._clock.round_trip)
-        too_late = self._clock.earliest_local_time((self._number + 1) * self._period) - travel
+        too_late = self._clock.earliest_local_time((self._numbers.seen + 1) * self._period) - travel
         if now >= too_late:
             return None
         if self._in_flight:
@@ -359,7 +346,9 @@ class Window:
         self._end(permit)
         self._answers.add(now)
         self._slowest = max(now - permit.sent, FADING * self._slowest)
-        date = self._read_date(permit, now, evidence)
+        date = evidence.date
+        if date is not None:
+            date = self._numbers.read_date(date, permit.sent, now)
         trusted = self._hear_headers(permit, now, evidence, date)
         if evidence.refused:
             self._refusals += 1
@@ -371,25 +360,6 @@ class Window:
                 self._reopen(permit)
         if self._belief is Belief.COLD and not evidence.refused and evidence.genuine:
             self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
-
-    def _read_date(self, permit: Permit, now: float, evidence: Evidence) -> float | None:
-        """The date in the numbering of the clock; None if there is none that can be believed."""
-        if evidence.date is None:
-            return None
-        replacements = self._clock.replacements
-        date = self._clock.observe(evidence.date, permit.sent, now)
-        if date is not None:
-            number = math.floor(date / self._period)
-            if self._clock.replacements != replacements:
-                self._number = min(self._number, number)
-                self._dated = number
-            elif self._dated is None or number > self._dated:
-                self._dated = number
-        return date
-
-    def _window_at(self, local: float) -> int:
-        """The number of the server's window at this moment, at the earliest."""
-        return math.floor(self._clock.earliest_server_time(local) / self._period + 1e-9)
 
     def _reopen(self, permit: Permit) -> None:
         """A request was permitted that everything waited for."""
@@ -418,16 +388,14 @@ class Window:
         if evidence.permitted is None or evidence.remaining is None:
             self._counter.missed(now)
             self._kind.unread()
-            self._headerless += evidence.genuine and not evidence.refused
-            if self._headerless >= HEADERLESS and self._belief in (Belief.ALIGNED, Belief.REFILLING):
+            stopped = evidence.genuine and not evidence.refused and self._trust.missing()
+            if stopped and self._belief in (Belief.ALIGNED, Belief.REFILLING):
                 self._belief = Belief.TRAILING  # until they come back
             return False
-        self._headerless = 0
-        if self._distrusts and self._clock.replacements != self._distrusted_clock:
-            self._distrusted_until = now  # it was the clock that was wrong
-        if now < self._distrusted_until:
+        self._trust.present()
+        if self._trust.lost(now, self._clock.replacements):
             self._change_limit(now, min(evidence.permitted, self._most or evidence.permitted))
-            if not self._contradicted and 2 * evidence.remaining >= evidence.permitted:
+            if not self._trust.contradicted and 2 * evidence.remaining >= evidence.permitted:
                 self._pace = None  # what was refused in bursts has come back
             return False
         self._most = None
@@ -450,21 +418,20 @@ class Window:
 
     def _note(self, permit: Permit, now: float, remaining: int, date: float | None, *, refused: bool) -> None:
         """One more reading of the server's counter."""
-        clock, period = self._clock, self._period
-        newest = math.floor((date if date is not None else clock.latest_server_time(now)) / period)
-        # An entry was permitted after the old window had been used up. And of the first request of all it is assumed
-        # that it was counted in the window that its answer shows: the guess that risks no 429.
+        numbers = self._numbers
+        place = numbers.place(permit.window, now, date)
+        # An entry was permitted after the old window had been used up.
         entered = permit.role is Role.ENTRY and not refused
-        oldest = newest if permit.window is None or entered else min(permit.window, newest)
-        if newest < self._number or (oldest < newest and self._number == newest):
+        certain = place.certain or entered
+        newest = place.newest
+        if newest < numbers.seen or (not certain and newest == numbers.seen):
             # Of an old window, or perhaps of it: what the new one has left was seen already.
             self._counter.missed(now)
             self._kind.unread()
             return
-        certain = oldest == newest
-        if certain and newest > self._number:
+        if certain and newest > numbers.seen:
             self._counter.restart()
-            self._number = newest
+            numbers.seen = newest
         if entered:
             self._kind.begins(remaining, self._limit or 1)
             if self._slides(now, remaining):
@@ -478,12 +445,12 @@ class Window:
         else:
             # It counts as a reading of the old window, and as a request that the new one may have counted.
             self._counter.missed(now)
-            self._number = max(self._number, oldest)
+            numbers.seen = max(numbers.seen, place.oldest)
         self._kind.highest = max(self._kind.highest, remaining)
         # A refused entry may also mean that there is no boundary: it is no evidence of others.
         first = permit.solo and permit.alone and (not refused or permit.role is Role.FIRST)
         self._others.saw(
-            newest if certain else self._number,
+            newest if certain else numbers.seen,
             remaining,
             in_flight=self._in_flight,
             first=(self._limit or 0) - 1 if first else None,
@@ -548,11 +515,7 @@ class Window:
 
     def _distrust(self, now: float, windows: int) -> None:
         """The headers contradicted a 429, or the counter did not restart where it should."""
-        self._contradicted = windows == CONTRADICTED
-        windows = min(windows * 2**self._distrusts, LONGEST_DISTRUSTED)
-        self._distrusted_until = now + windows * self._period
-        self._distrusted_clock = self._clock.replacements
-        self._distrusts = min(self._distrusts + 1, 16)
+        self._trust.lose(now, windows, self._clock.replacements)
         self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
 
     # -- refusals -------------------------------------------------------------------------------------------------
@@ -583,10 +546,10 @@ class Window:
         if evidence.remaining is None:
             # A 429 without headers is as good as Remaining: 0.
             self._counter.saw(permit.sent, now, 0)
-            self._number = max(self._number, self._window_at(now))
+            self._numbers.seen = max(self._numbers.seen, self._numbers.at(now))
         elif evidence.remaining > 0:
             return False
-        if permit.role is Role.ENTRY and self._number != permit.after:
+        if permit.role is Role.ENTRY and self._numbers.seen != permit.after:
             return self._others.took_the_window()  # else the counter did not restart at the boundary
         return True  # an entry that aimed at the middle came too early; or a plain request, one of too many
 
@@ -608,7 +571,7 @@ class Window:
         elif self._clock.known and self._pace is not None:
             # Somebody else uses it up. If windows begin with the server's minute, be there when the next one does:
             # whoever comes later finds nothing left, in every window.
-            server = (self._window_at(now) + 1) * self._period
+            server = (self._numbers.at(now) + 1) * self._period
             closure.begins_at(self._clock.latest_local_time(server))
 
     def _choose_pace(self, closure: Closure, now: float) -> None:
