@@ -37,6 +37,7 @@ from .closure import Closure
 from .counter import ServerCounter
 from .counter_kind import CounterKind, slides
 from .evidence import Evidence
+from .limit import Limit
 from .other_users import OtherUsers
 from .pace import Pace
 from .permit import Permit, Role, Wait, WaitReason
@@ -83,7 +84,7 @@ class Window:
         if limit is not None and limit <= 0:
             raise ValueError(f"total_permitted must be at least 1, not {limit!r}")
         self._period = period
-        self._limit = limit
+        self._known = Limit(period, limit)
         self._belief = Belief.COLD
         self._clock = ServerClock(period)
         self._numbers = WindowNumbers(self._clock, period)
@@ -110,17 +111,12 @@ class Window:
         self._refusals_count = False
         # REFILLING: refusals.
         self._strikes = 0
-        # A 429 has allowed less than the headers.
-        self._most: int | None = None
-        # A 429 has named less than half of what had been permitted: what that was, and when.
-        self._disputed = 0
-        self._disputed_at = -math.inf
         # TRAILING: what others had used in the last period, and when that was seen.
         self._foreign = 0
         self._foreign_at = -math.inf
 
     def __repr__(self) -> str:
-        parts = [f"<Window {self._belief.value}; limit={self._limit} in_flight={self._in_flight}"]
+        parts = [f"<Window {self._belief.value}; limit={self.limit} in_flight={self._in_flight}"]
         if self._belief in (Belief.ALIGNED, Belief.REFILLING):
             parts.append(f"remaining={self._counter.lowest}")
         if self._closure is not None:
@@ -132,7 +128,7 @@ class Window:
     @property
     def limit(self) -> int | None:
         """Requests permitted per window, as far as known."""
-        return self._limit
+        return self._known.value
 
     @property
     def belief(self) -> Belief:
@@ -226,32 +222,31 @@ class Window:
             closure.judged = True
             self._choose_pace(closure, now)
         until = closure.until
-        if self._limit is not None and self._belief is not Belief.ALIGNED:
-            until = max(until, self._counted.free_at(now, self._limit, self._in_flight))
+        if self.limit is not None and self._belief is not Belief.ALIGNED:
+            until = max(until, self._counted.free_at(now, self.limit, self._in_flight))
             # The answers may leave nothing for longer than the server can mean: its window has ended by then.
             until = min(until, max(closure.until, closure.since + self._period))
         return Wait(until, WaitReason.REFUSED) if now < until else None, Role.CANARY
 
     def _ask_trailing(self, now: float) -> Wait | None:
-        if self._limit is None:
+        if self.limit is None:
             return None
-        if self._disputed:
-            self._raise_disputed(now)
-        limit = self._limit
+        self._known.grow(now)
+        limit = self._known.value or 1
         if self._foreign and now < self._foreign_at + self._period:
             limit = max(1, limit - self._foreign)
         free_at = self._counted.free_at(now, limit, self._in_flight)
-        if now < free_at and limit < self._limit:
+        if now < free_at and limit < self.limit:
             # What others have used comes back a period after it was seen, at the latest.
             whole = max(
-                self._foreign_at + self._period, self._counted.free_at(now, self._limit, self._in_flight)
+                self._foreign_at + self._period, self._counted.free_at(now, self.limit, self._in_flight)
             )
             free_at = min(free_at, whole)
         return Wait(free_at, WaitReason.LIMIT) if now < free_at else None
 
     def _ask_boundary(self, now: float) -> tuple[Wait | None, Role]:
         """The window is used up: wait until the server's clock has surely entered the next one."""
-        limit = self._limit or 1
+        limit = self.limit or 1
         if self._in_flight >= limit:
             return Wait(math.inf, WaitReason.ANSWER), Role.ENTRY  # even a new window would not do
         boundary = self._boundary()
@@ -280,7 +275,7 @@ class Window:
         return min(boundary, self._heard_at + self._period)
 
     def _ask_refilling(self, now: float) -> Wait | None:
-        rate = (self._limit or 1) / self._period
+        rate = (self.limit or 1) / self._period
         highest = self._kind.highest
         free = self._counter.refilled(now, rate, highest + 1, self._in_flight)
         if free >= 1:
@@ -296,7 +291,7 @@ class Window:
         entered earlier), and after a pause (a counter that has risen meanwhile is a bucket). It costs nothing: they
         are still sent in this window, and those behind them would have had to wait for the next one anyway.
         """
-        limit = self._limit or 0
+        limit = self.limit or 0
         reserve = RESERVE if limit >= SMALL else 1
         if free >= reserve + 1 or limit < 2:
             return None
@@ -359,7 +354,7 @@ class Window:
             if permit.solo:
                 self._reopen(permit)
         if self._belief is Belief.COLD and not evidence.refused and evidence.genuine:
-            self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
+            self._belief = Belief.OPEN if self.limit is None else Belief.TRAILING
 
     def _reopen(self, permit: Permit) -> None:
         """A request was permitted that everything waited for."""
@@ -394,12 +389,13 @@ class Window:
             return False
         self._trust.present()
         if self._trust.lost(now, self._clock.replacements):
-            self._change_limit(now, min(evidence.permitted, self._most or evidence.permitted))
+            self._known.in_header(evidence.permitted, believed=False)
+            self._limit_changed(now)
             if not self._trust.contradicted and 2 * evidence.remaining >= evidence.permitted:
                 self._pace = None  # what was refused in bursts has come back
             return False
-        self._most = None
-        self._change_limit(now, evidence.permitted)
+        self._known.in_header(evidence.permitted, believed=True)
+        self._limit_changed(now)
         if self._belief not in (Belief.ALIGNED, Belief.REFILLING):
             if not self._clock.known:
                 self._count_foreign(now, evidence.permitted - evidence.remaining)
@@ -433,7 +429,7 @@ class Window:
             self._counter.restart()
             numbers.seen = newest
         if entered:
-            self._kind.begins(remaining, self._limit or 1)
+            self._kind.begins(remaining, self.limit or 1)
             if self._slides(now, remaining):
                 self._distrust(now, NOT_ALIGNED)
         elif permit.role is Role.CANARY and not refused:
@@ -453,14 +449,14 @@ class Window:
             newest if certain else numbers.seen,
             remaining,
             in_flight=self._in_flight,
-            first=(self._limit or 0) - 1 if first else None,
+            first=(self.limit or 0) - 1 if first else None,
         )
         self._compare(permit, now, remaining, newest if certain and not refused else None)
 
     def _slides(self, now: float, remaining: int) -> bool:
         if self._others.present:
             return False  # what is missing from a full window may have gone to them
-        return slides(remaining, limit=self._limit or 0, admitted=self._admissions.count(now))
+        return slides(remaining, limit=self.limit or 0, admitted=self._admissions.count(now))
 
     def _compare(self, permit: Permit, now: float, remaining: int, number: int | None) -> None:
         """Learn from two readings with nothing of ours between them whether the counter rises by itself."""
@@ -468,7 +464,7 @@ class Window:
             self._kind.unread()  # it was refused, or a boundary may have been between the request and its answer
             return
         alone = permit.alone and self._sends == permit.serial + 1 and not self._others.foreign
-        per_second = (self._limit or 1) / self._period
+        per_second = (self.limit or 1) / self._period
         if self._kind.refills(
             permit.sent,
             now,
@@ -484,54 +480,31 @@ class Window:
             unchanged_until = self._answers.unchanged_until(now) - 2 * (now - permit.sent)
             self._kind.at_rest(permit.sent, remaining, number, unchanged_until)
 
-    def _change_limit(self, now: float, limit: int) -> None:
-        if limit == self._limit:
-            return
-        self._limit = limit
-        if self._pace is not None:
-            self._pace.limit(now, limit)
-
-    def _learn(self, now: float, named: int) -> None:
-        """A 429 names a limit.
-
-        If the server has permitted twice as much in the last period, the limit has just been lowered, or the 429 is
-        wrong. Nothing else would ever show the latter: so what is sent grows from window to window, until a 429
-        confirms the limit.
-        """
-        admitted = self._admissions.count(now)
-        if admitted > 2 * named:
-            self._disputed, self._disputed_at = max(self._disputed, admitted), now
-        else:
-            self._disputed = 0
-        self._change_limit(now, named)
-
-    def _raise_disputed(self, now: float) -> None:
-        while self._disputed and now >= self._disputed_at + self._period:
-            self._disputed_at += self._period
-            limit = min(2 * (self._limit or 1), self._disputed)
-            self._change_limit(now, limit)
-            if limit == self._disputed:
-                self._disputed = 0
+    def _limit_changed(self, now: float) -> None:
+        if self._pace is not None and self.limit is not None:
+            self._pace.limit(now, self.limit)
 
     def _distrust(self, now: float, windows: int) -> None:
         """The headers contradicted a 429, or the counter did not restart where it should."""
         self._trust.lose(now, windows, self._clock.replacements)
-        self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
+        self._belief = Belief.OPEN if self.limit is None else Belief.TRAILING
 
     # -- refusals -------------------------------------------------------------------------------------------------
 
     def _hear_refusal(self, permit: Permit, now: float, evidence: Evidence, *, trusted: bool) -> None:
         named = evidence.total_permitted
         if named is not None:
-            if trusted and evidence.permitted is not None and named < evidence.permitted:
+            contradicts = trusted and evidence.permitted is not None and named < evidence.permitted
+            admitted = self._admissions.count(now)
+            self._known.in_429(named, now, admitted=admitted, contradicts=contradicts)
+            self._limit_changed(now)
+            if contradicts:
                 # Never trust a header into sending more than a 429 has allowed.
                 self._distrust(now, CONTRADICTED)
-                self._most = named
                 trusted = False
-            self._learn(now, named)
         if self._belief is Belief.COLD and not trusted:
-            self._belief = Belief.OPEN if self._limit is None else Belief.TRAILING
-        if self._belief is Belief.OPEN and self._limit is not None:
+            self._belief = Belief.OPEN if self.limit is None else Belief.TRAILING
+        if self._belief is Belief.OPEN and self.limit is not None:
             self._belief = Belief.TRAILING
         if self._belief is Belief.ALIGNED and not self._foretold(permit, now, evidence):
             self._distrust(now, CONTRADICTED if (evidence.remaining or 0) > 0 else NOT_ALIGNED)
@@ -576,7 +549,7 @@ class Window:
 
     def _choose_pace(self, closure: Closure, now: float) -> None:
         """Refused: because the limit is used up by ours, or although it is not?"""
-        limit = self._limit
+        limit = self.limit
         if limit is not None:
             admitted = self._admissions.count(closure.sent)
             if closure.answers >= limit > admitted:
@@ -590,8 +563,8 @@ class Window:
         if self._pace is not None:
             self._pace.refused(now)
         else:
-            value = self._limit if self._limit is not None else max(1, self._admissions.count(closure.sent))
-            self._pace = Pace(now=now, period=self._period, value=value, limit=self._limit)
-        if self._limit is not None:
+            value = self.limit if self.limit is not None else max(1, self._admissions.count(closure.sent))
+            self._pace = Pace(now=now, period=self._period, value=value, limit=self.limit)
+        if self.limit is not None:
             # Long enough for a bucket to be refilled a little, so that the pace finds some slack for its jitter.
-            closure.pause_at_least(3 * self._period / self._limit)
+            closure.pause_at_least(3 * self._period / self.limit)

@@ -1,0 +1,68 @@
+"""How many requests per window are permitted: what the caller, the headers and the 429s say of it.
+
+A 429 can be wrong in either direction. A header never allows more than a 429 has allowed, as long as the headers are
+not believed. And a 429 that names less than half of what has just been permitted is put to the test.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+class Limit:
+    """The limit of one token, and who named it.
+
+    Args:
+        period: The length of a window in seconds.
+        value: Requests per window, if the caller knows it.
+    """
+
+    __slots__ = ("_disputed", "_disputed_at", "_most", "_period", "value")
+
+    def __init__(self, period: float, value: int | None) -> None:
+        self._period = period
+        #: Requests permitted per window; None while nothing is known.
+        self.value = value
+        # A 429 has allowed less than the headers.
+        self._most: int | None = None
+        # A 429 has named less than half of what had been permitted: what that was, and when.
+        self._disputed = 0
+        self._disputed_at = -math.inf
+
+    def __repr__(self) -> str:
+        return f"<Limit {self.value}>"
+
+    def in_header(self, permitted: int, *, believed: bool) -> None:
+        """A header names it."""
+        if believed:
+            self._most = None
+        self.value = min(permitted, self._most or permitted)
+
+    def in_429(self, named: int, now: float, *, admitted: int, contradicts: bool) -> None:
+        """A 429 names it.
+
+        If the server has permitted more than twice as much in the last period, the limit has just been lowered, or the
+        429 is wrong. Nothing else would ever show the latter: so what is sent grows from window to window, until a 429
+        confirms the limit.
+
+        Args:
+            named: Requests per window.
+            now: Local seconds.
+            admitted: Requests of ours that were permitted in the last period.
+            contradicts: Whether the headers of the same answer allow more.
+        """
+        if contradicts:
+            self._most = named
+        if admitted > 2 * named:
+            self._disputed, self._disputed_at = max(self._disputed, admitted), now
+        else:
+            self._disputed = 0
+        self.value = named
+
+    def grow(self, now: float) -> None:
+        """Raise a limit that is disputed: twice as much for each window that has gone by."""
+        while self._disputed and now >= self._disputed_at + self._period:
+            self._disputed_at += self._period
+            self.value = min(2 * (self.value or 1), self._disputed)
+            if self.value == self._disputed:
+                self._disputed = 0
