@@ -41,9 +41,12 @@ class Client:
     api_token: of the API; it is never shown. base_url: of the Core API; `http://` is refused for other hosts than
     loopback unless allow_http is set. concurrency: requests in flight at most in a bulk run. per_virtual_machine: of
     these, on one machine at most. total_permitted: requests per minute permitted, if you know it (else it is learnt).
-    max_per_second: your own ceiling in requests per second; None for none. timeout, retry: see Timeout and RetryPolicy.
+    max_per_second: this client's own ceiling in requests per second; None for none. timeout, retry: see Timeout and RetryPolicy.
     pool: a SessionPool shared with other clients; the client then closes what is its own, not the pool. rate_window: length of the
     server's rate window in seconds; 60 unless your installation says otherwise. observer: is told what happens.
+
+    Clients of one pool with the same token share its rate window. Their total_permitted and rate_window must agree, or the
+    second client raises ValueError. Their concurrency and max_per_second are their own.
 
     What is tried again, and when, stands in RetryPolicy. A 429 is never an error: the request waits for its turn.
     Raises ValueError at once for a token or base URL that must not be used.

@@ -6,6 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 DEFAULT_BASE_URL = "https://api.katapult.io/core/v1"
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class Secret(str):
@@ -18,8 +19,20 @@ class Secret(str):
 
 
 def check_base_url(base_url: str, *, allow_http: bool) -> str:
-    """The base URL without a trailing slash. Raises ValueError, saying why, when it must not be used."""
-    parts = urlsplit(base_url)
+    """Return the base URL in its one spelling: lower case up to the path, no default port, no slash at the end.
+
+    Clients share a rate window when this text is the same.
+
+    Raises:
+        ValueError: If the base URL must not be used. The message says why.
+    """
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(
+            f"the base URL must look like {DEFAULT_BASE_URL}, not {_shown(base_url)!r}"
+        ) from None
     host = parts.hostname
     if parts.scheme not in ("https", "http") or not host:
         raise ValueError(f"the base URL must look like {DEFAULT_BASE_URL}, not {_shown(base_url)!r}")
@@ -31,7 +44,9 @@ def check_base_url(base_url: str, *, allow_http: bool) -> str:
         raise ValueError(
             f"refusing to send the API token in clear text to http://{host}: use https://, or pass allow_http=True"
         )
-    return base_url.rstrip("/")
+    name = f"[{host}]" if ":" in host else host
+    at = "" if port is None or port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
+    return f"{parts.scheme}://{name}{at}{parts.path.rstrip('/')}"
 
 
 def _shown(base_url: str) -> str:

@@ -27,7 +27,16 @@ from katapult_async.errors import (
 )
 from katapult_async.logs import room_logger
 from katapult_async.observer import Observer, Observers, RequestEvent, RetryEvent, WaitEvent
-from katapult_async.ratelimit import Evidence, Gate, Permit, Priority, Wait, WaitReason, read_evidence
+from katapult_async.ratelimit import (
+    Ceiling,
+    Evidence,
+    Gate,
+    Permit,
+    Priority,
+    Wait,
+    WaitReason,
+    read_evidence,
+)
 
 from .operation import Operation
 from .retry import RetryPolicy, may_repeat
@@ -57,7 +66,10 @@ class Meter(Protocol):
 
 
 class Session:
-    """Sends the requests of one token. Made by SessionPool.session, closed by SessionPool.close_session."""
+    """Sends the requests of one token. Made by SessionPool.session, closed by SessionPool.close_session.
+
+    The gate is shared with other sessions of the token. The ceiling is this session's own; None for none.
+    """
 
     def __init__(
         self,
@@ -66,10 +78,12 @@ class Session:
         *,
         base_url: str,
         retry: RetryPolicy,
+        ceiling: Ceiling | None = None,
         observer: Observer | None = None,
     ) -> None:
         self._wire = wire
         self._gate = gate
+        self._ceiling = ceiling
         self._base_url = base_url
         self._urls: dict[str, URL] = {}
         self._retry = retry
@@ -97,6 +111,11 @@ class Session:
     @property
     def gate(self) -> Gate:
         return self._gate
+
+    @property
+    def ceiling(self) -> Ceiling | None:
+        """The session's own limit of requests per second, if it has one."""
+        return self._ceiling
 
     @property
     def retry(self) -> RetryPolicy:
@@ -190,16 +209,9 @@ class Session:
         url = self._url(operation.path, query)
         while True:
             self._must_be_open(operation)
-            permit = self._gate.take_nowait(operation.name)
+            permit = self._gate.take_nowait(operation.name) if self._ceiling is None else None
             if permit is None:
-                permit = await self._gate.take(priority, operation.name)
-                try:
-                    # A run that was stopped while this request waited must not send it.
-                    await anyio.lowlevel.checkpoint_if_cancelled()
-                    self._must_be_open(operation)
-                except BaseException:
-                    self._gate.unused(permit)
-                    raise
+                permit = await self._wait_for_permit(operation, priority)
             if meter is None:
                 reply, error = await self._exchange(operation, url, payload, permit)
             else:
@@ -219,6 +231,22 @@ class Session:
             if meter is not None:
                 meter.rate_limited += 1
             priority = Priority.AGAIN
+
+    async def _wait_for_permit(self, operation: Operation[R], priority: Priority) -> Permit:
+        async def wait() -> Permit:
+            permit = await self._gate.take(priority, operation.name)
+            try:
+                # A run that was stopped while this request waited must not send it.
+                await anyio.lowlevel.checkpoint_if_cancelled()
+                self._must_be_open(operation)
+            except BaseException:
+                self._gate.unused(permit)
+                raise
+            return permit
+
+        if self._ceiling is None:
+            return await wait()
+        return await self._ceiling.take(lambda: self._gate.take_nowait(operation.name), wait, priority)
 
     def _must_be_open(self, operation: Operation[R]) -> None:
         if self._closed:
