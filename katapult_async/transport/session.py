@@ -55,11 +55,13 @@ _NO_BODY: dict[str, str] = {}
 
 class Meter(Protocol):
     """Is told what one item of many costs. request_id: the API's name for the last request that was answered.
+    elapsed: seconds that its requests and the pauses between them took, without 429s and waits for the rate limit.
     on_the_wire: whether a request is under way. stopping: nothing is to be tried again.
     """
 
     requests: int
     rate_limited: int
+    elapsed: float
     request_id: str | None
     on_the_wire: bool
     stopping: bool
@@ -160,14 +162,12 @@ class Session:
         meter: Meter | None = None,
     ) -> R:
         """One call, tried again as the retry policy says. Raises KatapultError."""
-        clock = asyncio.get_running_loop().time
         attempt, spent = 1, 0.0
         while True:
-            began = clock()
             try:
                 return await self.send(operation, body=body, query=query, priority=priority, meter=meter)
             except KatapultError as error:
-                spent += clock() - began
+                spent += error.elapsed
                 if not may_repeat(error, safe=operation.safe) or (meter is not None and meter.stopping):
                     raise
                 delay = self._retry.delay(attempt, spent, self._rng)
@@ -176,6 +176,8 @@ class Session:
                 self.tell_retry(operation.name, attempt, delay, error)
             await asyncio.sleep(delay)
             spent += delay
+            if meter is not None:
+                meter.elapsed += delay
             attempt += 1
 
     def tell_retry(self, operation: str, attempt: int, delay: float, error: KatapultError) -> None:
@@ -207,27 +209,34 @@ class Session:
         """One try: exactly one request that is not answered with a 429. Raises KatapultError, never RateLimitReached."""
         payload = _encode(body) if body is not None else None
         url = self._url(operation.path, query)
+        clock = asyncio.get_running_loop().time
         while True:
             self._must_be_open(operation)
             permit = self._gate.take_nowait(operation.name) if self._ceiling is None else None
             if permit is None:
                 permit = await self._wait_for_permit(operation, priority)
-            if meter is None:
-                reply, error = await self._exchange(operation, url, payload, permit)
-            else:
+            began = clock()
+            if meter is not None:
                 meter.requests += 1
                 meter.on_the_wire = True
-                try:
-                    reply, error = await self._exchange(operation, url, payload, permit)
-                except KatapultError:
+            try:
+                reply, error = await self._exchange(operation, url, payload, permit)
+                if meter is not None:
                     meter.on_the_wire = False
-                    raise
-                meter.on_the_wire = False
-                meter.request_id = reply.headers.get("X-Request-Id")
-            if error is None:
-                return self._decode(operation, reply)
-            if not isinstance(error, RateLimitReached):
-                raise error
+                    meter.request_id = reply.headers.get("X-Request-Id")
+                if error is None:
+                    result = self._decode(operation, reply)
+                    if meter is not None:
+                        meter.elapsed += clock() - began
+                    return result
+                if not isinstance(error, RateLimitReached):
+                    raise error
+            except KatapultError as failure:
+                failure.elapsed = clock() - began
+                if meter is not None:
+                    meter.on_the_wire = False
+                    meter.elapsed += failure.elapsed
+                raise
             if meter is not None:
                 meter.rate_limited += 1
             priority = Priority.AGAIN
@@ -300,7 +309,7 @@ class Session:
     def _decode(self, operation: Operation[R], reply: Reply) -> R:
         try:
             return operation.decode(reply.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except Exception as exc:  # whatever it is (RecursionError, for example), the response has arrived
             kind = reply.headers.get("Content-Type", "no content type")[:50]
             error = ProtocolError(
                 f"the answer ({reply.status}, {kind}, {len(reply.body)} bytes) is not what the API documents",
