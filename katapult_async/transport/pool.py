@@ -7,6 +7,7 @@ from types import TracebackType
 
 import aiohttp
 
+from katapult_async import __version__
 from katapult_async.observer import Observer
 from katapult_async.ratelimit import Ceiling, Gate, Window
 
@@ -17,15 +18,6 @@ from .lines import Lines
 from .retry import RetryPolicy
 from .session import Session
 from .wire import DEFAULT_MAX_BODY, Exchange, Timeout, Wire
-
-
-def _version() -> str:
-    import importlib.metadata  # when the first session is made: it takes as long as a twentieth of aiohttp
-
-    try:
-        return importlib.metadata.version("katapult-async")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"  # run from a source tree that is not installed
 
 
 class SessionPool:
@@ -158,7 +150,7 @@ class SessionPool:
             "Authorization": Secret(f"Bearer {token}"),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
-            "User-Agent": f"katapult-async/{_version()}",
+            "User-Agent": f"katapult-async/{__version__}",
         }
         plain = Wire(
             connector, headers=headers, timeout=timeout, max_body=self._max_body, trust_env=self._trust_env
