@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 from .observer import Observer
+from .ratelimit import check_max_per_second
 from .resources import Disks, IOProfiles, Tasks, VirtualMachines
 from .transport import DEFAULT_BASE_URL, RetryPolicy, Session, SessionPool, Timeout
-from .transport.address import Secret, check_base_url, check_token
+from .transport.address import Secret, check_base_url, check_count, check_seconds, check_token
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on
+
+
+_NOT_OPEN = "the Client is not open: use it inside 'async with'"
 
 
 class Settings(TypedDict, total=False):
@@ -49,7 +53,11 @@ class Client:
     second client raises ValueError. Their concurrency and max_per_second are their own.
 
     What is tried again, and when, stands in RetryPolicy. A 429 is never an error: the request waits for its turn.
-    Raises ValueError at once for a token or base URL that must not be used.
+
+    Raises:
+        TypeError: If a number is of the wrong type.
+        ValueError: If the token, the base URL or a number must not be used, or contradicts another client of the pool.
+        RuntimeError: If the pool is not open.
     """
 
     disks: Disks
@@ -73,8 +81,13 @@ class Client:
         allow_http: bool = False,
         observer: Observer | None = None,
     ) -> None:
-        if concurrency < 1 or per_virtual_machine < 1:
-            raise ValueError("concurrency and per_virtual_machine must be at least 1")
+        check_count("concurrency", concurrency)
+        check_count("per_virtual_machine", per_virtual_machine)
+        if total_permitted is not None:
+            check_count("total_permitted", total_permitted)
+        if max_per_second is not None:
+            check_max_per_second(max_per_second)
+        check_seconds("rate_window", rate_window)
         self._token: Secret = check_token(api_token)
         self._base_url = check_base_url(base_url, allow_http=allow_http)
         self._concurrency = concurrency
@@ -88,6 +101,7 @@ class Client:
         self._shared = pool is not None
         self._pool = pool or SessionPool(allow_http=allow_http)
         self._session: Session | None = None
+        self._entered = False
         if self._shared:
             self._open()
 
@@ -105,7 +119,19 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client {self._base_url} {self._session!r}>"
 
+    if not TYPE_CHECKING:  # type checkers would take every misspelt attribute for an endpoint
+
+        def __getattr__(self, name: str) -> NoReturn:
+            # Called only for what is not there: the endpoints of a client that was never open, or a wrong name.
+            if name in Client.__annotations__:
+                raise RuntimeError(_NOT_OPEN)
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self
+            )
+
     async def __aenter__(self) -> Client:
+        if self._entered:
+            raise RuntimeError("this Client is already open: enter it once, and share it between tasks")
         if not self._shared:
             await self._pool.__aenter__()
             try:
@@ -115,6 +141,7 @@ class Client:
                 raise
         elif self.session.closed:
             self._open()
+        self._entered = True
         return self
 
     async def __aexit__(
@@ -123,6 +150,7 @@ class Client:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._entered = False
         if not self._shared:
             await self._pool.__aexit__(exc_type, exc, traceback)
         elif self._session is not None:
@@ -137,7 +165,7 @@ class Client:
     def session(self) -> Session:
         """The session underneath, for calls this SDK has no method for."""
         if self._session is None:
-            raise RuntimeError("use the client inside 'async with': it is not open")
+            raise RuntimeError(_NOT_OPEN)
         return self._session
 
     def _open(self) -> None:

@@ -1,8 +1,9 @@
-"""Checks what the caller configures before anything is sent: the base URL and the token."""
+"""Checks what the caller configures before anything is sent: the base URL, the token, counts and times."""
 
 from __future__ import annotations
 
 import ipaddress
+import math
 from urllib.parse import urlsplit
 
 DEFAULT_BASE_URL = "https://api.katapult.io/core/v1"
@@ -65,6 +66,22 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_count(name: str, value: object) -> None:
+    """Raise TypeError or ValueError unless `value` is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value!r}")
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Raise TypeError or ValueError unless `value` is a positive, finite number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not 0 < value < math.inf:  # nor nan
+        raise ValueError(f"{name} must be positive and finite, not {value!r}")
 
 
 def check_token(api_token: str) -> Secret:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from types import TracebackType
 
@@ -11,7 +12,7 @@ from katapult_async import __version__
 from katapult_async.observer import Observer
 from katapult_async.ratelimit import Ceiling, Gate, Window
 
-from .address import Secret, check_base_url, check_token
+from .address import Secret, check_base_url, check_count, check_seconds, check_token
 from .connector import Connector
 from .lean import LeanWire, is_tested
 from .lines import Lines
@@ -67,7 +68,15 @@ class SessionPool:
 
     async def __aenter__(self) -> SessionPool:
         if self._connector is not None:
-            raise RuntimeError("this SessionPool is already open")
+            raise RuntimeError(
+                "this SessionPool is already open: enter it once, and share it between clients"
+            )
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "katapult_async needs asyncio: it does not run on trio or another event loop"
+            ) from None
         self._connector = Connector(ssl_context=self._ssl)
         if self._lean and is_tested(aiohttp.__version__):
             self._lines = Lines(self._connector, max_body=self._max_body)
@@ -103,14 +112,18 @@ class SessionPool:
         """Make a session for this token. Its gate is shared with all sessions of the same token and base URL.
 
         Raises:
-            ValueError: If the token or the base URL must not be used, or if `period` or `total_permitted` contradicts
+            TypeError: If a number is of the wrong type.
+            ValueError: If the token, the base URL or a number must not be used, or if `period` or `total_permitted` contradicts
                 the rate window that sessions of this token share.
             RuntimeError: If the pool is closed.
         """
         token = check_token(api_token)
         base_url = check_base_url(base_url, allow_http=self._allow_http)
+        check_seconds("rate_window", period)
+        if total_permitted is not None:
+            check_count("total_permitted", total_permitted)
         if self._connector is None:
-            raise RuntimeError("use the client inside 'async with': it is not open")
+            raise RuntimeError("the SessionPool is not open: use it, and its clients, inside 'async with'")
         ceiling = Ceiling(max_per_second) if max_per_second is not None else None
         gate = self._gate((base_url, token), period, total_permitted)
         wire = self._wire(self._connector, token, timeout)
