@@ -15,7 +15,10 @@ def an_id(prefix: str, rng: random.Random) -> str:
 
 
 def assign_response(seed: int = 1, *, fqdn: str | None = "database-7.example.com") -> bytes:
-    """POST /disks/disk/assign, 200. Without `fqdn` it contradicts no machine that a request names by its FQDN."""
+    """POST /disks/disk/assign, 200.
+
+    fqdn: None to leave it out. Then the response fits every request that names a machine by FQDN.
+    """
     rng = random.Random(seed)
     disk = {
         "id": an_id("disk", rng),

@@ -3,7 +3,9 @@
 nginx, so that it is not what limits a client. Where nginx is not installed, a small asyncio server of this module
 takes its place, and `Server.name` says so: it may then be the server that is measured.
 
-The responses show the virtual machine without its FQDN, so they fit every request that names a machine by FQDN.
+The responses show the virtual machine without its FQDN. So they fit every request that names a
+machine by its FQDN.
+
 `/core/v1` has the two headers of the rate limit, as the API's answers have, and always answers about the same disk;
 `/bare/core/v1` has no such headers; below `/refusing/core/v1` no disk is found; `/echo/core/v1` answers about the disk that
 was asked for, which costs nginx a second request to itself.

@@ -45,18 +45,20 @@ class Client:
     api_token: of the API; it is never shown. base_url: of the Core API; `http://` is refused for other hosts than
     loopback unless allow_http is set. concurrency: requests in flight at most in a bulk run. per_virtual_machine: of
     these, on one machine at most. total_permitted: requests per minute permitted, if you know it (else it is learnt).
-    max_per_second: this client's own ceiling in requests per second; None for none. timeout, retry: see Timeout and RetryPolicy.
+    max_per_second: this client's own limit of requests per second; None for none. timeout, retry:
+    see Timeout and RetryPolicy.
     pool: a SessionPool shared with other clients; the client then closes what is its own, not the pool. rate_window: length of the
     server's rate window in seconds; 60 unless your installation says otherwise. observer: is told what happens.
 
-    Clients of one pool with the same token share its rate window. Their total_permitted and rate_window must agree, or the
-    second client raises ValueError. Their concurrency and max_per_second are their own.
+    Clients of one pool with the same token share its rate window. Their total_permitted and
+    rate_window must agree. Their concurrency and max_per_second are their own.
 
     What is tried again, and when, stands in RetryPolicy. A 429 is never an error: the request waits for its turn.
 
     Raises:
         TypeError: If a number is of the wrong type.
-        ValueError: If the token, the base URL or a number must not be used, or contradicts another client of the pool.
+        ValueError: If the token, the base URL or a number must not be used, or contradicts another
+            client of the pool.
         RuntimeError: If the pool is not open.
     """
 
@@ -122,7 +124,7 @@ class Client:
     if not TYPE_CHECKING:  # type checkers would take every misspelt attribute for an endpoint
 
         def __getattr__(self, name: str) -> NoReturn:
-            # Called only for what is not there: the endpoints of a client that was never open, or a wrong name.
+            # Called for missing attributes only: an endpoint while it is not open, or a wrong name.
             if name in Client.__annotations__:
                 raise RuntimeError(_NOT_OPEN)
             raise AttributeError(

@@ -40,7 +40,8 @@ What `error_from_response` makes of a response that is no success:
 | 408, and 4xx without an error of the API: HTML, an empty body, broken JSON | APIError | UNCLEAR |
 | below 400 | ProtocolError | UNCLEAR |
 
-A 4xx that does not come from the API says nothing about the disk, so it must not decide about it. `code` is None there.
+A 4xx that does not come from the API says nothing about the disk, so it must not decide about it.
+`code` is None there.
 
 Messages say what was asked, what came back and what to do. They never contain the token or a body, and no more than
 LONGEST_DESCRIPTION characters of anything the API says. Nothing here decides whether to try again: `execution` says
@@ -78,8 +79,8 @@ class KatapultError(Exception):
 
     operation: what was asked, for example "POST /disks/disk/assign". request_id: the API's name for this request,
     which its support asks for. execution: whether the request was carried out. stops_run: no other request of the same
-    client can succeed either, so a bulk run ends. elapsed: seconds from sending the request to its failure, without the
-    wait for the rate limit; 0 if nothing was sent.
+    client can succeed either, so a bulk run ends. elapsed: seconds from sending the request to its
+    failure, without the wait for the rate limit; 0 if nothing was sent.
     """
 
     execution: Execution = Execution.UNCLEAR
@@ -165,7 +166,8 @@ class APIError(KatapultError):
     """The API answered with an error, or a proxy in front of it did.
 
     status: of HTTP. code: the API's own word, None if it said none. description: in the API's words. detail: what
-    it added, as it came. execution: UNCLEAR where the response says nothing about the request (see the module).
+    it added, as it came. execution: UNCLEAR where the response says nothing about the request (see
+    the table at the top of this module).
     """
 
     execution = Execution.REFUSED
@@ -493,7 +495,10 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def _read_body(body: bytes) -> _Body | None:
-    """The API's error, if the body is one. Without the envelope only a known code counts: proxies send such JSON, too."""
+    """The API's error, if the body is one.
+
+    Without the envelope only a known code counts: proxies send JSON, too.
+    """
     for decode in (_decode_envelope, _decode_flat) if body else ():
         try:
             said = decode(body)

@@ -25,8 +25,8 @@ from katapult_async.models.responses import DiskResponse
 
 IN_FLIGHT = 32
 TOKEN = "benchmark"  # noqa: S105 - nobody checks it
-#: So many machines that none is busy when its turn comes again, with one request on a machine at a time. By FQDN, which
-#: the server's answers do not show: an answer about another machine is not believed.
+#: So many machines that none is busy when its turn comes again, with one request on a machine at a time.
+#: The server's responses do not show the FQDN, so they contradict none of these names.
 MACHINES = [f"web-{number:04d}.example.com" for number in range(1000)]
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
 

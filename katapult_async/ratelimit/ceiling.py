@@ -1,8 +1,9 @@
 """The caller's own ceiling: at most so many requests per second, whatever the server permits.
 
-A ceiling belongs to one session, while the gate belongs to all sessions of a token. Requests pass the ceiling one
-after the other, and the one whose turn it is keeps its place until the gate has given it a permit. So a long wait for
-the gate saves nothing up: the requests behind it still leave at the even pace. The ceiling knows nothing of the server.
+A ceiling belongs to one session. The gate belongs to all sessions of a token. Requests pass the
+ceiling one after the other, and each keeps its turn until the gate has given it a permit. So a long
+wait for the gate saves nothing up: the requests behind it still leave at the even pace. The ceiling
+knows nothing of the server.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Ceiling:
     """Let requests through at an even pace, in order of priority and arrival.
 
     Args:
-        per_second: Requests per second at most. Above 100, short bursts of up to EVENNESS seconds go out together.
+        per_second: Requests per second at most. From 100 on, short bursts go out together: as many
+            requests as are due in EVENNESS seconds.
 
     Raises:
         TypeError: If `per_second` is not a number.

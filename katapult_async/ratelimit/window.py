@@ -176,7 +176,7 @@ class Window:
         """Adopt the limit that a caller has given, if none is known yet.
 
         Raises:
-            ValueError: If another limit is known: given by another caller, or learnt from the server.
+            ValueError: If another limit is known, from another caller or from the server.
         """
         if self._limit is not None and self._limit != limit:
             raise ValueError(

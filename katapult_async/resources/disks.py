@@ -100,7 +100,7 @@ def _about(item: Assignment, disk: Disk, operation: Operation[Any], meter: Meter
 
 
 def _contradicts(message: str, operation: Operation[Any], meter: Meter) -> ProtocolError:
-    """The error for a response that says success and shows something else: only reading the disk can tell."""
+    """The error for a response that says success and shows something else: the disk must be read."""
     return ProtocolError(message, operation=operation.name, request_id=meter.request_id)
 
 

@@ -76,8 +76,8 @@ class Settling:
         self._started_at: float | None = None
         # What `requests` was when the latest attempt began: as long as it has not grown, nothing of it has left.
         self._before_attempt = -1
-        # During a try: how many requests had been sent and not refused with a 429 when it began. One more means that
-        # the server may have executed it. None while what was sent has been judged.
+        # During a try: how many requests had been sent, without 429s, when it began. If there are more
+        # now, the server may have executed one. None once the response has been judged.
         self._unjudged_after: int | None = None
         self.requests = 0
         self.rate_limited = 0

@@ -1,4 +1,4 @@
-"""Checks what the caller configures before anything is sent: the base URL, the token, counts and times."""
+"""Checks what the caller configures before anything is sent: base URL, token, counts and times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Secret(str):
 
 
 def check_base_url(base_url: str, *, allow_http: bool) -> str:
-    """Return the base URL in its one spelling: lower case up to the path, no default port, no slash at the end.
+    """Return the base URL in its one spelling: host in lower case, no default port, no final slash.
 
     Clients share a rate window when this text is the same.
 
@@ -48,6 +48,16 @@ def check_base_url(base_url: str, *, allow_http: bool) -> str:
     name = f"[{host}]" if ":" in host else host
     at = "" if port is None or port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
     return f"{parts.scheme}://{name}{at}{parts.path.rstrip('/')}"
+
+
+def is_same_base_url(one: str, other: str) -> bool:
+    """Whether two texts name the same installation."""
+    if one == other:
+        return True
+    try:
+        return check_base_url(one, allow_http=True) == check_base_url(other, allow_http=True)
+    except ValueError:
+        return False
 
 
 def _shown(base_url: str) -> str:

@@ -28,9 +28,9 @@ class SessionPool:
             one = Client(token_a, pool=pool)
             two = Client(token_b, pool=pool)
 
-    Clients of one pool with the same token and base URL share one rate window, as the server counts per token. What
-    they say about that window (total_permitted, rate_window) must agree. Their own limits are their own: concurrency,
-    max_per_second.
+    Clients of one pool with the same token and base URL share one rate window, because the server
+    counts per token. Their total_permitted and rate_window must agree. Their concurrency and
+    max_per_second are their own.
 
     ssl_context: for a private certificate authority. max_body: bytes of a response that are read at most.
     trust_env: use the proxy settings and .netrc of the environment (off: nothing outside the code decides where the
@@ -109,12 +109,14 @@ class SessionPool:
         max_per_second: float | None = None,
         observer: Observer | None = None,
     ) -> Session:
-        """Make a session for this token. Its gate is shared with all sessions of the same token and base URL.
+        """Make a session for this token.
+
+        All sessions of the same token and base URL share one gate.
 
         Raises:
             TypeError: If a number is of the wrong type.
-            ValueError: If the token, the base URL or a number must not be used, or if `period` or `total_permitted` contradicts
-                the rate window that sessions of this token share.
+            ValueError: If the token, the base URL or a number must not be used, or if `period` or
+                `total_permitted` contradicts the rate window that sessions of this token share.
             RuntimeError: If the pool is closed.
         """
         token = check_token(api_token)

@@ -55,7 +55,8 @@ _NO_BODY: dict[str, str] = {}
 
 class Meter(Protocol):
     """Is told what one item of many costs. request_id: the API's name for the last request that was answered.
-    elapsed: seconds that its requests and the pauses between them took, without 429s and waits for the rate limit.
+    elapsed: seconds of its requests and of the pauses between them, without 429s and without waits for
+    the rate limit.
     on_the_wire: whether a request is under way. stopping: nothing is to be tried again.
     """
 
@@ -68,9 +69,10 @@ class Meter(Protocol):
 
 
 class Session:
-    """Sends the requests of one token. Made by SessionPool.session, closed by SessionPool.close_session.
+    """Sends the requests of one token.
 
-    The gate is shared with other sessions of the token. The ceiling is this session's own; None for none.
+    Made by SessionPool.session, closed by SessionPool.close_session. The gate is shared with other
+    sessions of the token. The ceiling is this session's own; None for none.
     """
 
     def __init__(

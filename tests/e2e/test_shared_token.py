@@ -10,6 +10,7 @@ import pytest
 
 from katapult_async import Client, SessionPool
 from katapult_async.testing import KatapultEmulator
+from katapult_async.transport.address import is_same_base_url
 
 
 @pytest.fixture
@@ -134,3 +135,10 @@ async def test_other_base_urls_have_windows_of_their_own(other: str) -> None:
 def test_a_base_url_that_cannot_be_read_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="the base URL must look like"):
         Client("token", base_url=url)
+
+
+@pytest.mark.parametrize("wanted", ["HTTP://LocalHost:80/core/v1/", "http://localhost/core/v1"])
+def test_spellings_of_a_base_url_name_one_installation(wanted: str) -> None:
+    assert is_same_base_url(wanted, "http://localhost/core/v1")
+    assert not is_same_base_url(wanted, "http://localhost/core/v2")
+    assert not is_same_base_url("not a URL", wanted)
