@@ -30,7 +30,12 @@ def disk(disk_id: str) -> Lookup:
 
 def virtual_machine(name: str) -> Lookup:
     """A machine by its id if it starts with `vm_`, else by its fully qualified domain name."""
-    return Lookup(id=name) if name.startswith("vm_") else Lookup(fqdn=name)
+    return Lookup(fqdn=name) if is_fqdn(name) else Lookup(id=name)
+
+
+def is_fqdn(name: str) -> bool:
+    """Whether a machine is named by its fully qualified domain name, not by its ID."""
+    return not name.startswith("vm_")
 
 
 def organization(name: str) -> Lookup:

@@ -116,10 +116,10 @@ def _may_be_on(disk: Disk, virtual_machine: str) -> bool:
         return True  # the machine is not shown
     if bond is None:
         return False
-    if is_on(disk, virtual_machine):
-        return True
-    # Named by its FQDN, and shown without one.
-    return bond.virtual_machine.fqdn is UNSET and lookups.virtual_machine(virtual_machine).id is UNSET
+    machine = bond.virtual_machine
+    if machine.fqdn is UNSET and lookups.is_fqdn(virtual_machine):
+        return True  # named by its FQDN, and shown without it
+    return is_on(disk, virtual_machine)
 
 
 def is_on(disk: Disk, virtual_machine: str | None) -> bool:

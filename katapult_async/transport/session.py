@@ -211,7 +211,7 @@ class Session:
         """One try: exactly one request that is not answered with a 429. Raises KatapultError, never RateLimitReached."""
         payload = _encode(body) if body is not None else None
         url = self._url(operation.path, query)
-        clock = asyncio.get_running_loop().time
+        clock = time.monotonic
         while True:
             self._must_be_open(operation)
             permit = self._gate.take_nowait(operation.name) if self._ceiling is None else None
