@@ -30,7 +30,7 @@ def disk(disk_id: str) -> Lookup:
 
 def virtual_machine(name: str) -> Lookup:
     """A machine by its id if it starts with `vm_`, else by its fully qualified domain name."""
-    return Lookup(fqdn=name) if is_fqdn(name) else Lookup(id=name)
+    return Lookup(id=name) if name.startswith("vm_") else Lookup(fqdn=name)
 
 
 def is_fqdn(name: str) -> bool:
