@@ -14,8 +14,11 @@ def an_id(prefix: str, rng: random.Random) -> str:
     return f"{prefix}_{''.join(rng.choices(_ALPHABET, k=16))}"
 
 
-def assign_response(seed: int = 1) -> bytes:
-    """POST /disks/disk/assign, 200."""
+def assign_response(seed: int = 1, *, fqdn: str | None = "database-7.example.com") -> bytes:
+    """POST /disks/disk/assign, 200.
+
+    fqdn: None to leave it out. Then the response fits every request that names a machine by FQDN.
+    """
     rng = random.Random(seed)
     disk = {
         "id": an_id("disk", rng),
@@ -35,7 +38,7 @@ def assign_response(seed: int = 1) -> bytes:
         "bus_type": "virtio",
         "data_center": {"id": an_id("loc", rng), "name": "Somewhere 1", "permalink": "somewhere-1"},
         "virtual_machine_disk": {
-            "virtual_machine": {"id": an_id("vm", rng), "fqdn": "database-7.example.com"},
+            "virtual_machine": {"id": an_id("vm", rng), **({"fqdn": fqdn} if fqdn else {})},
             "attach_on_boot": True,
             "boot": False,
             "state": "detached",

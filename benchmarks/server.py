@@ -3,6 +3,9 @@
 nginx, so that it is not what limits a client. Where nginx is not installed, a small asyncio server of this module
 takes its place, and `Server.name` says so: it may then be the server that is measured.
 
+The responses show the virtual machine without its FQDN. So they fit every request that names a
+machine by its FQDN.
+
 `/core/v1` has the two headers of the rate limit, as the API's answers have, and always answers about the same disk;
 `/bare/core/v1` has no such headers; below `/refusing/core/v1` no disk is found; `/echo/core/v1` answers about the disk that
 was asked for, which costs nginx a second request to itself.
@@ -84,12 +87,13 @@ class Place(NamedTuple):
 
 
 #: The disk that every answer is about, and what stands for it where it is the one that was asked for.
-DISK = disk_of(assign_response())
+_RESPONSE = assign_response(fqdn=None)
+DISK = disk_of(_RESPONSE)
 _ASKED = "$asked"
 PLACES = (
-    Place("/core/v1", 200, assign_response(), RATE_HEADERS),
-    Place("/echoed", 200, assign_response().replace(DISK.encode(), _ASKED.encode()), RATE_HEADERS),
-    Place("/bare/core/v1", 200, assign_response(), {}),
+    Place("/core/v1", 200, _RESPONSE, RATE_HEADERS),
+    Place("/echoed", 200, _RESPONSE.replace(DISK.encode(), _ASKED.encode()), RATE_HEADERS),
+    Place("/bare/core/v1", 200, _RESPONSE, {}),
     Place("/refusing/core/v1", 404, disk_not_found(), RATE_HEADERS),
 )
 

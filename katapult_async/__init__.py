@@ -15,6 +15,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+#: The one place where the version stands; the build reads it from here.
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from .client import Client
     from .errors import (
@@ -150,6 +153,7 @@ __all__ = [
     "VirtualMachineReference",
     "VirtualMachineState",
     "WaitEvent",
+    "__version__",
 ]
 
 # Imported when first asked for: the command line answers --help without loading an HTTP client.

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 from .observer import Observer
+from .ratelimit import check_max_per_second
 from .resources import Disks, IOProfiles, Tasks, VirtualMachines
 from .transport import DEFAULT_BASE_URL, RetryPolicy, Session, SessionPool, Timeout
-from .transport.address import Secret, check_base_url, check_token
+from .transport.address import Secret, check_base_url, check_count, check_seconds, check_token
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on
+
+
+_NOT_OPEN = "the Client is not open: use it inside 'async with'"
 
 
 class Settings(TypedDict, total=False):
@@ -41,12 +45,21 @@ class Client:
     api_token: of the API; it is never shown. base_url: of the Core API; `http://` is refused for other hosts than
     loopback unless allow_http is set. concurrency: requests in flight at most in a bulk run. per_virtual_machine: of
     these, on one machine at most. total_permitted: requests per minute permitted, if you know it (else it is learnt).
-    max_per_second: your own ceiling in requests per second; None for none. timeout, retry: see Timeout and RetryPolicy.
+    max_per_second: this client's own limit of requests per second; None for none. timeout, retry:
+    see Timeout and RetryPolicy.
     pool: a SessionPool shared with other clients; the client then closes what is its own, not the pool. rate_window: length of the
     server's rate window in seconds; 60 unless your installation says otherwise. observer: is told what happens.
 
+    Clients of one pool with the same token share its rate window. Their total_permitted and
+    rate_window must agree. Their concurrency and max_per_second are their own.
+
     What is tried again, and when, stands in RetryPolicy. A 429 is never an error: the request waits for its turn.
-    Raises ValueError at once for a token or base URL that must not be used.
+
+    Raises:
+        TypeError: If a number is of the wrong type.
+        ValueError: If the token, the base URL or a number must not be used, or contradicts another
+            client of the pool.
+        RuntimeError: If the pool is not open.
     """
 
     disks: Disks
@@ -70,8 +83,13 @@ class Client:
         allow_http: bool = False,
         observer: Observer | None = None,
     ) -> None:
-        if concurrency < 1 or per_virtual_machine < 1:
-            raise ValueError("concurrency and per_virtual_machine must be at least 1")
+        check_count("concurrency", concurrency)
+        check_count("per_virtual_machine", per_virtual_machine)
+        if total_permitted is not None:
+            check_count("total_permitted", total_permitted)
+        if max_per_second is not None:
+            check_max_per_second(max_per_second)
+        check_seconds("rate_window", rate_window)
         self._token: Secret = check_token(api_token)
         self._base_url = check_base_url(base_url, allow_http=allow_http)
         self._concurrency = concurrency
@@ -85,6 +103,7 @@ class Client:
         self._shared = pool is not None
         self._pool = pool or SessionPool(allow_http=allow_http)
         self._session: Session | None = None
+        self._entered = False
         if self._shared:
             self._open()
 
@@ -102,7 +121,19 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client {self._base_url} {self._session!r}>"
 
+    if not TYPE_CHECKING:  # type checkers would take every misspelt attribute for an endpoint
+
+        def __getattr__(self, name: str) -> NoReturn:
+            # Called for missing attributes only: an endpoint while it is not open, or a wrong name.
+            if name in Client.__annotations__:
+                raise RuntimeError(_NOT_OPEN)
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self
+            )
+
     async def __aenter__(self) -> Client:
+        if self._entered:
+            raise RuntimeError("this Client is already open: enter it once, and share it between tasks")
         if not self._shared:
             await self._pool.__aenter__()
             try:
@@ -112,6 +143,7 @@ class Client:
                 raise
         elif self.session.closed:
             self._open()
+        self._entered = True
         return self
 
     async def __aexit__(
@@ -120,6 +152,7 @@ class Client:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._entered = False
         if not self._shared:
             await self._pool.__aexit__(exc_type, exc, traceback)
         elif self._session is not None:
@@ -134,7 +167,7 @@ class Client:
     def session(self) -> Session:
         """The session underneath, for calls this SDK has no method for."""
         if self._session is None:
-            raise RuntimeError("use the client inside 'async with': it is not open")
+            raise RuntimeError(_NOT_OPEN)
         return self._session
 
     def _open(self) -> None:

@@ -27,6 +27,22 @@
     ├── AssignmentConflict            reading back showed that the disk is on another machine
     └── BulkError                     (katapult_async.scheduler) not every item of a run is done: .report
 
+What `error_from_response` makes of a response that is no success:
+
+| response | error | execution |
+|---|---|---|
+| 429, whoever sends it | RateLimitReached | NOT_EXECUTED |
+| 503 service_unavailable | ServiceUnavailable | NOT_EXECUTED |
+| any other 5xx | ServerError | UNCLEAR |
+| 4xx with a known code, and the status that belongs to it | the class of the code | REFUSED |
+| 4xx (not 408) with an unknown code in the API's envelope | APIError | REFUSED |
+| 4xx with a known code, and a status that does not belong to it | APIError | UNCLEAR |
+| 408, and 4xx without an error of the API: HTML, an empty body, broken JSON | APIError | UNCLEAR |
+| below 400 | ProtocolError | UNCLEAR |
+
+A 4xx that does not come from the API says nothing about the disk, so it must not decide about it.
+`code` is None there.
+
 Messages say what was asked, what came back and what to do. They never contain the token or a body, and no more than
 LONGEST_DESCRIPTION characters of anything the API says. Nothing here decides whether to try again: `execution` says
 what is known, and the scheduler and the retry policy draw the conclusion.
@@ -63,11 +79,13 @@ class KatapultError(Exception):
 
     operation: what was asked, for example "POST /disks/disk/assign". request_id: the API's name for this request,
     which its support asks for. execution: whether the request was carried out. stops_run: no other request of the same
-    client can succeed either, so a bulk run ends.
+    client can succeed either, so a bulk run ends. elapsed: seconds from sending the request to its
+    failure, without the wait for the rate limit; 0 if nothing was sent.
     """
 
     execution: Execution = Execution.UNCLEAR
     stops_run: bool = False
+    elapsed: float = 0.0
 
     def __init__(self, message: str, *, operation: str | None = None, request_id: str | None = None) -> None:
         super().__init__(message)
@@ -141,15 +159,21 @@ class AssignmentConflict(KatapultError):
         return self.virtual_machine is None
 
 
+_LOOK_FIRST = "it may have been executed: look before sending it again"
+
+
 class APIError(KatapultError):
-    """The API answered with an error.
+    """The API answered with an error, or a proxy in front of it did.
 
     status: of HTTP. code: the API's own word, None if it said none. description: in the API's words. detail: what
-    it added, as it came.
+    it added, as it came. execution: UNCLEAR where the response says nothing about the request (see
+    the table at the top of this module).
     """
 
     execution = Execution.REFUSED
     advice: ClassVar[str] = ""
+    #: The statuses with which the API sends the codes of this class.
+    statuses: ClassVar[tuple[int, ...]] = ()
 
     def __init__(
         self,
@@ -160,7 +184,10 @@ class APIError(KatapultError):
         detail: JSON | None = None,
         operation: str | None = None,
         request_id: str | None = None,
+        execution: Execution | None = None,
     ) -> None:
+        if execution is not None:
+            self.execution = execution
         self.status = status
         self.code = code
         self.description = description
@@ -173,8 +200,9 @@ class APIError(KatapultError):
             parts.append(self.description.rstrip("."))
         if extra := _clean(self._extra())[:LONGEST_DESCRIPTION]:
             parts.append(extra)
-        if self.advice:
-            parts.append(self.advice)
+        advice = self.advice or (_LOOK_FIRST if self.execution is Execution.UNCLEAR else "")
+        if advice:
+            parts.append(advice)
         return ": ".join(parts[:2]) + "".join(f"; {part}" for part in parts[2:])
 
     def _extra(self) -> str:
@@ -196,6 +224,8 @@ class AuthenticationError(APIError):
 
     stops_run = True
     advice = "check the API token (KATAPULT_API_KEY)"
+    # 400 and 403 are documented. 401 is what HTTP says for it.
+    statuses = (400, 401, 403)
 
 
 class NetworkNotAuthorized(AuthenticationError):
@@ -229,10 +259,13 @@ class OrganizationUnavailable(APIError):
 
     stops_run = True
     advice = "nothing can be done for it until its account is in order"
+    statuses = (403,)
 
 
 class PermissionDenied(APIError):
     """The token may not do this to this object. `details`: why."""
+
+    statuses = (403,)
 
     @property
     def details(self) -> str | None:
@@ -246,10 +279,13 @@ class NotFound(APIError):
     """A disk, a machine or whatever was named is not there. `code` says which."""
 
     advice = "check the name or id, and that the token can see it"
+    statuses = (404,)
 
 
 class ObjectInTrash(APIError):
     """It was deleted and can still be restored. `trash_object`: None if the API did not say which."""
+
+    statuses = (406,)
 
     @property
     def trash_object(self) -> TrashObject | None:
@@ -264,6 +300,8 @@ class ObjectInTrash(APIError):
 
 
 class _WithErrors(APIError):
+    statuses = (422,)
+
     @property
     def errors(self) -> tuple[str, ...]:
         """The API's reasons, in its words."""
@@ -289,10 +327,13 @@ class UnassignedDisk(APIError):
     """The disk is not assigned to a machine."""
 
     advice = "assign it first"
+    statuses = (422,)
 
 
 class TaskQueueingError(APIError):
     """The task could not be queued, for example because another one is under way. `details`: why."""
+
+    statuses = (406,)
 
     @property
     def details(self) -> str | None:
@@ -304,6 +345,8 @@ class TaskQueueingError(APIError):
 
 class InvalidRequest(APIError):
     """The request was not understood. `path`, `argument`, `issue`: what exactly, where the API says it."""
+
+    statuses = (400,)
 
     def _extra(self) -> str:
         parts = [
@@ -317,6 +360,7 @@ class RouteNotFound(InvalidRequest):
 
     stops_run = True
     advice = "check the base URL"
+    statuses = (404,)
 
 
 class RateLimitReached(APIError):
@@ -326,6 +370,7 @@ class RateLimitReached(APIError):
 
     execution = Execution.NOT_EXECUTED
     advice = "not executed: send it again when a minute has passed"
+    statuses = (429,)
 
     @property
     def total_permitted(self) -> int | None:
@@ -343,6 +388,7 @@ class ServiceUnavailable(APIError):
 
     execution = Execution.NOT_EXECUTED
     advice = "not executed: try again later"
+    statuses = (503,)
 
 
 class ServerError(APIError):
@@ -352,7 +398,8 @@ class ServerError(APIError):
     """
 
     execution = Execution.UNCLEAR
-    advice = "it may have been executed: look before sending it again"
+    advice = _LOOK_FIRST
+    statuses = (500,)
 
 
 #: Every code documented for the covered endpoints, and every code the framework raises (katapult-api, Wire).
@@ -426,14 +473,16 @@ def error_from_response(
     )
     detail: object = None
     if said is not None:
-        code, description, detail = _clean(said.code)[:100] or None, said.description, said.detail
-    return _class_for(status, code)(
+        code, description, detail = _clean(said.code)[:100].strip() or None, said.description, said.detail
+    known, execution = _judge(status, code)
+    return known(
         status=status,
         code=code,
         description=_clean(description)[:LONGEST_DESCRIPTION] if isinstance(description, str) else None,
         detail=cast("JSON", detail) if isinstance(detail, dict) else None,
         operation=operation,
         request_id=request_id,
+        execution=execution,
     )
 
 
@@ -446,29 +495,34 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def _read_body(body: bytes) -> _Body | None:
-    if not body:
-        return None
-    for decode in (_decode_envelope, _decode_flat):
+    """The API's error, if the body is one.
+
+    Without the envelope only a known code counts: proxies send JSON, too.
+    """
+    for decode in (_decode_envelope, _decode_flat) if body else ():
         try:
             said = decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except Exception:  # noqa: BLE001, S112 - a foreign body may be anything, deeply nested for example
             continue
-        return said.error if isinstance(said, _Envelope) else said
+        if isinstance(said, _Envelope):
+            return said.error if said.error.code.strip() else None
+        return said if said.code in CODES else None
     return None
 
 
-def _class_for(status: int, code: str | None) -> type[APIError]:
+def _judge(status: int, code: str | None) -> tuple[type[APIError], Execution | None]:
+    """The class of the error, and its execution where that is not the one of the class."""
     if status == 429:
-        return RateLimitReached  # whoever says it, the request was not executed and must wait
+        return RateLimitReached, None  # whoever says it, the request was not executed and must wait
     known = CODES.get(code) if code is not None else None
     if status >= 500:
         # Only the API itself knows that nothing was done; a proxy's 503 says nothing about what is behind it.
-        return known if known is ServiceUnavailable and status == 503 else ServerError
-    if known is None or issubclass(known, (RateLimitReached, ServiceUnavailable, ServerError)):
-        return (
-            APIError  # another status than the code's own: what it says about execution cannot be relied on
-        )
-    return known
+        return (ServiceUnavailable if known is ServiceUnavailable and status == 503 else ServerError), None
+    if code is None or status == 408:
+        return APIError, Execution.UNCLEAR
+    if known is None:
+        return APIError, None  # a code that is newer than this package
+    return (known, None) if status in known.statuses else (APIError, Execution.UNCLEAR)
 
 
 def _clean(text: str) -> str:

@@ -33,7 +33,6 @@ header is sent. Never in an attribute: the token, a body, a query.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -55,6 +54,7 @@ except ImportError as exc:
         "katapult_async.otel needs opentelemetry-api: pip install 'katapult-async[otel]'", name=exc.name
     ) from exc
 
+from . import __version__
 from .observer import Observer, OutcomeEvent, RequestEvent, RetryEvent, WaitEvent
 
 __all__ = ["OpenTelemetryObserver"]
@@ -92,7 +92,7 @@ class OpenTelemetryObserver(Observer):
     ) -> None:
         self._own: _Attributes = dict(attributes or {})
         self._waits_told_until = 0.0
-        version = _version()
+        version = __version__
         self._tracer = get_tracer("katapult_async", version, tracer_provider, SCHEMA_URL)
         meter = get_meter("katapult_async", version, meter_provider, SCHEMA_URL)
         self._duration = meter.create_histogram(
@@ -217,10 +217,3 @@ def _error_type(event: RequestEvent) -> str | None:
 
 def _nanoseconds(seconds: float) -> int:
     return int(seconds * 1_000_000_000)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("katapult-async")
-    except importlib.metadata.PackageNotFoundError:
-        return ""  # run from a source tree that is not installed

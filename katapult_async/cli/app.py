@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from katapult_async import __version__
 from katapult_async.cli.terminal import is_plain
 
 if TYPE_CHECKING:
@@ -45,13 +46,7 @@ class Form(str, Enum):
 
 def _version(value: bool) -> None:
     if value:
-        import importlib.metadata  # takes a fifth of the time of --help
-
-        try:
-            version = importlib.metadata.version("katapult-async")
-        except importlib.metadata.PackageNotFoundError:
-            version = "(not installed: run from its sources)"
-        print(f"katapult-async {version}")
+        print(f"katapult-async {__version__}")
         raise typer.Exit
 
 

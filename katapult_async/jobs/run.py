@@ -18,6 +18,7 @@ import msgspec
 from katapult_async.client import Client
 from katapult_async.errors import KatapultError
 from katapult_async.logs import room_logger, run_id
+from katapult_async.transport.address import is_same_base_url
 
 from .chronicle import Chronicle
 from .errors import JournalError, JournalMismatch
@@ -248,7 +249,7 @@ class Run:
 
     def _check_installation(self, client: Client) -> None:
         wanted, given = self._info.base_url, client.session.base_url
-        if wanted is not None and wanted != given:
+        if wanted is not None and not is_same_base_url(wanted, given):
             raise JournalMismatch(f"the run {self._journal.name} was made for {wanted}, not for {given}")
 
     @contextlib.asynccontextmanager

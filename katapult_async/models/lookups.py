@@ -33,6 +33,11 @@ def virtual_machine(name: str) -> Lookup:
     return Lookup(id=name) if name.startswith("vm_") else Lookup(fqdn=name)
 
 
+def is_fqdn(name: str) -> bool:
+    """Whether a machine is named by its fully qualified domain name, not by its ID."""
+    return not name.startswith("vm_")
+
+
 def organization(name: str) -> Lookup:
     """An organization by its id if it starts with `org_`, else by its sub-domain."""
     return Lookup(id=name) if name.startswith("org_") else Lookup(sub_domain=name)

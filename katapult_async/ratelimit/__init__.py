@@ -1,17 +1,19 @@
 """The rate limit: a sans-I/O state machine that decides, and one gate that waits.
 
 `evidence` reads responses, `clock` knows the server's time, `counter` and `trailing` count, `pace` paces, `window`
-decides. Only `gate` awaits.
+decides. Only `gate` awaits, and `ceiling`, which keeps the caller's own limit in front of the gate.
 """
 
 from __future__ import annotations
 
+from .ceiling import Ceiling, check_max_per_second
 from .evidence import Evidence, plausible_limit, read_evidence
 from .gate import Gate, Priority
 from .permit import Permit, Wait, WaitReason
 from .window import Window
 
 __all__ = [
+    "Ceiling",
     "Evidence",
     "Gate",
     "Permit",
@@ -19,6 +21,7 @@ __all__ = [
     "Wait",
     "WaitReason",
     "Window",
+    "check_max_per_second",
     "plausible_limit",
     "read_evidence",
 ]

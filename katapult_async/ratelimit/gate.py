@@ -65,15 +65,6 @@ class _Turn:
         return self.key < other.key
 
 
-#: Seconds of a caller's own ceiling that may go out together: timers are not exact to the millisecond.
-EVENNESS = 0.02
-
-
-def _ceiling(per_second: float) -> AsyncLimiter:
-    together = max(1, math.floor(per_second * EVENNESS))
-    return _limiter(together, together / per_second)
-
-
 def _limiter(permits: int, seconds: float) -> AsyncLimiter:
     # Imported when something is paced, which is seldom: it takes as long as a tenth of everything else.
     from aiolimiter import AsyncLimiter
@@ -82,21 +73,10 @@ def _limiter(permits: int, seconds: float) -> AsyncLimiter:
 
 
 class Gate:
-    """Hands out permits of one rate window.
+    """Hands out permits of one rate window."""
 
-    max_per_second: the caller's own ceiling in requests per second, kept by an even pace; None for none.
-    """
-
-    def __init__(
-        self,
-        window: Window,
-        *,
-        max_per_second: float | None = None,
-    ) -> None:
-        if max_per_second is not None and not max_per_second > 0:
-            raise ValueError(f"max_per_second must be positive, not {max_per_second!r}")
+    def __init__(self, window: Window) -> None:
         self._window = window
-        self._ceiling = _ceiling(max_per_second) if max_per_second is not None else None
         self._pacer: AsyncLimiter | None = None
         self._pacer_rate = 0.0
         self._queue: list[_Turn] = []
@@ -158,7 +138,7 @@ class Gate:
         """A permit, if one can be had without waiting or overtaking anybody."""
         if kind in self._apart:
             return self._apart[kind].take_nowait(kind)
-        if self._queue or self._ceiling is not None:
+        if self._queue:
             return None
         now = asyncio.get_running_loop().time()
         if self._window.pace(now) is not None:
@@ -172,7 +152,6 @@ class Gate:
     async def _wait(self, turn: _Turn) -> Permit | None:
         """A permit; None if the type of request has been found to be counted apart meanwhile."""
         clock = asyncio.get_running_loop().time
-        within_ceiling = self._ceiling is None
         paced_for = 0.0
         while turn.permit is not None or turn.kind not in self._apart:
             if turn.permit is not None:
@@ -180,10 +159,6 @@ class Gate:
             if self._head() is not turn:
                 await turn.listen()
                 turn.event = anyio.Event()
-                continue
-            if not within_ceiling and self._ceiling is not None:
-                await self._ceiling.acquire()
-                within_ceiling = True
                 continue
             now = clock()
             pace = self._window.pace(now)
@@ -246,7 +221,6 @@ class Gate:
                 apart.answered(first, now, evidence)
             log.info("requests of the type %s are counted apart", permit.kind)
             gate = self._apart[permit.kind] = Gate(apart)
-            gate._ceiling = self._ceiling
             gate.listeners = self.listeners
         for turn in self._queue:
             turn.event.set()
@@ -277,7 +251,7 @@ class Gate:
         head = self._head()
         if head is None:
             return
-        if self._ceiling is None and head.listening:
+        if head.listening:
             head = self._hand_out(head)
         if head is not None:
             head.event.set()

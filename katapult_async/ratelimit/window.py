@@ -167,6 +167,20 @@ class Window:
             return None
         return self._pace.at(now)
 
+    def know(self, limit: int) -> None:
+        """Adopt the limit that a caller has given, if none is known yet.
+
+        Raises:
+            ValueError: If another limit is known, from another caller or from the server.
+        """
+        if self._limit is not None and self._limit != limit:
+            raise ValueError(
+                f"total_permitted={limit} contradicts the {self._limit} that are known for this token"
+            )
+        self._limit = limit
+        if self._belief is Belief.OPEN:
+            self._belief = Belief.TRAILING
+
     # -- asking ---------------------------------------------------------------------------------------------------
 
     def take(self, now: float, *, waiting: int = 1) -> Permit | Wait:

@@ -60,39 +60,66 @@ async def _assign(session: Session, item: Assignment, meter: Meter) -> tuple[Dis
     assert item.virtual_machine is not None  # noqa: S101 - checked when the item was pulled
     body = requests.AssignDisk(lookups.disk(item.disk), lookups.virtual_machine(item.virtual_machine))
     response = await session.send(ASSIGN, body=body, meter=meter)
-    return _about(item, response.disk, ASSIGN), None
+    disk = _about(item, response.disk, ASSIGN, meter)
+    if not _may_be_on(disk, item.virtual_machine):
+        raise _contradicts(f"the disk is {_where(disk)}, not on {item.virtual_machine}", ASSIGN, meter)
+    return disk, None
 
 
 async def _unassign(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
     body = requests.NameDisk(lookups.disk(item.disk))
     response = await session.send(UNASSIGN, body=body, meter=meter)
-    return _about(item, response.disk, UNASSIGN), None
+    disk = _about(item, response.disk, UNASSIGN, meter)
+    if is_on(disk, None):
+        raise _contradicts(f"the disk is still {_where(disk)}", UNASSIGN, meter)
+    return disk, None
 
 
 async def _attach(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
     body = requests.NameDisk(lookups.disk(item.disk))
     response = await session.send(ATTACH, body=body, meter=meter)
-    return _about(item, response.disk, ATTACH), response.task
+    return _about(item, response.disk, ATTACH, meter), response.task
 
 
 async def _detach(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
     body = requests.NameDisk(lookups.disk(item.disk))
     response = await session.send(DETACH, body=body, meter=meter)
-    return _about(item, response.disk, DETACH), response.task
+    return _about(item, response.disk, DETACH, meter), response.task
 
 
 async def _read(session: Session, item: Assignment, meter: Meter) -> Disk:
     response = await session.request(GET, query=[lookups.disk(item.disk).query("disk")], meter=meter)
-    return _about(item, response.disk, GET)
+    return _about(item, response.disk, GET, meter)
 
 
-def _about(item: Assignment, disk: Disk, operation: Operation[Any]) -> Disk:
+def _about(item: Assignment, disk: Disk, operation: Operation[Any], meter: Meter) -> Disk:
     """The disk, if the answer is about the one that was asked for. A proxy that mixes answers up must not be believed."""
     if disk.id == item.disk:
         return disk
-    error = ProtocolError(f"the answer is about another disk ({disk.id})")
-    error.operation = operation.name
-    raise error
+    raise _contradicts(f"the answer is about another disk ({disk.id})", operation, meter)
+
+
+def _contradicts(message: str, operation: Operation[Any], meter: Meter) -> ProtocolError:
+    """The error for a response that says success and shows something else: the disk must be read."""
+    return ProtocolError(message, operation=operation.name, request_id=meter.request_id)
+
+
+def _where(disk: Disk) -> str:
+    bond = disk.virtual_machine_disk
+    return f"on {bond.virtual_machine.id}" if bond else "on no machine"
+
+
+def _may_be_on(disk: Disk, virtual_machine: str) -> bool:
+    """Whether the response leaves it possible that the disk is on this machine."""
+    bond = disk.virtual_machine_disk
+    if bond is UNSET:
+        return True  # the machine is not shown
+    if bond is None:
+        return False
+    machine = bond.virtual_machine
+    if machine.fqdn is UNSET and lookups.is_fqdn(virtual_machine):
+        return True  # named by its FQDN, and shown without it
+    return is_on(disk, virtual_machine)
 
 
 def is_on(disk: Disk, virtual_machine: str | None) -> bool:

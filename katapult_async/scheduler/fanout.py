@@ -100,7 +100,7 @@ class Outcomes(AsyncIterator[Outcome]):
 
     async def __aenter__(self) -> Outcomes:
         if self._group is not None:
-            raise RuntimeError("a run can be entered only once")
+            raise RuntimeError("a run can be entered only once: make another one to run again")
         self._feed = Feed(
             self._items,
             per_machine=self._per_virtual_machine,
@@ -137,6 +137,8 @@ class Outcomes(AsyncIterator[Outcome]):
         return self
 
     async def __anext__(self) -> Outcome:
+        if self._group is None:
+            raise RuntimeError("the run has not started: iterate inside 'async with … as outcomes'")
         try:
             try:
                 # Waiting yields to the event loop even if there is something to receive: one outcome for each of its
@@ -149,11 +151,15 @@ class Outcomes(AsyncIterator[Outcome]):
                 failure, self._failure = self._failure, None
                 raise failure from None
             raise StopAsyncIteration from None
+        except anyio.ClosedResourceError:
+            raise RuntimeError("the run has ended: iterate inside its 'async with' block") from None
 
     def stop(self) -> None:
         """Send nothing new. What is on the wire is waited for; everything else comes out as not attempted, as far as
         it had been pulled from the input. The stream then ends.
         """
+        if self._group is None:
+            raise RuntimeError("the run has not started: stop it inside its 'async with' block")
         self._halt()
         self._feed.close()
 

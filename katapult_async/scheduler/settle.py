@@ -42,6 +42,8 @@ class Settling:
         "_start",
         "_started_at",
         "_unclear",
+        "_unjudged_after",
+        "elapsed",
         "on_the_wire",
         "rate_limited",
         "request_id",
@@ -74,8 +76,12 @@ class Settling:
         self._started_at: float | None = None
         # What `requests` was when the latest attempt began: as long as it has not grown, nothing of it has left.
         self._before_attempt = -1
+        # During a try: how many requests had been sent, without 429s, when it began. If there are more
+        # now, the server may have executed one. None once the response has been judged.
+        self._unjudged_after: int | None = None
         self.requests = 0
         self.rate_limited = 0
+        self.elapsed = 0.0
         self.request_id: str | None = None
         #: Whether a request of this item is under way at this moment.
         self.on_the_wire = False
@@ -84,11 +90,8 @@ class Settling:
 
     async def run(self) -> Outcome:
         """Work on the item until its outcome is known. Never raises KatapultError."""
-        spent = 0.0
-        clock = asyncio.get_running_loop().time
         self._started_at = time.time()
         while True:
-            began = clock()
             # What must be looked at first is looked at again before each try: the pause may have been a long one.
             if self._start is Start.LOOK or (self._start is Start.READ_BACK and not self._attempts):
                 outcome = await self._begin_by_reading()
@@ -96,25 +99,26 @@ class Settling:
                     return outcome
             self._attempts += 1
             self._before_attempt = self.requests
+            self._unjudged_after = self.requests - self.rate_limited
             try:
                 disk, task = await self._action.send(self._session, self._item, self)
             except KatapultError as error:
+                self._unjudged_after = None
                 outcome = await self._after(error)
             else:
                 return self._outcome(self._action.done, disk=disk, task=task)
             if outcome is not None:
                 return outcome
-            spent += clock() - began
             assert self._error is not None  # noqa: S101 - no outcome means that there was an error
             if self.stopping:
                 return self.interrupted()
-            delay = self._session.retry.delay(self._attempts, spent, self._rng)
+            delay = self._session.retry.delay(self._attempts, self.elapsed, self._rng)
             if delay is None:
                 # A try that may have been executed says more than one that was not.
                 return self._outcome(OutcomeStatus.FAILED, error=self._unclear or self._error)
             self._session.tell_retry(f"{self._action.name} {self._item}", self._attempts, delay, self._error)
             await asyncio.sleep(delay)
-            spent += delay
+            self.elapsed += delay
 
     async def _after(self, error: KatapultError) -> Outcome | None:
         """What a failed try means; None to try again."""
@@ -221,7 +225,10 @@ class Settling:
 
         Also where reading back has shown that it was not: a server that is slow may still come to it.
         """
-        if (self.on_the_wire and not self._looking) or self._ever_unclear:
+        unjudged = (
+            self._unjudged_after is not None and self.requests - self.rate_limited > self._unjudged_after
+        )
+        if unjudged or (self.on_the_wire and not self._looking) or self._ever_unclear:
             return self._outcome(OutcomeStatus.UNKNOWN, error=self._error)
         return self._outcome(OutcomeStatus.NOT_ATTEMPTED, error=self._error)
 

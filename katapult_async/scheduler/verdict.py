@@ -4,9 +4,11 @@
 |---|---|---|
 | a response that decodes | done | (no error, no verdict) |
 | 503 service_unavailable, no connection | not executed | RETRY |
-| 500, 502, 504, HTML, reset or time-out after sending, unreadable 200 | unclear | READ_BACK |
+| 500, 502, 504, reset or time-out after sending, unreadable 200 | unclear | READ_BACK |
+| 408, or a 4xx that is not the API's (see errors) | unclear | READ_BACK |
+| 200 that shows another disk, or after assign another machine | unclear | READ_BACK |
 | 422 unable_to_…, 406 task_queueing_error, or any refusal after an unclear try | this item cannot, or it is so already | CHECK |
-| any other refusal | this item cannot | FAIL |
+| any other error of the API, also with an unknown code | this item cannot | FAIL |
 | the token, the network or the scope is refused | the run cannot | STOP |
 
 A 429 never comes here: it was not executed, and its request waits for the next permit.

@@ -1,11 +1,13 @@
-"""Checks what the caller configures before anything is sent: the base URL and the token."""
+"""Checks what the caller configures before anything is sent: base URL, token, counts and times."""
 
 from __future__ import annotations
 
 import ipaddress
+import math
 from urllib.parse import urlsplit
 
 DEFAULT_BASE_URL = "https://api.katapult.io/core/v1"
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class Secret(str):
@@ -18,8 +20,20 @@ class Secret(str):
 
 
 def check_base_url(base_url: str, *, allow_http: bool) -> str:
-    """The base URL without a trailing slash. Raises ValueError, saying why, when it must not be used."""
-    parts = urlsplit(base_url)
+    """Return the base URL in its one spelling: host in lower case, no default port, no final slash.
+
+    Clients share a rate window when this text is the same.
+
+    Raises:
+        ValueError: If the base URL must not be used. The message says why.
+    """
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(
+            f"the base URL must look like {DEFAULT_BASE_URL}, not {_shown(base_url)!r}"
+        ) from None
     host = parts.hostname
     if parts.scheme not in ("https", "http") or not host:
         raise ValueError(f"the base URL must look like {DEFAULT_BASE_URL}, not {_shown(base_url)!r}")
@@ -31,7 +45,19 @@ def check_base_url(base_url: str, *, allow_http: bool) -> str:
         raise ValueError(
             f"refusing to send the API token in clear text to http://{host}: use https://, or pass allow_http=True"
         )
-    return base_url.rstrip("/")
+    name = f"[{host}]" if ":" in host else host
+    at = "" if port is None or port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
+    return f"{parts.scheme}://{name}{at}{parts.path.rstrip('/')}"
+
+
+def is_same_base_url(one: str, other: str) -> bool:
+    """Whether two texts name the same installation."""
+    if one == other:
+        return True
+    try:
+        return check_base_url(one, allow_http=True) == check_base_url(other, allow_http=True)
+    except ValueError:
+        return False
 
 
 def _shown(base_url: str) -> str:
@@ -50,6 +76,22 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_count(name: str, value: object) -> None:
+    """Raise TypeError or ValueError unless `value` is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value!r}")
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Raise TypeError or ValueError unless `value` is a positive, finite number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not 0 < value < math.inf:  # nor nan
+        raise ValueError(f"{name} must be positive and finite, not {value!r}")
 
 
 def check_token(api_token: str) -> Secret:

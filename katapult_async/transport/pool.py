@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from types import TracebackType
 
 import aiohttp
 
+from katapult_async import __version__
 from katapult_async.observer import Observer
-from katapult_async.ratelimit import Gate, Window
+from katapult_async.ratelimit import Ceiling, Gate, Window
 
-from .address import Secret, check_base_url, check_token
+from .address import Secret, check_base_url, check_count, check_seconds, check_token
 from .connector import Connector
 from .lean import LeanWire, is_tested
 from .lines import Lines
 from .retry import RetryPolicy
 from .session import Session
 from .wire import DEFAULT_MAX_BODY, Exchange, Timeout, Wire
-
-
-def _version() -> str:
-    import importlib.metadata  # when the first session is made: it takes as long as a twentieth of aiohttp
-
-    try:
-        return importlib.metadata.version("katapult-async")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"  # run from a source tree that is not installed
 
 
 class SessionPool:
@@ -35,7 +28,9 @@ class SessionPool:
             one = Client(token_a, pool=pool)
             two = Client(token_b, pool=pool)
 
-    Clients of one pool with the same token and base URL share one rate window, as the server counts per token.
+    Clients of one pool with the same token and base URL share one rate window, because the server
+    counts per token. Their total_permitted and rate_window must agree. Their concurrency and
+    max_per_second are their own.
 
     ssl_context: for a private certificate authority. max_body: bytes of a response that are read at most.
     trust_env: use the proxy settings and .netrc of the environment (off: nothing outside the code decides where the
@@ -63,6 +58,8 @@ class SessionPool:
         self._lines: Lines | None = None
         self._sessions: set[Session] = set()
         self._gates: dict[tuple[str, str], Gate] = {}
+        # total_permitted as clients have given it. What a window knows may have been learnt since.
+        self._given: dict[tuple[str, str], int] = {}
 
     def __repr__(self) -> str:
         state = "open" if self._connector is not None else "closed"
@@ -71,7 +68,15 @@ class SessionPool:
 
     async def __aenter__(self) -> SessionPool:
         if self._connector is not None:
-            raise RuntimeError("this SessionPool is already open")
+            raise RuntimeError(
+                "this SessionPool is already open: enter it once, and share it between clients"
+            )
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "katapult_async needs asyncio: it does not run on trio or another event loop"
+            ) from None
         self._connector = Connector(ssl_context=self._ssl)
         if self._lean and is_tested(aiohttp.__version__):
             self._lines = Lines(self._connector, max_body=self._max_body)
@@ -104,23 +109,51 @@ class SessionPool:
         max_per_second: float | None = None,
         observer: Observer | None = None,
     ) -> Session:
-        """A session for this token. Its gate is shared with all sessions of the same token and base URL.
+        """Make a session for this token.
 
-        Raises ValueError for a token or a base URL that must not be used, RuntimeError when the pool is closed.
+        All sessions of the same token and base URL share one gate.
+
+        Raises:
+            TypeError: If a number is of the wrong type.
+            ValueError: If the token, the base URL or a number must not be used, or if `period` or
+                `total_permitted` contradicts the rate window that sessions of this token share.
+            RuntimeError: If the pool is closed.
         """
         token = check_token(api_token)
         base_url = check_base_url(base_url, allow_http=self._allow_http)
+        check_seconds("rate_window", period)
+        if total_permitted is not None:
+            check_count("total_permitted", total_permitted)
         if self._connector is None:
-            raise RuntimeError("use the client inside 'async with': it is not open")
+            raise RuntimeError("the SessionPool is not open: use it, and its clients, inside 'async with'")
+        ceiling = Ceiling(max_per_second) if max_per_second is not None else None
+        gate = self._gate((base_url, token), period, total_permitted)
         wire = self._wire(self._connector, token, timeout)
-        gate = self._gates.get((base_url, token))
-        if gate is None:
-            window = Window(period=period, limit=total_permitted)
-            gate = Gate(window, max_per_second=max_per_second)
-            self._gates[base_url, token] = gate
-        session = Session(wire, gate, base_url=base_url, retry=retry, observer=observer)
+        session = Session(wire, gate, base_url=base_url, retry=retry, ceiling=ceiling, observer=observer)
         self._sessions.add(session)
         return session
+
+    def _gate(self, key: tuple[str, str], period: float, total_permitted: int | None) -> Gate:
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates[key] = Gate(Window(period=period, limit=total_permitted))
+        elif period != gate.window.period:
+            raise ValueError(
+                f"rate_window={period:g} contradicts the {gate.window.period:g} seconds of another client of this pool"
+                " with the same token"
+            )
+        elif total_permitted is not None:
+            given = self._given.get(key)
+            if given is None:
+                gate.window.know(total_permitted)
+            elif given != total_permitted:
+                raise ValueError(
+                    f"total_permitted={total_permitted} contradicts the {given} of another client of this pool with"
+                    " the same token"
+                )
+        if total_permitted is not None:
+            self._given[key] = total_permitted
+        return gate
 
     async def close_session(self, session: Session) -> None:
         """Nothing of it is left, but what is known of its token's rate window: the server goes on counting."""
@@ -132,7 +165,7 @@ class SessionPool:
             "Authorization": Secret(f"Bearer {token}"),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
-            "User-Agent": f"katapult-async/{_version()}",
+            "User-Agent": f"katapult-async/{__version__}",
         }
         plain = Wire(
             connector, headers=headers, timeout=timeout, max_body=self._max_body, trust_env=self._trust_env

@@ -13,15 +13,15 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Exponential back-off with full jitter: before try k + 1 a random wait between 0 and min(cap, base * 2**(k-1)).
 
     attempts: tries at most, the first one included (a 429 is not a try: it was not executed and waits its turn).
-    base, cap: seconds. total: no new try is begun later than this many seconds after the first one, waits for the
-    rate limit not counted.
+    base, cap: seconds. total: no new try begins after this many seconds of tries and of pauses
+    between them. Waits for the rate limit do not count.
 
     What is tried again:
 
     | failure | a read (GET) | a write |
     |---|---|---|
     | surely not executed: no connection, 503 service_unavailable | yes | yes |
-    | unclear: reset, time-out, 5xx from a proxy, unreadable answer | yes | no (bulk runs read back instead) |
+    | unclear: reset, time-out, 5xx, unreadable, a 4xx not of the API | yes | no (bulk runs read back) |
     | refused: any other answer of the API | no | no |
     | never sent, because the client is closed | no | no |
     """

@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 import anyio.lowlevel
 import msgspec
@@ -27,7 +27,16 @@ from katapult_async.errors import (
 )
 from katapult_async.logs import room_logger
 from katapult_async.observer import Observer, Observers, RequestEvent, RetryEvent, WaitEvent
-from katapult_async.ratelimit import Evidence, Gate, Permit, Priority, Wait, WaitReason, read_evidence
+from katapult_async.ratelimit import (
+    Ceiling,
+    Evidence,
+    Gate,
+    Permit,
+    Priority,
+    Wait,
+    WaitReason,
+    read_evidence,
+)
 
 from .operation import Operation
 from .retry import RetryPolicy, may_repeat
@@ -46,18 +55,25 @@ _NO_BODY: dict[str, str] = {}
 
 class Meter(Protocol):
     """Is told what one item of many costs. request_id: the API's name for the last request that was answered.
+    elapsed: seconds of its reads, its failed writes and the pauses between them, without 429s and
+    without waits for the rate limit.
     on_the_wire: whether a request is under way. stopping: nothing is to be tried again.
     """
 
     requests: int
     rate_limited: int
+    elapsed: float
     request_id: str | None
     on_the_wire: bool
     stopping: bool
 
 
 class Session:
-    """Sends the requests of one token. Made by SessionPool.session, closed by SessionPool.close_session."""
+    """Sends the requests of one token.
+
+    Made by SessionPool.session, closed by SessionPool.close_session. The gate is shared with other
+    sessions of the token. The ceiling is this session's own; None for none.
+    """
 
     def __init__(
         self,
@@ -66,10 +82,12 @@ class Session:
         *,
         base_url: str,
         retry: RetryPolicy,
+        ceiling: Ceiling | None = None,
         observer: Observer | None = None,
     ) -> None:
         self._wire = wire
         self._gate = gate
+        self._ceiling = ceiling
         self._base_url = base_url
         self._urls: dict[str, URL] = {}
         self._retry = retry
@@ -97,6 +115,11 @@ class Session:
     @property
     def gate(self) -> Gate:
         return self._gate
+
+    @property
+    def ceiling(self) -> Ceiling | None:
+        """The session's own limit of requests per second, if it has one."""
+        return self._ceiling
 
     @property
     def retry(self) -> RetryPolicy:
@@ -141,14 +164,12 @@ class Session:
         meter: Meter | None = None,
     ) -> R:
         """One call, tried again as the retry policy says. Raises KatapultError."""
-        clock = asyncio.get_running_loop().time
         attempt, spent = 1, 0.0
         while True:
-            began = clock()
             try:
                 return await self.send(operation, body=body, query=query, priority=priority, meter=meter)
             except KatapultError as error:
-                spent += clock() - began
+                spent += error.elapsed
                 if not may_repeat(error, safe=operation.safe) or (meter is not None and meter.stopping):
                     raise
                 delay = self._retry.delay(attempt, spent, self._rng)
@@ -157,6 +178,8 @@ class Session:
                 self.tell_retry(operation.name, attempt, delay, error)
             await asyncio.sleep(delay)
             spent += delay
+            if meter is not None:
+                meter.elapsed += delay
             attempt += 1
 
     def tell_retry(self, operation: str, attempt: int, delay: float, error: KatapultError) -> None:
@@ -188,43 +211,61 @@ class Session:
         """One try: exactly one request that is not answered with a 429. Raises KatapultError, never RateLimitReached."""
         payload = _encode(body) if body is not None else None
         url = self._url(operation.path, query)
+        clock = time.monotonic
         while True:
-            self._must_be_open(operation)
-            permit = self._gate.take_nowait(operation.name)
+            if self._closed:
+                self._refuse(operation)
+            permit = self._gate.take_nowait(operation.name) if self._ceiling is None else None
             if permit is None:
-                permit = await self._gate.take(priority, operation.name)
-                try:
-                    # A run that was stopped while this request waited must not send it.
-                    await anyio.lowlevel.checkpoint_if_cancelled()
-                    self._must_be_open(operation)
-                except BaseException:
-                    self._gate.unused(permit)
-                    raise
-            if meter is None:
-                reply, error = await self._exchange(operation, url, payload, permit)
-            else:
+                permit = await self._wait_for_permit(operation, priority)
+            began = clock()
+            if meter is not None:
                 meter.requests += 1
                 meter.on_the_wire = True
-                try:
-                    reply, error = await self._exchange(operation, url, payload, permit)
-                except KatapultError:
+            try:
+                reply, error = await self._exchange(operation, url, payload, permit)
+                if meter is not None:
                     meter.on_the_wire = False
-                    raise
-                meter.on_the_wire = False
-                meter.request_id = reply.headers.get("X-Request-Id")
-            if error is None:
-                return self._decode(operation, reply)
-            if not isinstance(error, RateLimitReached):
-                raise error
+                    meter.request_id = reply.headers.get("X-Request-Id")
+                if error is None:
+                    result = self._decode(operation, reply)
+                    # A write that succeeds is its item's last request: nobody asks for its time.
+                    if operation.safe and meter is not None:
+                        meter.elapsed += clock() - began
+                    return result
+                if not isinstance(error, RateLimitReached):
+                    raise error
+            except KatapultError as failure:
+                failure.elapsed = clock() - began
+                if meter is not None:
+                    meter.on_the_wire = False
+                    meter.elapsed += failure.elapsed
+                raise
             if meter is not None:
                 meter.rate_limited += 1
             priority = Priority.AGAIN
 
-    def _must_be_open(self, operation: Operation[R]) -> None:
-        if self._closed:
-            error = client_is_closed()
-            error.operation = operation.name
-            raise error
+    async def _wait_for_permit(self, operation: Operation[R], priority: Priority) -> Permit:
+        async def wait() -> Permit:
+            permit = await self._gate.take(priority, operation.name)
+            try:
+                # A run that was stopped while this request waited must not send it.
+                await anyio.lowlevel.checkpoint_if_cancelled()
+                if self._closed:
+                    self._refuse(operation)
+            except BaseException:
+                self._gate.unused(permit)
+                raise
+            return permit
+
+        if self._ceiling is None:
+            return await wait()
+        return await self._ceiling.take(lambda: self._gate.take_nowait(operation.name), wait, priority)
+
+    def _refuse(self, operation: Operation[R]) -> NoReturn:
+        error = client_is_closed()
+        error.operation = operation.name
+        raise error
 
     def _url(self, path: str, query: Query) -> URL:
         url = self._urls.get(path)
@@ -272,7 +313,7 @@ class Session:
     def _decode(self, operation: Operation[R], reply: Reply) -> R:
         try:
             return operation.decode(reply.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except Exception as exc:  # whatever it is (RecursionError, for example), the response has arrived
             kind = reply.headers.get("Content-Type", "no content type")[:50]
             error = ProtocolError(
                 f"the answer ({reply.status}, {kind}, {len(reply.body)} bytes) is not what the API documents",

@@ -13,7 +13,7 @@ from katapult_async import Assignment, Client, Observer, Outcome, OutcomeStatus,
 from katapult_async.scheduler import Start
 from katapult_async.testing import FaultKind, KatapultEmulator
 from tests.e2e.test_bulk import client_for, pairs
-from tests.raw_server import DISK, http, raw_server, read_request
+from tests.raw_server import http, raw_server, read_request
 
 
 async def test_stopping_ends_a_run_whose_input_has_nothing_to_say() -> None:
@@ -182,7 +182,7 @@ async def test_an_answer_about_another_disk_is_not_believed() -> None:
     async def about_disk_1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await read_request(reader)
-            writer.write(http(DISK))
+            writer.write(http(b'{"disk":{"id":"disk_1"}}'))
 
     async with raw_server(about_disk_1) as url, Client("token", base_url=url) as client:
         report = await client.disks.assign_many([Assignment("disk_1", "vm_1"), Assignment("disk_2", "vm_2")])

@@ -151,7 +151,8 @@ async def test_a_request_that_waits_for_a_permit_while_its_client_is_closed_is_n
             await client.disks.get("disk_1")
             request = asyncio.create_task(client.disks.get("disk_1"))
             await asyncio.sleep(0.01)
-            assert client.session.gate.waiting == 1
+            assert client.session.ceiling is not None
+            assert client.session.ceiling.waiting == 1
         with pytest.raises(ConnectError, match="closed"):
             await request
         assert client.session.gate.window.in_flight == 0

@@ -191,7 +191,7 @@ async def test_what_goes_out_and_what_does_not(monkeypatch: pytest.MonkeyPatch) 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(3):
             heard.append(await read_request(reader))
-            writer.write(http(DISK, "Set-Cookie: a=b; Path=/"))
+            writer.write(http(b'{"disk":{"id":"disk_1"}}', "Set-Cookie: a=b; Path=/"))
             await writer.drain()
 
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")

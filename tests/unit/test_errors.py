@@ -147,11 +147,22 @@ def test_total_permitted_is_a_plausible_number_or_none(value: object, expected: 
         (503, b'{"error":{"code":"service_unavailable"}}', ServiceUnavailable, Execution.NOT_EXECUTED),
         (500, b'{"error":{"code":"disk_not_found"}}', ServerError, Execution.UNCLEAR),
         (429, b"<html>slow down</html>", RateLimitReached, Execution.NOT_EXECUTED),
-        (404, b'{"error":{"code":"disk_not_found"', APIError, Execution.REFUSED),
-        (404, b"\xff\xfe", APIError, Execution.REFUSED),
+        (404, b'{"error":{"code":"disk_not_found"', APIError, Execution.UNCLEAR),
+        (404, b"\xff\xfe", APIError, Execution.UNCLEAR),
+        (403, b"<html>Forbidden</html>", APIError, Execution.UNCLEAR),
+        (422, b"", APIError, Execution.UNCLEAR),
+        (422, b'{"errors":["no envelope"]}', APIError, Execution.UNCLEAR),
+        (403, b'{"code":"of a proxy","message":"no"}', APIError, Execution.UNCLEAR),
+        (404, b'{"error":{"code":" "}}', APIError, Execution.UNCLEAR),
+        (404, b'{"error":{"code":"\\u0000"}}', APIError, Execution.UNCLEAR),
+        (408, b"<html>Request Timeout</html>", APIError, Execution.UNCLEAR),
+        (408, b'{"error":{"code":"disk_not_found"}}', APIError, Execution.UNCLEAR),
+        (408, b'{"error":{"code":"brand_new"}}', APIError, Execution.UNCLEAR),
         (418, b'{"error":{"code":"brand_new"}}', APIError, Execution.REFUSED),
-        (403, b'{"error":{"code":"service_unavailable"}}', APIError, Execution.REFUSED),
-        (400, b'{"error":{"code":"rate_limit_reached"}}', APIError, Execution.REFUSED),
+        (403, b'{"error":{"code":"service_unavailable"}}', APIError, Execution.UNCLEAR),
+        (400, b'{"error":{"code":"rate_limit_reached"}}', APIError, Execution.UNCLEAR),
+        (403, b'{"error":{"code":"disk_not_found"}}', APIError, Execution.UNCLEAR),
+        (404, b'{"error":{"code":"invalid_api_token"}}', APIError, Execution.UNCLEAR),
         (502, b'{"error":{"code":"rate_limit_reached"}}', ServerError, Execution.UNCLEAR),
         (502, b'{"error":{"code":"service_unavailable"}}', ServerError, Execution.UNCLEAR),
         (302, b"", ProtocolError, Execution.UNCLEAR),
@@ -185,6 +196,25 @@ def test_a_body_that_is_not_understood_is_never_shown(status: int, body: bytes) 
     assert "SECRET" not in f"{error} {error!r} {error.args} {vars(error)}"
     assert f"text/html, {len(body)} bytes" in str(error)
     assert str(error).startswith("GET /y: ")
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 406, 408, 409, 422])
+def test_a_known_code_refuses_only_with_a_status_of_its_own(code: str, status: int) -> None:
+    error = answer(status, code)
+    assert isinstance(error, APIError)
+    assert error.code == code
+    if status in CODES[code].statuses:
+        assert (type(error), error.execution) == (CODES[code], Execution.REFUSED)
+    else:
+        assert (type(error), error.execution) == (APIError, Execution.UNCLEAR)
+        assert not error.stops_run
+        assert "look before sending it again" in str(error)
+
+
+def test_an_unclear_answer_stays_unclear_when_pickled() -> None:
+    error = pickle.loads(pickle.dumps(error_from_response(404, {}, b"<html>")))
+    assert error.execution is Execution.UNCLEAR
 
 
 def test_only_the_parts_of_an_error_that_are_the_apis_words_are_shown() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import subprocess
 import sys
 
@@ -57,4 +58,23 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_importing_the_package_loads_no_http_client() -> None:
     code = "import sys, katapult_async; assert 'aiohttp' not in sys.modules; katapult_async.Client"
     code += "; assert 'aiohttp' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)  # noqa: S603
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert katapult_async.__version__ == importlib.metadata.version("katapult-async")
+
+
+def test_making_a_client_reads_no_package_metadata() -> None:
+    """Looking for the version among the installed packages took nearly all of the time of making a client."""
+    code = (
+        "import asyncio, sys\n"
+        "from katapult_async import Client, SessionPool\n"
+        "async def main():\n"
+        "    async with SessionPool() as pool:\n"
+        "        before = set(sys.modules)\n"
+        "        Client('token', pool=pool)\n"
+        "        assert 'importlib.metadata' not in set(sys.modules) - before\n"
+        "asyncio.run(main())\n"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)  # noqa: S603

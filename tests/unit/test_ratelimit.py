@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
 from collections import deque
@@ -333,23 +332,6 @@ def test_windows_that_make_no_sense(settings: dict[str, int]) -> None:
 # -- gate -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_ceiling_of_ones_own_is_kept_evenly() -> None:
-    import asyncio
-
-    async def main() -> list[float]:
-        gate = Gate(Window(), max_per_second=4)
-        loop = asyncio.get_running_loop()
-        times: list[float] = []
-        for _ in range(5):
-            permit = await gate.take()
-            times.append(loop.time())
-            gate.answered(permit, Evidence())
-        return times
-
-    times = virtual_time.run(main())
-    assert [round(later - earlier, 2) for earlier, later in itertools.pairwise(times)] == [0.25] * 4
-
-
 def test_cancelling_a_waiting_request_leaves_its_place_to_the_next() -> None:
     import asyncio
 
@@ -370,11 +352,6 @@ def test_cancelling_a_waiting_request_leaves_its_place_to_the_next() -> None:
         assert "waiting=0" in repr(gate)
 
     virtual_time.run(main())
-
-
-def test_a_ceiling_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="positive"):
-        Gate(Window(), max_per_second=0)
 
 
 def test_types_of_requests_are_counted_apart_once_a_429_has_shown_it() -> None:
@@ -409,27 +386,6 @@ def test_types_of_requests_are_counted_apart_once_a_429_has_shown_it() -> None:
         assert asyncio.get_running_loop().time() >= 120
         gate.lost(permit)
         gate.unused(await gate.take(kind="POST /assign"))
-
-    virtual_time.run(main(), start=100.2)
-
-
-def test_the_callers_ceiling_holds_for_all_types_of_requests_together() -> None:
-    import asyncio
-
-    def reading(remaining: int, *, refused: bool = False) -> Evidence:
-        return Evidence(permitted=100, remaining=remaining, date=100, refused=refused)
-
-    async def main() -> None:
-        gate = Gate(Window(), max_per_second=2)
-        gate.answered(await gate.take(kind="POST /assign"), reading(50))
-        gate.answered(await gate.take(kind="GET /disk"), reading(90))
-        gate.answered(await gate.take(kind="POST /assign"), reading(0, refused=True))
-        await asyncio.sleep(60)
-        began = asyncio.get_running_loop().time()
-        for number in range(10):
-            kind = "POST /assign" if number % 2 else "GET /disk"
-            gate.answered(await gate.take(kind=kind), reading(80 - number))
-        assert asyncio.get_running_loop().time() - began >= 4
 
     virtual_time.run(main(), start=100.2)
 
