@@ -173,11 +173,10 @@ class Window:
         Raises:
             ValueError: If another limit is known, from another caller or from the server.
         """
-        if self._limit is not None and self._limit != limit:
-            raise ValueError(
-                f"total_permitted={limit} contradicts the {self._limit} that are known for this token"
-            )
-        self._limit = limit
+        known = self._known.value
+        if known is not None and known != limit:
+            raise ValueError(f"total_permitted={limit} contradicts the {known} that are known for this token")
+        self._known.value = limit
         if self._belief is Belief.OPEN:
             self._belief = Belief.TRAILING
 
