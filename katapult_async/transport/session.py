@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 import anyio.lowlevel
 import msgspec
@@ -55,8 +55,8 @@ _NO_BODY: dict[str, str] = {}
 
 class Meter(Protocol):
     """Is told what one item of many costs. request_id: the API's name for the last request that was answered.
-    elapsed: seconds of its requests and of the pauses between them, without 429s and without waits for
-    the rate limit.
+    elapsed: seconds of its reads, its failed writes and the pauses between them, without 429s and
+    without waits for the rate limit.
     on_the_wire: whether a request is under way. stopping: nothing is to be tried again.
     """
 
@@ -213,7 +213,8 @@ class Session:
         url = self._url(operation.path, query)
         clock = time.monotonic
         while True:
-            self._must_be_open(operation)
+            if self._closed:
+                self._refuse(operation)
             permit = self._gate.take_nowait(operation.name) if self._ceiling is None else None
             if permit is None:
                 permit = await self._wait_for_permit(operation, priority)
@@ -228,7 +229,8 @@ class Session:
                     meter.request_id = reply.headers.get("X-Request-Id")
                 if error is None:
                     result = self._decode(operation, reply)
-                    if meter is not None:
+                    # A write that succeeds is its item's last request: nobody asks for its time.
+                    if operation.safe and meter is not None:
                         meter.elapsed += clock() - began
                     return result
                 if not isinstance(error, RateLimitReached):
@@ -249,7 +251,8 @@ class Session:
             try:
                 # A run that was stopped while this request waited must not send it.
                 await anyio.lowlevel.checkpoint_if_cancelled()
-                self._must_be_open(operation)
+                if self._closed:
+                    self._refuse(operation)
             except BaseException:
                 self._gate.unused(permit)
                 raise
@@ -259,11 +262,10 @@ class Session:
             return await wait()
         return await self._ceiling.take(lambda: self._gate.take_nowait(operation.name), wait, priority)
 
-    def _must_be_open(self, operation: Operation[R]) -> None:
-        if self._closed:
-            error = client_is_closed()
-            error.operation = operation.name
-            raise error
+    def _refuse(self, operation: Operation[R]) -> NoReturn:
+        error = client_is_closed()
+        error.operation = operation.name
+        raise error
 
     def _url(self, path: str, query: Query) -> URL:
         url = self._urls.get(path)
