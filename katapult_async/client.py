@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypedDict
 
 from .observer import Observer
+from .ratelimit.breaker import DEFAULT_PATIENCE
 from .resources import Disks, IOProfiles, Tasks, VirtualMachines
 from .transport import DEFAULT_BASE_URL, RetryPolicy, Session, SessionPool, Timeout
 from .transport.address import Secret, check_base_url, check_token
@@ -27,6 +28,7 @@ class Settings(TypedDict, total=False):
     retry: RetryPolicy | None
     pool: SessionPool | None
     rate_window: float
+    patience: float
     allow_http: bool
     observer: Observer | None
 
@@ -43,7 +45,8 @@ class Client:
     these, on one machine at most. total_permitted: requests per minute permitted, if you know it (else it is learnt).
     max_per_second: your own ceiling in requests per second; None for none. timeout, retry: see Timeout and RetryPolicy.
     pool: a SessionPool shared with other clients; the client then closes what is its own, not the pool. rate_window: length of the
-    server's rate window in seconds; 60 unless your installation says otherwise. observer: is told what happens.
+    server's rate window in seconds; 60 unless your installation says otherwise. patience: seconds that
+    a bulk run waits for an API that does not answer, before it gives up. observer: is told what happens.
 
     What is tried again, and when, stands in RetryPolicy. A 429 is never an error: the request waits for its turn.
     Raises ValueError at once for a token or base URL that must not be used.
@@ -67,11 +70,14 @@ class Client:
         retry: RetryPolicy | None = None,
         pool: SessionPool | None = None,
         rate_window: float = 60.0,
+        patience: float = DEFAULT_PATIENCE,
         allow_http: bool = False,
         observer: Observer | None = None,
     ) -> None:
         if concurrency < 1 or per_virtual_machine < 1:
             raise ValueError("concurrency and per_virtual_machine must be at least 1")
+        if not patience >= 0:
+            raise ValueError(f"patience must not be negative, not {patience!r}")
         self._token: Secret = check_token(api_token)
         self._base_url = check_base_url(base_url, allow_http=allow_http)
         self._concurrency = concurrency
@@ -81,6 +87,7 @@ class Client:
         self._timeout = timeout or Timeout()
         self._retry = retry or RetryPolicy()
         self._rate_window = rate_window
+        self._patience = patience
         self._observer = observer
         self._shared = pool is not None
         self._pool = pool or SessionPool(allow_http=allow_http)
@@ -149,7 +156,10 @@ class Client:
             observer=self._observer,
         )
         self.disks = Disks(
-            session, concurrency=self._concurrency, per_virtual_machine=self._per_virtual_machine
+            session,
+            concurrency=self._concurrency,
+            per_virtual_machine=self._per_virtual_machine,
+            patience=self._patience,
         )
         self.virtual_machines = VirtualMachines(session)
         self.tasks = Tasks(session)

@@ -1,17 +1,20 @@
 """The rate limit: a sans-I/O state machine that decides, and one gate that waits.
 
 `evidence` reads responses, `clock` knows the server's time, `counter` and `trailing` count, `pace` paces, `window`
-decides. Only `gate` awaits.
+decides. `breaker` decides whether the API is there at all. Only `gate` and `breaker_gate` await.
 """
 
 from __future__ import annotations
 
+from .breaker_gate import BreakerGate, Charges
 from .evidence import Evidence, plausible_limit, read_evidence
 from .gate import Gate, Priority
 from .permit import Permit, Wait, WaitReason
 from .window import Window
 
 __all__ = [
+    "BreakerGate",
+    "Charges",
     "Evidence",
     "Gate",
     "Permit",

@@ -18,7 +18,8 @@ from katapult_async.errors import (
     TransportError,
 )
 from katapult_async.models import Disk, Task
-from katapult_async.transport import Session
+from katapult_async.ratelimit import BreakerGate, Charges
+from katapult_async.transport import RunStopped, Session
 
 from .action import Action
 from .outcome import Assignment, Outcome, OutcomeStatus
@@ -42,6 +43,7 @@ class Settling:
         "_start",
         "_started_at",
         "_unclear",
+        "breaker",
         "on_the_wire",
         "rate_limited",
         "request_id",
@@ -56,6 +58,7 @@ class Settling:
         item: Assignment,
         rng: random.Random,
         start: Start = Start.SEND,
+        breaker: BreakerGate | None = None,
     ) -> None:
         self._action = action
         self._session = session
@@ -72,8 +75,9 @@ class Settling:
         # Whether reading has shown, before a try of ours, that it was not done.
         self._seen_before = False
         self._started_at: float | None = None
-        # What `requests` was when the latest attempt began: as long as it has not grown, nothing of it has left.
+        # Requests without 429s when the latest attempt began. Until there are more, it has not counted as one.
         self._before_attempt = -1
+        self.breaker = breaker
         self.requests = 0
         self.rate_limited = 0
         self.request_id: str | None = None
@@ -84,37 +88,42 @@ class Settling:
 
     async def run(self) -> Outcome:
         """Work on the item until its outcome is known. Never raises KatapultError."""
-        spent = 0.0
+        charges = Charges(self.breaker)
         clock = asyncio.get_running_loop().time
         self._started_at = time.time()
         while True:
             began = clock()
+            charges.begin()
             # What must be looked at first is looked at again before each try: the pause may have been a long one.
             if self._start is Start.LOOK or (self._start is Start.READ_BACK and not self._attempts):
                 outcome = await self._begin_by_reading()
                 if outcome is not None:
                     return outcome
             self._attempts += 1
-            self._before_attempt = self.requests
+            self._before_attempt = self.requests - self.rate_limited
             try:
                 disk, task = await self._action.send(self._session, self._item, self)
+            except RunStopped:
+                return self.interrupted()
             except KatapultError as error:
                 outcome = await self._after(error)
             else:
                 return self._outcome(self._action.done, disk=disk, task=task)
             if outcome is not None:
                 return outcome
-            spent += clock() - began
+            charges.failed(clock() - began)
             assert self._error is not None  # noqa: S101 - no outcome means that there was an error
             if self.stopping:
                 return self.interrupted()
-            delay = self._session.retry.delay(self._attempts, spent, self._rng)
+            delay = self._session.retry.delay(charges.attempts, charges.seconds, self._rng)
             if delay is None:
                 # A try that may have been executed says more than one that was not.
                 return self._outcome(OutcomeStatus.FAILED, error=self._unclear or self._error)
+            if self.breaker is not None and self.breaker.open:
+                delay = 0.0  # it waits at the breaker instead
             self._session.tell_retry(f"{self._action.name} {self._item}", self._attempts, delay, self._error)
             await asyncio.sleep(delay)
-            spent += delay
+            charges.paused(delay)
 
     async def _after(self, error: KatapultError) -> Outcome | None:
         """What a failed try means; None to try again."""
@@ -152,6 +161,8 @@ class Settling:
         try:
             disk = await self._action.read(self._session, self._item, self)
         except KatapultError as error:
+            if isinstance(error, RunStopped):
+                return self.interrupted()
             # Only what the API says of the disk itself is the end of it.
             refused = error.execution is Execution.REFUSED and not error.stops_run
             if not refused and self._ever_unclear:
@@ -173,6 +184,8 @@ class Settling:
             disk = await self._action.read(self._session, self._item, self)
         except (NotFound, ObjectInTrash) as gone:
             return self._outcome(OutcomeStatus.FAILED, error=gone)
+        except RunStopped:
+            return self._outcome(OutcomeStatus.UNKNOWN, error=error)
         except KatapultError as unread:
             self._error = unread if unread.stops_run else error
             return self._outcome(OutcomeStatus.UNKNOWN, error=self._error)
@@ -202,7 +215,7 @@ class Settling:
     ) -> Outcome:
         if status is OutcomeStatus.UNKNOWN:
             certain = self._seen_before
-        _let_go_of_frames(error)
+        let_go_of_frames(error)
         return Outcome(
             assignment=self._item,
             status=status,
@@ -210,7 +223,7 @@ class Settling:
             task=task,
             error=error,
             certain=certain,
-            attempts=self._attempts - (self.requests == self._before_attempt),
+            attempts=self._attempts - (self.requests - self.rate_limited == self._before_attempt),
             request_id=(error.request_id if error is not None else request_id) or self.request_id,
             started_at=self._started_at if self.requests else None,
             finished_at=time.time(),
@@ -226,7 +239,7 @@ class Settling:
         return self._outcome(OutcomeStatus.NOT_ATTEMPTED, error=self._error)
 
 
-def _let_go_of_frames(error: BaseException | None) -> None:
+def let_go_of_frames(error: BaseException | None) -> None:
     """Errors are kept in reports, by the thousand: without the frames, and all their variables, that raised them."""
     while error is not None and error.__traceback__ is not None:
         error.__traceback__ = None

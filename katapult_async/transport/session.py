@@ -19,6 +19,7 @@ import msgspec
 from yarl import URL
 
 from katapult_async.errors import (
+    Execution,
     KatapultError,
     ProtocolError,
     RateLimitReached,
@@ -27,8 +28,19 @@ from katapult_async.errors import (
 )
 from katapult_async.logs import room_logger
 from katapult_async.observer import Observer, Observers, RequestEvent, RetryEvent, WaitEvent
-from katapult_async.ratelimit import Evidence, Gate, Permit, Priority, Wait, WaitReason, read_evidence
+from katapult_async.ratelimit import (
+    BreakerGate,
+    Charges,
+    Evidence,
+    Gate,
+    Permit,
+    Priority,
+    Wait,
+    WaitReason,
+    read_evidence,
+)
 
+from .machine_names import MachineNames
 from .operation import Operation
 from .retry import RetryPolicy, may_repeat
 from .wire import Exchange, Reply, client_is_closed
@@ -46,7 +58,8 @@ _NO_BODY: dict[str, str] = {}
 
 class Meter(Protocol):
     """Is told what one item of many costs. request_id: the API's name for the last request that was answered.
-    on_the_wire: whether a request is under way. stopping: nothing is to be tried again.
+    on_the_wire: whether a request is under way. stopping: no further request may be sent. breaker: the circuit breaker of
+    the run, None outside of runs.
     """
 
     requests: int
@@ -54,6 +67,15 @@ class Meter(Protocol):
     request_id: str | None
     on_the_wire: bool
     stopping: bool
+
+    @property
+    def breaker(self) -> BreakerGate | None: ...
+
+
+class RunStopped(KatapultError):
+    """The run was stopped before this request was sent. Callers of the package do not see it."""
+
+    execution = Execution.NOT_EXECUTED
 
 
 class Session:
@@ -78,6 +100,8 @@ class Session:
         self._closed = False
         self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._absurd = False
+        #: The names of virtual machines that responses have shown.
+        self.machines = MachineNames()
 
     def __repr__(self) -> str:
         return f"<Session {self._base_url} {self._gate!r}>"
@@ -142,21 +166,26 @@ class Session:
     ) -> R:
         """One call, tried again as the retry policy says. Raises KatapultError."""
         clock = asyncio.get_running_loop().time
-        attempt, spent = 1, 0.0
+        breaker = meter.breaker if meter is not None else None
+        charges = Charges(breaker)
+        attempt = 1
         while True:
             began = clock()
+            charges.begin()
             try:
                 return await self.send(operation, body=body, query=query, priority=priority, meter=meter)
             except KatapultError as error:
-                spent += clock() - began
+                charges.failed(clock() - began)
                 if not may_repeat(error, safe=operation.safe) or (meter is not None and meter.stopping):
                     raise
-                delay = self._retry.delay(attempt, spent, self._rng)
+                delay = self._retry.delay(charges.attempts, charges.seconds, self._rng)
                 if delay is None:
                     raise
+                if breaker is not None and breaker.open:
+                    delay = 0.0  # it waits at the breaker instead
                 self.tell_retry(operation.name, attempt, delay, error)
             await asyncio.sleep(delay)
-            spent += delay
+            charges.paused(delay)
             attempt += 1
 
     def tell_retry(self, operation: str, attempt: int, delay: float, error: KatapultError) -> None:
@@ -188,18 +217,14 @@ class Session:
         """One try: exactly one request that is not answered with a 429. Raises KatapultError, never RateLimitReached."""
         payload = _encode(body) if body is not None else None
         url = self._url(operation.path, query)
+        breaker = meter.breaker if meter is not None else None
         while True:
             self._must_be_open(operation)
-            permit = self._gate.take_nowait(operation.name)
+            permit = None
+            if not ((breaker is not None and breaker.open) or (meter is not None and meter.stopping)):
+                permit = self._gate.take_nowait(operation.name)
             if permit is None:
-                permit = await self._gate.take(priority, operation.name)
-                try:
-                    # A run that was stopped while this request waited must not send it.
-                    await anyio.lowlevel.checkpoint_if_cancelled()
-                    self._must_be_open(operation)
-                except BaseException:
-                    self._gate.unused(permit)
-                    raise
+                permit = await self._wait_for_permit(operation, priority, meter, breaker)
             if meter is None:
                 reply, error = await self._exchange(operation, url, payload, permit)
             else:
@@ -207,18 +232,70 @@ class Session:
                 meter.on_the_wire = True
                 try:
                     reply, error = await self._exchange(operation, url, payload, permit)
-                except KatapultError:
+                except KatapultError as failure:
                     meter.on_the_wire = False
+                    if breaker is not None:
+                        breaker.failed(meter, failure)
+                    raise
+                except BaseException:
+                    if breaker is not None:
+                        breaker.abandoned(meter)
                     raise
                 meter.on_the_wire = False
                 meter.request_id = reply.headers.get("X-Request-Id")
             if error is None:
-                return self._decode(operation, reply)
+                return self._answer(operation, reply, meter, breaker)
+            if breaker is not None:
+                breaker.failed(meter, error)
             if not isinstance(error, RateLimitReached):
                 raise error
             if meter is not None:
                 meter.rate_limited += 1
             priority = Priority.AGAIN
+
+    async def _wait_for_permit(
+        self, operation: Operation[R], priority: Priority, meter: Meter | None, breaker: BreakerGate | None
+    ) -> Permit:
+        """A permit to send. First the breaker must be closed, or this request be its probe. Raises RunStopped when the
+        run has been stopped: nothing of it may be sent any more.
+        """
+        try:
+            while True:
+                self._must_be_open(operation)
+                _must_go_on(meter, operation)
+                if breaker is not None and breaker.open and not breaker.is_probe(meter):
+                    await breaker.wait(meter)
+                    continue
+                permit = await self._gate.take(priority, operation.name)
+                try:
+                    # A run that was stopped while this request waited must not send it.
+                    await anyio.lowlevel.checkpoint_if_cancelled()
+                    self._must_be_open(operation)
+                    if not (meter is not None and meter.stopping) and (
+                        breaker is None or not breaker.open or breaker.is_probe(meter)
+                    ):
+                        return permit
+                except BaseException:
+                    self._gate.unused(permit)
+                    raise
+                self._gate.unused(permit)
+        except BaseException:
+            if breaker is not None:
+                breaker.abandoned(meter)
+            raise
+
+    def _answer(
+        self, operation: Operation[R], reply: Reply, meter: Meter | None, breaker: BreakerGate | None
+    ) -> R:
+        try:
+            answer = self._decode(operation, reply)
+        except KatapultError as unreadable:
+            if breaker is not None:
+                breaker.failed(meter, unreadable)
+            raise
+        if breaker is not None and not breaker.calm:
+            breaker.answered()
+        return answer
 
     def _must_be_open(self, operation: Operation[R]) -> None:
         if self._closed:
@@ -309,6 +386,11 @@ class Session:
                 base_url=self._base_url,
             )
         )
+
+
+def _must_go_on(meter: Meter | None, operation: Operation[R]) -> None:
+    if meter is not None and meter.stopping:
+        raise RunStopped("not sent: the run was stopped", operation=operation.name)
 
 
 def _tell_waits(observer: Observer) -> Callable[[Wait, float], None]:
