@@ -22,6 +22,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 #: Requests in a row without a valid answer that open the breaker at the earliest. With concurrency=1 a single reset
 #: connection must not end a run.
 FEWEST = 4
+#: The same for time-outs alone, once the API has answered: two of them may take as long as `RetryPolicy.total` allows.
+FEWEST_TIME_OUTS = 2
 #: Seconds of an outage after which a run gives up.
 DEFAULT_PATIENCE = 300.0
 
@@ -38,9 +40,9 @@ class Breaker:
     """The state machine.
 
     It opens after `max(concurrency, 4)` requests in a row without a valid answer. Once the API has answered in this
-    run, fewer are enough: as many as there are items under way, and 4 at least. Otherwise the last items of a run would
-    use up all their attempts before the breaker opens. Before the first valid answer 4 time-outs in a row are enough,
-    because the rate window then lets only one request through at a time.
+    run, fewer are enough: as many as there are items under way, and at least 4, or 2 if all of them have timed out.
+    Otherwise the last items of a run would use up all their attempts before the breaker opens. Before the first valid
+    answer 4 time-outs in a row are enough, because the rate window then lets only one request through at a time.
 
     It gives up (`given_up`) when it opens without a single valid answer in this run, and when a probe fails after it
     has been open for `patience` seconds.
@@ -130,7 +132,8 @@ class Breaker:
 
     def _enough(self, under_way: int) -> bool:
         if self.seen:
-            return self.failures >= max(FEWEST, min(self._threshold, under_way))
+            enough = min(self._threshold, under_way)
+            return self.failures >= max(FEWEST, enough) or self._time_outs >= max(FEWEST_TIME_OUTS, enough)
         return self.failures >= self._threshold or self._time_outs >= FEWEST
 
     def _open(self, now: float, spread: float) -> None:

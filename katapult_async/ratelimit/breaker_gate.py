@@ -45,6 +45,8 @@ class BreakerGate:
         self.open = False
         #: Whether the next valid answer changes nothing. Read after each valid answer.
         self.calm = False
+        #: Series of failures that a valid answer has ended.
+        self.series = 0
         #: The last error that was no valid answer.
         self.last: KatapultError | None = None
 
@@ -60,11 +62,6 @@ class BreakerGate:
     def failures(self) -> int:
         """Requests in a row without a valid answer."""
         return self._breaker.failures
-
-    @property
-    def series(self) -> int:
-        """Series of failures that a valid answer has ended."""
-        return self._breaker.series
 
     @property
     def opened_in(self) -> int:
@@ -93,6 +90,7 @@ class BreakerGate:
         if self.open:
             log.info("the API answers again")
         self._breaker.answered()
+        self.series = self._breaker.series
         self.calm = True
         self._prober = None
         if self.open:
@@ -151,32 +149,26 @@ class Charges:
     probe, and the failures just before an opening, because they belong to the same outage.
     """
 
-    __slots__ = ("_began_in", "_breaker", "_doubtful", "_doubtful_seconds", "_series", "attempts", "seconds")
+    __slots__ = ("_breaker", "_doubtful", "_doubtful_seconds", "_series", "attempts", "seconds")
 
     def __init__(self, breaker: BreakerGate | None) -> None:
         self._breaker = breaker
         self.attempts = 0
         self.seconds = 0.0
-        self._began_in = 0
         # Tries charged in this series of failures. They are taken off again if the breaker opens in it.
         self._series = -1
         self._doubtful = 0
         self._doubtful_seconds = 0.0
 
-    def begin(self) -> None:
-        """A try begins."""
-        if self._breaker is not None:
-            self._began_in = self._breaker.series
-
-    def failed(self, seconds: float) -> None:
-        """The try has failed after so many seconds."""
+    def failed(self, seconds: float, began_in: int) -> None:
+        """A try has failed after so many seconds. began_in: the breaker's `series` when it began."""
         breaker = self._breaker
         if breaker is not None:
             if self._series >= 0 and breaker.opened_in >= self._series:
                 self.attempts -= self._doubtful
                 self.seconds -= self._doubtful_seconds
                 self._series = -1
-            if breaker.opened_in >= self._began_in:
+            if breaker.opened_in >= began_in:
                 return
             if breaker.series != self._series:
                 self._series, self._doubtful, self._doubtful_seconds = breaker.series, 0, 0.0

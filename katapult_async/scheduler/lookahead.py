@@ -73,8 +73,7 @@ class LookAhead:
         if item.virtual_machine is None:
             return True
         machine = self._entry(item.virtual_machine)
-        known = self._names.id_of(machine)
-        if known is not None:
+        if not machine.startswith("vm_") and (known := self._names.id_of(machine)) is not None:
             self._unite(machine, known)
             machine = self._entry(known)
         busy = self._busy.get(machine, 0)
@@ -115,8 +114,9 @@ class LookAhead:
 
     def _entry(self, name: str) -> str:
         name = canonical(name)
-        while self._aliases and name in self._aliases:
-            name = self._aliases[name]
+        aliases = self._aliases
+        while aliases and name in aliases:
+            name = aliases[name]
         return name
 
     def _unite(self, one: str, other: str) -> None:

@@ -88,12 +88,13 @@ class Settling:
 
     async def run(self) -> Outcome:
         """Work on the item until its outcome is known. Never raises KatapultError."""
-        charges = Charges(self.breaker)
+        charges: Charges | None = None
+        breaker = self.breaker
         clock = asyncio.get_running_loop().time
         self._started_at = time.time()
         while True:
             began = clock()
-            charges.begin()
+            series = breaker.series if breaker is not None else 0
             # What must be looked at first is looked at again before each try: the pause may have been a long one.
             if self._start is Start.LOOK or (self._start is Start.READ_BACK and not self._attempts):
                 outcome = await self._begin_by_reading()
@@ -111,7 +112,8 @@ class Settling:
                 return self._outcome(self._action.done, disk=disk, task=task)
             if outcome is not None:
                 return outcome
-            charges.failed(clock() - began)
+            charges = charges or Charges(breaker)
+            charges.failed(clock() - began, series)
             assert self._error is not None  # noqa: S101 - no outcome means that there was an error
             if self.stopping:
                 return self.interrupted()
@@ -119,7 +121,7 @@ class Settling:
             if delay is None:
                 # A try that may have been executed says more than one that was not.
                 return self._outcome(OutcomeStatus.FAILED, error=self._unclear or self._error)
-            if self.breaker is not None and self.breaker.open:
+            if breaker is not None and breaker.open:
                 delay = 0.0  # it waits at the breaker instead
             self._session.tell_retry(f"{self._action.name} {self._item}", self._attempts, delay, self._error)
             await asyncio.sleep(delay)

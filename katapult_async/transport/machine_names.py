@@ -32,6 +32,8 @@ class MachineNames:
 
     def learn(self, fqdn: str, machine: str) -> None:
         """Remember that these two name one machine. Cheap when the pair is known."""
+        if self._ids.get(fqdn) == machine:
+            return
         name = canonical(fqdn)
         if self._ids.get(name) == machine:
             return

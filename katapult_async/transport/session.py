@@ -171,11 +171,11 @@ class Session:
         attempt = 1
         while True:
             began = clock()
-            charges.begin()
+            series = breaker.series if breaker is not None else 0
             try:
                 return await self.send(operation, body=body, query=query, priority=priority, meter=meter)
             except KatapultError as error:
-                charges.failed(clock() - began)
+                charges.failed(clock() - began, series)
                 if not may_repeat(error, safe=operation.safe) or (meter is not None and meter.stopping):
                     raise
                 delay = self._retry.delay(charges.attempts, charges.seconds, self._rng)
