@@ -56,7 +56,8 @@ class LookAhead:
         self._other_names: dict[str, list[str]] = {}
 
     def __repr__(self) -> str:
-        return f"<LookAhead busy={len(self._busy)} parked={self._parked_count} ready={len(self._ready)}>"
+        counts = f"busy={len(self._busy)} parked={self._parked_count} ready={len(self._ready)}"
+        return f"<LookAhead {counts} aliases={len(self._aliases)}>"
 
     @property
     def full(self) -> bool:

@@ -70,14 +70,18 @@ class Ending:
 class Watcher(Observer):
     def __init__(self, ending: Ending) -> None:
         self._ending = ending
+        self.seen: list[object] = []
 
-    def on_request(self, _event: RequestEvent) -> None:
+    def on_request(self, event: RequestEvent) -> None:
+        self.seen.append(event)
         self._ending.step("observer")
 
-    def on_wait(self, _event: WaitEvent) -> None:
+    def on_wait(self, event: WaitEvent) -> None:
+        self.seen.append(event)
         self._ending.step("observer")
 
-    def on_outcome(self, _event: OutcomeEvent) -> None:
+    def on_outcome(self, event: OutcomeEvent) -> None:
+        self.seen.append(event)
         self._ending.step("observer")
 
 

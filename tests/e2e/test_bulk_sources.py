@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 import anyio
 import pytest
 
-from katapult_async import Assignment, BulkError, Outcome, OutcomeStatus
+from katapult_async import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus
 from katapult_async.testing import KatapultEmulator
 from tests.e2e.test_bulk import client_for, pairs, server_tasks
 
@@ -245,7 +245,8 @@ async def test_the_report_survives_a_cancellation(caplog: pytest.LogCaptureFixtu
             run.cancel()
             with pytest.raises(asyncio.CancelledError) as caught:
                 await run
-        report = caught.value.report  # type: ignore[attr-defined]
+        report = getattr(caught.value, "report")  # noqa: B009 - not declared
+        assert isinstance(report, BulkReport)
         assert report.counts[OutcomeStatus.ASSIGNED] > 0
         assert report.requests == emulator.ledger.total
         known = report.counts[OutcomeStatus.ASSIGNED] + report.counts[OutcomeStatus.UNKNOWN]

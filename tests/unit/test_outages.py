@@ -55,7 +55,8 @@ class Model:
         self.seconds = 0.02
         self._rng = random.Random(1)
 
-    async def exchange(self, method: str, url: URL, _headers: Mapping[str, str], body: bytes | None) -> Reply:
+    async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        del headers
         now = asyncio.get_running_loop().time
         self.arrivals.append(now())
         await asyncio.sleep(self._rng.uniform(0.5, 1.5) * self.seconds)
