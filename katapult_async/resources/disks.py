@@ -40,7 +40,6 @@ from katapult_async.scheduler import (
     Recorder,
     Settling,
 )
-from katapult_async.scheduler.machines import shown_machine
 from katapult_async.transport import Meter, Operation, Session
 
 from .pages import pages
@@ -233,8 +232,10 @@ class Disks:
                 yield disk
 
     def _learn_machine(self, disk: Disk) -> None:
-        if (shown := shown_machine(disk)) is not None:
-            self._session.machines.learn(*shown)
+        if bond := disk.virtual_machine_disk:
+            machine = bond.virtual_machine
+            if machine.fqdn is not UNSET:
+                self._session.machines.learn(machine.fqdn, machine.id)
 
     async def create(
         self,

@@ -93,10 +93,10 @@ class Delivery:
 
     async def deliver(self, outcome: Outcome) -> None:
         """Send an outcome on its way. Waits while the consumer is slow."""
-        self.keep(outcome)
         if self._unrecorded is None:
             await self._hand_out(outcome)
         else:
+            self.keep(outcome)
             await _send(self._unrecorded, outcome)
 
     async def _record(self, recorder: Recorder, settled: MemoryObjectReceiveStream[Outcome]) -> None:
@@ -106,11 +106,11 @@ class Delivery:
                 batch = (outcome, *_at_hand(settled))
                 await recorder.settled(batch)
                 for recorded in batch:
+                    del self._uncounted[id(recorded)]
                     await self._hand_out(recorded)
 
     async def _hand_out(self, outcome: Outcome) -> None:
-        del self._uncounted[id(outcome)]
-        self._report.add(outcome)
+        self._report.add(outcome)  # before anything is awaited: it is counted even if the run is left now
         if outcome.status is OutcomeStatus.FAILED or outcome.status is OutcomeStatus.UNKNOWN:
             log.info(
                 "%s: %s: %s",
@@ -121,7 +121,10 @@ class Delivery:
             )
         if self._session.observers:
             self._session.observers.on_outcome(_event(self._action, outcome))
-        await _send(self._send, outcome)
+        try:
+            self._send.send_nowait(outcome)  # without a round of the event loop, where there is room
+        except anyio.WouldBlock:
+            await self._send.send(outcome)
 
 
 async def _send(stream: MemoryObjectSendStream[Outcome], outcome: Outcome) -> None:

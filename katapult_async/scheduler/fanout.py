@@ -15,6 +15,7 @@ from types import TracebackType
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec import UNSET
 
 from katapult_async.errors import KatapultError, NoAnswer
 from katapult_async.ratelimit import BreakerGate
@@ -24,7 +25,6 @@ from katapult_async.transport import Session
 from .action import Action
 from .delivery import Delivery, Recorder
 from .feed import Feed, Items
-from .machines import shown_machine
 from .outcome import Assignment, BulkReport, Outcome
 from .settle import Settling, let_go_of_frames, not_attempted
 from .verdict import Start
@@ -63,6 +63,7 @@ class Outcomes(AsyncIterator[Outcome]):
         self._action = action
         self._items = items
         self._session = session
+        self._machines = session.machines
         self._concurrency = concurrency
         self._per_virtual_machine = per_virtual_machine
         self._recorder = recorder
@@ -243,8 +244,9 @@ class Outcomes(AsyncIterator[Outcome]):
         """
         feed, delivery = self._feed, self._delivery
         while (item := await feed.next()) is not None:
-            self._start_worker()
-            start = await self._start_of(item)
+            if self._running < self._concurrency:
+                self._start_worker()
+            start = Start.SEND if self._recorder is None else await self._ask(self._recorder, item)
             if start is Start.LEAVE:
                 feed.finished(item)
                 await delivery.deliver(not_attempted(item))
@@ -261,14 +263,12 @@ class Outcomes(AsyncIterator[Outcome]):
             await delivery.deliver(self._conclude(settling, outcome))
         return None
 
-    async def _start_of(self, item: Assignment) -> Start:
-        """How the work on an item begins. The recorder decides, if there is one."""
+    async def _ask(self, recorder: Recorder, item: Assignment) -> Start:
+        """How the work on an item begins."""
         if self._stopped:
             return Start.LEAVE
-        if self._recorder is None:
-            return Start.SEND
         try:
-            return await self._recorder.sending(item)
+            return await recorder.sending(item)
         except BaseException:
             self._delivery.keep(not_attempted(item))
             raise
@@ -276,8 +276,12 @@ class Outcomes(AsyncIterator[Outcome]):
     def _conclude(self, settling: Settling, outcome: Outcome) -> Outcome:
         if self._recorder is not None:
             self._recorder.heard(outcome)
-        if (shown := shown_machine(outcome.disk)) is not None:
-            self._session.machines.learn(*shown)
+        disk = outcome.disk
+        # The pair is nearly always known: a look at the mapping costs less than a call.
+        if disk is not None and (bond := disk.virtual_machine_disk):
+            machine = bond.virtual_machine
+            if machine.fqdn is not UNSET and self._machines.ids.get(machine.fqdn) != machine.id:
+                self._machines.learn(machine.fqdn, machine.id)
         self._feed.finished(outcome.assignment)
         self._count(settling)
         if outcome.error is not None and outcome.error.stops_run:

@@ -71,12 +71,14 @@ class LookAhead:
 
     def offer(self, item: Assignment) -> bool:
         """Take in an item from the input. True: start it now. False: parked until its machine is free."""
-        if item.virtual_machine is None:
+        machine = item.virtual_machine
+        if machine is None:
             return True
-        machine = self._entry(item.virtual_machine)
-        if not machine.startswith("vm_") and (known := self._names.id_of(machine)) is not None:
-            self._unite(machine, known)
-            machine = self._entry(known)
+        if self._aliases or not machine.startswith("vm_"):
+            machine = self._entry(machine)
+            if (known := self._names.id_of(machine)) is not None:
+                self._unite(machine, known)
+                machine = self._entry(known)
         busy = self._busy.get(machine, 0)
         if busy < self._per_machine:
             self._busy[machine] = busy + 1
@@ -95,9 +97,11 @@ class LookAhead:
 
     def finished(self, item: Assignment) -> bool:
         """An item started earlier is done with its machine. True: another one has become ready."""
-        if item.virtual_machine is None:
+        machine = item.virtual_machine
+        if machine is None:
             return False
-        machine = self._entry(item.virtual_machine)
+        if self._aliases or not machine.startswith("vm_"):
+            machine = self._entry(machine)
         waiting = self._parked.get(machine)
         if waiting and self._busy[machine] <= self._per_machine:
             self._ready.append(waiting.popleft()[1])

@@ -20,25 +20,24 @@ class MachineNames:
     """The pairs of FQDN and ID that are known. `listeners` are called with each new pair."""
 
     def __init__(self) -> None:
-        self._ids: dict[str, str] = {}
+        #: The ID of each machine by its canonical FQDN.
+        self.ids: dict[str, str] = {}
         self.listeners: list[Callable[[str, str], None]] = []
 
     def __repr__(self) -> str:
-        return f"<MachineNames {len(self._ids)} pairs>"
+        return f"<MachineNames {len(self.ids)} pairs>"
 
     def id_of(self, name: str) -> str | None:
         """The ID of the machine with this canonical FQDN, if a response has shown it."""
-        return self._ids.get(name)
+        return self.ids.get(name)
 
     def learn(self, fqdn: str, machine: str) -> None:
         """Remember that these two name one machine. Cheap when the pair is known."""
-        if self._ids.get(fqdn) == machine:
-            return
         name = canonical(fqdn)
-        if self._ids.get(name) == machine:
+        if self.ids.get(name) == machine:
             return
-        if len(self._ids) >= MOST_PAIRS:
-            del self._ids[next(iter(self._ids))]
-        self._ids[name] = machine
+        if len(self.ids) >= MOST_PAIRS:
+            del self.ids[next(iter(self.ids))]
+        self.ids[name] = machine
         for listener in self.listeners:
             listener(name, machine)

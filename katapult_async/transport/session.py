@@ -244,7 +244,15 @@ class Session:
                 meter.on_the_wire = False
                 meter.request_id = reply.headers.get("X-Request-Id")
             if error is None:
-                return self._answer(operation, reply, meter, breaker)
+                try:
+                    answer = self._decode(operation, reply)
+                except KatapultError as unreadable:
+                    if breaker is not None:
+                        breaker.failed(meter, unreadable)
+                    raise
+                if breaker is not None and not breaker.calm:
+                    breaker.answered()
+                return answer
             if breaker is not None:
                 breaker.failed(meter, error)
             if not isinstance(error, RateLimitReached):
@@ -283,19 +291,6 @@ class Session:
             if breaker is not None:
                 breaker.abandoned(meter)
             raise
-
-    def _answer(
-        self, operation: Operation[R], reply: Reply, meter: Meter | None, breaker: BreakerGate | None
-    ) -> R:
-        try:
-            answer = self._decode(operation, reply)
-        except KatapultError as unreadable:
-            if breaker is not None:
-                breaker.failed(meter, unreadable)
-            raise
-        if breaker is not None and not breaker.calm:
-            breaker.answered()
-        return answer
 
     def _must_be_open(self, operation: Operation[R]) -> None:
         if self._closed:
