@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 from .observer import Observer
 from .ratelimit import check_max_per_second
+from .ratelimit.breaker import DEFAULT_PATIENCE, check_patience
 from .resources import Disks, IOProfiles, Tasks, VirtualMachines
 from .transport import DEFAULT_BASE_URL, RetryPolicy, Session, SessionPool, Timeout
 from .transport.address import Secret, check_base_url, check_count, check_seconds, check_token
@@ -31,6 +32,7 @@ class Settings(TypedDict, total=False):
     retry: RetryPolicy | None
     pool: SessionPool | None
     rate_window: float
+    patience: float
     allow_http: bool
     observer: Observer | None
 
@@ -48,7 +50,8 @@ class Client:
     max_per_second: this client's own limit of requests per second; None for none. timeout, retry:
     see Timeout and RetryPolicy.
     pool: a SessionPool shared with other clients; the client then closes what is its own, not the pool. rate_window: length of the
-    server's rate window in seconds; 60 unless your installation says otherwise. observer: is told what happens.
+    server's rate window in seconds; 60 unless your installation says otherwise. patience: seconds that
+    a bulk run waits for an API that does not answer, before it gives up. observer: is told what happens.
 
     Clients of one pool with the same token share its rate window. Their total_permitted and
     rate_window must agree. Their concurrency and max_per_second are their own.
@@ -80,6 +83,7 @@ class Client:
         retry: RetryPolicy | None = None,
         pool: SessionPool | None = None,
         rate_window: float = 60.0,
+        patience: float = DEFAULT_PATIENCE,
         allow_http: bool = False,
         observer: Observer | None = None,
     ) -> None:
@@ -90,6 +94,7 @@ class Client:
         if max_per_second is not None:
             check_max_per_second(max_per_second)
         check_seconds("rate_window", rate_window)
+        check_patience(patience)
         self._token: Secret = check_token(api_token)
         self._base_url = check_base_url(base_url, allow_http=allow_http)
         self._concurrency = concurrency
@@ -99,6 +104,7 @@ class Client:
         self._timeout = timeout or Timeout()
         self._retry = retry or RetryPolicy()
         self._rate_window = rate_window
+        self._patience = patience
         self._observer = observer
         self._shared = pool is not None
         self._pool = pool or SessionPool(allow_http=allow_http)
@@ -182,7 +188,10 @@ class Client:
             observer=self._observer,
         )
         self.disks = Disks(
-            session, concurrency=self._concurrency, per_virtual_machine=self._per_virtual_machine
+            session,
+            concurrency=self._concurrency,
+            per_virtual_machine=self._per_virtual_machine,
+            patience=self._patience,
         )
         self.virtual_machines = VirtualMachines(session)
         self.tasks = Tasks(session)

@@ -24,6 +24,7 @@
     │   ├── RateLimitReached          .total_permitted
     │   ├── ServiceUnavailable        not executed; try again later
     │   └── ServerError               5xx: it may have been executed
+    ├── NoAnswer                      the API did not answer for so long that a bulk run has given up
     ├── AssignmentConflict            reading back showed that the disk is on another machine
     └── BulkError                     (katapult_async.scheduler) not every item of a run is done: .report
 
@@ -139,6 +140,12 @@ class ConnectionLost(TransportError):
 
 class ProtocolError(TransportError):
     """The request was sent; what came back is not an answer of this API."""
+
+
+class NoAnswer(KatapultError):
+    """The API has not answered for so long that a bulk run has given up. `__cause__` is the last error."""
+
+    stops_run = True
 
 
 class AssignmentConflict(KatapultError):

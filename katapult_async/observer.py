@@ -7,6 +7,7 @@ awaited before a run may go on (a journal's durable records) is a `Recorder` of 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 import msgspec
@@ -166,7 +167,7 @@ class Observers(Observer):
         for observer in self._all:
             try:
                 getattr(observer, what)(event)
-            except Exception:
+            except (Exception, asyncio.CancelledError):  # nothing is awaited: it cancels nothing of ours
                 if (known := (id(observer), what)) not in self._complained:
                     self._complained.add(known)
                     log.exception(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NoReturn
@@ -9,6 +10,7 @@ from typing import Any, NoReturn
 from msgspec import UNSET, UnsetType
 
 from katapult_async.errors import ProtocolError
+from katapult_async.logs import room_logger
 from katapult_async.models import (
     Annotation,
     AttachmentState,
@@ -24,9 +26,11 @@ from katapult_async.models import (
 from katapult_async.models.requests import DiskArguments, VirtualMachineDiskArguments
 from katapult_async.models.resources import TrashObject
 from katapult_async.models.responses import DiskPage, DiskResponse, DiskTaskResponse, DiskTrashedResponse
+from katapult_async.ratelimit.breaker import DEFAULT_PATIENCE
 from katapult_async.scheduler import (
     Action,
     Assignment,
+    BulkError,
     BulkReport,
     Found,
     Items,
@@ -39,6 +43,8 @@ from katapult_async.scheduler import (
 from katapult_async.transport import Meter, Operation, Session
 
 from .pages import pages
+
+log = room_logger("resources")
 
 GET = Operation("GET", "/disks/disk", DiskResponse)
 LIST = Operation("GET", "/organizations/organization/disks", DiskPage)
@@ -215,17 +221,27 @@ class Disks:
     Every method raises a subclass of KatapultError. The scope of the token for everything that writes is `disks`.
     """
 
-    def __init__(self, session: Session, *, concurrency: int, per_virtual_machine: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        concurrency: int,
+        per_virtual_machine: int,
+        patience: float = DEFAULT_PATIENCE,
+    ) -> None:
         self._session = session
         self._concurrency = concurrency
         self._per_virtual_machine = per_virtual_machine
+        self._patience = patience
         self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
 
     # -- one disk ---------------------------------------------------------------------------------------------------
 
     async def get(self, disk: str) -> Disk:
         """One disk, whole (GET /disks/disk). Raises NotFound, ObjectInTrash."""
-        return (await self._session.request(GET, query=[lookups.disk(disk).query("disk")])).disk
+        found = (await self._session.request(GET, query=[lookups.disk(disk).query("disk")])).disk
+        self._learn_machine(found)
+        return found
 
     async def list(
         self, *, organization: str, annotations: Mapping[str, str] | None = None, per_page: int = 200
@@ -239,7 +255,14 @@ class Disks:
             query += [("annotations[][key]", key), ("annotations[][value]", value)]
         async for page in pages(self._session, LIST, query, per_page):
             for disk in page.items:
+                self._learn_machine(disk)
                 yield disk
+
+    def _learn_machine(self, disk: Disk) -> None:
+        if bond := disk.virtual_machine_disk:
+            machine = bond.virtual_machine
+            if machine.fqdn is not UNSET:
+                self._session.machines.learn(machine.fqdn, machine.id)
 
     async def create(
         self,
@@ -360,7 +383,13 @@ class Disks:
         return self._run(ASSIGNING, pairs, recorder)
 
     async def assign_many(self, pairs: Items) -> BulkReport:
-        """Assign many disks and sum up. Nothing is raised for an item: see BulkReport.raise_for_failures."""
+        """Assign many disks and sum up. Nothing is raised for an item: see BulkReport.raise_for_failures.
+
+        Raises:
+            BulkError: The input failed, or one of its items is malformed. The cause is the error of the input, and
+                `report` says what was done before. When the call is cancelled, the report is logged, and the
+                CancelledError carries it as `report`.
+        """
         return await _drain(self.assign_each(pairs))
 
     def unassign_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
@@ -395,13 +424,28 @@ class Disks:
             concurrency=self._concurrency,
             per_virtual_machine=self._per_virtual_machine,
             recorder=recorder,
+            patience=self._patience,
         )
 
 
 async def _drain(run: Outcomes) -> BulkReport:
-    async with run as outcomes:
-        async for _ in outcomes:
-            pass
+    """Work through a run. Whatever ends it, its report is not lost."""
+    failure: Exception | None = None
+    try:
+        async with run as outcomes:
+            try:
+                async for _ in outcomes:
+                    pass
+            except Exception as error:  # noqa: BLE001 - raised below, when the report is complete
+                failure = error
+    except asyncio.CancelledError as cancelled:
+        log.warning("cancelled: %s", run.report)
+        cancelled.report = run.report  # type: ignore[attr-defined]
+        raise
+    if failure is not None:
+        items = "1 item" if run.pulled == 1 else f"{run.pulled} items"
+        because = f"the input failed after {items}: {failure}"
+        raise BulkError(run.report, because) from failure
     return run.report
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from msgspec import UNSET
+
 from katapult_async.models import AttachedDisk, VirtualMachine, lookups
 from katapult_async.models.responses import AttachedDiskPage, VirtualMachinePage, VirtualMachineResponse
 from katapult_async.ratelimit import Priority
@@ -25,7 +27,13 @@ class VirtualMachines:
     async def get(self, virtual_machine: str) -> VirtualMachine:
         """One machine, with its state (GET /virtual_machines/virtual_machine). Raises NotFound, ObjectInTrash."""
         query = [lookups.virtual_machine(virtual_machine).query("virtual_machine")]
-        return (await self._session.request(GET, query=query)).virtual_machine
+        machine = (await self._session.request(GET, query=query)).virtual_machine
+        self._learn(machine)
+        return machine
+
+    def _learn(self, machine: VirtualMachine) -> None:
+        if machine.fqdn is not UNSET and machine.fqdn:
+            self._session.machines.learn(machine.fqdn, machine.id)
 
     async def disks(
         self, virtual_machine: str, *, per_page: int = 200, priority: Priority = Priority.NORMAL
@@ -44,4 +52,5 @@ class VirtualMachines:
         query = [lookups.organization(organization).query("organization")]
         async for page in pages(self._session, LIST, query, per_page):
             for machine in page.items:
+                self._learn(machine)
                 yield machine

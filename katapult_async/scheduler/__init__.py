@@ -1,13 +1,15 @@
 """The scheduler: pulls items, holds concurrency and order per machine, asks the gate, yields outcomes.
 
 `outcome` is what goes in and comes out, `feed` and `lookahead` choose the next item, `verdict` says what an answer
-means, `settle` works on one item, `fanout` on all of them. An `action` says what is done to a disk.
+means, `settle` works on one item, `fanout` on all of them, `delivery` hands outcomes out. An `action` says what is done
+to a disk.
 """
 
 from __future__ import annotations
 
 from .action import Action
-from .fanout import Outcomes, Recorder
+from .delivery import Recorder
+from .fanout import Outcomes
 from .feed import Item, Items
 from .outcome import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus
 from .settle import Settling

@@ -8,46 +8,29 @@ every item that had been sent.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from msgspec import UNSET
 
-from katapult_async.errors import Execution, KatapultError
-from katapult_async.logs import room_logger
-from katapult_async.observer import OutcomeEvent
+from katapult_async.errors import KatapultError, NoAnswer
+from katapult_async.ratelimit import BreakerGate
+from katapult_async.ratelimit.breaker import DEFAULT_PATIENCE
 from katapult_async.transport import Session
 
 from .action import Action
+from .delivery import Delivery, Recorder
 from .feed import Feed, Items
-from .outcome import Assignment, BulkReport, Outcome, OutcomeStatus
-from .settle import Settling, not_attempted
+from .outcome import Assignment, BulkReport, Outcome
+from .settle import Settling, let_go_of_frames, not_attempted
 from .verdict import Start
-
-log = room_logger("scheduler")
 
 #: Items for busy machines that are read ahead at most.
 LOOK_AHEAD = 1024
-
-
-class Recorder(Protocol):
-    """Is told about each item before its first request may leave, and about outcomes before they come out.
-
-    `sending` and `settled` are awaited, so a durable journal can be kept behind it. `sending` says how the work on the
-    item begins. `heard` is told what came of it at once, before another item of its machine begins. `settled` is given all outcomes that have come up while it was busy with those before them; meanwhile the run goes
-    on with other items. When either raises, the run ends with that exception.
-    """
-
-    async def sending(self, item: Assignment, /) -> Start: ...
-
-    def heard(self, outcome: Outcome, /) -> None: ...
-
-    async def settled(self, outcomes: Sequence[Outcome], /) -> None: ...
 
 
 class Outcomes(AsyncIterator[Outcome]):
@@ -58,6 +41,9 @@ class Outcomes(AsyncIterator[Outcome]):
                 ...
 
     `report` is the sum so far. `stop()` ends the run gently.
+
+    While the API does not answer, the run sends one probe at a time and no item loses an attempt. After `patience`
+    seconds without a valid answer, or when there has never been one, the run ends and `report.stopped_by` says why.
     """
 
     def __init__(
@@ -69,32 +55,37 @@ class Outcomes(AsyncIterator[Outcome]):
         concurrency: int,
         per_virtual_machine: int,
         recorder: Recorder | None = None,
+        patience: float = DEFAULT_PATIENCE,
     ) -> None:
         if concurrency < 1 or per_virtual_machine < 1:
             raise ValueError("concurrency and per_virtual_machine must be at least 1")
-        self.report = BulkReport()
+        self.report = BulkReport(complete=False)
         self._action = action
         self._items = items
         self._session = session
+        self._machines = session.machines
         self._concurrency = concurrency
         self._per_virtual_machine = per_virtual_machine
         self._recorder = recorder
-        # Outcomes on their way to the recorder, if there is one.
-        self._unrecorded: MemoryObjectSendStream[Outcome] | None = None
+        self._patience = patience
         self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._group: TaskGroup | None = None
+        self._workers: TaskGroup | None = None
+        self._running = 0
+        # Whether a worker was started that has not asked for its first item yet.
+        self._starting = False
         self._active: dict[anyio.CancelScope, Settling] = {}
         self._stopped = False
-        # Outcomes that have not been counted yet.
-        self._uncounted: dict[int, Outcome] = {}
-        # Items in a row, and the last error of theirs, for which nobody was there in all of their tries.
-        self._unreachable = 0
-        self._last_unreachable: KatapultError | None = None
         self._began = 0.0
         self._failure: BaseException | None = None
 
     def __repr__(self) -> str:
         return f"<Outcomes {self._action.name}: {self.report}>"
+
+    @property
+    def pulled(self) -> int:
+        """Well-formed or not, the items that the input has given so far."""
+        return self._feed.pulled
 
     # -- the stream -----------------------------------------------------------------------------------------------
 
@@ -106,8 +97,18 @@ class Outcomes(AsyncIterator[Outcome]):
             per_machine=self._per_virtual_machine,
             bound=LOOK_AHEAD,
             needs_virtual_machine=self._action.needs_virtual_machine,
+            names=self._session.machines,
+            failed=self.stop,
         )
-        self._send, self._receive = anyio.create_memory_object_stream[Outcome](self._concurrency)
+        self._breaker = BreakerGate(
+            concurrency=self._concurrency,
+            patience=self._patience,
+            under_way=self._active.__len__,
+            give_up=self._give_up,
+        )
+        self._delivery = Delivery(
+            self._action.name, self._session, self.report, self._recorder, concurrency=self._concurrency
+        )
         self._began = asyncio.get_running_loop().time()
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
@@ -121,17 +122,20 @@ class Outcomes(AsyncIterator[Outcome]):
         traceback: TracebackType | None,
     ) -> None:
         assert self._group is not None  # noqa: S101 - entered
-        self._receive.close()
+        self._delivery.receive.close()
         self._group.cancel_scope.cancel()
         try:
             # The block's own exception goes on as it is: the group would wrap it.
             await self._group.__aexit__(None, None, None)
         finally:
-            self._send.close()
-            for outcome in self._uncounted.values():
-                self.report.add(outcome)
-            self._uncounted.clear()
-            self._sum_up()
+            self._delivery.close()
+            try:
+                await self._feed.aclose()
+            finally:
+                while self._feed.left:
+                    self._delivery.keep(not_attempted(self._feed.left.popleft()))
+                self._delivery.count_rest()
+                self._sum_up()
 
     def __aiter__(self) -> Outcomes:
         return self
@@ -139,20 +143,22 @@ class Outcomes(AsyncIterator[Outcome]):
     async def __anext__(self) -> Outcome:
         if self._group is None:
             raise RuntimeError("the run has not started: iterate inside 'async with … as outcomes'")
+        receive = self._delivery.receive
         try:
             try:
                 # Waiting yields to the event loop even if there is something to receive: one outcome for each of its
                 # rounds. Workers would queue up behind the consumer instead of having requests in flight.
-                return self._receive.receive_nowait()
+                return receive.receive_nowait()
             except anyio.WouldBlock:
-                return await self._receive.receive()
+                return await receive.receive()
         except anyio.EndOfStream:
-            if self._failure is not None:
-                failure, self._failure = self._failure, None
-                raise failure from None
-            raise StopAsyncIteration from None
+            pass
         except anyio.ClosedResourceError:
             raise RuntimeError("the run has ended: iterate inside its 'async with' block") from None
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        raise StopAsyncIteration
 
     def stop(self) -> None:
         """Send nothing new. What is on the wire is waited for; everything else comes out as not attempted, as far as
@@ -160,7 +166,11 @@ class Outcomes(AsyncIterator[Outcome]):
         """
         if self._group is None:
             raise RuntimeError("the run has not started: stop it inside its 'async with' block")
-        self._halt()
+        self._stopped = True
+        for scope, settling in self._active.items():
+            settling.stopping = True
+            if not settling.on_the_wire:
+                scope.cancel()
         self._feed.close()
 
     # -- the work -------------------------------------------------------------------------------------------------
@@ -168,192 +178,150 @@ class Outcomes(AsyncIterator[Outcome]):
     async def _work_all(self) -> None:
         try:
             async with anyio.create_task_group() as recording:
-                if self._recorder is not None:
-                    # As many may wait to be recorded as there are requests in flight, and no request waits for that.
-                    self._unrecorded, settled = anyio.create_memory_object_stream[Outcome](self._concurrency)
-                    recording.start_soon(self._record, self._recorder, settled)
+                self._delivery.start(recording)
                 try:
-                    async with anyio.create_task_group() as workers:
-                        for _ in range(self._concurrency):
-                            workers.start_soon(self._work)
-                    for item in self._feed.left:
-                        await self._deliver(not_attempted(item))
+                    async with anyio.create_task_group() as self._workers:
+                        self._start_worker()
+                    await self._feed.aclose()
+                    while self._feed.left:
+                        await self._delivery.deliver(not_attempted(self._feed.left.popleft()))
                 finally:
-                    if self._unrecorded is not None:
-                        self._unrecorded.close()
-            if self._last_unreachable is not None and self._unreachable == self.report.total:
-                # Fewer items than workers, and nobody there for any of them.
-                self._refuse(self._last_unreachable)
+                    self._delivery.finish()
+            if self._breaker.last is not None and not self._breaker.seen and not self._stopped:
+                # Too few requests to open the breaker, and no answer to any of them.
+                self._give_up(self._breaker.last)
             self._failure = self._feed.failure
         except Exception as exc:  # noqa: BLE001 - handed to the consumer, who cannot be left waiting
             self._failure = _only(exc)
         finally:
-            self._sum_up()
-            self._send.close()
+            try:
+                await self._feed.aclose()
+            finally:
+                self._sum_up()
+                self._delivery.close()
+
+    def _start_worker(self) -> None:
+        """Start one more worker if there may be work for it: no worker waits for an item, and the input may have more."""
+        if self._running >= self._concurrency or self._starting or self._feed.idle or self._feed.exhausted:
+            return
+        assert self._workers is not None  # noqa: S101 - called by its workers
+        self._running += 1
+        self._starting = True
+        self._workers.start_soon(self._work)
 
     async def _work(self) -> None:
-        while True:
-            scope = anyio.CancelScope()
-            outcome: Outcome | None = None
-            try:
-                with scope:
-                    outcome = await self._work_through(scope)
-                    if outcome is None:
-                        return
-            except BaseException:
-                # Cancelled from outside: nobody receives any more, but the report still says what became of it.
-                if (settling := self._active.pop(scope, None)) is not None:
-                    self._count(settling)
-                    self._keep(settling.interrupted())
+        self._starting = False
+        try:
+            while await self._work_in_scope():
+                pass
+        except asyncio.CancelledError as exc:
+            if anyio.current_effective_deadline() == -math.inf:
                 raise
-            settling = self._active.pop(scope, None)
-            if settling is None:
-                continue  # `stop` has cut short the asking for another item
-            # `stop` has cut the item short, or come too late for that.
-            await self._deliver(self._conclude(settling, outcome or settling.interrupted()))
+            # A task group takes this for the end of the worker, and the run would go on without its item.
+            raise RuntimeError("a worker was cancelled by something other than its run") from exc
+        finally:
+            self._running -= 1
+
+    async def _work_in_scope(self) -> bool:
+        """Work until `stop` cuts an item short (True) or there are no more items (False)."""
+        scope = anyio.CancelScope()
+        outcome: Outcome | None = None
+        try:
+            with scope:
+                outcome = await self._work_through(scope)
+                if outcome is None:
+                    return False
+        except BaseException:
+            # Cancelled from outside: nobody receives any more, but the report still says what became of it.
+            if (settling := self._active.pop(scope, None)) is not None:
+                self._count(settling)
+                self._delivery.keep(settling.interrupted())
+            raise
+        # `stop` has cut the item short, or come too late for that.
+        settling = self._active.pop(scope)
+        await self._delivery.deliver(self._conclude(settling, outcome or settling.interrupted()))
+        return True
 
     async def _work_through(self, scope: anyio.CancelScope) -> Outcome | None:
         """Work on items until there are no more; None. `stop` cancels the scope, only while nothing of the item that is
-        worked on is on the wire, or while the input is asked; an outcome that there is in spite of that is returned.
+        worked on is on the wire; an outcome that there is in spite of that is returned.
 
         One scope serves for many items, because making one takes as long as a tenth of a request.
         """
-        feed = self._feed
-        while (item := await self._next(scope)) is not None:
-            if self._stopped:
-                feed.finished(item)
-                await self._deliver(not_attempted(item))
-                continue
-            start = await self._recorder.sending(item) if self._recorder is not None else Start.SEND
+        feed, delivery = self._feed, self._delivery
+        while (item := await feed.next()) is not None:
+            if self._running < self._concurrency:
+                self._start_worker()
+            start = Start.SEND if self._recorder is None else await self._ask(self._recorder, item)
             if start is Start.LEAVE:
                 feed.finished(item)
-                await self._deliver(not_attempted(item))
+                await delivery.deliver(not_attempted(item))
                 continue
-            settling = Settling(self._action, self._session, item, self._rng, start)
+            settling = Settling(self._action, self._session, item, self._rng, start, self._breaker)
             if self._stopped:
-                await self._deliver(self._conclude(settling, settling.interrupted()))
+                await delivery.deliver(self._conclude(settling, settling.interrupted()))
                 continue
             self._active[scope] = settling
             outcome = await settling.run()
             if scope.cancel_called:
                 return outcome
             del self._active[scope]
-            await self._deliver(self._conclude(settling, outcome))
+            await delivery.deliver(self._conclude(settling, outcome))
         return None
 
-    async def _next(self, scope: anyio.CancelScope) -> Assignment | None:
-        item = await self._feed.next(scope)
-        if item is None and self._feed.failure is not None and not self._stopped:
-            self.stop()  # an input that has failed ends the run gently, and its error is raised at the end
-        return item
+    async def _ask(self, recorder: Recorder, item: Assignment) -> Start:
+        """How the work on an item begins."""
+        if self._stopped:
+            return Start.LEAVE
+        try:
+            return await recorder.sending(item)
+        except BaseException:
+            self._delivery.keep(not_attempted(item))
+            raise
 
     def _conclude(self, settling: Settling, outcome: Outcome) -> Outcome:
         if self._recorder is not None:
             self._recorder.heard(outcome)
+        disk = outcome.disk
+        # The pair is nearly always known: a look at the mapping costs less than a call.
+        if disk is not None and (bond := disk.virtual_machine_disk):
+            machine = bond.virtual_machine
+            if machine.fqdn is not UNSET and self._machines.ids.get(machine.fqdn) != machine.id:
+                self._machines.learn(machine.fqdn, machine.id)
         self._feed.finished(outcome.assignment)
         self._count(settling)
-        if outcome.error is not None:
-            self._consider(outcome.error, outcome)
-        else:
-            self._unreachable = 0
+        if outcome.error is not None and outcome.error.stops_run:
+            self._refuse(outcome.error)
         return outcome
 
     def _count(self, settling: Settling) -> None:
         self.report.requests += settling.requests
         self.report.rate_limited += settling.rate_limited
 
-    def _consider(self, error: KatapultError, outcome: Outcome) -> None:
-        """Whether this failure means that the rest of the run cannot succeed either."""
-        if error.stops_run:
-            self._refuse(error)
-        elif outcome.status is OutcomeStatus.FAILED and error.execution is Execution.NOT_EXECUTED:
-            # All tries of this item found nobody there. When as many in a row as are in flight did, nobody is there.
-            self._unreachable += 1
-            self._last_unreachable = error
-            if self._unreachable >= self._concurrency:
-                self._refuse(error)
-        elif outcome.status is not OutcomeStatus.NOT_ATTEMPTED:
-            self._unreachable = 0
-
     def _refuse(self, error: KatapultError) -> None:
+        """The rest of the run cannot succeed either."""
         if self.report.stopped_by is None:
             self.report.stopped_by = error
-        self._halt()
+        self.stop()
 
-    def _halt(self) -> None:
-        self._stopped = True
-        for scope, settling in self._active.items():
-            settling.stopping = True
-            if not settling.on_the_wire:
-                scope.cancel()
-
-    def _keep(self, outcome: Outcome) -> None:
-        # Counted when it is handed out, or when the run is left: once, whatever is cancelled in between.
-        self._uncounted[id(outcome)] = outcome
-
-    async def _deliver(self, outcome: Outcome) -> None:
-        self._keep(outcome)
-        if self._unrecorded is None:
-            await self._hand_out(outcome)
+    def _give_up(self, last: KatapultError) -> None:
+        """Nobody answers."""
+        where = f"the API at {self._session.base_url}"
+        if self._breaker.seen:
+            message = f"{where} has not answered for {self._patience:g} s; the last request: {last}"
         else:
-            await _send(self._unrecorded, outcome)
-
-    async def _record(self, recorder: Recorder, settled: MemoryObjectReceiveStream[Outcome]) -> None:
-        """Let the recorder have what has come up, all of it at once, and then the consumer."""
-        with settled:
-            async for outcome in settled:
-                batch = (outcome, *_at_hand(settled))
-                await recorder.settled(batch)
-                for recorded in batch:
-                    await self._hand_out(recorded)
-
-    async def _hand_out(self, outcome: Outcome) -> None:
-        del self._uncounted[id(outcome)]
-        self.report.add(outcome)
-        if outcome.status is OutcomeStatus.FAILED or outcome.status is OutcomeStatus.UNKNOWN:
-            log.info(
-                "%s: %s: %s",
-                outcome.assignment,
-                outcome.status,
-                outcome.error,
-                request_id=outcome.request_id,
-            )
-        if self._session.observers:
-            self._session.observers.on_outcome(_event(self._action.name, outcome))
-        await _send(self._send, outcome)
+            count = self._breaker.failures
+            requests = "1 request" if count == 1 else f"{count} requests in a row"
+            message = f"{requests} got no answer of {where}: check the base URL; the last one: {last}"
+        error = NoAnswer(message)
+        error.__cause__ = last
+        let_go_of_frames(error)
+        self._refuse(error)
 
     def _sum_up(self) -> None:
+        self.report.complete = self._feed.complete
         self.report.total_permitted = self._session.gate.limit
         self.report.elapsed = asyncio.get_running_loop().time() - self._began
-
-
-async def _send(stream: MemoryObjectSendStream[Outcome], outcome: Outcome) -> None:
-    # Without a round of the event loop, where there is room.
-    try:
-        stream.send_nowait(outcome)
-    except anyio.WouldBlock:
-        await stream.send(outcome)
-
-
-def _at_hand(stream: MemoryObjectReceiveStream[Outcome]) -> Iterator[Outcome]:
-    with contextlib.suppress(anyio.WouldBlock, anyio.EndOfStream):
-        while True:
-            yield stream.receive_nowait()
-
-
-def _event(action: str, outcome: Outcome) -> OutcomeEvent:
-    return OutcomeEvent(
-        action=action,
-        disk=outcome.assignment.disk,
-        virtual_machine=outcome.assignment.virtual_machine,
-        status=outcome.status.value,
-        ok=outcome.ok,
-        code=outcome.code,
-        attempts=outcome.attempts,
-        request_id=outcome.request_id,
-        started_at=outcome.started_at,
-        finished_at=outcome.finished_at,
-    )
 
 
 def _only(exc: BaseException) -> BaseException:

@@ -4,121 +4,220 @@ look-ahead allows. Does not know what is done with an item.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 
-import anyio
+from katapult_async.transport import MachineNames
 
 from .lookahead import LookAhead
 from .outcome import Assignment
+from .reader import Reader
 
 Item = Assignment | tuple[str, str] | str
 Items = Iterable[Item] | AsyncIterable[Item]
 
 
-class Feed:
-    """Hands out items to workers, at most `per_machine` of one machine at a time."""
+class InputCancelled(RuntimeError):
+    """Reading the input was cancelled by something other than the run."""
 
-    def __init__(self, items: Items, *, per_machine: int, bound: int, needs_virtual_machine: bool) -> None:
+
+class Feed:
+    """Hands out items to workers, at most `per_machine` of one machine at a time.
+
+    Args:
+        items: The input.
+        per_machine: Items of one machine that may be started at the same time.
+        bound: Items for busy machines that are read ahead at most.
+        needs_virtual_machine: Whether each item must name its machine.
+        names: The names of machines that are known.
+        failed: Called when the input has failed: no more items will come.
+    """
+
+    def __init__(
+        self,
+        items: Items,
+        *,
+        per_machine: int,
+        bound: int,
+        needs_virtual_machine: bool,
+        names: MachineNames,
+        failed: Callable[[], None],
+    ) -> None:
         self._source: Iterator[Item] | None = None
-        self._async_source: AsyncIterator[Item] | None = None
+        self._reader: Reader[Item] | None = None
+        self._needs_virtual_machine = needs_virtual_machine
+        self._failed = failed
+        self._names = names
+        self._ahead = LookAhead(per_machine=per_machine, bound=bound, names=names)
+        self._closed = False
+        self._pulled = 0
+        # Workers that wait for an item, or for a reason to look again (None).
+        self._waiting: deque[asyncio.Future[Assignment | None]] = deque()
+        # Those that will look again and have not done so yet.
+        self._woken = 0
+        #: Whether the input has no more items, or none that are wanted.
+        self.exhausted = False
+        #: Whether the input was read to its end.
+        self.complete = False
+        #: Pulled and not started when the feed was closed.
+        self.left: deque[Assignment] = deque()
+        #: What has ended the input, unless that was its end.
+        self.failure: BaseException | None = None
         if isinstance(items, AsyncIterable):
-            self._async_source = items.__aiter__()
+            self._reader = Reader(
+                items.__aiter__(), wanted=self._is_wanted, take=self._take, ended=self._source_ended
+            )
         else:
             self._source = iter(items)
-        self._needs_virtual_machine = needs_virtual_machine
-        self._ahead = LookAhead(per_machine=per_machine, bound=bound)
-        self._exhausted = False
-        self._closed = False
-        # While an asynchronous source is asked: the scope of the worker that asks.
-        self._pulling: anyio.CancelScope | None = None
-        #: Pulled and not started when the feed was closed.
-        self.left: list[Assignment] = []
-        #: What the source has raised.
-        self.failure: Exception | None = None
-        self._waiting: deque[anyio.Event] = deque()
+        names.listeners.append(self._ahead.same)
 
     def __repr__(self) -> str:
-        return f"<Feed exhausted={self._exhausted} {self._ahead!r}>"
+        return f"<Feed pulled={self._pulled} exhausted={self.exhausted} {self._ahead!r}>"
 
-    async def next(self, scope: anyio.CancelScope) -> Assignment | None:
-        """The next item that may be started now; None when there is none any more. scope: what may be cancelled while
-        the source is asked, by `close`.
+    @property
+    def idle(self) -> bool:
+        """Whether a worker waits for an item."""
+        return bool(self._waiting) or self._woken > 0
+
+    @property
+    def pulled(self) -> int:
+        """Items that the input has given."""
+        return self._pulled
+
+    async def next(self) -> Assignment | None:
+        """The next item that may be started now; None when this worker is not needed any more.
+
+        Once the input is exhausted, a worker that finishes an item takes the next one of that machine itself.
         """
         ahead = self._ahead
         while True:
-            ready = ahead.next_ready()
-            if ready is not None:
-                return ready
-            if self._exhausted and not ahead.parked:
+            item = ahead.next_ready()
+            if item is not None:
+                return item
+            if self.exhausted:
                 return None
-            if self._exhausted or ahead.full or self._pulling is not None:
-                await self._wait()
-                continue
-            item = await self._pull(scope)
-            if item is None:
-                continue
-            if self._closed:
-                self.left.append(item)  # it came while the feed was closed
-            elif ahead.offer(item):
+            item = (
+                self._pull(self._source)
+                if self._source is not None and not ahead.full
+                else await self._wait()
+            )
+            if item is not None:
                 return item
 
-    async def _pull(self, scope: anyio.CancelScope) -> Assignment | None:
-        """The next item of the source; None when it has no more, has failed, or the feed is closed meanwhile."""
+    def _pull(self, source: Iterator[Item]) -> Assignment | None:
+        """The next item of a synchronous source; None to look again."""
         try:
-            if self._source is not None:
-                return self._check(next(self._source))
-            assert self._async_source is not None  # noqa: S101 - one of the two is always there
-            self._pulling = scope
-            try:
-                return self._check(await self._async_source.__anext__())
-            finally:
-                self._pulling = None
-                self._wake(1)
-        except (StopIteration, StopAsyncIteration):
-            self._exhausted = True
-        except Exception as exc:  # noqa: BLE001 - raised when what is under way has come out
-            self.failure = exc
-            self._exhausted = True
-        self._wake(len(self._waiting))
+            item = self._check(next(source))
+        except StopIteration:
+            self._source_ended(True, None)
+        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - raised when what is under way has come out
+            self._source_ended(False, exc)
+        else:
+            if self._closed:
+                self.left.append(item)  # the source itself has stopped the run
+            elif self._ahead.offer(item):
+                return item
         return None
 
+    def _is_wanted(self) -> bool:
+        return bool(self._waiting) and not self._ahead.full
+
+    def _take(self, raw: Item) -> None:
+        """An item of an asynchronous source."""
+        item = self._check(raw)
+        if self._closed:
+            self.left.append(item)
+        elif self._ahead.offer(item) and not self._wake(item):
+            self._ahead.put_back(item)
+
     def _check(self, item: Item) -> Assignment:
-        if isinstance(item, str):
-            item = Assignment(item)
-        elif not isinstance(item, Assignment):
-            item = Assignment(*item)
+        self._pulled += 1
+        try:
+            if isinstance(item, str):
+                item = Assignment(item)
+            elif not isinstance(item, Assignment):
+                item = Assignment(*item)
+        except ValueError as exc:
+            raise ValueError(f"item {self._pulled}: {exc}") from exc
+        except TypeError as exc:
+            raise TypeError(f"item {self._pulled}: {exc}") from exc
         if self._needs_virtual_machine and item.virtual_machine is None:
-            raise ValueError(f"no virtual machine is given for {item.disk}")
+            raise ValueError(f"item {self._pulled}: no virtual machine is given for {item.disk}")
         return item
+
+    def _source_ended(self, complete: bool, failure: BaseException | None) -> None:
+        self.exhausted = True
+        self.complete = complete and failure is None
+        if isinstance(failure, asyncio.CancelledError):
+            items = "1 item" if self._pulled == 1 else f"{self._pulled} items"
+            cancelled = InputCancelled(f"the input was cancelled after {items}")
+            cancelled.__cause__ = failure
+            failure = cancelled
+        self.failure = failure
+        if failure is not None:
+            self._failed()
+        self._wake_all()
 
     def finished(self, item: Assignment) -> None:
         """An item is done with its machine."""
-        if self._ahead.finished(item) or self._exhausted:
-            self._wake(1 if not self._exhausted else len(self._waiting))
-        elif not self._ahead.full:
-            self._wake(1)
+        ready = self._ahead.finished(item)
+        if not self._waiting:
+            return
+        if ready or (self._reader is None and not self._ahead.full):
+            self._wake(None)
+        if self._reader is not None:
+            self._reader.wake()
 
     def close(self) -> None:
         """Pull nothing any more. What has been pulled and not started is in `left`."""
-        self._exhausted = self._closed = True
-        if self._pulling is not None:
-            self._pulling.cancel()  # a source that has nothing to say now may never have
-        self.left += self._ahead.drain()
-        self._wake(len(self._waiting))
+        if self._closed:
+            return
+        self.exhausted = self._closed = True
+        if self._reader is not None:
+            self._reader.close()
+        self.left.extend(self._ahead.drain())
+        self._wake_all()
 
-    async def _wait(self) -> None:
-        event = anyio.Event()
-        self._waiting.append(event)
+    async def aclose(self) -> None:
+        """Close, and wait until an asynchronous source is closed."""
+        self.close()
+        if self._ahead.same in self._names.listeners:
+            self._names.listeners.remove(self._ahead.same)
+        if self._reader is not None:
+            await self._reader.wait_closed()
+        self.left.extend(self._ahead.drain())
+
+    async def _wait(self) -> Assignment | None:
+        wakeup: asyncio.Future[Assignment | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(wakeup)
+        if self._reader is not None:
+            self._reader.wake()
         try:
-            await event.wait()
+            return await wakeup
         except BaseException:
-            if event.is_set():
-                self._wake(1)  # the wake-up was meant for somebody who can use it
+            if not wakeup.done() or wakeup.cancelled():
+                if wakeup in self._waiting:
+                    self._waiting.remove(wakeup)
+            elif (item := wakeup.result()) is not None:
+                self._ahead.put_back(item)
             else:
-                self._waiting.remove(event)
+                self._wake(None)  # it was meant for a worker that can use it
             raise
+        finally:
+            if wakeup.done() and not wakeup.cancelled() and wakeup.result() is None:
+                self._woken -= 1
 
-    def _wake(self, count: int) -> None:
-        for _ in range(min(count, len(self._waiting))):
-            self._waiting.popleft().set()
+    def _wake(self, item: Assignment | None) -> bool:
+        """Give an item to a waiting worker, or let one look again. False if none waits."""
+        while self._waiting:
+            wakeup = self._waiting.popleft()
+            if not wakeup.done():
+                wakeup.set_result(item)
+                self._woken += item is None
+                return True
+        return False
+
+    def _wake_all(self) -> None:
+        while self._wake(None):
+            pass

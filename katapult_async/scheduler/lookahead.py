@@ -5,26 +5,59 @@ A pure data structure. Items for a busy machine are parked, in a bounded number,
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
+from heapq import merge
+
+from katapult_async.transport import MachineNames, canonical
 
 from .outcome import Assignment
 
+#: Items in the order in which they came, each with its number.
+_Parked = deque[tuple[int, Assignment]]
+
+
+def _number(parked: tuple[int, Assignment]) -> int:
+    return parked[0]
+
 
 class LookAhead:
-    """Items pulled from the input and not yet started, and how busy each machine is."""
+    """Items pulled from the input and not yet started, and how busy each machine is.
 
-    __slots__ = ("_bound", "_busy", "_parked", "_parked_count", "_per_machine", "_ready")
+    A machine has one entry, whichever of its names an item uses, as far as `names` knows them. When two names turn out
+    to be one machine (`same`), their entries are merged. If the machine then has more items in flight than
+    `per_machine`, nothing new is started on it until that has gone down.
+    """
 
-    def __init__(self, *, per_machine: int, bound: int) -> None:
+    __slots__ = (
+        "_aliases",
+        "_arrivals",
+        "_bound",
+        "_busy",
+        "_names",
+        "_other_names",
+        "_parked",
+        "_parked_count",
+        "_per_machine",
+        "_ready",
+    )
+
+    def __init__(self, *, per_machine: int, bound: int, names: MachineNames | None = None) -> None:
         self._per_machine = per_machine
         self._bound = bound
+        self._names = names or MachineNames()
         self._busy: dict[str, int] = {}
-        self._parked: dict[str, deque[Assignment]] = {}
+        self._parked: dict[str, _Parked] = {}
         self._parked_count = 0
+        self._arrivals = itertools.count()
         self._ready: deque[Assignment] = deque()
+        # Names of busy machines that have an entry under another name, and the names that each entry stands for.
+        self._aliases: dict[str, str] = {}
+        self._other_names: dict[str, list[str]] = {}
 
     def __repr__(self) -> str:
-        return f"<LookAhead busy={len(self._busy)} parked={self._parked_count} ready={len(self._ready)}>"
+        counts = f"busy={len(self._busy)} parked={self._parked_count} ready={len(self._ready)}"
+        return f"<LookAhead {counts} aliases={len(self._aliases)}>"
 
     @property
     def full(self) -> bool:
@@ -41,11 +74,16 @@ class LookAhead:
         machine = item.virtual_machine
         if machine is None:
             return True
+        if self._aliases or not machine.startswith("vm_"):
+            machine = self._entry(machine)
+            if (known := self._names.id_of(machine)) is not None:
+                self._unite(machine, known)
+                machine = self._entry(known)
         busy = self._busy.get(machine, 0)
         if busy < self._per_machine:
             self._busy[machine] = busy + 1
             return True
-        self._parked.setdefault(machine, deque()).append(item)
+        self._parked.setdefault(machine, deque()).append((next(self._arrivals), item))
         self._parked_count += 1
         return False
 
@@ -53,14 +91,20 @@ class LookAhead:
         """A parked item whose machine has become free; its place on the machine is already taken."""
         return self._ready.popleft() if self._ready else None
 
+    def put_back(self, item: Assignment) -> None:
+        """An item that was to be started and was not. It keeps its place on the machine and is ready."""
+        self._ready.appendleft(item)
+
     def finished(self, item: Assignment) -> bool:
         """An item started earlier is done with its machine. True: another one has become ready."""
         machine = item.virtual_machine
         if machine is None:
             return False
+        if self._aliases or not machine.startswith("vm_"):
+            machine = self._entry(machine)
         waiting = self._parked.get(machine)
-        if waiting:
-            self._ready.append(waiting.popleft())
+        if waiting and self._busy[machine] <= self._per_machine:
+            self._ready.append(waiting.popleft()[1])
             self._parked_count -= 1
             if not waiting:
                 del self._parked[machine]
@@ -68,20 +112,46 @@ class LookAhead:
         self._leave(machine)
         return False
 
+    def same(self, one: str, other: str) -> None:
+        """Two canonical names are names of one machine."""
+        if self._entry(one) in self._busy:
+            self._unite(one, other)
+
+    def _entry(self, name: str) -> str:
+        name = canonical(name)
+        aliases = self._aliases
+        while aliases and name in aliases:
+            name = aliases[name]
+        return name
+
+    def _unite(self, one: str, other: str) -> None:
+        one, other = self._entry(one), self._entry(other)
+        if one == other:
+            return
+        self._aliases[one] = other
+        self._other_names.setdefault(other, []).extend((one, *self._other_names.pop(one, ())))
+        if one in self._busy:
+            self._busy[other] = self._busy.get(other, 0) + self._busy.pop(one)
+        if one in self._parked:
+            both = merge(self._parked.pop(one), self._parked.get(other, ()), key=_number)
+            self._parked[other] = deque(both)
+
     def _leave(self, machine: str) -> None:
         busy = self._busy[machine] - 1
         if busy:
             self._busy[machine] = busy
-        else:
-            del self._busy[machine]
+            return
+        del self._busy[machine]
+        # No item of this machine is left, so no entry is needed under any of its names.
+        for name in self._other_names.pop(machine, ()):
+            del self._aliases[name]
 
     def drain(self) -> list[Assignment]:
         """Take out everything that has not been started."""
-        for item in self._ready:
-            if item.virtual_machine is not None:
-                self._leave(item.virtual_machine)  # its place was taken for it already
-        left = [*self._ready, *(item for items in self._parked.values() for item in items)]
-        self._ready.clear()
-        self._parked.clear()
+        ready, self._ready = self._ready, deque()
+        parked, self._parked = self._parked, {}
         self._parked_count = 0
-        return left
+        for item in ready:
+            if item.virtual_machine is not None:
+                self._leave(self._entry(item.virtual_machine))  # its place was taken for it already
+        return [*ready, *(item for waiting in parked.values() for _, item in waiting)]

@@ -111,7 +111,8 @@ class BulkReport(msgspec.Struct, kw_only=True):
 
     counts: outcomes per status. failures: the outcomes with status failed or unknown, whole. requests: sent, 429s and
     reading back included. rate_limited: 429s seen. elapsed: seconds. total_permitted: requests per minute permitted,
-    as far as it became known. stopped_by: the error that ended the run early, if one did.
+    as far as it became known. stopped_by: the error that ended the run early, if one did. complete: whether the input was
+    read to its end.
     """
 
     counts: dict[OutcomeStatus, int] = {}
@@ -121,6 +122,7 @@ class BulkReport(msgspec.Struct, kw_only=True):
     elapsed: float = 0.0
     total_permitted: int | None = None
     stopped_by: KatapultError | None = None
+    complete: bool = True
 
     @property
     def total(self) -> int:
@@ -129,8 +131,8 @@ class BulkReport(msgspec.Struct, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Whether every item is done or was so already."""
-        return not any(self.counts.get(status) for status in _NOT_OK)
+        """Whether the input was read to its end, and every item is done or was so already."""
+        return self.complete and not any(self.counts.get(status) for status in _NOT_OK)
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -153,13 +155,19 @@ class BulkReport(msgspec.Struct, kw_only=True):
         return (
             f"{counts or 'nothing to do'}; {self.requests} requests, {self.rate_limited} of them 429, "
             f"in {self.elapsed:.1f} s"
-        )
+        ) + ("" if self.complete else "; the input was not read to its end")
 
 
 class BulkError(KatapultError):
-    """Not every item of a run is done. `report` says which and why."""
+    """Not every item of a run is done. `report` says which and why.
 
-    def __init__(self, report: BulkReport) -> None:
+    Args:
+        report: The sum of the run.
+        because: What has ended the run, if that was not the API.
+    """
+
+    def __init__(self, report: BulkReport, because: str | None = None) -> None:
         first = report.stopped_by or next((item.error for item in report.failures if item.error), None)
-        super().__init__(f"{report}" + (f"; first: {first}" if first is not None else ""))
+        parts = [because, str(report), f"first: {first}" if first is not None else None]
+        super().__init__("; ".join(part for part in parts if part))
         self.report = report

@@ -18,7 +18,8 @@ from katapult_async.errors import (
     TransportError,
 )
 from katapult_async.models import Disk, Task
-from katapult_async.transport import Session
+from katapult_async.ratelimit import BreakerGate, Charges
+from katapult_async.transport import RunStopped, Session
 
 from .action import Action
 from .outcome import Assignment, Outcome, OutcomeStatus
@@ -43,6 +44,7 @@ class Settling:
         "_started_at",
         "_unclear",
         "_unjudged_after",
+        "breaker",
         "elapsed",
         "on_the_wire",
         "rate_limited",
@@ -58,6 +60,7 @@ class Settling:
         item: Assignment,
         rng: random.Random,
         start: Start = Start.SEND,
+        breaker: BreakerGate | None = None,
     ) -> None:
         self._action = action
         self._session = session
@@ -74,11 +77,12 @@ class Settling:
         # Whether reading has shown, before a try of ours, that it was not done.
         self._seen_before = False
         self._started_at: float | None = None
-        # What `requests` was when the latest attempt began: as long as it has not grown, nothing of it has left.
+        # Requests without 429s when the latest attempt began. Until there are more, it has not counted as one.
         self._before_attempt = -1
         # During a try: how many requests had been sent, without 429s, when it began. If there are more
         # now, the server may have executed one. None once the response has been judged.
         self._unjudged_after: int | None = None
+        self.breaker = breaker
         self.requests = 0
         self.rate_limited = 0
         self.elapsed = 0.0
@@ -90,18 +94,23 @@ class Settling:
 
     async def run(self) -> Outcome:
         """Work on the item until its outcome is known. Never raises KatapultError."""
+        charges: Charges | None = None
+        breaker = self.breaker
         self._started_at = time.time()
         while True:
+            elapsed = self.elapsed
+            series = breaker.series if breaker is not None else 0
             # What must be looked at first is looked at again before each try: the pause may have been a long one.
             if self._start is Start.LOOK or (self._start is Start.READ_BACK and not self._attempts):
                 outcome = await self._begin_by_reading()
                 if outcome is not None:
                     return outcome
             self._attempts += 1
-            self._before_attempt = self.requests
-            self._unjudged_after = self.requests - self.rate_limited
+            self._before_attempt = self._unjudged_after = self.requests - self.rate_limited
             try:
                 disk, task = await self._action.send(self._session, self._item, self)
+            except RunStopped:
+                return self.interrupted()
             except KatapultError as error:
                 self._unjudged_after = None
                 outcome = await self._after(error)
@@ -109,16 +118,20 @@ class Settling:
                 return self._outcome(self._action.done, disk=disk, task=task)
             if outcome is not None:
                 return outcome
+            charges = charges or Charges(breaker)
+            charges.failed(self.elapsed - elapsed, series)
             assert self._error is not None  # noqa: S101 - no outcome means that there was an error
             if self.stopping:
                 return self.interrupted()
-            delay = self._session.retry.delay(self._attempts, self.elapsed, self._rng)
+            delay = self._session.retry.delay(charges.attempts, charges.seconds, self._rng)
             if delay is None:
                 # A try that may have been executed says more than one that was not.
                 return self._outcome(OutcomeStatus.FAILED, error=self._unclear or self._error)
+            if breaker is not None and breaker.open:
+                delay = 0.0  # it waits at the breaker instead
             self._session.tell_retry(f"{self._action.name} {self._item}", self._attempts, delay, self._error)
             await asyncio.sleep(delay)
-            self.elapsed += delay
+            charges.paused(delay)
 
     async def _after(self, error: KatapultError) -> Outcome | None:
         """What a failed try means; None to try again."""
@@ -156,6 +169,8 @@ class Settling:
         try:
             disk = await self._action.read(self._session, self._item, self)
         except KatapultError as error:
+            if isinstance(error, RunStopped):
+                return self.interrupted()
             # Only what the API says of the disk itself is the end of it.
             refused = error.execution is Execution.REFUSED and not error.stops_run
             if not refused and self._ever_unclear:
@@ -177,6 +192,8 @@ class Settling:
             disk = await self._action.read(self._session, self._item, self)
         except (NotFound, ObjectInTrash) as gone:
             return self._outcome(OutcomeStatus.FAILED, error=gone)
+        except RunStopped:
+            return self._outcome(OutcomeStatus.UNKNOWN, error=error)
         except KatapultError as unread:
             self._error = unread if unread.stops_run else error
             return self._outcome(OutcomeStatus.UNKNOWN, error=self._error)
@@ -206,7 +223,7 @@ class Settling:
     ) -> Outcome:
         if status is OutcomeStatus.UNKNOWN:
             certain = self._seen_before
-        _let_go_of_frames(error)
+        let_go_of_frames(error)
         return Outcome(
             assignment=self._item,
             status=status,
@@ -214,7 +231,7 @@ class Settling:
             task=task,
             error=error,
             certain=certain,
-            attempts=self._attempts - (self.requests == self._before_attempt),
+            attempts=self._attempts - (self.requests - self.rate_limited == self._before_attempt),
             request_id=(error.request_id if error is not None else request_id) or self.request_id,
             started_at=self._started_at if self.requests else None,
             finished_at=time.time(),
@@ -233,7 +250,7 @@ class Settling:
         return self._outcome(OutcomeStatus.NOT_ATTEMPTED, error=self._error)
 
 
-def _let_go_of_frames(error: BaseException | None) -> None:
+def let_go_of_frames(error: BaseException | None) -> None:
     """Errors are kept in reports, by the thousand: without the frames, and all their variables, that raised them."""
     while error is not None and error.__traceback__ is not None:
         error.__traceback__ = None

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from .address import DEFAULT_BASE_URL
+from .machine_names import MachineNames, canonical
 from .operation import Operation
 from .pool import SessionPool
 from .retry import RetryPolicy, may_repeat
-from .session import Meter, Query, Session
+from .session import Meter, Query, RunStopped, Session
 from .wire import Reply, Timeout
 
 __all__ = [
     "DEFAULT_BASE_URL",
+    "MachineNames",
     "Meter",
     "Operation",
     "Query",
     "Reply",
     "RetryPolicy",
+    "RunStopped",
     "Session",
     "SessionPool",
     "Timeout",
+    "canonical",
     "may_repeat",
 ]

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NoReturn, Protocol, TypeVar
 
 import anyio.lowlevel
@@ -19,6 +20,7 @@ import msgspec
 from yarl import URL
 
 from katapult_async.errors import (
+    Execution,
     KatapultError,
     ProtocolError,
     RateLimitReached,
@@ -28,7 +30,9 @@ from katapult_async.errors import (
 from katapult_async.logs import room_logger
 from katapult_async.observer import Observer, Observers, RequestEvent, RetryEvent, WaitEvent
 from katapult_async.ratelimit import (
+    BreakerGate,
     Ceiling,
+    Charges,
     Evidence,
     Gate,
     Permit,
@@ -38,6 +42,7 @@ from katapult_async.ratelimit import (
     read_evidence,
 )
 
+from .machine_names import MachineNames
 from .operation import Operation
 from .retry import RetryPolicy, may_repeat
 from .wire import Exchange, Reply, client_is_closed
@@ -57,7 +62,8 @@ class Meter(Protocol):
     """Is told what one item of many costs. request_id: the API's name for the last request that was answered.
     elapsed: seconds of its reads, its failed writes and the pauses between them, without 429s and
     without waits for the rate limit.
-    on_the_wire: whether a request is under way. stopping: nothing is to be tried again.
+    on_the_wire: whether a request is under way. stopping: no further request may be sent. breaker: the circuit breaker of
+    the run, None outside of runs.
     """
 
     requests: int
@@ -66,6 +72,15 @@ class Meter(Protocol):
     request_id: str | None
     on_the_wire: bool
     stopping: bool
+
+    @property
+    def breaker(self) -> BreakerGate | None: ...
+
+
+class RunStopped(KatapultError):
+    """The run was stopped before this request was sent. Callers of the package do not see it."""
+
+    execution = Execution.NOT_EXECUTED
 
 
 class Session:
@@ -96,6 +111,8 @@ class Session:
         self._closed = False
         self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._absurd = False
+        #: The names of virtual machines that responses have shown.
+        self.machines = MachineNames()
 
     def __repr__(self) -> str:
         return f"<Session {self._base_url} {self._gate!r}>"
@@ -164,20 +181,25 @@ class Session:
         meter: Meter | None = None,
     ) -> R:
         """One call, tried again as the retry policy says. Raises KatapultError."""
-        attempt, spent = 1, 0.0
+        breaker = meter.breaker if meter is not None else None
+        charges = Charges(breaker)
+        attempt = 1
         while True:
+            series = breaker.series if breaker is not None else 0
             try:
                 return await self.send(operation, body=body, query=query, priority=priority, meter=meter)
             except KatapultError as error:
-                spent += error.elapsed
+                charges.failed(error.elapsed, series)
                 if not may_repeat(error, safe=operation.safe) or (meter is not None and meter.stopping):
                     raise
-                delay = self._retry.delay(attempt, spent, self._rng)
+                delay = self._retry.delay(charges.attempts, charges.seconds, self._rng)
                 if delay is None:
                     raise
+                if breaker is not None and breaker.open:
+                    delay = 0.0  # it waits at the breaker instead
                 self.tell_retry(operation.name, attempt, delay, error)
             await asyncio.sleep(delay)
-            spent += delay
+            charges.paused(delay)
             if meter is not None:
                 meter.elapsed += delay
             attempt += 1
@@ -211,13 +233,16 @@ class Session:
         """One try: exactly one request that is not answered with a 429. Raises KatapultError, never RateLimitReached."""
         payload = _encode(body) if body is not None else None
         url = self._url(operation.path, query)
+        breaker = meter.breaker if meter is not None else None
         clock = time.monotonic
         while True:
             if self._closed:
                 self._refuse(operation)
-            permit = self._gate.take_nowait(operation.name) if self._ceiling is None else None
+            permit = None
+            if self._ceiling is None and _may_send(meter, breaker):
+                permit = self._gate.take_nowait(operation.name)
             if permit is None:
-                permit = await self._wait_for_permit(operation, priority)
+                permit = await self._wait_for_permit(operation, priority, meter, breaker)
             began = clock()
             if meter is not None:
                 meter.requests += 1
@@ -229,38 +254,70 @@ class Session:
                     meter.request_id = reply.headers.get("X-Request-Id")
                 if error is None:
                     result = self._decode(operation, reply)
+                    if breaker is not None and not breaker.calm:
+                        breaker.answered()
                     # A write that succeeds is its item's last request: nobody asks for its time.
                     if operation.safe and meter is not None:
                         meter.elapsed += clock() - began
                     return result
                 if not isinstance(error, RateLimitReached):
-                    raise error
+                    raise error  # noqa: TRY301 - what is noted of a failure is noted in one place
             except KatapultError as failure:
                 failure.elapsed = clock() - began
                 if meter is not None:
                     meter.on_the_wire = False
                     meter.elapsed += failure.elapsed
+                if breaker is not None:
+                    breaker.failed(meter, failure)
                 raise
+            except BaseException:
+                if breaker is not None:
+                    breaker.abandoned(meter)
+                raise
+            if breaker is not None:
+                breaker.failed(meter, error)
             if meter is not None:
                 meter.rate_limited += 1
             priority = Priority.AGAIN
 
-    async def _wait_for_permit(self, operation: Operation[R], priority: Priority) -> Permit:
+    async def _wait_for_permit(
+        self, operation: Operation[R], priority: Priority, meter: Meter | None, breaker: BreakerGate | None
+    ) -> Permit:
+        """A permit to send. First the breaker must be closed, or this request be its probe. Raises RunStopped when the
+        run has been stopped: nothing of it may be sent any more.
+        """
+
         async def wait() -> Permit:
             permit = await self._gate.take(priority, operation.name)
             try:
                 # A run that was stopped while this request waited must not send it.
                 await anyio.lowlevel.checkpoint_if_cancelled()
-                if self._closed:
-                    self._refuse(operation)
             except BaseException:
                 self._gate.unused(permit)
                 raise
             return permit
 
-        if self._ceiling is None:
-            return await wait()
-        return await self._ceiling.take(lambda: self._gate.take_nowait(operation.name), wait, priority)
+        try:
+            while True:
+                if self._closed:
+                    self._refuse(operation)
+                if meter is not None and meter.stopping:
+                    _stop(operation)
+                if not _may_send(meter, breaker) and breaker is not None:
+                    await breaker.wait(meter)
+                    continue
+                if self._ceiling is None:
+                    permit = await wait()
+                else:
+                    at_once = partial(self._gate.take_nowait, operation.name)
+                    permit = await self._ceiling.take(at_once, wait, priority)
+                if not self.closed and _may_send(meter, breaker):
+                    return permit
+                self._gate.unused(permit)
+        except BaseException:
+            if breaker is not None:
+                breaker.abandoned(meter)
+            raise
 
     def _refuse(self, operation: Operation[R]) -> NoReturn:
         error = client_is_closed()
@@ -350,6 +407,17 @@ class Session:
                 base_url=self._base_url,
             )
         )
+
+
+def _stop(operation: Operation[R]) -> NoReturn:
+    raise RunStopped("not sent: the run was stopped", operation=operation.name)
+
+
+def _may_send(meter: Meter | None, breaker: BreakerGate | None) -> bool:
+    """Whether the run goes on, and its breaker is closed or this request is its probe."""
+    if meter is not None and meter.stopping:
+        return False
+    return breaker is None or not breaker.open or breaker.is_probe(meter)
 
 
 def _tell_waits(observer: Observer) -> Callable[[Wait, float], None]:

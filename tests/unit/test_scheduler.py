@@ -24,7 +24,8 @@ from katapult_async.errors import (
 )
 from katapult_async.scheduler import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus, Step, judge
 from katapult_async.scheduler.lookahead import LookAhead
-from katapult_async.transport import RetryPolicy, may_repeat
+from katapult_async.transport import MachineNames, RetryPolicy, may_repeat
+from katapult_async.transport.machine_names import MOST_PAIRS
 
 
 def api(kind: type[APIError], status: int, code: str) -> APIError:
@@ -111,6 +112,89 @@ def test_items_of_a_machine_keep_their_order_and_their_bound(
     for machine in set(machines):
         of_machine = [item for item in started if item.virtual_machine == f"vm_{machine}"]
         assert of_machine == [item for item in items if item.virtual_machine == f"vm_{machine}"]
+
+
+def test_names_of_one_machine_are_merged_in_the_order_of_arrival() -> None:
+    names = MachineNames()
+    ahead = LookAhead(per_machine=1, bound=10, names=names)
+    names.listeners.append(ahead.same)
+    by_id = [Assignment(f"disk_i{number}", "vm_1") for number in range(3)]
+    by_name = [Assignment(f"disk_n{number}", name) for number, name in enumerate(("A.b", "a.B.", "a.b"))]
+    assert [ahead.offer(item) for pair in zip(by_id, by_name, strict=True) for item in pair] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
+    names.learn("a.b", "vm_1")
+    # Two are in flight on a machine that takes one: the first to finish starts nothing.
+    assert not ahead.finished(by_name[0])
+    assert ahead.next_ready() is None
+    for done, following in ((by_id[0], by_id[1]), (by_id[1], by_name[1]), (by_name[1], by_id[2])):
+        assert ahead.finished(done)
+        assert ahead.next_ready() is following
+    assert ahead.finished(by_id[2])
+    assert ahead.next_ready() is by_name[2]
+    assert not ahead.finished(by_name[2])
+    assert repr(ahead) == "<LookAhead busy=0 parked=0 ready=0 aliases=0>"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=60),
+    st.integers(1, 3),
+    st.randoms(use_true_random=False),
+)
+def test_no_item_is_lost_whenever_names_turn_out_to_be_the_same(
+    machines: list[tuple[int, bool]], per_machine: int, rng: random.Random
+) -> None:
+    names = MachineNames()
+    ahead = LookAhead(per_machine=per_machine, bound=10, names=names)
+    names.listeners.append(ahead.same)
+    source = iter(
+        [
+            Assignment(f"disk_{number}", f"vm_{machine}" if by_id else f"M{machine}.example")
+            for number, (machine, by_id) in enumerate(machines)
+        ]
+    )
+    running: list[Assignment] = []
+    started = 0
+    exhausted = False
+    while not exhausted or running or ahead.parked:
+        learnt = rng.randrange(30)
+        if learnt < 3:
+            names.learn(f"m{learnt}.example", f"vm_{learnt}")
+        if running and (rng.random() < 0.5 or exhausted or ahead.full):
+            ahead.finished(running.pop(rng.randrange(len(running))))
+        elif not exhausted:
+            item = next(source, None)
+            exhausted = item is None
+            if item is not None and ahead.offer(item):
+                running.append(item)
+                started += 1
+                of_machine = [each for each in running if _number_of(each) == _number_of(item)]
+                if names.id_of(f"m{_number_of(item)}.example"):
+                    assert len(of_machine) <= per_machine
+        while (ready := ahead.next_ready()) is not None:
+            running.append(ready)
+            started += 1
+    assert started == len(machines)
+    assert repr(ahead) == "<LookAhead busy=0 parked=0 ready=0 aliases=0>"
+
+
+def _number_of(item: Assignment) -> str:
+    assert item.virtual_machine is not None
+    return item.virtual_machine.removeprefix("vm_").removeprefix("M").removesuffix(".example")
+
+
+def test_a_session_remembers_a_bounded_number_of_machines() -> None:
+    names = MachineNames()
+    for number in range(MOST_PAIRS + 10):
+        names.learn(f"m{number}.example", f"vm_{number}")
+    assert names.id_of("m9.example") is None
+    assert names.id_of("m10.example") == "vm_10"
+    assert repr(names) == f"<MachineNames {MOST_PAIRS} pairs>"
 
 
 @pytest.mark.parametrize("disk", ["", " ", "a b", "x" * 300, "disk\n", 7])

@@ -1,0 +1,156 @@
+"""The way of an outcome from the worker to the consumer: first to the recorder, if there is one, then into the stream.
+
+Each outcome is counted once in the report, when it is handed out or when the run is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from katapult_async.logs import room_logger
+from katapult_async.observer import OutcomeEvent
+from katapult_async.transport import Session
+
+from .outcome import Assignment, BulkReport, Outcome, OutcomeStatus
+from .verdict import Start
+
+log = room_logger("scheduler")
+
+#: Outcomes that wait for the consumer at most.
+LONGEST_QUEUE = 1024
+
+
+class Recorder(Protocol):
+    """Is told about each item before its first request may leave, and about outcomes before they come out.
+
+    `sending` and `settled` are awaited, so a durable journal can be kept behind it. `sending` says how the work on the
+    item begins. `heard` is told what came of it at once, before another item of its machine begins. `settled` is given
+    all outcomes that have come up while it was busy with those before them; meanwhile the run goes on with other items.
+    When either raises, the run ends with that exception.
+    """
+
+    async def sending(self, item: Assignment, /) -> Start: ...
+
+    def heard(self, outcome: Outcome, /) -> None: ...
+
+    async def settled(self, outcomes: Sequence[Outcome], /) -> None: ...
+
+
+class Delivery:
+    """Counts outcomes in `report`, tells the session's observers, and puts them into `receive`."""
+
+    def __init__(
+        self,
+        action: str,
+        session: Session,
+        report: BulkReport,
+        recorder: Recorder | None,
+        *,
+        concurrency: int,
+    ) -> None:
+        self._action = action
+        self._session = session
+        self._report = report
+        self._recorder = recorder
+        self._queue = min(concurrency, LONGEST_QUEUE)
+        self._send, self.receive = anyio.create_memory_object_stream[Outcome](self._queue)
+        # Outcomes on their way to the recorder, if there is one.
+        self._unrecorded: MemoryObjectSendStream[Outcome] | None = None
+        # Outcomes that have not been counted yet.
+        self._uncounted: dict[int, Outcome] = {}
+
+    def start(self, group: TaskGroup) -> None:
+        """Begin to record, if there is a recorder."""
+        if self._recorder is not None:
+            # As many may wait to be recorded as there are requests in flight, and no request waits for that.
+            self._unrecorded, settled = anyio.create_memory_object_stream[Outcome](self._queue)
+            group.start_soon(self._record, self._recorder, settled)
+
+    def finish(self) -> None:
+        """No more outcomes come to be recorded."""
+        if self._unrecorded is not None:
+            self._unrecorded.close()
+
+    def close(self) -> None:
+        """No more outcomes come out."""
+        self._send.close()
+
+    def keep(self, outcome: Outcome) -> None:
+        """Count this outcome when it is handed out, or else when the run is left."""
+        self._uncounted[id(outcome)] = outcome
+
+    def count_rest(self) -> None:
+        """The run is left: count what was not handed out."""
+        for outcome in self._uncounted.values():
+            self._report.add(outcome)
+        self._uncounted.clear()
+
+    async def deliver(self, outcome: Outcome) -> None:
+        """Send an outcome on its way. Waits while the consumer is slow."""
+        if self._unrecorded is None:
+            await self._hand_out(outcome)
+        else:
+            self.keep(outcome)
+            await _send(self._unrecorded, outcome)
+
+    async def _record(self, recorder: Recorder, settled: MemoryObjectReceiveStream[Outcome]) -> None:
+        """Let the recorder have what has come up, all of it at once, and then the consumer."""
+        with settled:
+            async for outcome in settled:
+                batch = (outcome, *_at_hand(settled))
+                await recorder.settled(batch)
+                for recorded in batch:
+                    del self._uncounted[id(recorded)]
+                    await self._hand_out(recorded)
+
+    async def _hand_out(self, outcome: Outcome) -> None:
+        self._report.add(outcome)  # before anything is awaited: it is counted even if the run is left now
+        if outcome.status is OutcomeStatus.FAILED or outcome.status is OutcomeStatus.UNKNOWN:
+            log.info(
+                "%s: %s: %s",
+                outcome.assignment,
+                outcome.status,
+                outcome.error,
+                request_id=outcome.request_id,
+            )
+        if self._session.observers:
+            self._session.observers.on_outcome(_event(self._action, outcome))
+        try:
+            self._send.send_nowait(outcome)  # without a round of the event loop, where there is room
+        except anyio.WouldBlock:
+            await self._send.send(outcome)
+
+
+async def _send(stream: MemoryObjectSendStream[Outcome], outcome: Outcome) -> None:
+    # Without a round of the event loop, where there is room.
+    try:
+        stream.send_nowait(outcome)
+    except anyio.WouldBlock:
+        await stream.send(outcome)
+
+
+def _at_hand(stream: MemoryObjectReceiveStream[Outcome]) -> Iterator[Outcome]:
+    with contextlib.suppress(anyio.WouldBlock, anyio.EndOfStream):
+        while True:
+            yield stream.receive_nowait()
+
+
+def _event(action: str, outcome: Outcome) -> OutcomeEvent:
+    return OutcomeEvent(
+        action=action,
+        disk=outcome.assignment.disk,
+        virtual_machine=outcome.assignment.virtual_machine,
+        status=outcome.status.value,
+        ok=outcome.ok,
+        code=outcome.code,
+        attempts=outcome.attempts,
+        request_id=outcome.request_id,
+        started_at=outcome.started_at,
+        finished_at=outcome.finished_at,
+    )

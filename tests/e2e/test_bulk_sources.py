@@ -1,0 +1,278 @@
+"""Sources that end in other ways than by exhaustion, hold time-outs across a yield, or must be closed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import pytest
+
+from katapult_async import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus
+from katapult_async.testing import KatapultEmulator
+from tests.e2e.test_bulk import client_for, pairs, server_tasks
+
+
+async def take_all(client_source: object, emulator: KatapultEmulator, got: list[Outcome]) -> None:
+    async with (
+        client_for(emulator, concurrency=4) as client,
+        client.disks.assign_each(client_source) as outcomes,  # type: ignore[arg-type]
+    ):
+        async for outcome in outcomes:
+            got.append(outcome)  # noqa: PERF401 - what came before an error counts
+
+
+async def cancelled_task() -> asyncio.Task[None]:
+    task = asyncio.create_task(asyncio.sleep(60))
+    await asyncio.sleep(0)
+    task.cancel()
+    return task
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_a_source_that_raises_cancelled_error_fails_the_run(kind: str) -> None:
+    async with KatapultEmulator(disks=200, virtual_machines=50, limit=100_000) as emulator:
+        items = pairs(emulator)
+        other = await cancelled_task()
+
+        async def asynchronous() -> AsyncIterator[Assignment]:
+            for item in items[:50]:
+                yield item
+            await other
+
+        def synchronous() -> Iterator[Assignment]:
+            yield from items[:50]
+            raise asyncio.CancelledError
+
+        source = asynchronous() if kind == "async" else synchronous()
+        got: list[Outcome] = []
+        with pytest.raises(RuntimeError, match="the input was cancelled after 50 items") as caught:
+            await take_all(source, emulator, got)
+        assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+        assert len(got) == 50
+        async with client_for(emulator) as client:
+            source = asynchronous() if kind == "async" else synchronous()
+            with pytest.raises(BulkError) as failed:
+                await client.disks.assign_many(source)
+        report = failed.value.report
+        assert (report.ok, report.complete, report.total) == (False, False, 50)
+        assert "the input was not read to its end" in str(report)
+
+
+async def test_a_report_is_complete_only_if_the_source_was_read_to_its_end() -> None:
+    async with KatapultEmulator(disks=20, virtual_machines=20, limit=100_000) as emulator:
+        async with client_for(emulator, concurrency=2) as client:
+            assert (await client.disks.assign_many(pairs(emulator))).complete
+            async with client.disks.assign_each(pairs(emulator)) as outcomes:
+                async for _ in outcomes:
+                    assert not outcomes.report.complete
+                    outcomes.stop()
+            assert not outcomes.report.complete
+            assert not outcomes.report.ok
+            with pytest.raises(BulkError, match="not read to its end"):
+                outcomes.report.raise_for_failures()
+
+
+async def test_a_source_may_hold_a_scope_that_does_not_expire() -> None:
+    async with KatapultEmulator(disks=100, virtual_machines=50, limit=100_000, latency=0.001) as emulator:
+
+        async def source() -> AsyncIterator[Assignment]:
+            with anyio.fail_after(30):
+                async with anyio.create_task_group():
+                    for item in pairs(emulator):
+                        yield item
+
+        async with client_for(emulator, concurrency=4) as client:
+            report = await client.disks.assign_many(source())
+        assert report.ok, str(report)
+        assert report.counts == {OutcomeStatus.ASSIGNED: 100}
+
+
+@pytest.mark.parametrize("library", ["anyio", "asyncio"])
+@pytest.mark.parametrize("where", ["suspended", "waiting"])
+async def test_a_time_out_in_the_source_is_the_error_of_the_run(library: str, where: str) -> None:
+    if library == "asyncio" and sys.version_info < (3, 11):
+        pytest.skip("asyncio.timeout is new in Python 3.11")
+    async with KatapultEmulator(disks=40, virtual_machines=40, limit=100_000, latency=0.05) as emulator:
+        items = pairs(emulator)
+
+        async def body() -> AsyncIterator[Assignment]:
+            for item in items[:12]:
+                yield item
+            if where == "waiting":
+                await asyncio.Event().wait()
+            for item in items[12:]:
+                yield item
+
+        async def with_anyio() -> AsyncIterator[Assignment]:
+            with anyio.fail_after(0.12):
+                async for item in body():
+                    yield item
+
+        async def with_asyncio() -> AsyncIterator[Assignment]:
+            async with asyncio.timeout(0.12):  # type: ignore[attr-defined,unused-ignore]
+                async for item in body():
+                    yield item
+
+        got: list[Outcome] = []
+        with pytest.raises(TimeoutError):
+            await take_all(with_anyio() if library == "anyio" else with_asyncio(), emulator, got)
+        statuses = Counter(outcome.status for outcome in got)
+        # No item is lost, and none is cut off while its request is on the wire.
+        assert set(statuses) <= {OutcomeStatus.ASSIGNED, OutcomeStatus.NOT_ATTEMPTED}
+        assert statuses[OutcomeStatus.ASSIGNED] == emulator.ledger.applied_total["assign"] > 0
+
+
+async def test_a_source_that_moves_on_after_a_time_goes_on_from_there() -> None:
+    async with KatapultEmulator(disks=40, virtual_machines=40, limit=100_000, latency=0.05) as emulator:
+        items = pairs(emulator)
+
+        async def source() -> AsyncIterator[Assignment]:
+            with anyio.move_on_after(0.12):
+                for item in items[:20]:
+                    yield item
+            for item in items[20:]:
+                yield item
+
+        async with client_for(emulator, concurrency=2) as client:
+            report = await client.disks.assign_many(source())
+        assert report.ok
+        assert report.complete
+        assert 20 < report.total < 40
+
+
+@pytest.mark.parametrize("end", ["exhausted", "stop", "leave", "error", "cancel"])
+async def test_one_task_reads_a_source_and_closes_it_before_the_run_is_over(end: str) -> None:
+    async with KatapultEmulator(disks=20, virtual_machines=20, limit=100_000, latency=0.001) as emulator:
+        tasks: set[asyncio.Task[object] | None] = set()
+        closed: list[bool] = []
+
+        async def source() -> AsyncIterator[Assignment]:
+            try:
+                for item in pairs(emulator):
+                    tasks.add(asyncio.current_task())
+                    yield item
+                if end != "exhausted":
+                    await asyncio.Event().wait()
+            finally:
+                tasks.add(asyncio.current_task())
+                await asyncio.sleep(0.01)  # closing may take its time
+                closed.append(True)
+
+        async def consume() -> None:
+            async with client_for(emulator) as client, client.disks.assign_each(source()) as outcomes:
+                async for _ in outcomes:
+                    if end == "stop":
+                        outcomes.stop()
+                    elif end == "leave":
+                        break
+                    elif end == "error":
+                        raise LookupError("the consumer")
+                    elif end == "cancel":
+                        consumer.cancel()
+
+        before = asyncio.all_tasks()
+        consumer = asyncio.create_task(consume())
+        await asyncio.wait([consumer], timeout=5)
+        assert closed == [True]
+        assert len(tasks) == 1
+        assert asyncio.all_tasks() - before - server_tasks() == set()
+        assert consumer.cancelled() == (end == "cancel")
+        if end != "cancel":
+            assert isinstance(consumer.exception(), LookupError if end == "error" else type(None))
+
+
+async def test_a_source_is_pulled_only_for_workers_that_are_free() -> None:
+    async with KatapultEmulator(disks=30, virtual_machines=30, limit=100_000, latency=0.01) as emulator:
+        ahead: list[int] = []
+        pulled = 0
+
+        async def source() -> AsyncIterator[Assignment]:
+            nonlocal pulled
+            for item in pairs(emulator):
+                pulled += 1
+                ahead.append(pulled - emulator.ledger.total)
+                yield item
+
+        async with client_for(emulator, concurrency=3) as client:
+            assert (await client.disks.assign_many(source())).ok
+        assert max(ahead[4:]) <= 3
+
+
+async def test_a_malformed_item_is_named_by_its_position() -> None:
+    async with KatapultEmulator(disks=4, virtual_machines=4) as emulator:
+        items: list[object] = [*pairs(emulator)[:2], ("disk_1", "vm_1", "vm_2"), pairs(emulator)[3]]
+
+        async def source() -> AsyncIterator[object]:
+            for item in items:
+                yield item
+
+        for each in (items, source()):
+            async with client_for(emulator, concurrency=1) as client:
+                with pytest.raises(BulkError, match=r"the input failed after 3 items: item 3: ") as caught:
+                    await client.disks.assign_many(each)  # type: ignore[arg-type]
+            assert isinstance(caught.value.__cause__, TypeError)
+            assert caught.value.report.total == 2
+
+
+async def test_the_report_survives_a_source_that_raises() -> None:
+    async with KatapultEmulator(disks=10, virtual_machines=10, limit=100_000) as emulator:
+
+        def source() -> Iterator[Assignment]:
+            yield from pairs(emulator)
+            raise LookupError("line 11")
+
+        async with client_for(emulator) as client:
+            with pytest.raises(BulkError, match="after 10 items: line 11") as caught:
+                await client.disks.assign_many(source())
+        assert isinstance(caught.value.__cause__, LookupError)
+        report = caught.value.report
+        assert report.counts[OutcomeStatus.ASSIGNED] == emulator.ledger.applied_total["assign"]
+        assert report.total == 10
+        assert report.elapsed > 0
+
+
+async def test_the_report_survives_a_cancellation(caplog: pytest.LogCaptureFixture) -> None:
+    async with KatapultEmulator(disks=50, virtual_machines=50, limit=100_000, latency=0.02) as emulator:
+        async with client_for(emulator, concurrency=8) as client:
+            run = asyncio.create_task(client.disks.assign_many(pairs(emulator)))
+            while len(emulator.ledger.applied) < 10:
+                await asyncio.sleep(0.001)
+            run.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await run
+        # Awaiting a task raises a new CancelledError in Python 3.10, and the same one in later versions.
+        error = caught.value if sys.version_info >= (3, 11) else caught.value.__context__
+        report = getattr(error, "report", None)
+        assert isinstance(report, BulkReport)
+        assert report.counts[OutcomeStatus.ASSIGNED] > 0
+        assert report.requests == emulator.ledger.total
+        known = report.counts[OutcomeStatus.ASSIGNED] + report.counts[OutcomeStatus.UNKNOWN]
+        assert known >= emulator.ledger.applied_total["assign"]
+        [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert record.getMessage().startswith(f"cancelled: {report.counts[OutcomeStatus.ASSIGNED]} assigned")
+
+
+async def test_workers_are_started_as_they_are_needed() -> None:
+    async with KatapultEmulator(disks=3, virtual_machines=3, limit=100_000, latency=0.02) as emulator:
+        most = 0
+
+        async def watch() -> None:
+            nonlocal most
+            while True:
+                most = max(most, len(asyncio.all_tasks() - before - server_tasks()))
+                await asyncio.sleep(0.001)
+
+        watching = asyncio.create_task(watch())
+        before = asyncio.all_tasks()
+        async with client_for(emulator, concurrency=1_000_000) as client:
+            report = await client.disks.assign_many(pairs(emulator))
+        watching.cancel()
+        assert report.ok
+        # The consumer's own task is in `before`: one for the run, one worker an item, and one that finds no more.
+        assert most <= 5
+        gc.collect()
