@@ -12,6 +12,8 @@ from __future__ import annotations
 
 #: The pause (seconds) after the first refusal; it doubles with each refused probe.
 FIRST_PAUSE = 1.0
+#: Once requests have been refused for a whole period, every second pause is this many periods.
+LONGER = 1.05
 
 
 class Closure:
@@ -19,8 +21,8 @@ class Closure:
 
     Args:
         now: When the refusal arrived.
-        period: The length of a rate window in seconds. No pause is longer than half of it, unless Retry-After says so,
-            and at most six probes are refused in one period.
+        period: The length of a rate window in seconds. No pause is longer than half of it in the first period, unless
+            Retry-After says so, and at most six probes are refused in one period.
         sent: When the refused request was sent.
         answers: How many answers of the last period had arrived when it was sent.
     """
@@ -31,6 +33,7 @@ class Closure:
         "_refused_at",
         "_shorten_from",
         "_shortened",
+        "_waited_long",
         "answers",
         "judged",
         "sent",
@@ -45,6 +48,8 @@ class Closure:
         # Whether the pause that goes on now was shortened, and from when on one may be again.
         self._shortened = False
         self._shorten_from = now
+        # Whether the pause that goes on now is longer than a period.
+        self._waited_long = False
         self.since = now
         #: Not before this moment.
         self.until = now + self._pause
@@ -63,6 +68,10 @@ class Closure:
         window_over = self.since + self._period
         if now < window_over:
             self.begins_at(window_over)  # by then the window of the first refusal has ended
+        elif not self._waited_long:
+            # The server may count refused requests, too: then each probe blocks the next one, for a period.
+            self.until = now + LONGER * self._period
+        self._waited_long = now >= window_over and not self._waited_long
 
     def retry_after(self, seconds: float) -> None:
         """The server asks for a pause: not shorter than the own one, nor longer than a window."""

@@ -1,32 +1,39 @@
 """Whether the rate limit headers are believed, and for how long they are not after they were wrong.
 
-Trust that is lost comes back: after some windows, each time after twice as many; or at once when it turns out that it
-was the clock that was wrong.
+Trust that is lost comes back: after some windows, or at once when it turns out that it was the clock that was wrong.
+After a contradiction it comes back with caution: one request in flight at first, and twice as many for each window
+without another contradiction. So headers that are wrong all the time cost a few 429s each time and not a wave of them.
 """
 
 from __future__ import annotations
 
 import math
 
-#: Windows for which the headers are not believed: after a 429 has contradicted them, and after the counter has not
-#: restarted at a boundary. Each time doubles it, up to a day of minutes.
-CONTRADICTED, NOT_ALIGNED, LONGEST = 1, 30, 1440
+#: Windows for which the headers are not believed after a 429 has contradicted them.
+CONTRADICTED = 1
+#: The same after the counter has not restarted at a boundary. Each time doubles it, up to a day of minutes.
+NOT_ALIGNED, LONGEST = 30, 1440
 #: Answers of the API in a row without headers after which the headers have stopped.
 HEADERLESS = 3
+#: Requests in flight from which on caution is over.
+FREE_FROM = 1024
 
 
 class Trust:
     """Trust in the headers of one token. `contradicted`: it was a 429 that contradicted them the last time."""
 
-    __slots__ = ("_clock", "_headerless", "_period", "_times", "_until", "contradicted")
+    __slots__ = ("_cautious_since", "_clock", "_headerless", "_period", "_times", "_until", "contradicted")
 
     def __init__(self, period: float) -> None:
         self._period = period
         self._until = -math.inf
+        # How often the counter has not restarted at a boundary.
         self._times = 0
         self._headerless = 0
         # Which of the server's clocks was believed when trust was lost.
         self._clock = 0
+        # Since when the headers are believed again after a contradiction.
+        self._cautious_since: float | None = None
         self.contradicted = False
 
     def lose(self, now: float, windows: int, clock: int) -> None:
@@ -38,13 +45,27 @@ class Trust:
             clock: How often the server's clock has been replaced.
         """
         self.contradicted = windows == CONTRADICTED
-        self._until = now + min(windows * 2**self._times, LONGEST) * self._period
-        self._times = min(self._times + 1, 16)
+        if not self.contradicted:
+            windows = min(windows * 2**self._times, LONGEST)
+            self._times = min(self._times + 1, 16)
+        self._until = now + windows * self._period
         self._clock = clock
+        if self.contradicted:
+            self._cautious_since = self._until
 
     def lost(self, now: float, clock: int) -> bool:
         """Whether the headers are not believed now."""
         return now < self._until and clock == self._clock
+
+    def caution(self, now: float) -> float:
+        """Requests in flight at most, because the headers were wrong some windows ago."""
+        if self._cautious_since is None:
+            return math.inf
+        windows = int(max(0.0, now - self._cautious_since) / self._period)
+        allowed = float(2 ** min(windows, 60))
+        if allowed >= FREE_FROM:
+            self._cautious_since = None
+        return allowed
 
     def present(self) -> None:
         """An answer had headers."""

@@ -48,7 +48,7 @@ from .window_numbers import WindowNumbers
 
 #: How long (seconds) everything waits for the answer to a solo request before another one may go, if round trips are
 #: short; twice the longest round trip, if they are not.
-PATIENCE = 5.0
+PATIENCE = 6.0
 #: The last few permits of a window are worth more as well-timed questions to the server (see `_ask_well`). Of a small
 #: limit it is only the last one.
 RESERVE, SMALL = 3, 30
@@ -109,6 +109,8 @@ class Window:
         self._reopened_by = -math.inf
         # Whether the server counts refused requests, too, is unknown (katapult-api): it is believed when seen.
         self._refusals_count = False
+        # Whether a request of ours ended without a reading since the last certain one.
+        self._unread = False
         # REFILLING: refusals.
         self._strikes = 0
         # TRAILING: what others had used in the last period, and when that was seen.
@@ -195,12 +197,16 @@ class Window:
             role = Role.FIRST
         elif self._belief is Belief.ALIGNED:
             free = self._counter.free(self._in_flight, self._others.share)
-            if free >= 1:
+            if self._in_flight >= self._trust.caution(now):
+                wait = Wait(math.inf, WaitReason.ANSWER)
+            elif free >= 1:
                 wait = self._ask_well(now, free, waiting)
             else:
                 wait, role = self._ask_boundary(now)
         elif self._belief is Belief.REFILLING:
             wait = self._ask_refilling(now)
+            if wait is None and self._in_flight >= self._trust.caution(now):
+                wait = Wait(math.inf, WaitReason.ANSWER)
         else:
             wait = self._ask_trailing(now)
         if wait is not None:
@@ -348,6 +354,7 @@ class Window:
         self._admissions.add(now)
         self._counter.missed(now)
         self._kind.unread()
+        self._unread = True
 
     def answered(self, permit: Permit, now: float, evidence: Evidence) -> None:
         """A response arrived."""
@@ -396,6 +403,7 @@ class Window:
         if evidence.permitted is None or evidence.remaining is None:
             self._counter.missed(now)
             self._kind.unread()
+            self._unread = True
             stopped = evidence.genuine and not evidence.refused and self._trust.missing()
             if stopped and self._belief in (Belief.ALIGNED, Belief.REFILLING):
                 self._belief = Belief.TRAILING  # until they come back
@@ -443,7 +451,8 @@ class Window:
             numbers.seen = newest
         if entered:
             self._kind.begins(remaining, self.limit or 1)
-            if self._slides(now, remaining):
+            # What others of ours have taken from the new window would look like a window that slides.
+            if permit.alone and self._slides(now, remaining):
                 self._distrust(now, NOT_ALIGNED)
         elif permit.role is Role.CANARY and not refused:
             self._kind.rose()
@@ -457,13 +466,18 @@ class Window:
             numbers.seen = max(numbers.seen, place.oldest)
         self._kind.highest = max(self._kind.highest, remaining)
         # A refused entry may also mean that there is no boundary: it is no evidence of others.
-        first = permit.solo and permit.alone and (not refused or permit.role is Role.FIRST)
+        # Nor is one before which a request of ours was lost: that one may have been the first.
+        first = (
+            permit.solo and permit.alone and (not refused or permit.role is Role.FIRST) and not self._unread
+        )
         self._others.saw(
             newest if certain else numbers.seen,
             remaining,
             in_flight=self._in_flight,
             first=(self.limit or 0) - 1 if first else None,
         )
+        if certain:
+            self._unread = False
         self._compare(permit, now, remaining, newest if certain and not refused else None)
 
     def _slides(self, now: float, remaining: int) -> bool:
