@@ -1,7 +1,7 @@
 """How many requests per window are permitted: what the caller, the headers and the 429s say of it.
 
-A 429 can be wrong in either direction. A header never allows more than a 429 has allowed, as long as the headers are
-not believed. And a 429 that names less than half of what has just been permitted is put to the test.
+Each of them can be wrong. Where a header and a 429 contradict each other, the lower one counts, for one window. A 429
+that names less than half of what has just been permitted is put to the test.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ class Limit:
         value: Requests per window, if the caller knows it.
     """
 
-    __slots__ = ("_disputed", "_disputed_at", "_most", "_period", "value")
+    __slots__ = ("_disputed", "_disputed_at", "_most", "_most_until", "_period", "value")
 
     def __init__(self, period: float, value: int | None) -> None:
         self._period = period
         #: Requests permitted per window; None while nothing is known.
         self.value = value
-        # A 429 has allowed less than the headers.
-        self._most: int | None = None
+        # A 429 has allowed less than its header: so much, until then.
+        self._most = 0
+        self._most_until = -math.inf
         # A 429 has named less than half of what had been permitted: what that was, and when.
         self._disputed = 0
         self._disputed_at = -math.inf
@@ -32,13 +33,11 @@ class Limit:
     def __repr__(self) -> str:
         return f"<Limit {self.value}>"
 
-    def in_header(self, permitted: int, *, believed: bool) -> None:
+    def in_header(self, permitted: int, now: float) -> None:
         """A header names it."""
-        if believed:
-            self._most = None
-        self.value = min(permitted, self._most or permitted)
+        self.value = min(permitted, self._most) if now < self._most_until else permitted
 
-    def in_429(self, named: int, now: float, *, admitted: int, contradicts: bool) -> None:
+    def in_429(self, named: int, now: float, *, admitted: int, header: int | None) -> bool:
         """A 429 names it.
 
         If the server has permitted more than twice as much in the last period, the limit has just been lowered, or the
@@ -49,15 +48,22 @@ class Limit:
             named: Requests per window.
             now: Local seconds.
             admitted: Requests of ours that were permitted in the last period.
-            contradicts: Whether the headers of the same answer allow more.
+            header: What the header of the same answer names.
+
+        Returns:
+            Whether the header allows more.
         """
+        contradicts = header is not None and named < header
         if contradicts:
-            self._most = named
+            self._most, self._most_until = named, now + self._period
+        elif header is not None:
+            named = header
         if admitted > 2 * named:
             self._disputed, self._disputed_at = max(self._disputed, admitted), now
         else:
             self._disputed = 0
         self.value = named
+        return contradicts
 
     def grow(self, now: float) -> None:
         """Raise a limit that is disputed: twice as much for each window that has gone by."""

@@ -50,8 +50,10 @@ class Trust:
             self._times = min(self._times + 1, 16)
         self._until = now + windows * self._period
         self._clock = clock
-        if self.contradicted:
-            self._cautious_since = self._until
+
+    def doubt(self, now: float) -> None:
+        """A 429 was no consequence of what the headers had said."""
+        self._cautious_since = now + CONTRADICTED * self._period
 
     def lost(self, now: float, clock: int) -> bool:
         """Whether the headers are not believed now."""

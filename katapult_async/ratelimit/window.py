@@ -197,18 +197,16 @@ class Window:
             role = Role.FIRST
         elif self._belief is Belief.ALIGNED:
             free = self._counter.free(self._in_flight, self._others.share)
-            if self._in_flight >= self._trust.caution(now):
-                wait = Wait(math.inf, WaitReason.ANSWER)
-            elif free >= 1:
+            if free >= 1:
                 wait = self._ask_well(now, free, waiting)
             else:
                 wait, role = self._ask_boundary(now)
         elif self._belief is Belief.REFILLING:
             wait = self._ask_refilling(now)
-            if wait is None and self._in_flight >= self._trust.caution(now):
-                wait = Wait(math.inf, WaitReason.ANSWER)
         else:
             wait = self._ask_trailing(now)
+        if wait is None and self._in_flight >= self._trust.caution(now):
+            wait = Wait(math.inf, WaitReason.ANSWER)
         if wait is not None:
             return wait
         return self._permit(now, role)
@@ -410,12 +408,12 @@ class Window:
             return False
         self._trust.present()
         if self._trust.lost(now, self._clock.replacements):
-            self._known.in_header(evidence.permitted, believed=False)
+            self._known.in_header(evidence.permitted, now)
             self._limit_changed(now)
             if not self._trust.contradicted and 2 * evidence.remaining >= evidence.permitted:
                 self._pace = None  # what was refused in bursts has come back
             return False
-        self._known.in_header(evidence.permitted, believed=True)
+        self._known.in_header(evidence.permitted, now)
         self._limit_changed(now)
         if self._belief not in (Belief.ALIGNED, Belief.REFILLING):
             if not self._clock.known:
@@ -521,12 +519,13 @@ class Window:
     def _hear_refusal(self, permit: Permit, now: float, evidence: Evidence, *, trusted: bool) -> None:
         named = evidence.total_permitted
         if named is not None:
-            contradicts = trusted and evidence.permitted is not None and named < evidence.permitted
             admitted = self._admissions.count(now)
-            self._known.in_429(named, now, admitted=admitted, contradicts=contradicts)
+            contradicts = self._known.in_429(named, now, admitted=admitted, header=evidence.permitted)
             self._limit_changed(now)
             if contradicts:
                 # Never trust a header into sending more than a 429 has allowed.
+                self._trust.doubt(now)
+            if contradicts and trusted:
                 self._distrust(now, CONTRADICTED)
                 trusted = False
         if self._belief is Belief.COLD and not trusted:
@@ -534,7 +533,10 @@ class Window:
         if self._belief is Belief.OPEN and self.limit is not None:
             self._belief = Belief.TRAILING
         if self._belief is Belief.ALIGNED and not self._foretold(permit, now, evidence):
-            self._distrust(now, CONTRADICTED if (evidence.remaining or 0) > 0 else NOT_ALIGNED)
+            contradicted = (evidence.remaining or 0) > 0
+            if contradicted:
+                self._trust.doubt(now)
+            self._distrust(now, CONTRADICTED if contradicted else NOT_ALIGNED)
         elif self._belief is Belief.REFILLING:
             self._strikes += 1
             if self._strikes >= 2:

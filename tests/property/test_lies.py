@@ -15,7 +15,7 @@ from aiolimiter import AsyncLimiter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from katapult_async.ratelimit import Evidence, Gate, Permit, Window
+from katapult_async.ratelimit import Evidence, Gate, Permit, Window, read_evidence
 from katapult_async.ratelimit.permit import Role
 from katapult_async.ratelimit.window import Belief
 from katapult_async.testing import make_limiter
@@ -337,6 +337,110 @@ def test_memory_does_not_grow_with_time(headers: bool) -> None:
         if number % 30_000 == 29_999:
             sizes.append(window.kept)
     assert max(sizes) <= min(sizes) + 100
+
+
+# -- own requests that look like somebody else's ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", [1.3, 21.3])
+@pytest.mark.parametrize("left", [8, 15, 20, 25])
+def test_a_second_job_after_a_pause_is_not_late(left: int, start: float) -> None:
+    """Permits of the old window are left: what goes out with them is counted in the new one."""
+    server = LyingServer(make_limiter("aligned", 100, PERIOD), latency=(0.0125, 0.025), seed=2)
+    gate = Gate(Window(period=PERIOD))
+
+    async def both() -> float:
+        await run_job(server, 100 - left, gate=gate)
+        await asyncio.sleep(200)
+        second = await run_job(server, 150, gate=gate)
+        return second.elapsed - (PERIOD - second.started % PERIOD)
+
+    late = virtual_time.run(both(), start=MIDNIGHT + start)
+    assert server.refusals == 0
+    assert late <= 2
+
+
+@pytest.mark.parametrize("limit", [3, 10, 100, 1000])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_lost_entry_is_not_taken_for_another_client(limit: int, seed: int) -> None:
+    server = LyingServer(make_limiter("aligned", limit, PERIOD), latency=(0.005, 0.02), seed=seed)
+    gate = Gate(Window(period=PERIOD))
+
+    async def main() -> None:
+        left, lost = 4 * limit, False
+
+        async def work() -> None:
+            nonlocal left, lost
+            while left > 0:
+                left -= 1
+                permit = await gate.take()
+                if permit.role is Role.ENTRY and not lost:
+                    lost = True
+                    await server.exchange()
+                    gate.lost(permit)
+                else:
+                    await server.request(gate, permit)
+
+        await asyncio.gather(*(work() for _ in range(8)))
+
+    virtual_time.run(main(), start=MIDNIGHT + 20)
+    assert server.refusals == 0
+
+
+@pytest.mark.parametrize("kind", ["sliding", "bucket", "burst"])
+@pytest.mark.parametrize("headers", [True, False])
+def test_refused_requests_that_count_do_not_block_a_client_for_ever(kind: str, *, headers: bool) -> None:
+    limiter = make_limiter(kind, 1, PERIOD, burst=1, count_refused=True)
+    server = LyingServer(limiter, headers=headers, latency=(0.02, 0.05))
+    done = virtual_time.run(run_job(server, 3), start=MIDNIGHT + 20)
+    assert done.elapsed <= 20 * PERIOD
+
+
+# -- headers that stay wrong ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _FirstRefusals(LyingServer):
+    """The first few 429s name a limit of 1. `last`: when the last one of them did."""
+
+    wrong: int = 0
+    last: float = 0.0
+
+    async def request(self, gate: Gate, permit: Permit) -> bool:
+        verdict, headers = await self.exchange()
+        named: object = verdict.permitted
+        if not verdict.allowed and self.wrong:
+            self.wrong -= 1
+            self.last = asyncio.get_running_loop().time()
+            named = 1
+        status = 200 if verdict.allowed else 429
+        gate.answered(permit, read_evidence(status, headers, total_permitted=named))
+        return verdict.allowed
+
+
+@pytest.mark.parametrize("kind", ["fixed", "sliding"])
+@pytest.mark.parametrize("wrong", [4, 6, 7])
+def test_429s_that_name_too_little_do_not_outlast_themselves(kind: str, wrong: int) -> None:
+    """Permitted and Remaining are right all the time. Somebody else has used the first window up."""
+    server = _FirstRefusals(make_limiter(kind, 100, PERIOD), latency=(0.0125, 0.025), wrong=wrong)
+    for _ in range(100):
+        server.limiter.hit(MIDNIGHT + 10.3)
+    done = virtual_time.run(run_job(server, 1000), start=MIDNIGHT + 10.3)
+    left = sum(at > server.last for at in server.admitted)
+    assert done.finished - server.last <= math.ceil(left / 100) * PERIOD + 2 * PERIOD
+
+
+@pytest.mark.parametrize("kind", ["aligned", "sliding"])
+def test_a_remaining_that_is_always_too_high_costs_one_wave(kind: str) -> None:
+    played = lied(Lie("remaining", 100), n=3000, kind=kind)
+    assert played.server.refusals <= 32 + played.elapsed / PERIOD
+    assert played.elapsed <= 1.05 * 3000 / 100 * PERIOD + PERIOD
+
+
+def test_a_limit_that_is_named_ten_times_too_high_costs_a_few_429s_a_minute() -> None:
+    played = lied(Lie("permitted", 10.0), Lie("details", 5000), n=1500, kind="bucket")
+    assert played.server.refusals <= 32 + 6 * played.elapsed / PERIOD
+    assert played.elapsed <= 1.3 * 1500 / 100 * PERIOD
 
 
 # -- limits by type -------------------------------------------------------------------------------------------------
