@@ -86,7 +86,7 @@ class LyingServer(ModelServer):
         if lie.value == "garbled":
             said["Date"] = "once upon a time"
         elif lie.value == "frozen":
-            self.frozen = self.frozen or str(said["Date"])
+            self.frozen = self.frozen or email.utils.formatdate(math.floor(self.now()), usegmt=True)
             said["Date"] = self.frozen
         else:
             wrong = float(str(lie.value))

@@ -31,22 +31,27 @@ class ServerClock:
     """
 
     __slots__ = (
-        "_at",
         "_doubt",
+        "_half",
         "_high",
+        "_high_at",
         "_low",
+        "_low_at",
         "_needed",
         "_period",
         "_round_trip",
         "_support",
         "replacements",
+        "version",
     )
 
     def __init__(self, period: float = 60.0) -> None:
         self._period = period
+        self._half = period / 2
         self._low = -math.inf
         self._high = math.inf
-        self._at = 0.0
+        # Since when each end is known: it moves outwards with time.
+        self._low_at = self._high_at = 0.0
         self._round_trip = math.inf
         # Answers that agree with the interval, counted as far as it matters.
         self._support = 0
@@ -54,6 +59,8 @@ class ServerClock:
         self._needed = FEWEST_AGREEING
         #: How often the answers have shown that the clock is another one than was believed.
         self.replacements = 0
+        #: Changes whenever `earliest_server_time` does.
+        self.version = 0
 
     def __repr__(self) -> str:
         if not self.known:
@@ -91,16 +98,22 @@ class ServerClock:
         Returns:
             The date in the numbering of this clock, or None if it contradicts what is known.
         """
-        self._round_trip = min(self._round_trip, received - sent)
-        if self.known:
-            expected = (sent + received + self._low + self._high) / 2
-            date += round((expected - date) / self._period) * self._period
+        if received - sent < self._round_trip:
+            self._round_trip = received - sent
+        if self._support:
+            behind = (sent + received + self._low + self._high) / 2 - date
+            if not -self._half < behind < self._half:
+                date += round(behind / self._period) * self._period
         low, high = date - received, date + 1 - sent
-        aged = DRIFT * max(0.0, received - self._at)
-        known_low, known_high = self._low - aged, self._high + aged
-        if max(known_low, low) < min(known_high, high):
-            self._low, self._high, self._at = max(known_low, low), min(known_high, high), received
-            self._support = min(self._support + 1, MOST_AGREEING)
+        known_low = self._low - DRIFT * (received - self._low_at)
+        known_high = self._high + DRIFT * (received - self._high_at)
+        if low < known_high and high > known_low:
+            if low > known_low:
+                self._low, self._low_at = low, received
+                self.version += 1
+            if high < known_high:
+                self._high, self._high_at = high, received
+            self._support += self._support < MOST_AGREEING
             self._doubt = None
             return date
         doubt = self._doubt
@@ -108,7 +121,8 @@ class ServerClock:
             doubt = self._doubt = _Doubt(low, high, date)
         if not doubt.moves or doubt.count < min(self._support + 1, self._needed):
             return None
-        self._low, self._high, self._at = doubt.low, doubt.high, received
+        self._low, self._high, self._low_at, self._high_at = doubt.low, doubt.high, received, received
+        self.version += 1
         self._support, self._doubt = doubt.count, None
         self._needed = min(2 * self._needed, MOST_AGREEING)
         self.replacements += 1
@@ -116,24 +130,21 @@ class ServerClock:
 
     def earliest_server_time(self, local: float) -> float:
         """The server's clock stands at this or later when ours stands at `local`."""
-        return local + self._low - self._aged(local)
+        return local + self._low - DRIFT * max(0.0, local - self._low_at)
 
     def latest_server_time(self, local: float) -> float:
         """The server's clock stands at this or earlier when ours stands at `local`."""
-        return local + self._high + self._aged(local)
+        return local + self._high + DRIFT * max(0.0, local - self._high_at)
 
     def latest_local_time(self, server: float) -> float:
         """When our clock stands here, the server's has surely reached `server`."""
         local = server - self._low
-        return local + max(0.0, local - self._at) * DRIFT / (1 - DRIFT)
+        return local + max(0.0, local - self._low_at) * DRIFT / (1 - DRIFT)
 
     def earliest_local_time(self, server: float) -> float:
         """Before our clock stands here, the server's has surely not reached `server`."""
         local = server - self._high
-        return local - max(0.0, local - self._at) * DRIFT / (1 + DRIFT)
-
-    def _aged(self, local: float) -> float:
-        return DRIFT * max(0.0, local - self._at)
+        return local - max(0.0, local - self._high_at) * DRIFT / (1 + DRIFT)
 
     def informative_time(self, now: float) -> float:
         """The next moment (local) at which a request would halve the uncertainty: its `Date` shows on which side

@@ -65,7 +65,8 @@ class ServerCounter:
             self._latest_sent = sent
             while lowest and lowest[0][0] <= sent and len(lowest) > 1:
                 lowest.popleft()
-            self._uncounted.forget(sent)
+            if self._uncounted.total:
+                self._uncounted.forget(sent)
 
     def restart(self) -> None:
         """The counter has begun anew: forget what was seen before. Requests that may have been counted on either side

@@ -39,11 +39,13 @@ class TrailingCount:
 
     def add(self, now: float) -> None:
         """Count one that arrives now."""
-        self.count(now)
         buckets = self._buckets
+        if buckets and buckets[0][1] + self._period <= now:
+            self.count(now)
         if buckets and now - buckets[-1][0] < self._grain:
             bucket = buckets[-1]
-            bucket[1] = max(bucket[1], now)
+            if now > bucket[1]:
+                bucket[1] = now
             bucket[2] += 1
         else:
             buckets.append([now, now, 1])

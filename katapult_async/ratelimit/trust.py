@@ -22,7 +22,16 @@ FREE_FROM = 1024
 class Trust:
     """Trust in the headers of one token. `contradicted`: it was a 429 that contradicted them the last time."""
 
-    __slots__ = ("_cautious_since", "_clock", "_headerless", "_period", "_times", "_until", "contradicted")
+    __slots__ = (
+        "_cautious_since",
+        "_clock",
+        "_headerless",
+        "_period",
+        "_times",
+        "_until",
+        "cautious",
+        "contradicted",
+    )
 
     def __init__(self, period: float) -> None:
         self._period = period
@@ -33,7 +42,9 @@ class Trust:
         # Which of the server's clocks was believed when trust was lost.
         self._clock = 0
         # Since when the headers are believed again after a contradiction.
-        self._cautious_since: float | None = None
+        self._cautious_since = math.inf
+        #: Whether `caution` limits anything.
+        self.cautious = False
         self.contradicted = False
 
     def lose(self, now: float, windows: int, clock: int) -> None:
@@ -54,24 +65,19 @@ class Trust:
     def doubt(self, now: float) -> None:
         """A 429 was no consequence of what the headers had said."""
         self._cautious_since = now + CONTRADICTED * self._period
+        self.cautious = True
 
     def lost(self, now: float, clock: int) -> bool:
-        """Whether the headers are not believed now."""
+        """An answer has headers. Whether they are not believed now."""
+        self._headerless = 0
         return now < self._until and clock == self._clock
 
     def caution(self, now: float) -> float:
         """Requests in flight at most, because the headers were wrong some windows ago."""
-        if self._cautious_since is None:
-            return math.inf
         windows = int(max(0.0, now - self._cautious_since) / self._period)
         allowed = float(2 ** min(windows, 60))
-        if allowed >= FREE_FROM:
-            self._cautious_since = None
+        self.cautious = allowed < FREE_FROM
         return allowed
-
-    def present(self) -> None:
-        """An answer had headers."""
-        self._headerless = 0
 
     def missing(self) -> bool:
         """An answer of the API had none. Whether they have stopped."""

@@ -205,7 +205,7 @@ class Window:
             wait = self._ask_refilling(now)
         else:
             wait = self._ask_trailing(now)
-        if wait is None and self._in_flight >= self._trust.caution(now):
+        if wait is None and self._trust.cautious and self._in_flight >= self._trust.caution(now):
             wait = Wait(math.inf, WaitReason.ANSWER)
         if wait is not None:
             return wait
@@ -358,7 +358,8 @@ class Window:
         """A response arrived."""
         self._end(permit)
         self._answers.add(now)
-        self._slowest = max(now - permit.sent, FADING * self._slowest)
+        trip, slowest = now - permit.sent, FADING * self._slowest
+        self._slowest = trip if trip > slowest else slowest
         date = evidence.date
         if date is not None:
             date = self._numbers.read_date(date, permit.sent, now)
@@ -406,15 +407,15 @@ class Window:
             if stopped and self._belief in (Belief.ALIGNED, Belief.REFILLING):
                 self._belief = Belief.TRAILING  # until they come back
             return False
-        self._trust.present()
         if self._trust.lost(now, self._clock.replacements):
             self._known.in_header(evidence.permitted, now)
             self._limit_changed(now)
             if not self._trust.contradicted and 2 * evidence.remaining >= evidence.permitted:
                 self._pace = None  # what was refused in bursts has come back
             return False
-        self._known.in_header(evidence.permitted, now)
-        self._limit_changed(now)
+        if evidence.permitted != self._known.value:
+            self._known.in_header(evidence.permitted, now)
+            self._limit_changed(now)
         if self._belief not in (Belief.ALIGNED, Belief.REFILLING):
             if not self._clock.known:
                 self._count_foreign(now, evidence.permitted - evidence.remaining)
@@ -434,11 +435,10 @@ class Window:
     def _note(self, permit: Permit, now: float, remaining: int, date: float | None, *, refused: bool) -> None:
         """One more reading of the server's counter."""
         numbers = self._numbers
-        place = numbers.place(permit.window, now, date)
+        oldest, newest = numbers.place(permit.window, now, date)
         # An entry was permitted after the old window had been used up.
         entered = permit.role is Role.ENTRY and not refused
-        certain = place.certain or entered
-        newest = place.newest
+        certain = oldest == newest or entered
         if newest < numbers.seen or (not certain and newest == numbers.seen):
             # Of an old window, or perhaps of it: what the new one has left was seen already.
             self._counter.missed(now)
@@ -461,19 +461,16 @@ class Window:
         else:
             # It counts as a reading of the old window, and as a request that the new one may have counted.
             self._counter.missed(now)
-            numbers.seen = max(numbers.seen, place.oldest)
-        self._kind.highest = max(self._kind.highest, remaining)
+            numbers.seen = max(numbers.seen, oldest)
+        if remaining > self._kind.highest:
+            self._kind.highest = remaining
         # A refused entry may also mean that there is no boundary: it is no evidence of others.
         # Nor is one before which a request of ours was lost: that one may have been the first.
-        first = (
-            permit.solo and permit.alone and (not refused or permit.role is Role.FIRST) and not self._unread
-        )
-        self._others.saw(
-            newest if certain else numbers.seen,
-            remaining,
-            in_flight=self._in_flight,
-            first=(self.limit or 0) - 1 if first else None,
-        )
+        first = None
+        if permit.solo and permit.alone and (not refused or permit.role is Role.FIRST) and not self._unread:
+            first = (self.limit or 0) - 1
+        number = newest if certain else numbers.seen
+        self._others.saw(number, remaining, in_flight=self._in_flight, first=first)
         if certain:
             self._unread = False
         self._compare(permit, now, remaining, newest if certain and not refused else None)
@@ -487,6 +484,8 @@ class Window:
         """Learn from two readings with nothing of ours between them whether the counter rises by itself."""
         if number is None:
             self._kind.unread()  # it was refused, or a boundary may have been between the request and its answer
+            return
+        if self._in_flight and self._kind.quiet_since is None:
             return
         alone = permit.alone and self._sends == permit.serial + 1 and not self._others.foreign
         per_second = (self.limit or 1) / self._period

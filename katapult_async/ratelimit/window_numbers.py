@@ -3,21 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from .clock import ServerClock
-
-
-class Place(NamedTuple):
-    """The windows in which a request can have been counted: the first and the last."""
-
-    oldest: int
-    newest: int
-
-    @property
-    def certain(self) -> bool:
-        """Whether it is only one."""
-        return self.oldest == self.newest
 
 
 class WindowNumbers:
@@ -26,13 +13,16 @@ class WindowNumbers:
     seen: the newest window whose counter was seen; 0 before that.
     """
 
-    __slots__ = ("_clock", "_dated", "_period", "seen")
+    __slots__ = ("_clock", "_date", "_dated", "_known", "_number", "_period", "_sent_in", "_until", "seen")
 
     def __init__(self, clock: ServerClock, period: float) -> None:
         self._clock = clock
         self._period = period
         # The newest window that a date has shown.
         self._dated: int | None = None
+        # Kept, because nearly all requests have the date of the one before, and are sent in the same window.
+        self._date, self._number = math.nan, 0
+        self._known, self._sent_in, self._until = -1, 0, -math.inf
         self.seen = 0
 
     def read_date(self, date: float, sent: float, received: float) -> float | None:
@@ -40,7 +30,9 @@ class WindowNumbers:
         replacements = self._clock.replacements
         believed = self._clock.observe(date, sent, received)
         if believed is not None:
-            number = math.floor(believed / self._period)
+            if believed != self._date:
+                self._date, self._number = believed, math.floor(believed / self._period)
+            number = self._number
             if self._clock.replacements != replacements:
                 self.seen = min(self.seen, number)
                 self._dated = number
@@ -57,10 +49,17 @@ class WindowNumbers:
 
         None before the first answer.
         """
-        return None if self._dated is None else max(self._dated, self.at(now))
+        if self._dated is None:
+            return None
+        clock = self._clock
+        if now >= self._until or clock.version != self._known:
+            self._sent_in = self.at(now)
+            self._until = clock.latest_local_time((self._sent_in + 1) * self._period)
+            self._known = clock.version
+        return self._sent_in if self._sent_in > self._dated else self._dated
 
-    def place(self, sent_in: int | None, received: float, date: float | None) -> Place:
-        """Where a request was counted.
+    def place(self, sent_in: int | None, received: float, date: float | None) -> tuple[int, int]:
+        """The windows in which a request can have been counted: the first and the last.
 
         Args:
             sent_in: `of_request` when it was sent. Of the first request of all it is assumed that it was counted in
@@ -68,6 +67,8 @@ class WindowNumbers:
             received: When its answer arrived.
             date: What `read_date` said of the answer, if it had a date.
         """
-        shown = date if date is not None else self._clock.latest_server_time(received)
-        newest = math.floor(shown / self._period)
-        return Place(newest if sent_in is None else min(sent_in, newest), newest)
+        if date is None:
+            newest = math.floor(self._clock.latest_server_time(received) / self._period)
+        else:
+            newest = self._number if date == self._date else math.floor(date / self._period)
+        return newest if sent_in is None or sent_in > newest else sent_in, newest

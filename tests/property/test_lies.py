@@ -155,7 +155,7 @@ def cannot_be_found_out(scenario: Scenario) -> bool:
     named = [lie.value for lie in scenario.lies if lie.what == "details"]
     believed = any(isinstance(value, int) and 0 < value < scenario.limit for value in named)
     # An even pace that others have forced grows by a twentieth of the limit in each window.
-    forced = scenario.foreign > 0 and scenario.kind in {"bucket", "burst"}
+    forced = scenario.foreign > 0
     # A small burst takes questions at certain moments to be found out, and round trips of 4 s and more leave none.
     slow = scenario.kind == "burst" and scenario.latency[1] > 2
     return slow or (not scenario.headers and (believed or forced))
