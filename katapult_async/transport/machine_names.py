@@ -6,11 +6,14 @@ A session keeps the pairs that responses have shown. Bulk runs use them to keep 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 #: Pairs that a session remembers. The oldest pair goes first: a run in constant memory must not remember a million.
 MOST_PAIRS = 16_384
 
 
+# Asked twice for each item, and most items share their machine with others.
+@lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
     """The name in the form in which names are compared: hosts in lower case, without the final dot."""
     return name if name.startswith("vm_") else name.lower().rstrip(".")
