@@ -136,14 +136,15 @@ class Gate:
 
     def take_nowait(self, kind: str = "") -> Permit | None:
         """A permit, if one can be had without waiting or overtaking anybody."""
-        if kind in self._apart:
+        if self._apart and kind in self._apart:
             return self._apart[kind].take_nowait(kind)
         if self._queue:
             return None
+        window = self._window
         now = asyncio.get_running_loop().time()
-        if self._window.pace(now) is not None:
+        if window.paced and window.pace(now) is not None:
             return None
-        answer = self._window.take(now)
+        answer = window.take(now)
         if not isinstance(answer, Permit):
             return None
         answer.kind = kind
@@ -204,12 +205,16 @@ class Gate:
     def answered(self, permit: Permit, evidence: Evidence) -> None:
         """A response to this permit's request arrived."""
         now = asyncio.get_running_loop().time()
-        if permit.owner is self._window and self._window.counts_apart(permit, evidence):
+        window = self._window
+        if permit.owner is not window:
+            self._apart[permit.kind].answered(permit, evidence)
+            return
+        if evidence.refused and window.counts_apart(permit):
             self._split(permit, now, evidence)
             return
-        gate = self._of(permit)
-        gate.window.answered(permit, now, evidence)
-        gate.wake()
+        window.answered(permit, now, evidence)
+        if self._queue:
+            self.wake()
 
     def _split(self, permit: Permit, now: float, evidence: Evidence) -> None:
         """From now on this type of request has a window of its own, which begins with this refusal."""

@@ -163,6 +163,11 @@ class Window:
     def _patience(self) -> float:
         return min(max(PATIENCE, 2 * self._slowest), max(PATIENCE, self._period))
 
+    @property
+    def paced(self) -> bool:
+        """Whether requests may have to be sent evenly."""
+        return self._pace is not None
+
     def pace(self, now: float) -> float | None:
         """Requests per window to send evenly, or None when bursts are fine."""
         if self._pace is None or self._closure is not None:
@@ -332,9 +337,9 @@ class Window:
         at = min(at, too_late)
         return Wait(at, WaitReason.LIMIT) if now < at else None
 
-    def counts_apart(self, permit: Permit, evidence: Evidence) -> bool:
+    def counts_apart(self, permit: Permit) -> bool:
         """Whether this refusal shows that the server counts types of requests apart."""
-        if not evidence.refused or self._belief is not Belief.ALIGNED:
+        if self._belief is not Belief.ALIGNED:
             return False
         spare = 2 * self._in_flight + RESERVE
         return self._types.explain(permit.kind, permit.sent, permit.after, spare=spare)
