@@ -24,7 +24,8 @@ from katapult_async.transport import Session
 
 from .action import Action
 from .delivery import Delivery, Recorder
-from .feed import Feed, Items
+from .feed import Feed
+from .item import Items
 from .outcome import Assignment, BulkReport, Outcome
 from .settle import Settling, let_go_of_frames, not_attempted
 from .verdict import Start
@@ -85,7 +86,7 @@ class Outcomes(AsyncIterator[Outcome]):
     @property
     def pulled(self) -> int:
         """Well-formed or not, the items that the input has given so far."""
-        return self._feed.pulled
+        return self._feed.pulled if self._group is not None else 0
 
     # -- the stream -----------------------------------------------------------------------------------------------
 

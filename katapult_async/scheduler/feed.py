@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
 
 from katapult_async.transport import MachineNames
 
+from .item import Item, Items, read_item
 from .lookahead import LookAhead
 from .outcome import Assignment
 from .reader import Reader
-
-Item = Assignment | tuple[str, str] | str
-Items = Iterable[Item] | AsyncIterable[Item]
 
 
 class InputCancelled(RuntimeError):
@@ -134,17 +132,11 @@ class Feed:
     def _check(self, item: Item) -> Assignment:
         self._pulled += 1
         try:
-            if isinstance(item, str):
-                item = Assignment(item)
-            elif not isinstance(item, Assignment):
-                item = Assignment(*item)
+            return read_item(item, needs_virtual_machine=self._needs_virtual_machine)
         except ValueError as exc:
             raise ValueError(f"item {self._pulled}: {exc}") from exc
         except TypeError as exc:
             raise TypeError(f"item {self._pulled}: {exc}") from exc
-        if self._needs_virtual_machine and item.virtual_machine is None:
-            raise ValueError(f"item {self._pulled}: no virtual machine is given for {item.disk}")
-        return item
 
     def _source_ended(self, complete: bool, failure: BaseException | None) -> None:
         self.exhausted = True

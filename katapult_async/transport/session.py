@@ -28,7 +28,7 @@ from katapult_async.errors import (
     error_from_response,
 )
 from katapult_async.logs import room_logger
-from katapult_async.observer import Observer, Observers, RequestEvent, RetryEvent, WaitEvent
+from katapult_async.observer import Observer, Observers, RequestEvent, RetryEvent, WaitEvent, check_observer
 from katapult_async.ratelimit import (
     BreakerGate,
     Ceiling,
@@ -161,6 +161,7 @@ class Session:
             stop_listening()
 
     def _listen(self, observer: Observer) -> Callable[[], None]:
+        check_observer(observer)
         on_wait = _tell_waits(Observers(observer))
         self._observers.add(observer)
         self._gate.listeners.append(on_wait)
