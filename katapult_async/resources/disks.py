@@ -383,9 +383,8 @@ class Disks:
         pairs: any sync or async iterable of Assignment or (disk, virtual_machine), read only as fast as it is worked
         on. Exactly one Outcome for each; nothing is raised for an item. See Outcomes.
 
-        After `stop()` or a cancellation, an asynchronous input is cancelled once, and again every
-        CLEANUP_SECONDS (2 s) while it goes on; each further cancellation of the caller is passed on to it at
-        once, and a cancelled anyio scope counts as one cancellation.
+        After `stop()` or a cancellation, an asynchronous input has 5 s for its cleanup before it is cancelled again;
+        a cancelled anyio scope counts as one cancellation.
 
         Raises:
             TypeError: If `pairs` is a single text or cannot be iterated.
