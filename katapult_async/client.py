@@ -6,12 +6,21 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
-from .observer import Observer
+from .observer import Observer, check_observer
 from .ratelimit import check_max_per_second
 from .ratelimit.breaker import DEFAULT_PATIENCE, check_patience
 from .resources import Disks, IOProfiles, Tasks, VirtualMachines
 from .transport import DEFAULT_BASE_URL, RetryPolicy, Session, SessionPool, Timeout
-from .transport.address import Secret, check_base_url, check_count, check_seconds, check_token
+from .transport.address import (
+    Secret,
+    check_base_url,
+    check_count,
+    check_instance,
+    check_seconds,
+    check_token,
+)
+from .transport.retry import check_retry
+from .transport.wire import check_timeout
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on
@@ -59,7 +68,7 @@ class Client:
     What is tried again, and when, stands in RetryPolicy. A 429 is never an error: the request waits for its turn.
 
     Raises:
-        TypeError: If a number is of the wrong type.
+        TypeError: If a setting is of the wrong type.
         ValueError: If the token, the base URL or a number must not be used, or contradicts another
             client of the pool.
         RuntimeError: If the pool is not open.
@@ -95,6 +104,14 @@ class Client:
             check_max_per_second(max_per_second)
         check_seconds("rate_window", rate_window)
         check_patience(patience)
+        if timeout is not None:
+            check_timeout(timeout)
+        if retry is not None:
+            check_retry(retry)
+        if pool is not None:
+            check_instance("pool", pool, SessionPool, "give an open SessionPool")
+        if observer is not None:
+            check_observer(observer)
         self._token: Secret = check_token(api_token)
         self._base_url = check_base_url(base_url, allow_http=allow_http)
         self._concurrency = concurrency

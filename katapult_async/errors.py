@@ -36,13 +36,16 @@ What `error_from_response` makes of a response that is no success:
 | 503 service_unavailable | ServiceUnavailable | NOT_EXECUTED |
 | any other 5xx | ServerError | UNCLEAR |
 | 4xx with a known code, and the status that belongs to it | the class of the code | REFUSED |
-| 4xx (not 408) with an unknown code in the API's envelope | APIError | REFUSED |
+| 4xx (not 408) with an unknown code in the API's envelope, see below | APIError | REFUSED |
 | 4xx with a known code, and a status that does not belong to it | APIError | UNCLEAR |
-| 408, and 4xx without an error of the API: HTML, an empty body, broken JSON | APIError | UNCLEAR |
+| 408, and 4xx without an error of the API: HTML, an empty body, broken or foreign JSON | APIError | UNCLEAR |
 | below 400 | ProtocolError | UNCLEAR |
 
 A 4xx that does not come from the API says nothing about the disk, so it must not decide about it.
 `code` is None there.
+
+Other APIs and proxies use the same envelope with codes of their own. So an unknown code counts only if the response
+carries the header `X-Api-Schema: json-error`, or if its body has the keys `description` and `detail`.
 
 Messages say what was asked, what came back and what to do. They never contain the token or a body, and no more than
 LONGEST_DESCRIPTION characters of anything the API says. Nothing here decides whether to try again: `execution` says
@@ -56,6 +59,7 @@ from collections.abc import Mapping
 from typing import ClassVar, cast
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from .models import TrashObject
 
@@ -446,8 +450,8 @@ class _Body(msgspec.Struct, frozen=True):
     """Only the code must be what it should be: the rest, if of the wrong kind, is no reason to lose it."""
 
     code: str
-    description: object = None
-    detail: object = None
+    description: object | UnsetType = UNSET
+    detail: object | UnsetType = UNSET
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -473,7 +477,7 @@ def error_from_response(
         moved = "; redirects are not followed: check the base URL" if status >= 300 else ""
         message = f"unexpected answer ({status}, {kind}, {len(body)} bytes){moved}"
         return ProtocolError(message, operation=operation, request_id=request_id)
-    said = _read_body(body)
+    said = _read_body(body, marked=_header(headers, "X-Api-Schema") == "json-error")
     code: str | None = None
     description: object = (
         f"the answer is not the API's ({kind}, {len(body)} bytes): check the base URL and proxies"
@@ -501,10 +505,12 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
     return found
 
 
-def _read_body(body: bytes) -> _Body | None:
-    """The API's error, if the body is one.
+def _read_body(body: bytes, *, marked: bool) -> _Body | None:
+    """Return the API's error, or None if the body is not one.
 
-    Without the envelope only a known code counts: proxies send JSON, too.
+    Args:
+        body: The body of the response.
+        marked: Whether the header `X-Api-Schema` says that the body is an error of the API.
     """
     for decode in (_decode_envelope, _decode_flat) if body else ():
         try:
@@ -512,9 +518,17 @@ def _read_body(body: bytes) -> _Body | None:
         except Exception:  # noqa: BLE001, S112 - a foreign body may be anything, deeply nested for example
             continue
         if isinstance(said, _Envelope):
-            return said.error if said.error.code.strip() else None
+            return said.error if _is_of_the_api(said.error, marked=marked) else None
+        # Without the envelope only a known code counts: proxies send JSON, too.
         return said if said.code in CODES else None
     return None
+
+
+def _is_of_the_api(said: _Body, *, marked: bool) -> bool:
+    if said.code in CODES:
+        return True
+    whole = said.description is not UNSET and said.detail is not UNSET
+    return bool(said.code.strip()) and (marked or whole)
 
 
 def _judge(status: int, code: str | None) -> tuple[type[APIError], Execution | None]:

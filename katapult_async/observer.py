@@ -121,6 +121,18 @@ class Observer(Protocol):
         return
 
 
+_METHODS = ("on_request", "on_wait", "on_retry", "on_outcome", "on_step")
+
+
+def check_observer(observer: object) -> None:
+    """Raise TypeError unless `observer` has all methods of an Observer and is not a class."""
+    if isinstance(observer, type):
+        name = observer.__name__
+        raise TypeError(f"observer must be an Observer, not the class {name}: give {name}()")
+    if not all(callable(getattr(observer, method, None)) for method in _METHODS):
+        raise TypeError(f"observer must be an Observer, not {repr(observer)[:50]}: subclass Observer")
+
+
 class Observers(Observer):
     """Several observers as one, told in the order in which they were added. False while there is none.
 

@@ -16,6 +16,7 @@ from typing import BinaryIO, cast
 
 import msgspec
 
+from katapult_async.models import lookups
 from katapult_async.scheduler import Assignment
 
 from .source import COLUMNS, REQUIRED, BadRecord, Fields, Source, Unreadable
@@ -204,8 +205,8 @@ def _line(number: int, fields: Fields) -> ManifestLine:
     if strange := sorted(set(fields) - set(COLUMNS)):
         raise BadRecord(f"unknown field {strange[0][:50]!r}")
     disk, machine = _text(fields, "disk"), _text(fields, "virtual_machine")
-    if _MACHINE.match(disk):
-        raise BadRecord(f"{disk} is a virtual machine, not a disk: are the columns swapped?")
+    if wrong := lookups.not_a_disk(disk) or lookups.not_a_machine(machine):
+        raise BadRecord(f"{wrong}: are the columns swapped?")
     if not _DISK.match(disk):
         raise BadRecord(f"{disk[:50]!r} is no id of a disk (disk_…)" if disk else "no disk is given")
     if not _MACHINE.match(machine) and not _FQDN.match(machine):

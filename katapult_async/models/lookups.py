@@ -5,6 +5,18 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
+#: What the API names by an ID with this prefix, disks aside.
+_NOT_DISKS = {
+    "vm_": "a virtual machine",
+    "task_": "a task",
+    "org_": "an organization",
+    "diop_": "a disk IO profile",
+    "loc_": "a data center",
+    "dc_": "a data center",
+    "trsh_": "an object in the trash",
+}
+_PREFIXES = tuple(_NOT_DISKS)
+
 
 class Lookup(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Exactly one of these is set."""
@@ -36,6 +48,21 @@ def virtual_machine(name: str) -> Lookup:
 def is_fqdn(name: str) -> bool:
     """Whether a machine is named by its fully qualified domain name, not by its ID."""
     return not name.startswith("vm_")
+
+
+def not_a_disk(name: str) -> str | None:
+    """Return why this cannot be the ID of a disk: its prefix is that of another kind. None if it may be one."""
+    if not name.startswith(_PREFIXES):
+        return None
+    kind = _NOT_DISKS[name[: name.index("_") + 1]]
+    return f"{name[:50]} is {kind}, not a disk"
+
+
+def not_a_machine(name: str) -> str | None:
+    """Return why this cannot be the ID or FQDN of a machine: it is the ID of a disk. None if it may be one."""
+    if not name.startswith("disk_") or "." in name:
+        return None
+    return f"{name[:50]} is a disk, not a virtual machine"
 
 
 def organization(name: str) -> Lookup:

@@ -25,12 +25,18 @@ EVENNESS = 0.02
 LATENESS = 0.002
 
 
+#: Lowest rate of a ceiling: one request a day.
+SLOWEST = 1 / 86_400
+
+
 def check_max_per_second(per_second: object) -> None:
-    """Raise TypeError or ValueError unless `per_second` is a positive, finite number."""
+    """Raise TypeError or ValueError unless `per_second` is finite, and at least one request a day."""
     if isinstance(per_second, bool) or not isinstance(per_second, (int, float)):
         raise TypeError(f"max_per_second must be a number of requests per second, not {per_second!r}")
     if not 0 < per_second < math.inf:  # nor nan
         raise ValueError(f"max_per_second must be positive and finite, not {per_second!r}")
+    if per_second < SLOWEST:
+        raise ValueError(f"max_per_second must be at least 1/86400, one request a day, not {per_second!r}")
 
 
 class _Turn:
@@ -58,7 +64,7 @@ class Ceiling:
 
     Raises:
         TypeError: If `per_second` is not a number.
-        ValueError: If `per_second` is not positive and finite.
+        ValueError: If `per_second` is not finite, or less than one request a day.
     """
 
     def __init__(self, per_second: float) -> None:

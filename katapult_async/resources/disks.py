@@ -39,6 +39,8 @@ from katapult_async.scheduler import (
     OutcomeStatus,
     Recorder,
     Settling,
+    check_items,
+    read_item,
 )
 from katapult_async.transport import Meter, Operation, Session
 
@@ -348,7 +350,8 @@ class Disks:
         An unclear answer is cleared up by reading the disk back. A disk that is there already is returned, too.
         Raises UnableToAssign, NotFound, ObjectInTrash, AssignmentConflict; a TransportError if nothing could tell.
         """
-        outcome = await self._settle(ASSIGNING, Assignment(disk, virtual_machine))
+        item = read_item((disk, virtual_machine), needs_virtual_machine=True)
+        outcome = await self._settle(ASSIGNING, item)
         return outcome.disk if outcome.disk is not None else _raise(outcome)
 
     async def unassign(self, disk: str) -> Disk:
@@ -379,6 +382,12 @@ class Disks:
 
         pairs: any sync or async iterable of Assignment or (disk, virtual_machine), read only as fast as it is worked
         on. Exactly one Outcome for each; nothing is raised for an item. See Outcomes.
+
+        After `stop()` or a cancellation, an asynchronous input has 5 s for its cleanup before it is cancelled again;
+        a cancelled anyio scope counts as one cancellation.
+
+        Raises:
+            TypeError: If `pairs` is a single text or cannot be iterated.
         """
         return self._run(ASSIGNING, pairs, recorder)
 
@@ -417,6 +426,7 @@ class Disks:
         return await _drain(self.detach_each(disks))
 
     def _run(self, action: Action, items: Items, recorder: Recorder | None) -> Outcomes:
+        check_items(items, needs_virtual_machine=action.needs_virtual_machine)
         return Outcomes(
             action,
             items,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .action import Action
 from .delivery import Recorder
 from .fanout import Outcomes
-from .feed import Item, Items
+from .item import Item, Items, check_items, read_item
 from .outcome import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus
 from .settle import Settling
 from .verdict import Found, Start, Step, judge
@@ -30,5 +30,7 @@ __all__ = [
     "Settling",
     "Start",
     "Step",
+    "check_items",
     "judge",
+    "read_item",
 ]

@@ -24,7 +24,8 @@ from katapult_async.transport import Session
 
 from .action import Action
 from .delivery import Delivery, Recorder
-from .feed import Feed, Items
+from .feed import Feed
+from .item import Items
 from .outcome import Assignment, BulkReport, Outcome
 from .settle import Settling, let_go_of_frames, not_attempted
 from .verdict import Start
@@ -44,6 +45,10 @@ class Outcomes(AsyncIterator[Outcome]):
 
     While the API does not answer, the run sends one probe at a time and no item loses an attempt. After `patience`
     seconds without a valid answer, or when there has never been one, the run ends and `report.stopped_by` says why.
+
+    After `stop()`, and when the run is left early, an asynchronous input has 5 s for its cleanup. Then the run cancels
+    the input, every 5 s, until it is closed. A further cancellation of the caller cancels the input at once; a
+    cancelled anyio scope counts as one cancellation, however often anyio repeats it.
     """
 
     def __init__(
@@ -85,7 +90,7 @@ class Outcomes(AsyncIterator[Outcome]):
     @property
     def pulled(self) -> int:
         """Well-formed or not, the items that the input has given so far."""
-        return self._feed.pulled
+        return self._feed.pulled if self._group is not None else 0
 
     # -- the stream -----------------------------------------------------------------------------------------------
 
@@ -122,6 +127,8 @@ class Outcomes(AsyncIterator[Outcome]):
         traceback: TracebackType | None,
     ) -> None:
         assert self._group is not None  # noqa: S101 - entered
+        if self._stopped and isinstance(exc, asyncio.CancelledError):
+            self._feed.cancel()  # a further cancellation of the input
         self._delivery.receive.close()
         self._group.cancel_scope.cancel()
         try:
@@ -130,12 +137,13 @@ class Outcomes(AsyncIterator[Outcome]):
         finally:
             self._delivery.close()
             try:
-                await self._feed.aclose()
+                await self._feed.abandon()
             finally:
                 while self._feed.left:
                     self._delivery.keep(not_attempted(self._feed.left.popleft()))
                 self._delivery.count_rest()
                 self._sum_up()
+        self._feed.raise_fatal()
 
     def __aiter__(self) -> Outcomes:
         return self
@@ -157,6 +165,8 @@ class Outcomes(AsyncIterator[Outcome]):
             raise RuntimeError("the run has ended: iterate inside its 'async with' block") from None
         if self._failure is not None:
             failure, self._failure = self._failure, None
+            if failure is self._feed.failure:
+                self._feed.failure = None
             raise failure
         raise StopAsyncIteration
 

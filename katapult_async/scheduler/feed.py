@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
 
 from katapult_async.transport import MachineNames
 
+from .item import Item, Items, read_item
 from .lookahead import LookAhead
 from .outcome import Assignment
 from .reader import Reader
-
-Item = Assignment | tuple[str, str] | str
-Items = Iterable[Item] | AsyncIterable[Item]
 
 
 class InputCancelled(RuntimeError):
@@ -111,7 +109,11 @@ class Feed:
             item = self._check(next(source))
         except StopIteration:
             self._source_ended(True, None)
-        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - raised when what is under way has come out
+        except (KeyboardInterrupt, SystemExit) as exc:
+            self._source_ended(False, exc)
+            # Through the event loop, at once: in a worker it would arrive in groups.
+            asyncio.get_running_loop().call_soon(_raise, exc)
+        except BaseException as exc:  # noqa: BLE001 - raised when what is under way has come out
             self._source_ended(False, exc)
         else:
             if self._closed:
@@ -134,17 +136,11 @@ class Feed:
     def _check(self, item: Item) -> Assignment:
         self._pulled += 1
         try:
-            if isinstance(item, str):
-                item = Assignment(item)
-            elif not isinstance(item, Assignment):
-                item = Assignment(*item)
+            return read_item(item, needs_virtual_machine=self._needs_virtual_machine)
         except ValueError as exc:
             raise ValueError(f"item {self._pulled}: {exc}") from exc
         except TypeError as exc:
             raise TypeError(f"item {self._pulled}: {exc}") from exc
-        if self._needs_virtual_machine and item.virtual_machine is None:
-            raise ValueError(f"item {self._pulled}: no virtual machine is given for {item.disk}")
-        return item
 
     def _source_ended(self, complete: bool, failure: BaseException | None) -> None:
         self.exhausted = True
@@ -154,6 +150,11 @@ class Feed:
             cancelled = InputCancelled(f"the input was cancelled after {items}")
             cancelled.__cause__ = failure
             failure = cancelled
+        elif isinstance(failure, StopAsyncIteration):
+            # Raised as it is, it would end the stream of outcomes as if nothing had happened.
+            stopped = RuntimeError("the input raised StopAsyncIteration")
+            stopped.__cause__ = failure
+            failure = stopped
         self.failure = failure
         if failure is not None:
             self._failed()
@@ -180,12 +181,38 @@ class Feed:
         self._wake_all()
 
     async def aclose(self) -> None:
-        """Close, and wait until an asynchronous source is closed."""
+        """Close, and wait until an asynchronous source is closed. A cancellation ends the wait."""
         self.close()
+        if self._reader is not None:
+            await self._reader.wait()
+        self._leave()
+
+    async def abandon(self) -> None:
+        """Close, and wait until an asynchronous source is closed. Passes cancellations on to the source."""
+        self.close()
+        try:
+            if self._reader is not None:
+                await self._reader.wait_closed()
+        finally:
+            self._leave()
+
+    def cancel(self) -> None:
+        """Cancel an asynchronous source that is being closed."""
+        if self._closed and self._reader is not None:
+            self._reader.cancel()
+
+    def raise_fatal(self) -> None:
+        """Raise what the source raised if it is no Exception, for a consumer that has left."""
+        failure = self.failure
+        # KeyboardInterrupt and SystemExit have gone through the event loop already.
+        if failure is not None and not isinstance(
+            failure, (Exception, KeyboardInterrupt, SystemExit, GeneratorExit)
+        ):
+            raise failure
+
+    def _leave(self) -> None:
         if self._ahead.same in self._names.listeners:
             self._names.listeners.remove(self._ahead.same)
-        if self._reader is not None:
-            await self._reader.wait_closed()
         self.left.extend(self._ahead.drain())
 
     async def _wait(self) -> Assignment | None:
@@ -221,3 +248,7 @@ class Feed:
     def _wake_all(self) -> None:
         while self._wake(None):
             pass
+
+
+def _raise(exc: BaseException) -> None:
+    raise exc

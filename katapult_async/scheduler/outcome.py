@@ -10,14 +10,17 @@ import enum
 import msgspec
 
 from katapult_async.errors import KatapultError
-from katapult_async.models import Disk, Task
+from katapult_async.models import Disk, Task, lookups
 
 
 class Assignment(msgspec.Struct, frozen=True):
     """One disk for one virtual machine.
 
     disk: `disk_…`. virtual_machine: an id (`vm_…`) or a fully qualified domain name; None only where the machine need
-    not be known (unassign, attach, detach). Raises ValueError for what can be neither.
+    not be known (unassign, attach, detach).
+
+    Raises:
+        ValueError: If a field cannot be the name of what it stands for, for example when both are swapped.
     """
 
     disk: str
@@ -30,6 +33,10 @@ class Assignment(msgspec.Struct, frozen=True):
             raise ValueError(
                 f"a virtual machine is named by its id or its FQDN, not by {self.virtual_machine!r}"
             )
+        machine = self.virtual_machine
+        wrong = lookups.not_a_disk(self.disk) or (lookups.not_a_machine(machine) if machine else None)
+        if wrong is not None:
+            raise ValueError(f"{wrong}: give the disk first, then the virtual machine")
 
     def __str__(self) -> str:
         return f"{self.disk} -> {self.virtual_machine}" if self.virtual_machine else self.disk

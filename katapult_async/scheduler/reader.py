@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 import anyio
 
 T = TypeVar("T")
+
+#: Seconds that a source has for its cleanup when it is cancelled or closed early. Then it is cancelled again.
+CLEANUP_SECONDS = 5.0
+
+
+# These end the event loop, or are its end: nothing of the run can wait for them.
+_AT_ONCE = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class Reader(Generic[T]):
@@ -40,9 +48,12 @@ class Reader(Generic[T]):
         self._take = take
         self._ended = ended
         self._closed = False
-        # Whether the source is running, and whether this reader has cancelled it.
+        # Whether the source is running, and how often this reader has cancelled it.
         self._asking = False
-        self._cancelled = False
+        self._cancellations = 0
+        # Whether the source has come to its own end: then nothing hurries its closing.
+        self._finished = False
+        self._next_cancellation: asyncio.TimerHandle | None = None
         self._wake: asyncio.Future[None] | None = None
         self._task = asyncio.create_task(self._read(), name="katapult_async: input")
 
@@ -59,15 +70,38 @@ class Reader(Generic[T]):
             # Not at once: the source itself may be the caller.
             asyncio.get_running_loop().call_soon(self._interrupt)
 
+    def cancel(self) -> None:
+        """Cancel the source now, and again every CLEANUP_SECONDS until it is closed. Call `close` first."""
+        if self._task.done():
+            return
+        self._cancellations += 1
+        self._task.cancel()
+        self._cancel_later()
+
+    async def wait(self) -> None:
+        """Wait until the source is closed. A cancellation ends the wait, and leaves the source alone."""
+        if not self._task.done():
+            await asyncio.wait([self._task])
+
     async def wait_closed(self) -> None:
-        """Wait until the source is closed. A cancellation of the caller waits for that, too."""
+        """Wait until the source is closed, whatever happens. Passes each cancellation of the caller on to it.
+
+        A cancelled scope of anyio cancels every wait inside it, over and over. It counts as one cancellation,
+        or no source could clean up.
+        """
         cancelled: asyncio.CancelledError | None = None
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope() as scope:
             while not self._task.done():
                 try:
                     await asyncio.wait([self._task])
-                except asyncio.CancelledError as exc:  # noqa: PERF203 - not of a scope: the event loop ends
+                except asyncio.CancelledError as exc:  # noqa: PERF203 - each one counts
                     cancelled = exc
+                    if anyio.current_effective_deadline() == -math.inf:
+                        scope.shield = True
+                        if self._next_cancellation is None:
+                            self._cancel_later()
+                    else:
+                        self.cancel()
         if not self._task.cancelled():
             self._task.exception()  # a KeyboardInterrupt has gone through the event loop already
         if cancelled is not None:
@@ -75,12 +109,30 @@ class Reader(Generic[T]):
 
     def _interrupt(self) -> None:
         if self._asking:
-            self._cancelled = True
-            self._task.cancel()
+            self.cancel()
+        elif not self._finished and not self._task.done():
+            self._cancel_later()
+
+    def _cancel_later(self) -> None:
+        if self._next_cancellation is not None:
+            self._next_cancellation.cancel()
+        loop = asyncio.get_running_loop()
+        self._next_cancellation = loop.call_later(CLEANUP_SECONDS, self.cancel)
 
     async def _read(self) -> None:
-        complete = False
-        failure: BaseException | None = None
+        try:
+            complete, failure = await self._read_items()
+            self._finished = complete or failure is not None
+            error = await self._close_source()
+            self._ended(complete, failure or error)
+            if isinstance(error, _AT_ONCE):
+                raise error
+        finally:
+            if self._next_cancellation is not None:
+                self._next_cancellation.cancel()
+
+    async def _read_items(self) -> tuple[bool, BaseException | None]:
+        """Read until the source ends or the reader is closed. Whether it was the end, and the error."""
         try:
             while not self._closed:
                 if self._wanted():
@@ -91,17 +143,16 @@ class Reader(Generic[T]):
                     continue
                 self._take(item)
         except StopAsyncIteration:
-            complete = True
+            return True, None
         except asyncio.CancelledError as exc:
             # Without a cause of ours, somebody else's task was cancelled, or a time-out of the source has expired.
-            failure = None if self._cancelled else exc
-        except Exception as exc:  # noqa: BLE001 - handed to the consumer
-            failure = exc
-        except BaseException as exc:
+            return False, None if self._cancellations else exc
+        except _AT_ONCE as exc:
             self._ended(False, exc)
             raise
-        error = await self._close_source()
-        self._ended(complete, failure or error)
+        except BaseException as exc:  # noqa: BLE001 - handed to the consumer
+            return False, exc
+        return False, None
 
     async def _ask(self, thrown: BaseException | None) -> T:
         """The next item. thrown: raise this in the source, where it is suspended."""
@@ -130,14 +181,17 @@ class Reader(Generic[T]):
         return None
 
     async def _close_source(self) -> BaseException | None:
-        if self._cancelled and (uncancel := getattr(self._task, "uncancel", None)) is not None:
-            uncancel()  # from Python 3.11 on: a time-out in the closing must not take this for its own
+        if (uncancel := getattr(self._task, "uncancel", None)) is not None:
+            for _ in range(self._cancellations):
+                uncancel()  # from Python 3.11 on: a time-out in the closing must not take this for its own
         close = getattr(self._source, "aclose", None)
         if close is None:
             return None
         with contextlib.suppress(asyncio.CancelledError):
             try:
                 await close()
-            except Exception as exc:  # noqa: BLE001 - handed to the consumer
+            except (asyncio.CancelledError, GeneratorExit):
+                raise
+            except BaseException as exc:  # noqa: BLE001 - handed to the consumer
                 return exc
         return None

@@ -25,8 +25,11 @@ def check_base_url(base_url: str, *, allow_http: bool) -> str:
     Clients share a rate window when this text is the same.
 
     Raises:
+        TypeError: If the base URL is not text.
         ValueError: If the base URL must not be used. The message says why.
     """
+    if not isinstance(base_url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"base_url must be text like {DEFAULT_BASE_URL}, not {_kind(base_url)}")
     try:
         parts = urlsplit(base_url)
         port = parts.port
@@ -69,6 +72,11 @@ def _shown(base_url: str) -> str:
     )
 
 
+def _kind(value: object) -> str:
+    # The value itself may be the token.
+    return "None" if value is None else f"an object of the type {type(value).__name__}"
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -94,8 +102,37 @@ def check_seconds(name: str, value: object) -> None:
         raise ValueError(f"{name} must be positive and finite, not {value!r}")
 
 
+def check_delay(name: str, value: object) -> None:
+    """Raise TypeError or ValueError unless `value` is a finite number of seconds, not negative."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not 0 <= value < math.inf:  # nor nan
+        raise ValueError(f"{name} must be finite and not negative, not {value!r}")
+
+
+def check_instance(name: str, value: object, kind: type, advice: str) -> None:
+    """Raise TypeError unless `value` is an instance of `kind`.
+
+    Args:
+        name: The setting.
+        value: What the caller gave.
+        kind: The type that the setting must have.
+        advice: What to give instead.
+    """
+    if not isinstance(value, kind):
+        found = value.__name__ if isinstance(value, type) else repr(value)[:50]
+        raise TypeError(f"{name} must be a {kind.__name__}, not {found}: {advice}")
+
+
 def check_token(api_token: str) -> Secret:
-    """The token as it may stand in a header. Raises ValueError, without showing it, when it may not."""
+    """The token as it may stand in a header.
+
+    Raises:
+        TypeError: If the token is not text.
+        ValueError: If the token cannot stand in a header. The message does not show it.
+    """
+    if not isinstance(api_token, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the API token must be text, not {_kind(api_token)}")
     if not api_token:
         raise ValueError("the API token is empty")
     for position, character in enumerate(api_token, start=1):

@@ -9,16 +9,16 @@ from types import TracebackType
 import aiohttp
 
 from katapult_async import __version__
-from katapult_async.observer import Observer
+from katapult_async.observer import Observer, check_observer
 from katapult_async.ratelimit import Ceiling, Gate, Window
 
 from .address import Secret, check_base_url, check_count, check_seconds, check_token
 from .connector import Connector
 from .lean import LeanWire, is_tested
 from .lines import Lines
-from .retry import RetryPolicy
+from .retry import RetryPolicy, check_retry
 from .session import Session
-from .wire import DEFAULT_MAX_BODY, Exchange, Timeout, Wire
+from .wire import DEFAULT_MAX_BODY, Exchange, Timeout, Wire, check_timeout
 
 
 class SessionPool:
@@ -114,13 +114,17 @@ class SessionPool:
         All sessions of the same token and base URL share one gate.
 
         Raises:
-            TypeError: If a number is of the wrong type.
+            TypeError: If an argument is of the wrong type.
             ValueError: If the token, the base URL or a number must not be used, or if `period` or
                 `total_permitted` contradicts the rate window that sessions of this token share.
             RuntimeError: If the pool is closed.
         """
         token = check_token(api_token)
         base_url = check_base_url(base_url, allow_http=self._allow_http)
+        check_timeout(timeout)
+        check_retry(retry)
+        if observer is not None:
+            check_observer(observer)
         check_seconds("rate_window", period)
         if total_permitted is not None:
             check_count("total_permitted", total_permitted)

@@ -8,6 +8,8 @@ import msgspec
 
 from katapult_async.errors import Execution, KatapultError
 
+from .address import check_count, check_delay, check_instance
+
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Exponential back-off with full jitter: before try k + 1 a random wait between 0 and min(cap, base * 2**(k-1)).
@@ -24,6 +26,10 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     | unclear: reset, time-out, 5xx, unreadable, a 4xx not of the API | yes | no (bulk runs read back) |
     | refused: any other answer of the API | no | no |
     | never sent, because the client is closed | no | no |
+
+    Raises:
+        TypeError: If `attempts` is not an integer, or a time is not a number.
+        ValueError: If `attempts` is below 1, or a time is negative or not finite.
     """
 
     attempts: int = 5
@@ -32,8 +38,9 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     total: float = 120.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.base < 0 or self.cap < 0 or self.total < 0:
-            raise ValueError(f"a retry policy needs at least one attempt and no negative times: {self!r}")
+        check_count("attempts", self.attempts)
+        for name in ("base", "cap", "total"):
+            check_delay(name, getattr(self, name))
 
     def delay(self, attempt: int, elapsed: float, rng: random.Random) -> float | None:
         """Seconds to wait after the failure of try number `attempt`; None when there is to be no further try."""
@@ -41,6 +48,12 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             return None
         delay = rng.uniform(0, min(self.cap, self.base * 2 ** (attempt - 1)))
         return delay if elapsed + delay <= self.total else None
+
+
+def check_retry(retry: object) -> None:
+    """Raise TypeError unless `retry` is a RetryPolicy."""
+    number = isinstance(retry, int) and not isinstance(retry, bool) and retry > 0
+    check_instance("retry", retry, RetryPolicy, f"give RetryPolicy(attempts={retry if number else 5})")
 
 
 def may_repeat(error: KatapultError, *, safe: bool) -> bool:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NoReturn, Protocol, TypeVar
 
+import anyio
 import anyio.lowlevel
 import msgspec
 from yarl import URL
@@ -28,7 +29,7 @@ from katapult_async.errors import (
     error_from_response,
 )
 from katapult_async.logs import room_logger
-from katapult_async.observer import Observer, Observers, RequestEvent, RetryEvent, WaitEvent
+from katapult_async.observer import Observer, Observers, RequestEvent, RetryEvent, WaitEvent, check_observer
 from katapult_async.ratelimit import (
     BreakerGate,
     Ceiling,
@@ -109,6 +110,8 @@ class Session:
         self._observers = Observers()
         self._stop_listening = self._listen(observer) if observer is not None else None
         self._closed = False
+        # Of requests that wait for a permit: closing the session cancels them.
+        self._waits: set[anyio.CancelScope] = set()
         self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._absurd = False
         #: The names of virtual machines that responses have shown.
@@ -122,8 +125,14 @@ class Session:
         return self._closed
 
     async def close(self) -> None:
-        """Nothing is sent any more, and its observer is told no more. What is under way ends by itself."""
+        """Send nothing any more, and tell the observer nothing any more.
+
+        Requests that wait for a permit end at once with the error of a closed client. Requests in flight end
+        by themselves. Other sessions of the token go on.
+        """
         self._closed = True
+        for scope in self._waits:
+            scope.cancel()
         stop_listening, self._stop_listening = self._stop_listening, None
         if stop_listening is not None:
             stop_listening()
@@ -161,6 +170,7 @@ class Session:
             stop_listening()
 
     def _listen(self, observer: Observer) -> Callable[[], None]:
+        check_observer(observer)
         on_wait = _tell_waits(Observers(observer))
         self._observers.add(observer)
         self._gate.listeners.append(on_wait)
@@ -283,9 +293,29 @@ class Session:
     async def _wait_for_permit(
         self, operation: Operation[R], priority: Priority, meter: Meter | None, breaker: BreakerGate | None
     ) -> Permit:
-        """A permit to send. First the breaker must be closed, or this request be its probe. Raises RunStopped when the
-        run has been stopped: nothing of it may be sent any more.
+        """Wait for a permit to send. Closing the session ends the wait.
+
+        Raises:
+            ConnectError: If the session is closed.
+            RunStopped: If the run has been stopped: nothing of it may be sent any more.
         """
+        scope = anyio.CancelScope()
+        self._waits.add(scope)
+        try:
+            with scope:
+                return await self._permit(operation, priority, meter, breaker)
+            self._refuse(operation)
+        except BaseException:
+            if breaker is not None:
+                breaker.abandoned(meter)
+            raise
+        finally:
+            self._waits.discard(scope)
+
+    async def _permit(
+        self, operation: Operation[R], priority: Priority, meter: Meter | None, breaker: BreakerGate | None
+    ) -> Permit:
+        """Wait until the breaker is closed or this request is its probe, then for the permit."""
 
         async def wait() -> Permit:
             permit = await self._gate.take(priority, operation.name)
@@ -297,27 +327,22 @@ class Session:
                 raise
             return permit
 
-        try:
-            while True:
-                if self._closed:
-                    self._refuse(operation)
-                if meter is not None and meter.stopping:
-                    _stop(operation)
-                if not _may_send(meter, breaker) and breaker is not None:
-                    await breaker.wait(meter)
-                    continue
-                if self._ceiling is None:
-                    permit = await wait()
-                else:
-                    at_once = partial(self._gate.take_nowait, operation.name)
-                    permit = await self._ceiling.take(at_once, wait, priority)
-                if not self.closed and _may_send(meter, breaker):
-                    return permit
-                self._gate.unused(permit)
-        except BaseException:
-            if breaker is not None:
-                breaker.abandoned(meter)
-            raise
+        while True:
+            if self._closed:
+                self._refuse(operation)
+            if meter is not None and meter.stopping:
+                _stop(operation)
+            if not _may_send(meter, breaker) and breaker is not None:
+                await breaker.wait(meter)
+                continue
+            if self._ceiling is None:
+                permit = await wait()
+            else:
+                at_once = partial(self._gate.take_nowait, operation.name)
+                permit = await self._ceiling.take(at_once, wait, priority)
+            if not self.closed and _may_send(meter, breaker):
+                return permit
+            self._gate.unused(permit)
 
     def _refuse(self, operation: Operation[R]) -> NoReturn:
         error = client_is_closed()

@@ -8,7 +8,6 @@ followed, cookies are not kept, at most `max_body` bytes of a response are read.
 from __future__ import annotations
 
 import asyncio
-import math
 import ssl
 from collections.abc import Mapping
 from typing import NoReturn, Protocol
@@ -27,6 +26,7 @@ from katapult_async.errors import (
     TransportError,
 )
 
+from .address import check_instance, check_seconds
 from .connector import Connector, ConnectorClosed, NeverSound
 
 #: Largest response that is read, in bytes.
@@ -38,14 +38,24 @@ class Timeout(msgspec.Struct, frozen=True, kw_only=True):
 
     connect: to look up the host, connect and shake hands. total: the whole request, connecting included. Both are
     finite: a server that never answers would hold a connection and a permit for ever.
+
+    Raises:
+        TypeError: If a time is not a number.
+        ValueError: If a time is not positive and finite.
     """
 
     connect: float = 10.0
     total: float = 60.0
 
     def __post_init__(self) -> None:
-        if not (0 < self.connect < math.inf and 0 < self.total < math.inf):  # nor nan
-            raise ValueError(f"time-outs must be positive and finite: {self!r}")
+        check_seconds("connect", self.connect)
+        check_seconds("total", self.total)
+
+
+def check_timeout(timeout: object) -> None:
+    """Raise TypeError unless `timeout` is a Timeout."""
+    number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and timeout > 0
+    check_instance("timeout", timeout, Timeout, f"give Timeout(total={timeout if number else 60})")
 
 
 class Reply(msgspec.Struct, frozen=True):

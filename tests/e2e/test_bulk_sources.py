@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import anyio
 import pytest
 
 from katapult_async import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus
+from katapult_async.scheduler import reader
 from katapult_async.testing import KatapultEmulator
 from tests.e2e.test_bulk import client_for, pairs, server_tasks
 
@@ -276,3 +278,258 @@ async def test_workers_are_started_as_they_are_needed() -> None:
         # The consumer's own task is in `before`: one for the run, one worker an item, and one that finds no more.
         assert most <= 5
         gc.collect()
+
+
+# -- sources that do not end when they are cancelled --------------------------------------------------------------------
+
+
+async def hangs_in_its_cleanup(emulator: KatapultEmulator) -> AsyncIterator[Assignment]:
+    try:
+        for item in pairs(emulator):
+            yield item
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(60)
+
+
+async def survives_a_cancellation(emulator: KatapultEmulator) -> AsyncIterator[Assignment]:
+    for item in pairs(emulator):
+        yield item
+    for _ in range(2):
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+
+STUBBORN = [hangs_in_its_cleanup, survives_a_cancellation]
+
+
+async def until_all_is_assigned(emulator: KatapultEmulator) -> None:
+    while len(emulator.ledger.applied) < len(emulator.disk_ids):
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("source", STUBBORN)
+async def test_a_further_cancellation_of_the_caller_is_passed_on_to_the_source(
+    source: Callable[[KatapultEmulator], AsyncIterator[Assignment]],
+) -> None:
+    async with KatapultEmulator(disks=5, virtual_machines=5) as emulator, client_for(emulator) as client:
+        before = asyncio.all_tasks()
+        run = asyncio.create_task(client.disks.assign_many(source(emulator)))
+        await until_all_is_assigned(emulator)
+        for _ in range(3):
+            run.cancel()
+            await asyncio.sleep(0.02)
+        await asyncio.wait([run], timeout=1)
+        assert run.cancelled()
+        assert asyncio.all_tasks() - before - server_tasks() == set()
+
+
+@pytest.mark.parametrize("source", STUBBORN)
+async def test_a_cancelled_scope_of_anyio_ends_the_waiting_for_a_source(
+    source: Callable[[KatapultEmulator], AsyncIterator[Assignment]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "CLEANUP_SECONDS", 0.1, raising=False)
+    async with KatapultEmulator(disks=5, virtual_machines=5) as emulator, client_for(emulator) as client:
+        before = asyncio.all_tasks()
+
+        async def run() -> None:
+            with anyio.move_on_after(0.3):
+                await client.disks.assign_many(source(emulator))
+
+        running = asyncio.create_task(run())
+        done, _ = await asyncio.wait([running], timeout=2)
+        assert done == {running}
+        assert running.exception() is None
+        assert asyncio.all_tasks() - before - server_tasks() == set()
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("source", STUBBORN)
+async def test_a_source_that_goes_on_after_stop_is_cancelled_again(
+    source: Callable[[KatapultEmulator], AsyncIterator[Assignment]],
+    cancelled: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader, "CLEANUP_SECONDS", 60 if cancelled else 0.1, raising=False)
+    async with KatapultEmulator(disks=5, virtual_machines=5) as emulator, client_for(emulator) as client:
+        run = client.disks.assign_each(source(emulator))
+
+        async def consume() -> None:
+            async with run as outcomes:
+                async for _ in outcomes:
+                    pass
+
+        consuming = asyncio.create_task(consume())
+        await until_all_is_assigned(emulator)
+        run.stop()
+        await asyncio.sleep(0.02)
+        if cancelled:
+            consuming.cancel()
+        done, _ = await asyncio.wait([consuming], timeout=2)
+        assert done == {consuming}
+        assert consuming.cancelled() == cancelled
+
+
+async def test_a_source_that_waits_at_a_yield_and_hangs_in_its_cleanup_is_cancelled_after_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader, "CLEANUP_SECONDS", 0.1, raising=False)
+    async with KatapultEmulator(disks=50, virtual_machines=50) as emulator, client_for(emulator) as client:
+        with anyio.fail_after(2):
+            async with client.disks.assign_each(hangs_in_its_cleanup(emulator)) as outcomes:
+                async for _ in outcomes:
+                    outcomes.stop()
+
+
+@pytest.mark.parametrize("end", ["stop", "cancel", "scope"])
+async def test_a_source_finishes_its_cleanup_after_one_cancellation(end: str) -> None:
+    async with KatapultEmulator(disks=5, virtual_machines=5) as emulator, client_for(emulator) as client:
+        closed: list[bool] = []
+
+        async def source() -> AsyncIterator[Assignment]:
+            try:
+                for item in pairs(emulator):
+                    yield item
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)
+                closed.append(True)
+
+        run = client.disks.assign_each(source())
+        scope = anyio.CancelScope()
+
+        async def consume() -> None:
+            with scope:
+                async with run as outcomes:
+                    async for _ in outcomes:
+                        pass
+
+        consuming = asyncio.create_task(consume())
+        await until_all_is_assigned(emulator)
+        ends: dict[str, Callable[[], object]] = {
+            "stop": run.stop,
+            "cancel": consuming.cancel,
+            "scope": scope.cancel,
+        }
+        ends[end]()
+        await asyncio.wait([consuming], timeout=2)
+        assert closed == [True]
+        assert consuming.done()
+
+
+# -- errors that are no Exception ---------------------------------------------------------------------------------------
+
+
+class Fatal(BaseException):
+    """Like the exception of pytest.fail."""
+
+
+class Items:
+    """An asynchronous source that raises errors where it is told to."""
+
+    def __init__(
+        self, items: list[Assignment], at_the_end: BaseException | None, closing: BaseException | None = None
+    ) -> None:
+        self._items = iter(items)
+        self._at_the_end = at_the_end
+        self._closing = closing
+
+    def __aiter__(self) -> Items:
+        return self
+
+    async def __anext__(self) -> Assignment:
+        for item in self._items:
+            return item
+        raise self._at_the_end or StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if self._closing is not None:
+            raise self._closing
+
+
+def raises(items: list[Assignment], error: BaseException) -> Iterator[Assignment]:
+    yield from items
+    raise error
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_a_base_exception_of_a_source_arrives_bare_when_all_is_answered(kind: str) -> None:
+    async with KatapultEmulator(disks=40, virtual_machines=40, limit=100_000, latency=0.05) as emulator:
+        items, error = pairs(emulator)[:20], Fatal("no more")
+        got: list[Outcome] = []
+        with pytest.raises(Fatal) as caught:
+            await take_all(
+                Items(items, error) if kind == "async" else raises(items, error),
+                emulator,
+                got,
+            )
+        assert caught.value is error
+        statuses = Counter(outcome.status for outcome in got)
+        assert set(statuses) <= {OutcomeStatus.ASSIGNED, OutcomeStatus.NOT_ATTEMPTED}
+        assert statuses[OutcomeStatus.ASSIGNED] == emulator.ledger.applied_total["assign"] > 0
+        assert statuses.total() == 20
+        async with client_for(emulator) as client:
+            with pytest.raises(Fatal):
+                await client.disks.assign_many(
+                    Items(items, error) if kind == "async" else raises(items, error)
+                )
+
+
+async def test_a_stop_async_iteration_of_a_synchronous_source_is_an_error() -> None:
+    async with KatapultEmulator(disks=4, virtual_machines=4) as emulator, client_for(emulator) as client:
+        source = Source(pairs(emulator)[:2], StopAsyncIteration())
+        with pytest.raises(BulkError, match="the input raised StopAsyncIteration") as caught:
+            await client.disks.assign_many(source)
+        assert not caught.value.report.complete
+
+
+class Source:
+    """A synchronous source that ends with an error."""
+
+    def __init__(self, items: list[Assignment], error: BaseException) -> None:
+        self._items = iter(items)
+        self._error = error
+
+    def __iter__(self) -> Source:
+        return self
+
+    def __next__(self) -> Assignment:
+        for item in self._items:
+            return item
+        raise self._error
+
+
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_base_exception_of_closing_a_source_is_raised(early: bool) -> None:
+    async with KatapultEmulator(disks=50, virtual_machines=5) as emulator, client_for(emulator) as client:
+        error = Fatal("not closed")
+        with pytest.raises(Fatal) as caught:
+            async with client.disks.assign_each(Items(pairs(emulator), None, error)) as outcomes:
+                async for _ in outcomes:
+                    if early:
+                        break
+        assert caught.value is error
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_in_a_source_ends_the_event_loop_without_groups(
+    kind: str, error: type[BaseException]
+) -> None:
+    met: list[BaseException] = []
+
+    async def main() -> None:
+        async with KatapultEmulator(disks=4, virtual_machines=4) as emulator, client_for(emulator) as client:
+            items = pairs(emulator)
+            source = Items(items, error()) if kind == "async" else raises(items, error())
+            try:
+                await client.disks.assign_many(source)
+            except BaseException as exc:
+                met.append(exc)
+                raise
+
+    with pytest.raises(error):
+        asyncio.run(main())
+    assert [type(exc) for exc in met] == [asyncio.CancelledError]

@@ -159,6 +159,35 @@ async def test_a_request_that_waits_for_a_permit_while_its_client_is_closed_is_n
     assert server.requests == 1
 
 
+@pytest.mark.parametrize("what", ["window", "ceiling"])
+async def test_closing_a_client_ends_its_waits_at_once_and_no_others(what: str) -> None:
+    async with KatapultEmulator(disks=8, virtual_machines=8, limit=2) as emulator, SessionPool() as pool:
+        settings = {"base_url": emulator.url, "pool": pool}
+        async with Client("token", **settings) as lasting:  # type: ignore[arg-type]
+            slow = 0.01 if what == "ceiling" else None
+            async with Client("token", max_per_second=slow, **settings) as client:  # type: ignore[arg-type]
+                pairs = zip(emulator.disk_ids, emulator.virtual_machine_ids, strict=True)
+                run = asyncio.create_task(client.disks.assign_many(pairs))
+                single = asyncio.create_task(client.disks.get(emulator.disk_ids[0]))
+                while emulator.ledger.total < (2 if what == "window" else 1):
+                    await asyncio.sleep(0.005)
+                await asyncio.sleep(0.05)
+                assert not run.done()
+                other = asyncio.create_task(lasting.disks.get(emulator.disk_ids[0]))
+                await asyncio.sleep(0.05)
+                sent = emulator.ledger.total
+            with anyio.fail_after(0.5):
+                report = await run
+                await asyncio.wait([single])
+            assert "the client is closed" in str(report.stopped_by)
+            if single.exception() is not None:
+                assert isinstance(single.exception(), ConnectError)
+            assert emulator.ledger.total == sent
+            assert other.done() == (what == "ceiling")
+            assert lasting.session.gate.window.in_flight == 0
+            other.cancel()
+
+
 # -- a peer that does not take what is written ------------------------------------------------------------------------
 
 

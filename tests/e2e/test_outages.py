@@ -67,6 +67,11 @@ NOT_THE_API = {
     "HTML": http(b"<html>hello</html>", "Content-Type: text/html"),
     "JSON of somebody else": http(b'{"status": "ok"}', "Content-Type: application/json"),
     "HTML 404": http(b"<html>not found</html>", "Content-Type: text/html", status="404 Not Found"),
+    "JSON 404 of another API": http(
+        b'{"error":{"code":"ResourceNotFound","message":"The resource was not found."}}',
+        "Content-Type: application/json",
+        status="404 Not Found",
+    ),
     "HTML 429": http(b"<html>slow down</html>", "Content-Type: text/html", status="429 Too Many Requests"),
     "a redirect": http(b"", "Location: /login", status="302 Found"),
 }

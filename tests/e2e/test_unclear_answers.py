@@ -67,7 +67,7 @@ class OneDisk:
 
 
 def refusal(status: str, code: str) -> bytes:
-    return http(json.dumps({"error": {"code": code}}).encode(), status=status)
+    return http(json.dumps({"error": {"code": code}}).encode(), "X-Api-Schema: json-error", status=status)
 
 
 # -- 4xx ----------------------------------------------------------------------------------------------------------------

@@ -158,7 +158,13 @@ def test_total_permitted_is_a_plausible_number_or_none(value: object, expected: 
         (408, b"<html>Request Timeout</html>", APIError, Execution.UNCLEAR),
         (408, b'{"error":{"code":"disk_not_found"}}', APIError, Execution.UNCLEAR),
         (408, b'{"error":{"code":"brand_new"}}', APIError, Execution.UNCLEAR),
-        (418, b'{"error":{"code":"brand_new"}}', APIError, Execution.REFUSED),
+        (418, b'{"error":{"code":"brand_new"}}', APIError, Execution.UNCLEAR),
+        (
+            418,
+            b'{"error":{"code":"brand_new","description":null,"detail":{}}}',
+            APIError,
+            Execution.REFUSED,
+        ),
         (403, b'{"error":{"code":"service_unavailable"}}', APIError, Execution.UNCLEAR),
         (400, b'{"error":{"code":"rate_limit_reached"}}', APIError, Execution.UNCLEAR),
         (403, b'{"error":{"code":"disk_not_found"}}', APIError, Execution.UNCLEAR),
@@ -176,6 +182,34 @@ def test_bodies_that_are_not_the_apis(
     assert error.execution is execution
     assert not error.stops_run
     assert "<" not in str(error)
+
+
+FOREIGN = [
+    (404, b'{"error":{"code":"ResourceNotFound","message":"The resource was not found."}}'),
+    (404, b'{"error":{"code":"NotFound","message":"x","target":"y"}}'),
+    (401, b'{"error":{"code":"Unauthorized","message":"Access denied"}}'),
+    (401, b'{"error":{"code":"unauthorized","description":"x"}}'),
+    (403, b'{"error":{"code":"AccessDenied"}}'),
+    (403, b'{"error":{"code":"AccessDenied","detail":{}}}'),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), FOREIGN)
+def test_an_unknown_code_of_another_api_is_not_the_apis(status: int, body: bytes) -> None:
+    error = error_from_response(status, {"Content-Type": "application/json"}, body)
+    assert isinstance(error, APIError)
+    assert (error.code, error.execution) == (None, Execution.UNCLEAR)
+    assert "the answer is not the API's" in str(error)
+
+
+@pytest.mark.parametrize("name", ["X-Api-Schema", "x-api-schema"])
+@pytest.mark.parametrize(("status", "body"), FOREIGN)
+def test_the_header_of_the_api_makes_an_unknown_code_the_apis(status: int, body: bytes, name: str) -> None:
+    error = error_from_response(status, {name: "json-error"}, body)
+    assert isinstance(error, APIError)
+    assert error.code is not None
+    assert error.execution is Execution.REFUSED
+    assert error_from_response(status, {name: "json"}, body).execution is Execution.UNCLEAR
 
 
 @pytest.mark.parametrize(
