@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
 
-from katapult_async.errors import APIError, ConnectTimeout, KatapultError, RequestTimeout, ServiceUnavailable
+from katapult_async.errors import (
+    APIError,
+    ConnectTimeout,
+    KatapultError,
+    RateLimitReached,
+    RequestTimeout,
+    ServiceUnavailable,
+)
 from katapult_async.logs import room_logger
 
 from .breaker import DEFAULT_PATIENCE, Breaker, BreakerState
@@ -18,12 +25,12 @@ log = room_logger("ratelimit")
 
 
 class BreakerGate:
-    """The breaker of one run, for its requests. `sender` stands for the one who sends: it names the probe.
+    """The breaker of one run, for its requests.
 
     Args:
         concurrency: Requests in flight at most.
         patience: Seconds of an outage after which the run gives up.
-        under_way: Tells how many items are being worked on.
+        probe: Sends a request that concerns no item; its error, None for a success. Raises only what prevents it.
         give_up: Called once with the last error when the run should end.
     """
 
@@ -32,23 +39,20 @@ class BreakerGate:
         *,
         concurrency: int,
         patience: float = DEFAULT_PATIENCE,
-        under_way: Callable[[], int],
+        probe: Callable[[], Awaitable[KatapultError | None]],
         give_up: Callable[[KatapultError], None],
     ) -> None:
         self._breaker = Breaker(concurrency=concurrency, patience=patience)
-        self._under_way = under_way
+        self._probe = probe
         self._give_up = give_up
         self._rng = random.Random()  # noqa: S311 - spreads probes, keeps no secret
         self._changed = anyio.Event()
-        self._prober: object = None
         #: Whether requests have to wait. Read before each request.
         self.open = False
+        #: The number of the latest failure. Read before each request.
+        self.number = 0
         #: Whether the next valid answer changes nothing. Read after each valid answer.
         self.calm = False
-        #: Series of failures that a valid answer has ended.
-        self.series = 0
-        #: The last error that was no valid answer.
-        self.last: KatapultError | None = None
 
     def __repr__(self) -> str:
         return f"<BreakerGate {self._breaker!r}>"
@@ -64,120 +68,156 @@ class BreakerGate:
         return self._breaker.failures
 
     @property
-    def opened_in(self) -> int:
-        """The latest series of failures in which the breaker has opened; -1 if it never has."""
-        return self._breaker.opened_in
+    def proven(self) -> int:
+        """The number of the latest failure after which the API has proved to be there."""
+        return self._breaker.proven
 
-    async def wait(self, sender: object) -> bool:
-        """Wait until a request may go. True: it is the probe."""
+    def lost(self, sent_after: int, number: int) -> bool:
+        """Whether a try failed in an outage. sent_after, number: `number` when it was sent, and when it failed."""
+        return self._breaker.lost(sent_after, number)
+
+    async def wait(self) -> None:
+        """Wait until requests may go. One of those who wait sends the probes meanwhile.
+
+        Raises:
+            KatapultError: No probe can be sent, because the client is closed.
+        """
         clock = asyncio.get_running_loop().time
         while self.open:
             changed = self._changed
             seconds = self._breaker.ask(clock())
             if seconds == 0:
-                self._prober = sender
-                return True
+                await self._send_probe()
+                continue
             with anyio.move_on_after(seconds if seconds < math.inf else None):
                 await changed.wait()
-        return False
 
-    def is_probe(self, sender: object) -> bool:
-        """Whether this sender's request is the probe."""
-        return sender is self._prober
+    async def ask_for_verdict(self) -> None:
+        """Wait until a probe has shown whether the API is there and, if it is not, until it is there again."""
+        self._breaker.suspect(asyncio.get_running_loop().time())
+        self._mirror()
+        await self.wait()
 
-    def answered(self) -> None:
-        """A valid answer has arrived."""
-        if self.open:
-            log.info("the API answers again")
-        self._breaker.answered()
-        self.series = self._breaker.series
-        self.calm = True
-        self._prober = None
-        if self.open:
-            self.open = False
-            self._wake()
+    def answered(self, sent_after: int) -> None:
+        """A request that was sent after so many failures got a valid answer."""
+        self._breaker.answered(sent_after)
+        self._mirror()
 
-    def failed(self, sender: object, error: KatapultError) -> None:
-        """A request has ended with an error. It may be a valid answer all the same."""
+    def failed(self, sender: object, error: KatapultError, sent_after: int) -> None:
+        """A request of this sender has ended with an error. It may be a valid answer all the same."""
         if error.stops_run and not isinstance(error, APIError):
-            self.abandoned(sender)  # our own client is closed: that says nothing about the API
-            return
-        unavailable = isinstance(error, ServiceUnavailable)
-        if isinstance(error, APIError) and error.code is not None and not unavailable:
+            return  # our own client is closed: that says nothing about the API
+        if _is_valid(error):
             if not self.calm:
-                self.answered()
+                self.answered(sent_after)
             return
-        breaker = self._breaker
-        probe = self.is_probe(sender)
-        self.calm = False
-        self.last = error
-        breaker.failed(
+        self._breaker.failed(
             asyncio.get_running_loop().time(),
-            under_way=self._under_way(),
-            spread=self._rng.uniform(0.5, 1.0),
-            probe=probe,
-            unavailable=unavailable,
-            timed_out=isinstance(error, (RequestTimeout, ConnectTimeout)),
+            sender,
+            unavailable=isinstance(error, ServiceUnavailable),
+            slow=isinstance(error, (RequestTimeout, ConnectTimeout, RateLimitReached)),
         )
-        if probe:
-            self._prober = None
-        if breaker.state is not BreakerState.CLOSED:
-            if not self.open:
-                self.open = True
-                log.warning("%d requests in a row got no answer of the API: %s", breaker.failures, error)
-            if probe:
-                self._wake()
-        if breaker.given_up:
+        self._mirror()
+        if self._breaker.given_up:
             self._give_up(error)
 
-    def abandoned(self, sender: object) -> None:
-        """The request of this sender has ended without a result. If it was the probe, another one may go."""
-        if self.is_probe(sender):
-            self._prober = None
-            self._breaker.abandoned()
+    async def _send_probe(self) -> None:
+        breaker = self._breaker
+        try:
+            error = await self._probe()
+        except BaseException:
+            breaker.abandoned()
             self._wake()
+            raise
+        if error is None or _is_valid(error):
+            if breaker.confirmed:
+                log.info("the API answers again")
+            breaker.probe_answered()
+        else:
+            suspected = not breaker.confirmed
+            breaker.probe_failed(
+                asyncio.get_running_loop().time(),
+                spread=self._rng.uniform(0.5, 1.0),
+                unavailable=isinstance(error, ServiceUnavailable),
+            )
+            if suspected:
+                log.warning("%d requests in a row got no answer of the API: %s", breaker.failures, error)
+        self._mirror()
+        self._wake()
+        if error is not None and breaker.given_up:
+            self._give_up(error)
+
+    def _mirror(self) -> None:
+        breaker = self._breaker
+        self.open = breaker.state is not BreakerState.CLOSED
+        self.number = breaker.number
+        self.calm = (
+            breaker.seen and not self.open and breaker.proven == breaker.number and not breaker.failures
+        )
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
 
 
+def _is_valid(error: KatapultError) -> bool:
+    """Whether the error is a valid answer of the API."""
+    return (
+        isinstance(error, APIError) and error.code is not None and not isinstance(error, ServiceUnavailable)
+    )
+
+
 class Charges:
     """What the tries of one request have used of its retry policy: `attempts`, and `seconds`.
 
-    A try that failed while nobody answered is not charged: one that overlapped an opening of the breaker, a failed
-    probe, and the failures just before an opening, because they belong to the same outage.
+    A try that failed in an outage is not charged.
     """
 
-    __slots__ = ("_breaker", "_doubtful", "_doubtful_seconds", "_series", "attempts", "seconds")
+    __slots__ = ("_breaker", "_tries")
 
     def __init__(self, breaker: BreakerGate | None) -> None:
         self._breaker = breaker
-        self.attempts = 0
-        self.seconds = 0.0
-        # Tries charged in this series of failures. They are taken off again if the breaker opens in it.
-        self._series = -1
-        self._doubtful = 0
-        self._doubtful_seconds = 0.0
+        # For each try: seconds, failures in the run before it was sent, and when it had failed.
+        self._tries: list[tuple[float, int, int]] = []
 
-    def failed(self, seconds: float, began_in: int) -> None:
-        """A try has failed after so many seconds. began_in: the breaker's `series` when it began."""
-        breaker = self._breaker
-        if breaker is not None:
-            if self._series >= 0 and breaker.opened_in >= self._series:
-                self.attempts -= self._doubtful
-                self.seconds -= self._doubtful_seconds
-                self._series = -1
-            if breaker.opened_in >= began_in:
-                return
-            if breaker.series != self._series:
-                self._series, self._doubtful, self._doubtful_seconds = breaker.series, 0, 0.0
-            self._doubtful += 1
-            self._doubtful_seconds += seconds
-        self.attempts += 1
-        self.seconds += seconds
+    @property
+    def attempts(self) -> int:
+        return sum(1 for _ in self._charged())
+
+    @property
+    def seconds(self) -> float:
+        return sum(seconds for seconds, _, _ in self._charged())
+
+    def failed(self, seconds: float, sent_after: int) -> None:
+        """A try has failed after so many seconds. sent_after: the breaker's `number` when it began."""
+        self._tries.append((seconds, sent_after, self._breaker.number if self._breaker is not None else 0))
 
     def paused(self, seconds: float) -> None:
         """The next try begins after so many seconds."""
-        self.seconds += seconds
-        self._doubtful_seconds += seconds
+        before, sent_after, number = self._tries[-1]
+        self._tries[-1] = (before + seconds, sent_after, number)
+
+    async def spared(self, *, used_up: bool) -> bool:
+        """Whether the latest try failed in an outage. Waits until the outage is over.
+
+        used_up: the retry policy allows no further try. Unless the API has proved to be there since the first try failed,
+        the breaker decides whether this is an outage.
+        """
+        breaker = self._breaker
+        if breaker is None:
+            return False
+        _, sent_after, number = self._tries[-1]
+        try:
+            await breaker.wait()
+            while used_up and not breaker.lost(sent_after, number):
+                first = next(self._charged())[2]
+                if breaker.proven >= first:
+                    break
+                await breaker.ask_for_verdict()
+        except KatapultError:
+            return True  # the client is closed, and the next try finds that out
+        return breaker.lost(sent_after, number)
+
+    def _charged(self) -> Iterator[tuple[float, int, int]]:
+        breaker = self._breaker
+        return (one for one in self._tries if breaker is None or not breaker.lost(one[1], one[2]))

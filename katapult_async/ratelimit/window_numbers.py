@@ -21,8 +21,11 @@ class WindowNumbers:
         # The newest window that a date has shown.
         self._dated: int | None = None
         # Kept, because nearly all requests have the date of the one before, and are sent in the same window.
-        self._date, self._number = math.nan, 0
-        self._known, self._sent_in, self._until = -1, 0, -math.inf
+        self._date = math.nan
+        self._number = 0
+        self._known = -1
+        self._sent_in = 0
+        self._until = -math.inf
         self.seen = 0
 
     def read_date(self, date: float, sent: float, received: float) -> float | None:

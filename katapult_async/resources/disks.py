@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NoReturn
 
@@ -49,6 +48,8 @@ from .pages import pages
 log = room_logger("resources")
 
 GET = Operation("GET", "/disks/disk", DiskResponse)
+#: Sent without a query. The API answers that an argument is missing.
+PROBE = GET
 LIST = Operation("GET", "/organizations/organization/disks", DiskPage)
 CREATE = Operation("POST", "/organizations/organization/disks", DiskTaskResponse)
 UPDATE = Operation("PATCH", "/disks/disk", DiskResponse)
@@ -189,6 +190,7 @@ ASSIGNING = Action(
     found=_found_assigned,
     done=OutcomeStatus.ASSIGNED,
     already=OutcomeStatus.ALREADY_ASSIGNED,
+    probe=PROBE,
     needs_virtual_machine=True,
 )
 UNASSIGNING = Action(
@@ -198,6 +200,7 @@ UNASSIGNING = Action(
     found=_found_unassigned,
     done=OutcomeStatus.UNASSIGNED,
     already=OutcomeStatus.ALREADY_UNASSIGNED,
+    probe=PROBE,
 )
 ATTACHING = Action(
     name="attach",
@@ -206,6 +209,7 @@ ATTACHING = Action(
     found=_found_attached,
     done=OutcomeStatus.ATTACHED,
     already=OutcomeStatus.ALREADY_ATTACHED,
+    probe=PROBE,
 )
 DETACHING = Action(
     name="detach",
@@ -214,6 +218,7 @@ DETACHING = Action(
     found=_found_detached,
     done=OutcomeStatus.DETACHED,
     already=OutcomeStatus.ALREADY_DETACHED,
+    probe=PROBE,
 )
 
 
@@ -235,7 +240,6 @@ class Disks:
         self._concurrency = concurrency
         self._per_virtual_machine = per_virtual_machine
         self._patience = patience
-        self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
 
     # -- one disk ---------------------------------------------------------------------------------------------------
 
@@ -372,7 +376,7 @@ class Disks:
         return (outcome.disk if outcome.disk is not None else _raise(outcome)), outcome.task
 
     async def _settle(self, action: Action, item: Assignment) -> Outcome:
-        outcome = await Settling(action, self._session, item, self._rng).run()
+        outcome = await Settling(action, self._session, item).run()
         return outcome if outcome.ok else _raise(outcome)
 
     # -- many disks -------------------------------------------------------------------------------------------------

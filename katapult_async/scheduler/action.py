@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from katapult_async.models import Disk, Task
-from katapult_async.transport import Meter, Session
+from katapult_async.transport import Meter, Operation, Session
 
 from .outcome import Assignment, OutcomeStatus
 from .verdict import Found
@@ -21,7 +22,10 @@ Read = Callable[[Session, Assignment, Meter], Awaitable[Disk]]
 
 @dataclass(frozen=True)
 class Action:
-    """One kind of bulk run. done, already: the words for an item that is done, and for one that was so before."""
+    """One kind of bulk run. done, already: the words for an item that is done, and for one that was so before.
+
+    probe: a request that changes nothing and concerns no item. Any answer of the API to it proves that the API is there.
+    """
 
     name: str
     send: Send
@@ -29,4 +33,5 @@ class Action:
     found: Callable[[Disk, Assignment], Found]
     done: OutcomeStatus
     already: OutcomeStatus
+    probe: Operation[Any]
     needs_virtual_machine: bool = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from collections.abc import AsyncIterator
 from types import TracebackType
 
@@ -17,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import UNSET
 
-from katapult_async.errors import KatapultError, NoAnswer
+from katapult_async.errors import KatapultError, NoAnswer, RateLimitReached
 from katapult_async.ratelimit import BreakerGate
 from katapult_async.ratelimit.breaker import DEFAULT_PATIENCE
 from katapult_async.transport import Session
@@ -32,6 +31,7 @@ from .verdict import Start
 
 #: Items for busy machines that are read ahead at most.
 LOOK_AHEAD = 1024
+CANCELLED = "a worker was cancelled by something other than its run"
 
 
 class Outcomes(AsyncIterator[Outcome]):
@@ -43,8 +43,9 @@ class Outcomes(AsyncIterator[Outcome]):
 
     `report` is the sum so far. `stop()` ends the run gently.
 
-    While the API does not answer, the run sends one probe at a time and no item loses an attempt. After `patience`
-    seconds without a valid answer, or when there has never been one, the run ends and `report.stopped_by` says why.
+    While the API does not answer, the run sends one probe at a time, which concerns no item, and no item loses an
+    attempt. After `patience` seconds without a valid answer, or when there has never been one, the run ends and
+    `report.stopped_by` says why.
 
     After `stop()`, and when the run is left early, an asynchronous input has 5 s for its cleanup. Then the run cancels
     the input, every 5 s, until it is closed. A further cancellation of the caller cancels the input at once; a
@@ -73,7 +74,6 @@ class Outcomes(AsyncIterator[Outcome]):
         self._per_virtual_machine = per_virtual_machine
         self._recorder = recorder
         self._patience = patience
-        self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._group: TaskGroup | None = None
         self._workers: TaskGroup | None = None
         self._running = 0
@@ -108,7 +108,7 @@ class Outcomes(AsyncIterator[Outcome]):
         self._breaker = BreakerGate(
             concurrency=self._concurrency,
             patience=self._patience,
-            under_way=self._active.__len__,
+            probe=self._probe,
             give_up=self._give_up,
         )
         self._delivery = Delivery(
@@ -192,14 +192,14 @@ class Outcomes(AsyncIterator[Outcome]):
                 try:
                     async with anyio.create_task_group() as self._workers:
                         self._start_worker()
+                    if self._workers.cancel_scope.cancel_called:
+                        # The cancelled worker has ended before it could notice.
+                        raise RuntimeError(CANCELLED)
                     await self._feed.aclose()
                     while self._feed.left:
                         await self._delivery.deliver(not_attempted(self._feed.left.popleft()))
                 finally:
                     self._delivery.finish()
-            if self._breaker.last is not None and not self._breaker.seen and not self._stopped:
-                # Too few requests to open the breaker, and no answer to any of them.
-                self._give_up(self._breaker.last)
             self._failure = self._feed.failure
         except Exception as exc:  # noqa: BLE001 - handed to the consumer, who cannot be left waiting
             self._failure = _only(exc)
@@ -228,7 +228,7 @@ class Outcomes(AsyncIterator[Outcome]):
             if anyio.current_effective_deadline() == -math.inf:
                 raise
             # A task group takes this for the end of the worker, and the run would go on without its item.
-            raise RuntimeError("a worker was cancelled by something other than its run") from exc
+            raise RuntimeError(CANCELLED) from exc
         finally:
             self._running -= 1
 
@@ -267,7 +267,7 @@ class Outcomes(AsyncIterator[Outcome]):
                 feed.finished(item)
                 await delivery.deliver(not_attempted(item))
                 continue
-            settling = Settling(self._action, self._session, item, self._rng, start, self._breaker)
+            settling = Settling(self._action, self._session, item, start, self._breaker)
             if self._stopped:
                 await delivery.deliver(self._conclude(settling, settling.interrupted()))
                 continue
@@ -308,6 +308,14 @@ class Outcomes(AsyncIterator[Outcome]):
         self.report.requests += settling.requests
         self.report.rate_limited += settling.rate_limited
 
+    async def _probe(self) -> KatapultError | None:
+        error = await self._session.probe(self._action.probe, self._count_probe)
+        self.report.rate_limited += isinstance(error, RateLimitReached)
+        return error
+
+    def _count_probe(self) -> None:
+        self.report.requests += 1
+
     def _refuse(self, error: KatapultError) -> None:
         """The rest of the run cannot succeed either."""
         if self.report.stopped_by is None:
@@ -320,8 +328,7 @@ class Outcomes(AsyncIterator[Outcome]):
         if self._breaker.seen:
             message = f"{where} has not answered for {self._patience:g} s; the last request: {last}"
         else:
-            count = self._breaker.failures
-            requests = "1 request" if count == 1 else f"{count} requests in a row"
+            requests = f"{self._breaker.failures} requests in a row"
             message = f"{requests} got no answer of {where}: check the base URL; the last one: {last}"
         error = NoAnswer(message)
         error.__cause__ = last

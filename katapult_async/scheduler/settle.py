@@ -6,7 +6,6 @@ Decides nothing about meanings (verdict) and nothing about time (retry policy): 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 
 from katapult_async.errors import (
@@ -37,7 +36,6 @@ class Settling:
         "_ever_unclear",
         "_item",
         "_looking",
-        "_rng",
         "_seen_before",
         "_session",
         "_start",
@@ -58,14 +56,12 @@ class Settling:
         action: Action,
         session: Session,
         item: Assignment,
-        rng: random.Random,
         start: Start = Start.SEND,
         breaker: BreakerGate | None = None,
     ) -> None:
         self._action = action
         self._session = session
         self._item = item
-        self._rng = rng
         self._attempts = 0
         self._error: KatapultError | None = None
         # Whether there ever was a try that may have been executed, and the error of the last one in this run.
@@ -99,7 +95,7 @@ class Settling:
         self._started_at = time.time()
         while True:
             elapsed = self.elapsed
-            series = breaker.series if breaker is not None else 0
+            sent_after = breaker.number if breaker is not None else 0
             # What must be looked at first is looked at again before each try: the pause may have been a long one.
             if self._start is Start.LOOK or (self._start is Start.READ_BACK and not self._attempts):
                 outcome = await self._begin_by_reading()
@@ -119,16 +115,14 @@ class Settling:
             if outcome is not None:
                 return outcome
             charges = charges or Charges(breaker)
-            charges.failed(self.elapsed - elapsed, series)
+            charges.failed(self.elapsed - elapsed, sent_after)
             assert self._error is not None  # noqa: S101 - no outcome means that there was an error
             if self.stopping:
                 return self.interrupted()
-            delay = self._session.retry.delay(charges.attempts, charges.seconds, self._rng)
+            delay = await self._session.delay_before_retry(charges)
             if delay is None:
                 # A try that may have been executed says more than one that was not.
                 return self._outcome(OutcomeStatus.FAILED, error=self._unclear or self._error)
-            if breaker is not None and breaker.open:
-                delay = 0.0  # it waits at the breaker instead
             self._session.tell_retry(f"{self._action.name} {self._item}", self._attempts, delay, self._error)
             await asyncio.sleep(delay)
             charges.paused(delay)
@@ -143,6 +137,8 @@ class Settling:
             return None
         if step is Step.STOP and self._ever_unclear:
             return self._outcome(OutcomeStatus.UNKNOWN, error=error)
+        if step is Step.STOP and error.execution is Execution.NOT_EXECUTED:
+            return self._outcome(OutcomeStatus.NOT_ATTEMPTED, error=error)  # the client was closed first
         if step in (Step.FAIL, Step.STOP):
             return self._outcome(OutcomeStatus.FAILED, error=error)
         if self.stopping:

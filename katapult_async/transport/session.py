@@ -195,24 +195,27 @@ class Session:
         charges = Charges(breaker)
         attempt = 1
         while True:
-            series = breaker.series if breaker is not None else 0
+            sent_after = breaker.number if breaker is not None else 0
             try:
                 return await self.send(operation, body=body, query=query, priority=priority, meter=meter)
             except KatapultError as error:
-                charges.failed(error.elapsed, series)
+                charges.failed(error.elapsed, sent_after)
                 if not may_repeat(error, safe=operation.safe) or (meter is not None and meter.stopping):
                     raise
-                delay = self._retry.delay(charges.attempts, charges.seconds, self._rng)
+                delay = await self.delay_before_retry(charges)
                 if delay is None:
                     raise
-                if breaker is not None and breaker.open:
-                    delay = 0.0  # it waits at the breaker instead
                 self.tell_retry(operation.name, attempt, delay, error)
             await asyncio.sleep(delay)
             charges.paused(delay)
             if meter is not None:
                 meter.elapsed += delay
             attempt += 1
+
+    async def delay_before_retry(self, charges: Charges) -> float | None:
+        """Seconds until the next try; None when there is to be none. First waits for the verdict of an open breaker."""
+        delay = self._retry.delay(charges.attempts, charges.seconds, self._rng)
+        return 0.0 if await charges.spared(used_up=delay is None) else delay
 
     def tell_retry(self, operation: str, attempt: int, delay: float, error: KatapultError) -> None:
         """Log a coming retry and tell the observer."""
@@ -254,6 +257,7 @@ class Session:
             if permit is None:
                 permit = await self._wait_for_permit(operation, priority, meter, breaker)
             began = clock()
+            sent_after = breaker.number if breaker is not None else 0
             if meter is not None:
                 meter.requests += 1
                 meter.on_the_wire = True
@@ -265,30 +269,48 @@ class Session:
                 if error is None:
                     result = self._decode(operation, reply)
                     if breaker is not None and not breaker.calm:
-                        breaker.answered()
+                        breaker.answered(sent_after)
                     # A write that succeeds is its item's last request: nobody asks for its time.
                     if operation.safe and meter is not None:
                         meter.elapsed += clock() - began
                     return result
                 if not isinstance(error, RateLimitReached):
-                    raise error  # noqa: TRY301 - what is noted of a failure is noted in one place
+                    raise error
             except KatapultError as failure:
                 failure.elapsed = clock() - began
                 if meter is not None:
                     meter.on_the_wire = False
                     meter.elapsed += failure.elapsed
                 if breaker is not None:
-                    breaker.failed(meter, failure)
-                raise
-            except BaseException:
-                if breaker is not None:
-                    breaker.abandoned(meter)
+                    breaker.failed(meter, failure, sent_after)
                 raise
             if breaker is not None:
-                breaker.failed(meter, error)
+                breaker.failed(meter, error, sent_after)
             if meter is not None:
                 meter.rate_limited += 1
             priority = Priority.AGAIN
+
+    async def probe(self, operation: Operation[R], sent: Callable[[], None]) -> KatapultError | None:
+        """Send one request, and return its error, also a 429; None for a success.
+
+        Args:
+            operation: What to ask for, without arguments.
+            sent: Called when the request leaves.
+
+        Raises:
+            KatapultError: The client is closed.
+        """
+        permit = await self._wait_for_permit(operation, Priority.AGAIN, None, None)
+        sent()
+        try:
+            reply, error = await self._exchange(operation, self._url(operation.path, ()), None, permit)
+            if error is None:
+                self._decode(operation, reply)
+        except KatapultError as failure:
+            if failure.stops_run:
+                raise  # the client is closed
+            return failure
+        return error
 
     async def _wait_for_permit(
         self, operation: Operation[R], priority: Priority, meter: Meter | None, breaker: BreakerGate | None
@@ -305,17 +327,13 @@ class Session:
             with scope:
                 return await self._permit(operation, priority, meter, breaker)
             self._refuse(operation)
-        except BaseException:
-            if breaker is not None:
-                breaker.abandoned(meter)
-            raise
         finally:
             self._waits.discard(scope)
 
     async def _permit(
         self, operation: Operation[R], priority: Priority, meter: Meter | None, breaker: BreakerGate | None
     ) -> Permit:
-        """Wait until the breaker is closed or this request is its probe, then for the permit."""
+        """Wait until the breaker is closed, then for the permit."""
 
         async def wait() -> Permit:
             permit = await self._gate.take(priority, operation.name)
@@ -332,8 +350,8 @@ class Session:
                 self._refuse(operation)
             if meter is not None and meter.stopping:
                 _stop(operation)
-            if not _may_send(meter, breaker) and breaker is not None:
-                await breaker.wait(meter)
+            if breaker is not None and breaker.open:
+                await breaker.wait()
                 continue
             if self._ceiling is None:
                 permit = await wait()
@@ -439,10 +457,8 @@ def _stop(operation: Operation[R]) -> NoReturn:
 
 
 def _may_send(meter: Meter | None, breaker: BreakerGate | None) -> bool:
-    """Whether the run goes on, and its breaker is closed or this request is its probe."""
-    if meter is not None and meter.stopping:
-        return False
-    return breaker is None or not breaker.open or breaker.is_probe(meter)
+    """Whether the run goes on, and its breaker is closed."""
+    return not (meter is not None and meter.stopping) and (breaker is None or not breaker.open)
 
 
 def _tell_waits(observer: Observer) -> Callable[[Wait, float], None]:

@@ -166,7 +166,7 @@ async def test_nothing_is_read_again_after_stopping() -> None:
 
 
 async def test_errors_that_are_kept_hold_no_frames() -> None:
-    async with KatapultEmulator(disks=3, virtual_machines=1) as emulator:
+    async with KatapultEmulator(disks=3, virtual_machines=3) as emulator:
         emulator.faults.next(FaultKind.RESET_BEFORE, 1000)
         async with client_for(emulator) as client:
             report = await client.disks.assign_many(pairs(emulator))

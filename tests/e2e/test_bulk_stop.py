@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import anyio
 import pytest
 
-from katapult_async import Assignment, Outcome, OutcomeStatus, RetryPolicy, Timeout
+from katapult_async import Assignment, Outcome, OutcomeStatus, RetryPolicy, SessionPool, Timeout
 from katapult_async.testing import FaultKind, KatapultEmulator
 from tests.e2e.test_bulk import client_for, pairs
 
@@ -137,3 +137,37 @@ async def test_a_refusal_does_not_drain_an_endless_input() -> None:
                     got.append(outcome)  # noqa: PERF401 - the run must end by itself
         assert pulled <= 64
         assert len(got) == pulled == outcomes.report.total
+
+
+async def test_an_item_that_was_not_sent_before_its_client_closed_is_not_attempted() -> None:
+    """The pool lives on, so the requests that are under way are answered."""
+    async with (
+        KatapultEmulator(disks=200, virtual_machines=200, latency=0.02) as emulator,
+        SessionPool() as pool,
+    ):
+        async with client_for(emulator, pool=pool, concurrency=16) as client:
+            run = asyncio.create_task(client.disks.assign_many(pairs(emulator)))
+            await until_sent(emulator, 40)
+        report = await run
+    assert set(report.counts) == {OutcomeStatus.ASSIGNED, OutcomeStatus.NOT_ATTEMPTED}
+    assert "the client is closed" in str(report.stopped_by)
+    assert not report.complete
+
+
+async def test_a_worker_that_is_cancelled_just_before_it_ends_ends_the_run_with_an_error() -> None:
+    def cancelling(items: list[Assignment]) -> Iterator[Assignment]:
+        for number, item in enumerate(items):
+            if number == 5:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+            yield item
+
+    async with KatapultEmulator(disks=7, virtual_machines=3, latency=0.005) as emulator:
+        async with client_for(emulator, concurrency=4) as client:
+            run = client.disks.assign_each(cancelling(pairs(emulator)))
+            with pytest.raises(RuntimeError, match="a worker was cancelled by something other than its run"):
+                async with run as outcomes:
+                    async for _ in outcomes:
+                        pass
+    assert run.report.total == 7

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 
 import anyio
 import pytest
 
-from katapult_async import Assignment, Client, NoAnswer, OutcomeStatus, Timeout
+from katapult_async import Assignment, Client, NoAnswer, OutcomeStatus, RetryPolicy, Timeout
 from katapult_async.testing import FaultKind, KatapultEmulator
 from tests.e2e.test_bulk import QUICK, assert_each_applied_once, client_for, pairs
 from tests.raw_server import http, raw_server, read_request
 
+JSON = "Content-Type: application/json"
+NOT_AVAILABLE = http(
+    b'{"error":{"code":"service_unavailable","description":"","detail":{}}}', JSON, status="503 Unavailable"
+)
+MISSING = http(
+    b'{"error":{"code":"missing_required_argument","description":"","detail":{}}}',
+    JSON,
+    status="400 Bad Request",
+)
 ITEMS = [Assignment(f"disk_{number}", f"vm_{number % 500}") for number in range(1000)]
 
 
@@ -62,6 +72,151 @@ async def test_a_proxy_or_an_api_that_is_not_available_costs_no_item(
         assert report.ok, str(report)
         assert_each_applied_once(emulator, items)
 
+
+# -- one bad item while the API is there ---------------------------------------------------------------------------------
+
+BAD = {
+    "a proxy's 504": (FaultKind.EMPTY_504, OutcomeStatus.UNKNOWN),
+    "the API's 503": (FaultKind.UNAVAILABLE, OutcomeStatus.FAILED),
+    "an unreadable 200": (FaultKind.INVALID_JSON, OutcomeStatus.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("what", list(BAD))
+@pytest.mark.parametrize("number", [0, 4, 9])
+@pytest.mark.parametrize(("concurrency", "machines"), [(1, 10), (32, 10), (32, 1)])
+async def test_one_bad_item_does_not_stop_the_others(
+    what: str, number: int, concurrency: int, machines: int
+) -> None:
+    kind, status = BAD[what]
+    async with KatapultEmulator(disks=10, virtual_machines=machines) as emulator:
+        items = pairs(emulator)
+        bad = items[number].disk
+        emulator.faults.script(lambda arrival: kind if arrival.disk == bad else None)
+        async with client_for(emulator, concurrency=concurrency, patience=5) as client:
+            with anyio.fail_after(5):
+                report = await client.disks.assign_many(items)
+        assert report.stopped_by is None
+        assert report.counts == {OutcomeStatus.ASSIGNED: 9, status: 1}
+        assert report.failures[0].assignment.disk == bad
+        sent = sum(arrival.disk == bad for arrival in emulator.ledger.arrivals)
+        assert sent <= QUICK.attempts + 1
+        assert report.requests == emulator.ledger.total
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+async def test_an_outage_costs_no_item_even_with_few_attempts(attempts: int) -> None:
+    async with KatapultEmulator(disks=300, virtual_machines=300, limit=100_000, latency=0.005) as emulator:
+        items = pairs(emulator)
+        retry = RetryPolicy(attempts=attempts, base=0.01, cap=0.05)
+        async with client_for(emulator, concurrency=16, retry=retry) as client:
+            run = asyncio.create_task(client.disks.assign_many(items))
+            while len(emulator.ledger.applied) < 50:
+                await asyncio.sleep(0.001)
+            emulator.faults.script(lambda _arrival: FaultKind.UNAVAILABLE)
+            await asyncio.sleep(0.5)
+            emulator.faults.script(lambda _arrival: None)
+            with anyio.fail_after(10):
+                report = await run
+        assert report.ok, str(report)
+        assert_each_applied_once(emulator, items)
+
+
+async def test_an_outage_in_which_most_requests_hang_costs_no_item() -> None:
+    """One connection in eight is refused at once, all others hang."""
+    connections = 0
+    down = asyncio.Event()
+    where: dict[str, str] = {}
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        quick = connections % 8 == 0
+        while True:
+            request = await read_request(reader)
+            if down.is_set() and not quick:
+                await asyncio.sleep(3600)
+            if down.is_set():
+                writer.write(NOT_AVAILABLE)
+                continue
+            await asyncio.sleep(0.005)
+            head, _, body = request.partition(b"\r\n\r\n")
+            if body:
+                asked = json.loads(body)
+                disk = asked["disk"]["id"]
+                where[disk] = asked["virtual_machine"]["id"]
+            elif b"=" in head.split()[1]:
+                disk = head.split()[1].partition(b"=")[2].decode()
+            else:
+                writer.write(MISSING)
+                continue
+            bond = {"virtual_machine": {"id": where[disk]}} if disk in where else None
+            shown = json.dumps({"disk": {"id": disk, "virtual_machine_disk": bond}})
+            writer.write(http(shown.encode(), "Content-Type: application/json"))
+
+    async with (
+        raw_server(handler) as url,
+        Client("token", base_url=url, retry=QUICK, timeout=Timeout(total=0.6), concurrency=32) as client,
+    ):
+        run = asyncio.create_task(client.disks.assign_many(ITEMS))
+        while len(where) < 100:
+            await asyncio.sleep(0.001)
+        down.set()
+        await asyncio.sleep(2)
+        down.clear()
+        with anyio.fail_after(20):
+            report = await run
+    assert report.ok, (str(report), report.failures[:1])
+
+
+async def test_a_429_of_somebody_else_ends_the_run() -> None:
+    requests = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        while True:
+            await read_request(reader)
+            requests += 1
+            writer.write(NOT_THE_API["HTML 429"])
+
+    async with (
+        raw_server(handler) as url,
+        Client("token", base_url=url, rate_window=0.2, concurrency=32) as client,
+    ):
+        with anyio.fail_after(5):
+            report = await client.disks.assign_many(ITEMS)
+    assert isinstance(report.stopped_by, NoAnswer)
+    assert requests <= 8
+    assert report.rate_limited == report.requests == requests
+
+
+async def test_a_cancelled_probe_makes_way_for_another_one() -> None:
+    """`stop` during a probe that hangs ends the run, and nothing stays in flight."""
+    hanging = asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await read_request(reader)
+            if request.startswith(b"GET /core/v1/disks/disk HTTP"):
+                hanging.set()
+                await asyncio.sleep(3600)
+            writer.write(NOT_AVAILABLE)
+
+    async with (
+        raw_server(handler) as url,
+        Client("token", base_url=url, retry=QUICK, concurrency=4) as client,
+        client.disks.assign_each(ITEMS) as outcomes,
+    ):
+        taking = asyncio.create_task(_statuses(outcomes))
+        await hanging.wait()
+        outcomes.stop()
+        with anyio.fail_after(0.5):
+            rest = await taking
+        assert client.session.gate.window.in_flight == 0
+        assert set(rest) == {OutcomeStatus.NOT_ATTEMPTED}
+
+
+# -- somebody else -------------------------------------------------------------------------------------------------------
 
 NOT_THE_API = {
     "HTML": http(b"<html>hello</html>", "Content-Type: text/html"),
@@ -169,8 +324,8 @@ async def test_too_few_items_to_open_the_breaker_still_say_that_nobody_answered(
         url = emulator.url
     async with Client("token", base_url=url, retry=QUICK) as client:
         report = await client.disks.assign_many(ITEMS[:1])
-    assert report.counts == {OutcomeStatus.FAILED: 1}
-    assert str(report.stopped_by).startswith("5 requests in a row got no answer of the API at ")
+    assert report.counts == {OutcomeStatus.NOT_ATTEMPTED: 1}
+    assert str(report.stopped_by).startswith("6 requests in a row got no answer of the API at ")
     assert isinstance(report.stopped_by, NoAnswer)
     assert "no connection" in str(report.stopped_by.__cause__)
 

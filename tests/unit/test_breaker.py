@@ -2,118 +2,143 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from katapult_async.errors import APIError, KatapultError, ServiceUnavailable, error_from_response
 from katapult_async.ratelimit import BreakerGate, Charges
 from katapult_async.ratelimit.breaker import FEWEST, LONGEST_PAUSE, Breaker, BreakerState
+from katapult_async.transport.wire import client_is_closed
+from tests.virtual_time import run
 
 
-def fail(breaker: Breaker, now: float, **how: bool) -> None:
-    breaker.failed(now, under_way=32, spread=1.0, **how)
+def fail(breaker: Breaker, now: float = 0.0, source: object = "an item", **how: bool) -> None:
+    breaker.failed(now, source, **how)
 
 
 def opened(*, concurrency: int = 4, patience: float = 300.0) -> Breaker:
     breaker = Breaker(concurrency=concurrency, patience=patience)
-    breaker.answered()
+    breaker.answered(0)
     while breaker.state is BreakerState.CLOSED:
-        fail(breaker, 0.0)
+        fail(breaker)
     return breaker
+
+
+def fail_probe(breaker: Breaker, now: float = 0.0, **how: bool) -> None:
+    assert breaker.ask(now) == 0
+    breaker.probe_failed(now, spread=1.0, **how)
+
+
+# -- opening -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("concurrency", "threshold"), [(1, 4), (4, 4), (32, 32)])
 def test_it_opens_after_as_many_failures_in_a_row_as_are_in_flight(concurrency: int, threshold: int) -> None:
     breaker = Breaker(concurrency=concurrency)
-    breaker.answered()
+    breaker.answered(0)
     for _ in range(threshold - 1):
-        fail(breaker, 1.0)
-    assert breaker.ask(1.0) == 0
-    breaker.answered()
-    for _ in range(threshold):
+        fail(breaker)
+    breaker.answered(0)
+    for number in range(threshold):
         assert breaker.state is BreakerState.CLOSED
-        fail(breaker, 1.0)
+        fail(breaker, source=number)
     assert breaker.state is BreakerState.OPEN
     assert not breaker.given_up
 
 
-def test_few_items_under_way_open_it_sooner() -> None:
+def test_it_gives_up_when_it_opens_before_any_valid_answer_to_two_items() -> None:
     breaker = Breaker(concurrency=32)
-    breaker.answered()
-    for _ in range(FEWEST):
-        breaker.failed(0.0, under_way=2, spread=1.0)
-    assert breaker.state is BreakerState.OPEN
-
-
-def test_two_time_outs_are_enough_when_two_items_are_under_way() -> None:
-    breaker = Breaker(concurrency=32)
-    breaker.answered()
-    for _ in range(2):
-        assert breaker.state is BreakerState.CLOSED
-        breaker.failed(0.0, under_way=2, spread=1.0, timed_out=True)
-    assert breaker.state is BreakerState.OPEN
-
-
-def test_without_any_valid_answer_it_gives_up_when_it_opens() -> None:
-    breaker = Breaker(concurrency=32)
-    for _ in range(31):
-        breaker.failed(0.0, under_way=1, spread=1.0)
-    assert not breaker.given_up
-    breaker.failed(0.0, under_way=1, spread=1.0)
-    assert breaker.given_up
-
-
-def test_time_outs_alone_are_enough_when_four_have_come_before_any_answer() -> None:
-    breaker = Breaker(concurrency=32)
-    for _ in range(FEWEST):
+    for number in range(32):
         assert not breaker.given_up
-        fail(breaker, 0.0, timed_out=True)
+        fail(breaker, source=number)
     assert breaker.given_up
+
+
+def test_failures_of_one_item_before_any_valid_answer_are_decided_by_the_probe() -> None:
+    for answers in (True, False):
+        breaker = Breaker(concurrency=1)
+        for _ in range(FEWEST):
+            fail(breaker)
+        assert breaker.state is BreakerState.OPEN
+        assert not breaker.given_up
+        if answers:
+            assert breaker.ask(0.0) == 0
+            breaker.probe_answered()
+        else:
+            fail_probe(breaker)
+        assert breaker.given_up is not answers
+
+
+def test_four_time_outs_are_enough_before_any_valid_answer() -> None:
+    breaker = Breaker(concurrency=32)
+    fail(breaker)
+    for number in range(FEWEST):
+        assert breaker.state is BreakerState.CLOSED
+        fail(breaker, source=number, slow=True)
+    assert breaker.given_up
+    breaker = Breaker(concurrency=32)
+    breaker.answered(0)
+    for _ in range(31):
+        fail(breaker, slow=True)
+    assert breaker.state is BreakerState.CLOSED
 
 
 def test_an_api_that_is_not_available_is_there_all_the_same() -> None:
     breaker = Breaker(concurrency=4)
-    for _ in range(4):
-        fail(breaker, 0.0, unavailable=True)
+    for number in range(4):
+        fail(breaker, source=number, unavailable=True)
+    fail_probe(breaker)
     assert breaker.state is BreakerState.OPEN
     assert not breaker.given_up
 
 
-def test_one_probe_at_a_time_with_pauses_that_double() -> None:
+def test_an_answer_to_an_older_request_does_not_close_it() -> None:
+    breaker = opened()
+    breaker.answered(3)
+    assert breaker.state is BreakerState.OPEN
+    assert (breaker.number, breaker.proven) == (4, 3)
+
+
+# -- probes --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_probe_goes_at_once_and_then_pauses_double() -> None:
     breaker = opened()
     now = 0.0
-    for pause in (1, 2, 4, 8, 16, 30, 30):
+    for pause in (0, 1, 2, 4, 8, 16, 30, 30):
         assert breaker.ask(now) == pause
         now += pause
-        assert breaker.ask(now) == 0
+        if pause:
+            assert breaker.ask(now) == 0
         assert breaker.state is BreakerState.HALF_OPEN
         assert breaker.ask(now) == math.inf
-        fail(breaker, now)  # a straggler that is not the probe
+        fail(breaker, now)  # a request from before the opening
         assert breaker.state is BreakerState.HALF_OPEN
-        fail(breaker, now, probe=True)
-    breaker.answered()
-    assert breaker.ask(now) == 0
-    assert (breaker.series, breaker.opened_in) == (1, 0)
+        breaker.probe_failed(now, spread=1.0)
+    assert breaker.ask(now + 30) == 0
+    breaker.probe_answered()
+    assert breaker.state is BreakerState.CLOSED
+    assert breaker.failures == 0
 
 
 def test_a_probe_that_never_left_makes_way_for_the_next_one() -> None:
     breaker = opened()
-    assert breaker.ask(1.0) == 0
+    assert breaker.ask(0.0) == 0
     breaker.abandoned()
-    assert breaker.ask(1.0) == 0
+    assert breaker.ask(0.0) == 0
 
 
 def test_the_last_probe_goes_when_patience_ends() -> None:
     breaker = opened(patience=5.0)
-    for now in (1.0, 3.0):
-        assert breaker.ask(now) == 0
-        fail(breaker, now, probe=True)
+    for now in (0.0, 1.0, 3.0):
+        fail_probe(breaker, now)
         assert not breaker.given_up
     assert breaker.ask(3.0) == 2.0
-    assert breaker.ask(5.0) == 0
-    fail(breaker, 5.0, probe=True)
+    fail_probe(breaker, 5.0)
     assert breaker.given_up
 
 
@@ -125,70 +150,185 @@ def test_patience_that_makes_no_sense_is_refused(patience: float) -> None:
 
 @given(
     st.integers(1, 40),
-    st.lists(st.tuples(st.sampled_from("afpsx"), st.floats(0, 20), st.floats(0.5, 1.0)), max_size=200),
+    st.lists(st.tuples(st.sampled_from("afsnpx?"), st.floats(0, 20), st.floats(0.5, 1.0)), max_size=200),
 )
 def test_whatever_happens_a_probe_goes_in_time(
     concurrency: int, events: list[tuple[str, float, float]]
 ) -> None:
     breaker = Breaker(concurrency=concurrency)
-    breaker.answered()
+    breaker.answered(0)
     now = 0.0
     probing = False
     for event, seconds, spread in events:
         now += seconds
-        wait = breaker.ask(now)
-        probing = probing or breaker.state is BreakerState.HALF_OPEN
-        assert wait == 0 or (probing and wait == math.inf) or 0 < wait <= LONGEST_PAUSE
+        if breaker.state is not BreakerState.CLOSED:
+            wait = breaker.ask(now)
+            assert wait == 0 or (probing and wait == math.inf) or 0 < wait <= LONGEST_PAUSE
+            probing = probing or wait == 0
         if event == "a":
-            breaker.answered()
-            probing = False
-        elif event == "x" and probing:
-            breaker.abandoned()
-            probing = False
+            breaker.answered(breaker.number)
+        elif event == "?":
+            breaker.suspect(now)
         elif event in "fs" or not probing:
-            breaker.failed(now, under_way=concurrency, spread=spread, unavailable=event == "s")
+            breaker.failed(now, event, unavailable=event == "s")
         else:
-            breaker.failed(now, under_way=concurrency, spread=spread, probe=True)
+            if event == "n":
+                breaker.probe_failed(now, spread=spread)
+            elif event == "p":
+                breaker.probe_answered()
+            else:
+                breaker.abandoned()
             probing = False
         assert (breaker.state is BreakerState.HALF_OPEN) == probing
-        assert (breaker.failures == 0) == (event == "a") or breaker.failures > 0
+        assert breaker.proven <= breaker.number
+        assert breaker.confirmed <= (breaker.state is not BreakerState.CLOSED)
 
 
-class Known:
-    """The two numbers of a breaker that charging looks at."""
-
-    series = 0
-    opened_in = -1
+# -- which tries are charged ---------------------------------------------------------------------------------------------
 
 
-def test_tries_of_an_outage_are_not_charged() -> None:
-    known = Known()
-    charges = Charges(known)  # type: ignore[arg-type]
-    charges.failed(2.0, 0)
-    charges.paused(1.0)
-    charges.failed(3.0, 0)
-    assert (charges.attempts, charges.seconds) == (2, 6.0)
-    known.opened_in = 0
-    charges.failed(4.0, 0)  # it overlapped the opening, and the two before belong to it
-    assert (charges.attempts, charges.seconds) == (0, 0.0)
-    charges.failed(5.0, 0)  # a probe
-    known.series = 1
-    charges.failed(6.0, 1)
-    assert (charges.attempts, charges.seconds) == (1, 6.0)
-    known.series = 2
-    charges.failed(1.0, 1)
-    known.series, known.opened_in = 3, 2
-    charges.failed(1.0, 3)
-    assert (charges.attempts, charges.seconds) == (2, 7.0)
+def test_tries_of_an_outage_are_lost_and_those_of_a_false_alarm_are_not() -> None:
+    breaker = opened()  # failures 1 to 4
+    assert breaker.ask(0.0) == 0
+    breaker.probe_answered()
+    assert not breaker.lost(0, 4)
+    for _ in range(4):
+        fail(breaker)  # 5 to 8
+    fail_probe(breaker)  # 9
+    assert not breaker.lost(3, 4)
+    assert breaker.lost(4, 5)
+    assert breaker.lost(8, 10)
+    assert breaker.ask(1.0) == 0
+    breaker.probe_answered()
+    fail(breaker)  # 10
+    assert breaker.lost(8, 10)  # sent before the end of the outage
+    assert not breaker.lost(9, 10)
+
+
+class Probes:
+    """A breaker's gate with probes that are answered as told, in virtual time."""
+
+    def __init__(self, *answers: KatapultError | None, concurrency: int = 32) -> None:
+        self.answers = list(answers)
+        self.sent = 0
+        self.gate = BreakerGate(concurrency=concurrency, probe=self._probe, give_up=lambda _error: None)
+        self.gate.answered(0)
+
+    async def _probe(self) -> KatapultError | None:
+        self.sent += 1
+        await asyncio.sleep(0.1)
+        answer = self.answers.pop(0)
+        if answer is not None and answer.stops_run:
+            raise answer
+        return answer
+
+
+UNAVAILABLE = ServiceUnavailable(status=503, code="service_unavailable")
+MISSING = APIError(status=400, code="missing_required_argument")
+
+
+def test_an_item_that_has_used_up_its_tries_waits_for_a_verdict() -> None:
+    async def main(answer: KatapultError | None) -> tuple[bool, int, int]:
+        probes = Probes(answer, None)
+        charges = Charges(probes.gate)
+        for _ in range(2):
+            probes.gate.failed("an item", UNAVAILABLE, 0)
+            charges.failed(1.0, 0)
+            charges.paused(0.5)
+        spared = await charges.spared(used_up=True)
+        return spared, probes.sent, charges.attempts
+
+    assert run(main(UNAVAILABLE)) == (True, 2, 0)
+    assert run(main(None)) == (False, 1, 2)
+    assert run(main(MISSING)) == (False, 1, 2)
+
+
+def test_no_verdict_is_asked_for_if_the_api_has_answered_since() -> None:
+    async def main() -> None:
+        probes = Probes()
+        charges = Charges(probes.gate)
+        probes.gate.failed("an item", UNAVAILABLE, 0)
+        charges.failed(1.0, 0)
+        probes.gate.answered(1)  # another item's
+        probes.gate.failed("an item", UNAVAILABLE, 1)
+        charges.failed(1.0, 1)
+        assert not await charges.spared(used_up=True)
+        assert (probes.sent, charges.attempts, charges.seconds) == (0, 2, 2.0)
+
+    run(main())
+
+
+def test_an_answer_to_an_older_request_is_no_verdict() -> None:
+    async def main() -> None:
+        probes = Probes(UNAVAILABLE, None)
+        charges = Charges(probes.gate)
+        probes.gate.failed("an item", UNAVAILABLE, 0)
+        charges.failed(1.0, 0)
+        probes.gate.answered(0)  # sent before the item failed
+        assert await charges.spared(used_up=True)
+        assert probes.sent == 2
+
+    run(main())
+
+
+def test_a_failure_during_a_probe_asks_for_another_probe() -> None:
+    async def main() -> None:
+        probes = Probes(None, None)
+        first, second = Charges(probes.gate), Charges(probes.gate)
+        probes.gate.failed("one", UNAVAILABLE, 0)
+        first.failed(1.0, 0)
+        waiting = asyncio.create_task(first.spared(used_up=True))
+        await asyncio.sleep(0.05)
+        probes.gate.failed("two", UNAVAILABLE, 0)
+        second.failed(1.0, 0)
+        assert not await second.spared(used_up=True)
+        assert not await waiting
+        assert probes.sent == 2
+
+    run(main())
+
+
+def test_a_cancelled_probe_lets_another_waiter_probe() -> None:
+    async def main() -> None:
+        probes = Probes(None)
+        gate = probes.gate
+        first = asyncio.create_task(gate.ask_for_verdict())
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(gate.wait())
+        await asyncio.sleep(0.01)
+        first.cancel()
+        await second
+        assert probes.sent == 2
+        assert not gate.open
+
+    run(main())
+
+
+def test_a_closed_client_ends_the_wait_for_a_verdict() -> None:
+    async def main() -> None:
+        probes = Probes(client_is_closed())
+        charges = Charges(probes.gate)
+        probes.gate.failed("an item", UNAVAILABLE, 0)
+        charges.failed(1.0, 0)
+        assert await charges.spared(used_up=True)
+
+    run(main())
 
 
 def test_without_a_breaker_each_try_is_charged() -> None:
-    charges = Charges(None)
-    for _ in range(3):
-        charges.failed(1.0, 0)
-    assert (charges.attempts, charges.seconds) == (3, 3.0)
+    async def main() -> None:
+        charges = Charges(None)
+        for _ in range(3):
+            charges.failed(1.0, 0)
+        assert (charges.attempts, charges.seconds) == (3, 3.0)
+        assert not await charges.spared(used_up=True)
+
+    run(main())
 
 
 async def test_a_gate_shows_its_state() -> None:
-    gate = BreakerGate(concurrency=1, under_way=lambda: 1, give_up=lambda _error: None)
-    assert repr(gate) == "<BreakerGate <Breaker CLOSED failures=0 seen=False>>"
+    gate = Probes().gate
+    assert repr(gate) == "<BreakerGate <Breaker CLOSED failures=0 seen=True>>"
+    html = error_from_response(429, {"Content-Type": "text/html"}, b"<html>")
+    gate.failed("an item", html, 0)
+    assert gate.failures == 1
