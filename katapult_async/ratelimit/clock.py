@@ -19,6 +19,8 @@ import math
 
 #: Two good quartz clocks drift apart by less than this (seconds a second); the interval widens by it with time.
 DRIFT = 1e-4
+#: Seconds (the resolution of a date) by which a boundary is entered later after it was entered too early.
+SET_BACK = 1.0
 #: Contradicting answers that must agree with each other before they replace what is known: at first, and at most.
 FEWEST_AGREEING, MOST_AGREEING = 4, 64
 
@@ -116,6 +118,17 @@ class ServerClock:
             self._support += self._support < MOST_AGREEING
             self._doubt = None
             return date
+        if low < known_high + 1 and high > known_low - 1:
+            # By less than the resolution of a date: set back a little, perhaps. Believe both for now, which makes the
+            # client enter a window later and never earlier. The next answers sharpen it again.
+            self._low, self._high, self._low_at, self._high_at = (
+                min(low, known_low),
+                max(high, known_high),
+                received,
+                received,
+            )
+            self.version += 1
+            return date
         doubt = self._doubt
         if doubt is None or not doubt.agrees(low, high, date):
             doubt = self._doubt = _Doubt(low, high, date)
@@ -128,13 +141,19 @@ class ServerClock:
         self.replacements += 1
         return date
 
+    def too_early(self, now: float) -> None:
+        """The server's clock had not reached what it surely should have: it was set back by a little."""
+        self._low -= SET_BACK
+        self._low_at = now
+        self.version += 1
+
     def earliest_server_time(self, local: float) -> float:
         """The server's clock stands at this or later when ours stands at `local`."""
-        return local + self._low - DRIFT * max(0.0, local - self._low_at)
+        return local + self._low - DRIFT * abs(local - self._low_at)
 
     def latest_server_time(self, local: float) -> float:
         """The server's clock stands at this or earlier when ours stands at `local`."""
-        return local + self._high + DRIFT * max(0.0, local - self._high_at)
+        return local + self._high + DRIFT * abs(local - self._high_at)
 
     def latest_local_time(self, server: float) -> float:
         """When our clock stands here, the server's has surely reached `server`."""

@@ -32,7 +32,7 @@ from __future__ import annotations
 import enum
 import math
 
-from .clock import ServerClock
+from .clock import DRIFT, ServerClock
 from .closure import Closure
 from .counter import ServerCounter
 from .counter_kind import CounterKind, slides
@@ -111,6 +111,8 @@ class Window:
         self._refusals_count = False
         # Whether a request of ours ended without a reading since the last certain one.
         self._unread = False
+        # Entries that were lost in the window of this number.
+        self._lost_in = self._lost_entries = 0
         # REFILLING: refusals.
         self._strikes = 0
         # TRAILING: what others had used in the last period, and when that was seen.
@@ -271,7 +273,12 @@ class Window:
         limit = self.limit or 1
         if self._in_flight >= limit:
             return Wait(math.inf, WaitReason.ANSWER), Role.ENTRY  # even a new window would not do
+        if self._others.beaten and now > self._heard_at + 2 * self._period:
+            self._others.beaten = 0  # it is long ago
         boundary = self._boundary()
+        if self._lost_entries >= limit:
+            # Each of them may have been permitted, and that is all that this window permits.
+            boundary = max(boundary, self._clock.latest_local_time((self._lost_in + 1) * self._period))
         if now >= boundary:
             return None, Role.ENTRY
         doubtful = self._kind.doubtful_at(limit / self._period)
@@ -294,7 +301,7 @@ class Window:
         if self._others.beaten:
             boundary = (boundary + self._clock.earliest_local_time(server)) / 2
         # However wrong the clock may be, what was used up then has come back by then.
-        return min(boundary, self._heard_at + self._period)
+        return min(boundary, self._heard_at + self._period * (1 + 2 * DRIFT))
 
     def _ask_refilling(self, now: float) -> Wait | None:
         rate = (self.limit or 1) / self._period
@@ -358,6 +365,10 @@ class Window:
         self._counter.missed(now)
         self._kind.unread()
         self._unread = True
+        if permit.role is Role.ENTRY and permit.window is not None:
+            if permit.window != self._lost_in:
+                self._lost_in, self._lost_entries = permit.window, 0
+            self._lost_entries += 1
 
     def answered(self, permit: Permit, now: float, evidence: Evidence) -> None:
         """A response arrived."""
@@ -415,8 +426,10 @@ class Window:
         if self._trust.lost(now, self._clock.replacements):
             self._known.in_header(evidence.permitted, now)
             self._limit_changed(now)
-            if not self._trust.contradicted and 2 * evidence.remaining >= evidence.permitted:
-                self._pace = None  # what was refused in bursts has come back
+            if not self._trust.contradicted:
+                self._count_foreign(now, evidence.permitted - evidence.remaining)
+                if 2 * evidence.remaining >= evidence.permitted:
+                    self._pace = None  # what was refused in bursts has come back
             return False
         if evidence.permitted != self._known.value:
             self._known.in_header(evidence.permitted, now)
@@ -440,7 +453,7 @@ class Window:
     def _note(self, permit: Permit, now: float, remaining: int, date: float | None, *, refused: bool) -> None:
         """One more reading of the server's counter."""
         numbers = self._numbers
-        oldest, newest = numbers.place(permit.window, now, date)
+        oldest, newest = numbers.place(permit.window, permit.sent, now, date)
         # An entry was permitted after the old window had been used up.
         entered = permit.role is Role.ENTRY and not refused
         certain = oldest == newest or entered
@@ -448,10 +461,12 @@ class Window:
             # Of an old window, or perhaps of it: what the new one has left was seen already.
             self._counter.missed(now)
             self._kind.unread()
+            self._unread = True
             return
         if certain and newest > numbers.seen:
             self._counter.restart()
             numbers.seen = newest
+            self._lost_entries = 0
         if entered:
             self._kind.begins(remaining, self.limit or 1)
             # What others of ours have taken from the new window would look like a window that slides.
@@ -476,8 +491,7 @@ class Window:
             first = (self.limit or 0) - 1
         number = newest if certain else numbers.seen
         self._others.saw(number, remaining, in_flight=self._in_flight, first=first)
-        if certain:
-            self._unread = False
+        self._unread = not certain
         self._compare(permit, now, remaining, newest if certain and not refused else None)
 
     def _slides(self, now: float, remaining: int) -> bool:
@@ -516,6 +530,8 @@ class Window:
     def _distrust(self, now: float, windows: int) -> None:
         """The headers contradicted a 429, or the counter did not restart where it should."""
         self._trust.lose(now, windows, self._clock.replacements)
+        if windows == NOT_ALIGNED:
+            self._refusals_count = True  # perhaps: there were few, so it costs little
         self._belief = Belief.OPEN if self.limit is None else Belief.TRAILING
 
     # -- refusals -------------------------------------------------------------------------------------------------
@@ -557,6 +573,8 @@ class Window:
             return False
         if permit.role is Role.ENTRY and self._numbers.seen != permit.after:
             return self._others.took_the_window()  # else the counter did not restart at the boundary
+        if permit.role is Role.ENTRY and not self._others.beaten:
+            self._clock.too_early(now)
         return True  # an entry that aimed at the middle came too early; or a plain request, one of too many
 
     def _close(self, permit: Permit, now: float, evidence: Evidence) -> None:

@@ -61,12 +61,13 @@ class WindowNumbers:
             self._known = clock.version
         return self._sent_in if self._sent_in > self._dated else self._dated
 
-    def place(self, sent_in: int | None, received: float, date: float | None) -> tuple[int, int]:
+    def place(self, sent_in: int | None, sent: float, received: float, date: float | None) -> tuple[int, int]:
         """The windows in which a request can have been counted: the first and the last.
 
         Args:
             sent_in: `of_request` when it was sent. Of the first request of all it is assumed that it was counted in
                 the window that its answer shows: the guess that risks no 429.
+            sent: When it was sent.
             received: When its answer arrived.
             date: What `read_date` said of the answer, if it had a date.
         """
@@ -74,4 +75,7 @@ class WindowNumbers:
             newest = math.floor(self._clock.latest_server_time(received) / self._period)
         else:
             newest = self._number if date == self._date else math.floor(date / self._period)
-        return newest if sent_in is None or sent_in > newest else sent_in, newest
+        if sent_in is None or sent_in >= newest:
+            return newest, newest
+        # After a long pause the clock was blunt when the request was sent, and its own answer has sharpened it.
+        return min(max(sent_in, self.at(sent)), newest), newest

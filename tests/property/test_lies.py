@@ -21,7 +21,7 @@ from katapult_async.ratelimit.window import Belief
 from katapult_async.testing import make_limiter
 from tests import virtual_time
 from tests.lying_server import Lie, LyingServer, most_in_a_period, refused_probes
-from tests.model_server import ModelServer, run_job
+from tests.model_server import Job, ModelServer, run_job
 
 PERIOD = 60.0
 MIDNIGHT = 6_000_000.0
@@ -385,6 +385,77 @@ def test_a_lost_entry_is_not_taken_for_another_client(limit: int, seed: int) -> 
 
     virtual_time.run(main(), start=MIDNIGHT + 20)
     assert server.refusals == 0
+
+
+@pytest.mark.parametrize("position", [2, 3, 4])
+def test_with_a_limit_of_one_a_lost_answer_costs_no_429(position: int) -> None:
+    server = LyingServer(make_limiter("aligned", 1, PERIOD), latency=(0.01, 0.03), seed=position)
+    gate = Gate(Window(period=PERIOD))
+
+    async def main() -> None:
+        for number in range(6):
+            permit = await gate.take()
+            if number + 1 == position:
+                await server.exchange()
+                gate.lost(permit)
+            else:
+                await server.request(gate, permit)
+
+    virtual_time.run(main(), start=MIDNIGHT + 20)
+    assert server.refusals == 0
+
+
+@pytest.mark.parametrize("pause", [9000, 28_800, 60_000])
+@pytest.mark.parametrize("limit", [10, 200])
+def test_after_a_long_pause_a_whole_window_is_used(pause: float, limit: int) -> None:
+    """The clock has become blunt meanwhile: the first answers sharpen it."""
+    server = LyingServer(make_limiter("aligned", limit, PERIOD), latency=(0.02, 0.08), seed=3)
+    gate = Gate(Window(period=PERIOD))
+
+    async def both() -> float:
+        await run_job(server, limit // 2, gate=gate)
+        now = asyncio.get_running_loop().time() + pause
+        await asyncio.sleep(pause + PERIOD - now % PERIOD + 3)
+        return (await run_job(server, limit, gate=gate, concurrency=64)).elapsed
+
+    assert virtual_time.run(both(), start=MIDNIGHT + 3) <= 5
+    assert server.refusals == 0
+
+
+@pytest.mark.parametrize("limit", [20, 200])
+@pytest.mark.parametrize("step", [0.1, 0.3, 0.5, 0.9])
+def test_a_clock_that_is_set_back_a_little_costs_at_most_two_429s(step: float, limit: int) -> None:
+    server = LyingServer(make_limiter("aligned", limit, PERIOD), latency=(0.01, 0.03), seed=5)
+    gate = Gate(Window(period=PERIOD))
+
+    async def set_back() -> None:
+        await asyncio.sleep(5 * PERIOD)
+        server.offset -= step
+
+    async def both() -> Job:
+        done, _ = await asyncio.gather(run_job(server, 15 * limit, gate=gate), set_back())
+        return done
+
+    done = virtual_time.run(both(), start=MIDNIGHT + 20)
+    assert server.refusals <= 2
+    assert done.elapsed <= 15 * PERIOD + 5
+
+
+@pytest.mark.parametrize("limit", [5, 20, 200])
+def test_a_log_that_counts_refused_requests_is_not_asked_too_much(limit: int) -> None:
+    limiter = make_limiter("sliding", limit, PERIOD, count_refused=True)
+    server = LyingServer(limiter, latency=(0.02, 0.08), seed=1)
+    gate = Gate(Window(period=PERIOD))
+
+    async def both() -> None:
+        await run_job(server, limit // 2, gate=gate)
+        await asyncio.sleep(5.8)
+        await run_job(server, 4 * limit, gate=gate)
+
+    virtual_time.run(both(), start=MIDNIGHT + 20)
+    blocks, _ = refused_probes(server.log)
+    assert most_in_a_period(blocks, PERIOD) <= 6
+    assert server.refusals <= 12
 
 
 @pytest.mark.parametrize("kind", ["sliding", "bucket", "burst"])
