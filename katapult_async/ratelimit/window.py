@@ -112,7 +112,8 @@ class Window:
         # Whether a request of ours ended without a reading since the last certain one.
         self._unread = False
         # Entries that were lost in the window of this number.
-        self._lost_in = self._lost_entries = 0
+        self._lost_in: int = 0
+        self._lost_entries = 0
         # REFILLING: refusals.
         self._strikes = 0
         # TRAILING: what others had used in the last period, and when that was seen.
@@ -367,7 +368,8 @@ class Window:
         self._unread = True
         if permit.role is Role.ENTRY and permit.window is not None:
             if permit.window != self._lost_in:
-                self._lost_in, self._lost_entries = permit.window, 0
+                self._lost_in = permit.window
+                self._lost_entries = 0
             self._lost_entries += 1
 
     def answered(self, permit: Permit, now: float, evidence: Evidence) -> None:

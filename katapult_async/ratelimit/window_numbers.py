@@ -21,9 +21,9 @@ class WindowNumbers:
         # The newest window that a date has shown.
         self._dated: int | None = None
         # Kept, because nearly all requests have the date of the one before, and are sent in the same window.
-        self._date = math.nan
+        self._date: float = math.nan
         self._number = 0
-        self._known = -1
+        self._known: int = -1
         self._sent_in = 0
         self._until = -math.inf
         self.seen = 0
@@ -34,7 +34,8 @@ class WindowNumbers:
         believed = self._clock.observe(date, sent, received)
         if believed is not None:
             if believed != self._date:
-                self._date, self._number = believed, math.floor(believed / self._period)
+                self._date = believed
+                self._number = math.floor(believed / self._period)
             number = self._number
             if self._clock.replacements != replacements:
                 self.seen = min(self.seen, number)
