@@ -61,11 +61,8 @@ class Breaker:
     run, 4 requests in a row that time out or get a 429 of somebody else are enough, because the rate window then lets
     only one request through at a time. It also opens when an item asks for a verdict (`suspect`).
 
-    It gives up (`given_up`):
-
-    - when it opens after failures of at least two items, before the first valid answer of the run
-    - when a probe fails before the first valid answer of the run
-    - when a probe fails after the breaker has been open for `patience` seconds
+    It gives up (`given_up`) when a probe fails before the first valid answer of the run, and when a probe fails after
+    the breaker has been open for `patience` seconds.
 
     Args:
         concurrency: Requests in flight at most.
@@ -82,9 +79,6 @@ class Breaker:
         self._probe_sent_after = 0
         # Requests in a row that timed out or got a 429 of somebody else.
         self._slow = 0
-        # The first item that failed, and whether there was another one.
-        self._source: object = None
-        self._several = False
         # The failures of each outage: after the first number, up to the second.
         self._outages: deque[tuple[int, float]] = deque(maxlen=REMEMBERED)
         self.state = BreakerState.CLOSED
@@ -121,25 +115,20 @@ class Breaker:
         if self.state is BreakerState.CLOSED:
             self.failures = 0
 
-    def failed(self, now: float, source: object, *, unavailable: bool = False, slow: bool = False) -> None:
+    def failed(self, now: float, *, unavailable: bool = False, slow: bool = False) -> None:
         """A request of an item got no valid answer.
 
         Args:
             now: Seconds.
-            source: The item.
             unavailable: Whether the API itself has said that it is not available.
             slow: Whether the request has timed out, or got a 429 of somebody else.
         """
         self._count(unavailable=unavailable)
         self._slow = self._slow + 1 if slow else 0
-        if self._source is None:
-            self._source = source
-        self._several = self._several or source is not self._source
         if self.state is BreakerState.CLOSED and (
             self.failures >= self._threshold or (self._slow >= FEWEST and not self.seen)
         ):
             self.suspect(now)
-            self.given_up = self._several and not self.seen
 
     def suspect(self, now: float) -> None:
         """Open, and let a probe decide."""

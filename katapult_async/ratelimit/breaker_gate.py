@@ -103,8 +103,8 @@ class BreakerGate:
         self._breaker.answered(sent_after)
         self._mirror()
 
-    def failed(self, sender: object, error: KatapultError, sent_after: int) -> None:
-        """A request of this sender has ended with an error. It may be a valid answer all the same."""
+    def failed(self, error: KatapultError, sent_after: int) -> None:
+        """A request has ended with an error. It may be a valid answer all the same."""
         if error.stops_run and not isinstance(error, APIError):
             return  # our own client is closed: that says nothing about the API
         if _is_valid(error):
@@ -113,13 +113,10 @@ class BreakerGate:
             return
         self._breaker.failed(
             asyncio.get_running_loop().time(),
-            sender,
             unavailable=isinstance(error, ServiceUnavailable),
             slow=isinstance(error, (RequestTimeout, ConnectTimeout, RateLimitReached)),
         )
         self._mirror()
-        if self._breaker.given_up:
-            self._give_up(error)
 
     async def _send_probe(self) -> None:
         breaker = self._breaker

@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import UNSET
 
-from katapult_async.errors import KatapultError, NoAnswer, RateLimitReached
+from katapult_async.errors import KatapultError, NoAnswer, RateLimitReached, ScopeNotGranted
 from katapult_async.ratelimit import BreakerGate
 from katapult_async.ratelimit.breaker import DEFAULT_PATIENCE
 from katapult_async.transport import Session
@@ -290,8 +290,15 @@ class Outcomes(AsyncIterator[Outcome]):
             raise
 
     def _conclude(self, settling: Settling, outcome: Outcome) -> Outcome:
+        self._count(settling)
         if self._recorder is not None:
-            self._recorder.heard(outcome)
+            try:
+                self._recorder.heard(outcome)
+            except BaseException:
+                self._delivery.keep(
+                    outcome
+                )  # the run ends with this, and the report says what became of the item
+                raise
         disk = outcome.disk
         # The pair is nearly always known: a look at the mapping costs less than a call.
         if disk is not None and (bond := disk.virtual_machine_disk):
@@ -299,7 +306,6 @@ class Outcomes(AsyncIterator[Outcome]):
             if machine.fqdn is not UNSET and self._machines.ids.get(machine.fqdn) != machine.id:
                 self._machines.learn(machine.fqdn, machine.id)
         self._feed.finished(outcome.assignment)
-        self._count(settling)
         if outcome.error is not None and outcome.error.stops_run:
             self._refuse(outcome.error)
         return outcome
@@ -311,6 +317,9 @@ class Outcomes(AsyncIterator[Outcome]):
     async def _probe(self) -> KatapultError | None:
         error = await self._session.probe(self._action.probe, self._count_probe)
         self.report.rate_limited += isinstance(error, RateLimitReached)
+        # A token that may write disks need not be allowed to read them.
+        if error is not None and error.stops_run and not isinstance(error, ScopeNotGranted):
+            self._refuse(error)
         return error
 
     def _count_probe(self) -> None:

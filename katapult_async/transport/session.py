@@ -282,10 +282,10 @@ class Session:
                     meter.on_the_wire = False
                     meter.elapsed += failure.elapsed
                 if breaker is not None:
-                    breaker.failed(meter, failure, sent_after)
+                    breaker.failed(failure, sent_after)
                 raise
             if breaker is not None:
-                breaker.failed(meter, error, sent_after)
+                breaker.failed(error, sent_after)
             if meter is not None:
                 meter.rate_limited += 1
             priority = Priority.AGAIN

@@ -188,3 +188,18 @@ async def test_an_answer_about_another_disk_is_not_believed() -> None:
         report = await client.disks.assign_many([Assignment("disk_1", "vm_1"), Assignment("disk_2", "vm_2")])
     assert report.counts == {OutcomeStatus.ASSIGNED: 1, OutcomeStatus.UNKNOWN: 1}
     assert "about another disk (disk_1)" in str(report.failures[0].error)
+
+
+async def test_a_recorder_that_raises_after_a_response_loses_no_outcome() -> None:
+    class Full(Slow):
+        def heard(self, outcome: Outcome) -> None:
+            raise OSError(f"disk full: {outcome}")
+
+    async with KatapultEmulator(disks=3, virtual_machines=3) as emulator, client_for(emulator) as client:
+        run = client.disks.assign_each(pairs(emulator)[:1], recorder=Full())
+        async with run as outcomes:
+            with pytest.raises(OSError, match="disk full"):
+                async for _ in outcomes:
+                    pass
+    assert run.report.counts == {OutcomeStatus.ASSIGNED: 1}
+    assert run.report.requests == 1

@@ -334,3 +334,38 @@ async def test_too_few_items_to_open_the_breaker_still_say_that_nobody_answered(
 def test_a_patience_that_makes_no_sense_is_refused(patience: float) -> None:
     with pytest.raises(ValueError, match="patience must not be negative"):
         Client("token", patience=patience)
+
+
+# -- the first answers, and what the probe's answer says -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [FaultKind.RESET_AFTER, FaultKind.BAD_GATEWAY])
+async def test_lost_answers_to_the_first_requests_cost_nothing(kind: FaultKind) -> None:
+    """As many as are in flight: a probe shows that the API is there, and the disks are read back."""
+    async with KatapultEmulator(disks=20, virtual_machines=20, limit=100_000) as emulator:
+        items = pairs(emulator)
+        emulator.faults.next(kind, 4, applies=True)
+        async with client_for(emulator, concurrency=4) as client:
+            report = await client.disks.assign_many(items)
+        assert report.stopped_by is None
+        assert report.counts == {OutcomeStatus.ASSIGNED: 20}
+        assert_each_applied_once(emulator, items)
+
+
+@pytest.mark.parametrize("code", ["invalid_api_token", "unauthorized_network_for_api_token"])
+async def test_a_token_that_is_refused_to_the_probe_ends_the_run(code: str) -> None:
+    refusal = json.dumps({"error": {"code": code, "description": "", "detail": {}}}).encode()
+    bad = http(b"<html>", "Content-Type: text/html", status="502 Bad Gateway")
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await read_request(reader)
+            probe = request.startswith(b"GET /core/v1/disks/disk HTTP")
+            writer.write(http(refusal, JSON, status="403 Forbidden") if probe else bad)
+            await writer.drain()
+
+    async with raw_server(handler) as url, Client("t", base_url=url, concurrency=4, retry=QUICK) as client:
+        report = await client.disks.assign_many(ITEMS)
+    assert report.stopped_by is not None
+    assert getattr(report.stopped_by, "code", None) == code
+    assert report.requests <= 8

@@ -16,8 +16,8 @@ from katapult_async.transport.wire import client_is_closed
 from tests.virtual_time import run
 
 
-def fail(breaker: Breaker, now: float = 0.0, source: object = "an item", **how: bool) -> None:
-    breaker.failed(now, source, **how)
+def fail(breaker: Breaker, now: float = 0.0, **how: bool) -> None:
+    breaker.failed(now, **how)
 
 
 def opened(*, concurrency: int = 4, patience: float = 300.0) -> Breaker:
@@ -43,43 +43,29 @@ def test_it_opens_after_as_many_failures_in_a_row_as_are_in_flight(concurrency: 
     for _ in range(threshold - 1):
         fail(breaker)
     breaker.answered(0)
-    for number in range(threshold):
+    for _ in range(threshold):
         assert breaker.state is BreakerState.CLOSED
-        fail(breaker, source=number)
+        fail(breaker)
     assert breaker.state is BreakerState.OPEN
     assert not breaker.given_up
 
 
-def test_it_gives_up_when_it_opens_before_any_valid_answer_to_two_items() -> None:
+def test_it_gives_up_when_the_first_probe_fails_before_any_valid_answer() -> None:
     breaker = Breaker(concurrency=32)
-    for number in range(32):
-        assert not breaker.given_up
-        fail(breaker, source=number)
+    for _ in range(32):
+        fail(breaker)
+    assert not breaker.given_up
+    fail_probe(breaker)
     assert breaker.given_up
-
-
-def test_failures_of_one_item_before_any_valid_answer_are_decided_by_the_probe() -> None:
-    for answers in (True, False):
-        breaker = Breaker(concurrency=1)
-        for _ in range(FEWEST):
-            fail(breaker)
-        assert breaker.state is BreakerState.OPEN
-        assert not breaker.given_up
-        if answers:
-            assert breaker.ask(0.0) == 0
-            breaker.probe_answered()
-        else:
-            fail_probe(breaker)
-        assert breaker.given_up is not answers
 
 
 def test_four_time_outs_are_enough_before_any_valid_answer() -> None:
     breaker = Breaker(concurrency=32)
     fail(breaker)
-    for number in range(FEWEST):
+    for _ in range(FEWEST):
         assert breaker.state is BreakerState.CLOSED
-        fail(breaker, source=number, slow=True)
-    assert breaker.given_up
+        fail(breaker, slow=True)
+    assert breaker.state is BreakerState.OPEN
     breaker = Breaker(concurrency=32)
     breaker.answered(0)
     for _ in range(31):
@@ -89,8 +75,8 @@ def test_four_time_outs_are_enough_before_any_valid_answer() -> None:
 
 def test_an_api_that_is_not_available_is_there_all_the_same() -> None:
     breaker = Breaker(concurrency=4)
-    for number in range(4):
-        fail(breaker, source=number, unavailable=True)
+    for _ in range(4):
+        fail(breaker, unavailable=True)
     fail_probe(breaker)
     assert breaker.state is BreakerState.OPEN
     assert not breaker.given_up
@@ -170,7 +156,7 @@ def test_whatever_happens_a_probe_goes_in_time(
         elif event == "?":
             breaker.suspect(now)
         elif event in "fs" or not probing:
-            breaker.failed(now, event, unavailable=event == "s")
+            breaker.failed(now, unavailable=event == "s")
         else:
             if event == "n":
                 breaker.probe_failed(now, spread=spread)
@@ -232,7 +218,7 @@ def test_an_item_that_has_used_up_its_tries_waits_for_a_verdict() -> None:
         probes = Probes(answer, None)
         charges = Charges(probes.gate)
         for _ in range(2):
-            probes.gate.failed("an item", UNAVAILABLE, 0)
+            probes.gate.failed(UNAVAILABLE, 0)
             charges.failed(1.0, 0)
             charges.paused(0.5)
         spared = await charges.spared(used_up=True)
@@ -247,10 +233,10 @@ def test_no_verdict_is_asked_for_if_the_api_has_answered_since() -> None:
     async def main() -> None:
         probes = Probes()
         charges = Charges(probes.gate)
-        probes.gate.failed("an item", UNAVAILABLE, 0)
+        probes.gate.failed(UNAVAILABLE, 0)
         charges.failed(1.0, 0)
         probes.gate.answered(1)  # another item's
-        probes.gate.failed("an item", UNAVAILABLE, 1)
+        probes.gate.failed(UNAVAILABLE, 1)
         charges.failed(1.0, 1)
         assert not await charges.spared(used_up=True)
         assert (probes.sent, charges.attempts, charges.seconds) == (0, 2, 2.0)
@@ -262,7 +248,7 @@ def test_an_answer_to_an_older_request_is_no_verdict() -> None:
     async def main() -> None:
         probes = Probes(UNAVAILABLE, None)
         charges = Charges(probes.gate)
-        probes.gate.failed("an item", UNAVAILABLE, 0)
+        probes.gate.failed(UNAVAILABLE, 0)
         charges.failed(1.0, 0)
         probes.gate.answered(0)  # sent before the item failed
         assert await charges.spared(used_up=True)
@@ -275,11 +261,11 @@ def test_a_failure_during_a_probe_asks_for_another_probe() -> None:
     async def main() -> None:
         probes = Probes(None, None)
         first, second = Charges(probes.gate), Charges(probes.gate)
-        probes.gate.failed("one", UNAVAILABLE, 0)
+        probes.gate.failed(UNAVAILABLE, 0)
         first.failed(1.0, 0)
         waiting = asyncio.create_task(first.spared(used_up=True))
         await asyncio.sleep(0.05)
-        probes.gate.failed("two", UNAVAILABLE, 0)
+        probes.gate.failed(UNAVAILABLE, 0)
         second.failed(1.0, 0)
         assert not await second.spared(used_up=True)
         assert not await waiting
@@ -308,7 +294,7 @@ def test_a_closed_client_ends_the_wait_for_a_verdict() -> None:
     async def main() -> None:
         probes = Probes(client_is_closed())
         charges = Charges(probes.gate)
-        probes.gate.failed("an item", UNAVAILABLE, 0)
+        probes.gate.failed(UNAVAILABLE, 0)
         charges.failed(1.0, 0)
         assert await charges.spared(used_up=True)
 
@@ -330,5 +316,5 @@ async def test_a_gate_shows_its_state() -> None:
     gate = Probes().gate
     assert repr(gate) == "<BreakerGate <Breaker CLOSED failures=0 seen=True>>"
     html = error_from_response(429, {"Content-Type": "text/html"}, b"<html>")
-    gate.failed("an item", html, 0)
+    gate.failed(html, 0)
     assert gate.failures == 1
