@@ -532,8 +532,6 @@ class Window:
     def _distrust(self, now: float, windows: int) -> None:
         """The headers contradicted a 429, or the counter did not restart where it should."""
         self._trust.lose(now, windows, self._clock.replacements)
-        if windows == NOT_ALIGNED:
-            self._refusals_count = True  # perhaps: there were few, so it costs little
         self._belief = Belief.OPEN if self.limit is None else Belief.TRAILING
 
     # -- refusals -------------------------------------------------------------------------------------------------

@@ -172,6 +172,15 @@ def test_twenty_windows_of_work_are_done_within_two_percent_of_the_optimum(
     assert done.elapsed <= allowed
 
 
+@pytest.mark.parametrize("kind", ["fixed", "sliding", "bucket"])
+@pytest.mark.parametrize("limit", [60, 250])
+def test_one_refusal_is_not_held_against_all_windows_to_come(kind: str, limit: int) -> None:
+    server = serve(kind, limit, latency=(0.02, 0.08), seed=7)
+    done = job(server, 20 * limit, start=7.3)
+    best = optimum(kind, 20 * limit, limit, MIDNIGHT + 7.3)
+    assert done.elapsed <= 1.02 * best + time_to_send(server, limit, 32)
+
+
 @pytest.mark.parametrize("left", [5.0, 30.0, 59.5])
 def test_a_short_job_with_headers_ends_right_after_the_boundary(left: float) -> None:
     server = serve("aligned", 250, latency=(0.02, 0.05))
