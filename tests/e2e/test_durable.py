@@ -71,7 +71,7 @@ async def test_killed_again_and_again_a_run_loses_nothing_and_repeats_nothing(tm
     async with KatapultEmulator(
         disks=60 + 16 * KILLS,
         virtual_machines=60,
-        limit=60,
+        limit=120,
         period=1.0,
         latency=(0.0, 0.02),
         task_duration=0.3,
@@ -114,7 +114,7 @@ async def test_killed_again_and_again_a_rollback_takes_back_exactly_what_its_run
     async with KatapultEmulator(
         disks=60,
         virtual_machines=30,
-        limit=60,
+        limit=120,
         period=1.0,
         latency=(0.0, 0.02),
         task_duration=0.2,
