@@ -134,7 +134,7 @@ def check_observer(observer: object) -> None:
 
 
 class Observers(Observer):
-    """Several observers as one, told in the order in which they were added. False while there is none.
+    """Several observers as one, told in the order in which they were added.
 
     When one raises, the log says so, once for each of its methods, and nothing else happens: whoever looks on must not
     change what is going on.
@@ -143,17 +143,18 @@ class Observers(Observer):
     def __init__(self, *observers: Observer) -> None:
         self._all = list(observers)
         self._complained: set[tuple[int, str]] = set()
-
-    def __bool__(self) -> bool:
-        return bool(self._all)
+        #: Whether there is any. An attribute, because it is read for every request.
+        self.active = bool(self._all)
 
     def add(self, observer: Observer) -> None:
         """One more, from now on."""
         self._all.append(observer)
+        self.active = True
 
     def remove(self, observer: Observer) -> None:
         """This one no longer."""
         self._all.remove(observer)
+        self.active = bool(self._all)
 
     def on_request(self, event: RequestEvent) -> None:
         """Tell all."""

@@ -178,7 +178,7 @@ class Waiting:
         at = line.queued_at if following.status is LineStatus.UNKNOWN else now
         await settle(self._writer, line.number, following, at, line.attempts)
         observers = self._client.session.observers
-        if observers:
+        if observers.active:
             observers.on_outcome(_event(line, following, now))
 
 

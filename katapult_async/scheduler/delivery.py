@@ -55,7 +55,7 @@ class Delivery:
         concurrency: int,
     ) -> None:
         self._action = action
-        self._session = session
+        self._observers = session.observers
         self._report = report
         self._recorder = recorder
         self._queue = min(concurrency, LONGEST_QUEUE)
@@ -119,8 +119,8 @@ class Delivery:
                 outcome.error,
                 request_id=outcome.request_id,
             )
-        if self._session.observers:
-            self._session.observers.on_outcome(_event(self._action, outcome))
+        if self._observers.active:
+            self._observers.on_outcome(_event(self._action, outcome))
         try:
             self._send.send_nowait(outcome)  # without a round of the event loop, where there is room
         except anyio.WouldBlock:

@@ -227,7 +227,7 @@ class Session:
             error,
             request_id=error.request_id,
         )
-        if self._observers:
+        if self._observers.active:
             said = getattr(error, "code", None)
             code = said if isinstance(said, str) else type(error).__name__
             self._observers.on_retry(
@@ -252,7 +252,9 @@ class Session:
             if self._closed:
                 self._refuse(operation)
             permit = None
-            if self._ceiling is None and _may_send(meter, breaker):
+            # `_may_send` in place: a call costs more than what it decides.
+            held_back = meter is not None and (meter.stopping or (breaker is not None and breaker.open))
+            if self._ceiling is None and not held_back:
                 permit = self._gate.take_nowait(operation.name)
             if permit is None:
                 permit = await self._wait_for_permit(operation, priority, meter, breaker)
@@ -377,7 +379,9 @@ class Session:
         self, operation: Operation[R], url: URL, payload: bytes | None, permit: Permit
     ) -> tuple[Reply, KatapultError | None]:
         headers = _NO_BODY if payload is None else _WITH_BODY
-        sent_at = time.time() if self._observers else 0.0
+        # Of a request that was sent before anybody listened, nobody is told: its time is not known.
+        told = self._observers.active or log.logger.isEnabledFor(logging.DEBUG)
+        sent_at = time.time() if told else 0.0
         try:
             reply = await self._wire.exchange(operation.method, url, headers, payload)
         except TransportError as error:
@@ -386,7 +390,8 @@ class Session:
                 self._gate.lost(permit)
             else:
                 self._gate.unused(permit)
-            self._tell_request(operation, sent_at, None, error, None)
+            if told:
+                self._tell_request(operation, sent_at, None, error, None)
             raise
         except BaseException:
             self._gate.lost(permit)  # cancelled: it may have been counted
@@ -394,7 +399,8 @@ class Session:
         if 200 <= reply.status < 300:
             evidence = read_evidence(reply.status, reply.headers)
             self._gate.answered(permit, evidence)
-            self._tell_request(operation, sent_at, reply, None, evidence)
+            if told:
+                self._tell_request(operation, sent_at, reply, None, evidence)
             return reply, None
         refusal = error_from_response(reply.status, reply.headers, reply.body, operation=operation.name)
         total_permitted = refusal.total_permitted if isinstance(refusal, RateLimitReached) else None
@@ -407,7 +413,8 @@ class Session:
                 operation.name,
                 request_id=refusal.request_id,
             )
-        self._tell_request(operation, sent_at, reply, refusal, evidence)
+        if told:
+            self._tell_request(operation, sent_at, reply, refusal, evidence)
         return reply, refusal
 
     def _decode(self, operation: Operation[R], reply: Reply) -> R:
@@ -433,7 +440,7 @@ class Session:
         if log.isEnabledFor(logging.DEBUG):
             request_id = reply.headers.get("X-Request-Id") if reply is not None else None
             log.debug("%s: %s", operation.name, error if error is not None else "ok", request_id=request_id)
-        if not self._observers:
+        if not self._observers.active:
             return
         headers: Mapping[str, str] = reply.headers if reply is not None else _NO_BODY
         self._observers.on_request(
