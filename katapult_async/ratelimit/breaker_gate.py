@@ -23,6 +23,10 @@ from .breaker import DEFAULT_PATIENCE, Breaker, BreakerState
 
 log = room_logger("ratelimit")
 
+#: Tries of one request that outages are blamed for, at most. More outages than that, each of them in one of its tries,
+#: may well be its own doing.
+MOST_SPARED = 20
+
 
 class BreakerGate:
     """The breaker of one run, for its requests.
@@ -167,7 +171,7 @@ def _is_valid(error: KatapultError) -> bool:
 class Charges:
     """What the tries of one request have used of its retry policy: `attempts`, and `seconds`.
 
-    A try that failed in an outage is not charged.
+    A try that failed in an outage is not charged, up to MOST_SPARED of them.
     """
 
     __slots__ = ("_breaker", "_tries")
@@ -213,8 +217,13 @@ class Charges:
                 await breaker.ask_for_verdict()
         except KatapultError:
             return True  # the client is closed, and the next try finds that out
-        return breaker.lost(sent_after, number)
+        charged = tuple(self._charged())
+        return not charged or charged[-1] is not self._tries[-1]
 
     def _charged(self) -> Iterator[tuple[float, int, int]]:
-        breaker = self._breaker
-        return (one for one in self._tries if breaker is None or not breaker.lost(one[1], one[2]))
+        spared = 0
+        for one in self._tries:
+            if spared < MOST_SPARED and self._breaker is not None and self._breaker.lost(one[1], one[2]):
+                spared += 1
+            else:
+                yield one

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from katapult_async.errors import APIError, KatapultError, ServiceUnavailable, error_from_response
 from katapult_async.ratelimit import BreakerGate, Charges
 from katapult_async.ratelimit.breaker import FEWEST, LONGEST_PAUSE, Breaker, BreakerState
+from katapult_async.ratelimit.breaker_gate import MOST_SPARED
 from katapult_async.transport.wire import client_is_closed
 from tests.virtual_time import run
 
@@ -299,6 +300,23 @@ def test_a_closed_client_ends_the_wait_for_a_verdict() -> None:
         assert await charges.spared(used_up=True)
 
     run(main())
+
+
+def test_an_item_whose_request_takes_the_api_down_each_time_is_not_spared_for_ever() -> None:
+    async def main() -> tuple[int, int]:
+        probes = Probes(*(answer for _ in range(MOST_SPARED + 9) for answer in (UNAVAILABLE, None)))
+        charges = Charges(probes.gate)
+        tries = 0
+        spared = True
+        while spared:
+            tries += 1
+            number = probes.gate.number
+            probes.gate.failed(UNAVAILABLE, number)
+            charges.failed(1.0, number)
+            spared = await charges.spared(used_up=True)
+        return tries, charges.attempts
+
+    assert run(main()) == (MOST_SPARED + 1, 1)
 
 
 def test_without_a_breaker_each_try_is_charged() -> None:
