@@ -173,6 +173,11 @@ class KatapultEmulator(Backend):
         scheme = "http" if self._ssl_context is None else "https"
         return f"{scheme}://127.0.0.1:{self._port}{PREFIX}"
 
+    @property
+    def ledger_url(self) -> str:
+        """Where the ledger can be read as JSON (GET), without a token and without being counted."""
+        return self.url.removesuffix(PREFIX) + watching.LEDGER
+
     # -- what tests do in mid-run -----------------------------------------------------------------------------
 
     @property

@@ -360,7 +360,7 @@ async def test_the_ledger_of_a_running_emulator_can_be_read() -> None:
             await caller.assign()
         await caller.assign(1)
         await caller.assign(2)
-        url = emulator.url.removesuffix("/core/v1") + "/_emulator/ledger"
+        url = emulator.ledger_url
         async with caller.session.get(url) as response:
             assert response.status == 200
             read = await response.json()
@@ -385,8 +385,7 @@ async def test_the_ledger_of_a_running_emulator_can_be_read() -> None:
 async def test_without_single_changes_the_ledger_still_counts_them() -> None:
     async with calling(keep_ledger=False, disks=1, tokens=("sesame",)) as caller:
         await caller.assign(token="sesame")
-        url = caller.emulator.url.removesuffix("/core/v1") + "/_emulator/ledger"
-        async with caller.session.get(url) as response:
+        async with caller.session.get(caller.emulator.ledger_url) as response:
             text = await response.text()
     assert json.loads(text)["applied"] is None
     assert json.loads(text)["changes"] == {"assign": {caller.emulator.disk_ids[0]: 1}}
