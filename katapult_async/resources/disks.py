@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from msgspec import UNSET, UnsetType
@@ -48,7 +49,7 @@ from .pages import pages
 log = room_logger("resources")
 
 GET = Operation("GET", "/disks/disk", DiskResponse)
-#: Sent without a query. The API answers that an argument is missing.
+#: Sent without a query. The API answers that it knows no such disk, or that an argument is missing.
 PROBE = GET
 LIST = Operation("GET", "/organizations/organization/disks", DiskPage)
 CREATE = Operation("POST", "/organizations/organization/disks", DiskTaskResponse)
@@ -201,7 +202,10 @@ UNASSIGNING = Action(
     done=OutcomeStatus.UNASSIGNED,
     already=OutcomeStatus.ALREADY_UNASSIGNED,
     probe=PROBE,
+    # The API answers alike for a disk that is on no machine.
+    success_proves_change=False,
 )
+UNASSIGNING_READ_FIRST = replace(UNASSIGNING, read_first=True)
 ATTACHING = Action(
     name="attach",
     send=_attach,
@@ -359,7 +363,11 @@ class Disks:
         return outcome.disk if outcome.disk is not None else _raise(outcome)
 
     async def unassign(self, disk: str) -> Disk:
-        """Take a disk from its machine (POST /disks/disk/unassign). Raises UnableToUnassign while it is attached."""
+        """Take a disk from its machine (POST /disks/disk/unassign). A disk on no machine is returned, too.
+
+        Raises:
+            UnableToUnassign: It is attached, or the boot disk of its machine.
+        """
         outcome = await self._settle(UNASSIGNING, Assignment(disk))
         return outcome.disk if outcome.disk is not None else _raise(outcome)
 
@@ -405,13 +413,26 @@ class Disks:
         """
         return await _drain(self.assign_each(pairs))
 
-    def unassign_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
-        """Unassign many disks (ids, or Assignments to keep the order per machine), like assign_each."""
-        return self._run(UNASSIGNING, disks, recorder)
+    def unassign_each(
+        self, disks: Items, *, read_first: bool = True, recorder: Recorder | None = None
+    ) -> Outcomes:
+        """Unassign many disks, like assign_each.
 
-    async def unassign_many(self, disks: Items) -> BulkReport:
-        """Unassign many disks and sum up."""
-        return await _drain(self.unassign_each(disks))
+        The API answers alike whether a disk was on a machine or not. So each disk is read first: what is on no machine
+        comes out as `already_unassigned` and is not sent, and a boot disk, or a disk on another machine than the one
+        given, fails with AssignmentConflict.
+
+        Args:
+            disks: IDs, or Assignments. The machine of an Assignment keeps the order per machine.
+            read_first: False saves one request per disk. Every disk that is on no machine afterwards then comes out as
+                `unassigned`, with `certain=False`.
+            recorder: Follows the run, and says how the work on each disk begins.
+        """
+        return self._run(UNASSIGNING_READ_FIRST if read_first else UNASSIGNING, disks, recorder)
+
+    async def unassign_many(self, disks: Items, *, read_first: bool = True) -> BulkReport:
+        """Unassign many disks and sum up. See unassign_each."""
+        return await _drain(self.unassign_each(disks, read_first=read_first))
 
     def attach_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
         """Attach many assigned disks, like assign_each. An outcome comes when the task is queued; it carries it."""
