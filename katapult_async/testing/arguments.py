@@ -89,8 +89,10 @@ def merged(query: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     together = dict(query)
     for key, value in body.items():
         known = together.get(key)
-        both = isinstance(known, dict) and isinstance(value, dict)
-        together[key] = merged(cast("dict[str, Any]", known), value) if both else value
+        if isinstance(known, dict) and isinstance(value, dict):
+            together[key] = merged(cast("dict[str, Any]", known), cast("dict[str, Any]", value))
+        else:
+            together[key] = value
     return together
 
 

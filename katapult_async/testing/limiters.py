@@ -17,7 +17,7 @@ import enum
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from katapult_async.testing.registry import complete
@@ -239,20 +239,44 @@ def make_limiter(
     count_refused: bool = False,
 ) -> Limiter:
     """A limiter by the name of its kind; `burst` is for the kind of that name (default: a tenth of `limit`)."""
-    return _MAKERS[LimiterKind(kind)](limit, period, burst, count_refused)
+    return _MAKERS[LimiterKind(kind)](limit, period, burst=burst, count_refused=count_refused)
 
 
-def _burst(limit: int, period: float, burst: int | None, count_refused: bool) -> Limiter:
+class _Maker(Protocol):
+    def __call__(self, limit: int, period: float, *, burst: int | None, count_refused: bool) -> Limiter: ...
+
+
+def _aligned(limit: int, period: float, *, burst: int | None, count_refused: bool) -> Limiter:
+    del burst
+    return AlignedWindow(limit, period, count_refused=count_refused)
+
+
+def _fixed(limit: int, period: float, *, burst: int | None, count_refused: bool) -> Limiter:
+    del burst
+    return FixedWindow(limit, period, count_refused=count_refused)
+
+
+def _sliding(limit: int, period: float, *, burst: int | None, count_refused: bool) -> Limiter:
+    del burst
+    return SlidingLog(limit, period, count_refused=count_refused)
+
+
+def _bucket(limit: int, period: float, *, burst: int | None, count_refused: bool) -> Limiter:
+    del burst
+    return TokenBucket(limit, period, count_refused=count_refused)
+
+
+def _burst(limit: int, period: float, *, burst: int | None, count_refused: bool) -> Limiter:
     return TokenBucket(limit, period, burst=burst or max(1, limit // 10), count_refused=count_refused)
 
 
-_MAKERS: Mapping[LimiterKind, Callable[[int, float, int | None, bool], Limiter]] = complete(
+_MAKERS: Mapping[LimiterKind, _Maker] = complete(
     LimiterKind,
     {
-        LimiterKind.ALIGNED: lambda n, period, _, refused: AlignedWindow(n, period, count_refused=refused),
-        LimiterKind.FIXED: lambda n, period, _, refused: FixedWindow(n, period, count_refused=refused),
-        LimiterKind.SLIDING: lambda n, period, _, refused: SlidingLog(n, period, count_refused=refused),
-        LimiterKind.BUCKET: lambda n, period, _, refused: TokenBucket(n, period, count_refused=refused),
+        LimiterKind.ALIGNED: _aligned,
+        LimiterKind.FIXED: _fixed,
+        LimiterKind.SLIDING: _sliding,
+        LimiterKind.BUCKET: _bucket,
         LimiterKind.BURST: _burst,
     },
 )
