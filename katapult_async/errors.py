@@ -355,14 +355,15 @@ class TaskQueueingError(APIError):
 
 
 class InvalidRequest(APIError):
-    """The request was not understood. `argument`, `issue`, `errors`: what exactly, where the API says it."""
+    """The request was not understood. `argument`, `issue`, `errors`: what is wrong with it."""
 
     statuses = (400,)
 
     @property
     def argument(self) -> str | None:
         """The argument that is wrong, with the objects around it: `properties.size_in_gb`."""
-        # The framework sends a list of names, and the argument as an object. Texts stand in the documentation.
+        # The framework sends a list of names, and the argument as an object. Texts stand in the
+        # documentation.
         path = self._texts("path")
         if path:
             return ".".join(path)

@@ -61,7 +61,7 @@ class Caller:
         return await self.ask(method, f"/disks/disk/{action}", body)
 
     async def create(self, **more: Any) -> Answer:
-        """POST /organizations/organization/disks with these properties beside the needed ones, and `annotations`."""
+        """POST /organizations/organization/disks with these properties, and `annotations`."""
         annotations = more.pop("annotations", None)
         properties = {"name": "x", "size_in_gb": 5, "data_center": {"permalink": "em-one-01"}, **more}
         body = {"organization": {"sub_domain": "acme"}, "properties": properties, "annotations": annotations}

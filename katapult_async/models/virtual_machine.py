@@ -1,8 +1,8 @@
 """Virtual machines, and what stands in their responses beside them.
 
-`initial_root_password` stands in every response about a machine. It is not declared here, so it is never kept. The
-address and the tax data of an organization are not kept either. No work on disks depends on the fields of a package, an
-organization or an address, so any of them may be null.
+`initial_root_password` stands in every response about a machine. It is not declared here, so it is
+never kept. The address and the tax data of an organization are not kept either. No work on disks
+depends on the fields of a package, an organization or an address, so any of them may be null.
 """
 
 from __future__ import annotations

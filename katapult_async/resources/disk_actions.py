@@ -62,14 +62,17 @@ async def _read(session: Session, item: Assignment, meter: Meter) -> Disk:
 
 
 def _about(item: Assignment, disk: Disk, operation: Operation[Any], meter: Meter) -> Disk:
-    """The disk, if the answer is about the one that was asked for. A proxy that mixes answers up must not be believed."""
+    """Return the disk, if the response is about the one that was asked for.
+
+    A proxy that mixes responses up must not be believed.
+    """
     if disk.id == item.disk:
         return disk
     raise _contradicts(f"the answer is about another disk ({disk.id})", operation, meter)
 
 
 def _contradicts(message: str, operation: Operation[Any], meter: Meter) -> ProtocolError:
-    """The error for a response that says success and shows something else: the disk must be read."""
+    """The error for a response that says success and shows another disk or machine."""
     return ProtocolError(message, operation=operation.name, request_id=meter.request_id)
 
 

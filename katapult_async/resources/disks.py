@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import NoReturn
 
 from msgspec import UNSET, UnsetType
 
-from katapult_async.logs import room_logger
 from katapult_async.models import (
     Annotation,
     BusType,
@@ -27,7 +25,6 @@ from katapult_async.ratelimit.breaker import DEFAULT_PATIENCE
 from katapult_async.scheduler import (
     Action,
     Assignment,
-    BulkError,
     BulkReport,
     Items,
     Outcome,
@@ -53,6 +50,7 @@ from .disk_actions import (
     UNASSIGNING_READ_FIRST,
     is_on,
 )
+from .drain import drain
 from .pages import pages
 
 __all__ = [
@@ -76,8 +74,6 @@ __all__ = [
     "Disks",
     "is_on",
 ]
-
-log = room_logger("resources")
 
 LIST = Operation("GET", "/organizations/organization/disks", DiskPage)
 CREATE = Operation("POST", "/organizations/organization/disks", DiskTaskResponse)
@@ -150,9 +146,10 @@ class Disks:
         attach: bool | UnsetType = UNSET,
         annotations: Mapping[str, str] | UnsetType = UNSET,
     ) -> tuple[Disk, Task]:
-        """Create a disk, and return it with the task that builds it (POST /organizations/organization/disks).
+        """Create a disk, and return it with the task that builds it.
 
-        It is not repeated when the answer is unclear: a second disk would cost money.
+        This is POST /organizations/organization/disks. It is not repeated when the answer is
+        unclear: a second disk would cost money.
 
         Args:
             organization: ID (`org_…`) or sub-domain.
@@ -164,7 +161,8 @@ class Disks:
             storage_speed: What it is stored on.
             initial_file_system: What it is formatted with.
             virtual_machine: ID (`vm_…`) or FQDN of the machine that it is assigned to at once.
-            attach_on_boot: Whether it is attached when that machine starts. The API's default is True.
+            attach_on_boot: Whether it is attached when that machine starts. The API's default is
+                True.
             attach: Whether it is attached to that machine once it is built.
             annotations: Values by key, for filtering lists.
 
@@ -203,7 +201,14 @@ class Disks:
         attach_on_boot: bool | UnsetType = UNSET,
         annotations: Mapping[str, str] | UnsetType = UNSET,
     ) -> Disk:
-        """Change a disk's name, bus type, annotations, or whether it is attached on boot (PATCH /disks/disk).
+        """Change the properties or annotations of a disk (PATCH /disks/disk).
+
+        Args:
+            disk: ID (`disk_…`).
+            name: What it is called.
+            bus_type: How the machine sees it.
+            attach_on_boot: Whether it is attached when its machine starts.
+            annotations: Values by key. They take the place of all that it had.
 
         Raises:
             ValidationError: A property is not allowed.
@@ -234,7 +239,8 @@ class Disks:
 
         Args:
             disk: ID (`disk_…`).
-            size_in_gb: In gigabytes. It may be smaller if the disk is on no machine, or its machine is stopped.
+            size_in_gb: In gigabytes. It may be smaller if the disk is on no machine, or its machine
+                is stopped.
             resize_method: Whether the machine may run meanwhile.
 
         Raises:
@@ -260,7 +266,9 @@ class Disks:
         return outcome.disk if outcome.disk is not None else _raise(outcome)
 
     async def unassign(self, disk: str) -> Disk:
-        """Take a disk from its machine (POST /disks/disk/unassign). A disk on no machine is returned, too.
+        """Take a disk from its machine (POST /disks/disk/unassign).
+
+        A disk on no machine is returned, too.
 
         Raises:
             UnableToUnassign: It is attached, or the boot disk of its machine.
@@ -308,28 +316,28 @@ class Disks:
                 `report` says what was done before. When the call is cancelled, the report is logged, and the
                 CancelledError carries it as `report`.
         """
-        return await _drain(self.assign_each(pairs))
+        return await drain(self.assign_each(pairs))
 
     def unassign_each(
         self, disks: Items, *, read_first: bool = True, recorder: Recorder | None = None
     ) -> Outcomes:
         """Unassign many disks, like assign_each.
 
-        The API answers alike whether a disk was on a machine or not. So each disk is read first: what is on no machine
-        comes out as `already_unassigned` and is not sent, and a boot disk, or a disk on another machine than the one
-        given, fails with AssignmentConflict.
+        The API answers alike whether a disk was on a machine or not. So each disk is read first:
+        what is on no machine comes out as `already_unassigned` and is not sent, and a boot disk, or
+        a disk on another machine than the one given, fails with AssignmentConflict.
 
         Args:
             disks: IDs, or Assignments. The machine of an Assignment keeps the order per machine.
-            read_first: False saves one request per disk. Every disk that is on no machine afterwards then comes out as
-                `unassigned`, with `certain=False`.
+            read_first: False saves one request per disk. Every disk that is on no machine
+                afterwards then comes out as `unassigned`, with `certain=False`.
             recorder: Follows the run, and says how the work on each disk begins.
         """
         return self._run(UNASSIGNING_READ_FIRST if read_first else UNASSIGNING, disks, recorder)
 
     async def unassign_many(self, disks: Items, *, read_first: bool = True) -> BulkReport:
         """Unassign many disks and sum up. See unassign_each."""
-        return await _drain(self.unassign_each(disks, read_first=read_first))
+        return await drain(self.unassign_each(disks, read_first=read_first))
 
     def attach_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
         """Attach many assigned disks, like assign_each. An outcome comes when the task is queued; it carries it."""
@@ -337,7 +345,7 @@ class Disks:
 
     async def attach_many(self, disks: Items) -> BulkReport:
         """Attach many disks and sum up."""
-        return await _drain(self.attach_each(disks))
+        return await drain(self.attach_each(disks))
 
     def detach_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
         """Detach many disks, like attach_each."""
@@ -345,7 +353,7 @@ class Disks:
 
     async def detach_many(self, disks: Items) -> BulkReport:
         """Detach many disks and sum up."""
-        return await _drain(self.detach_each(disks))
+        return await drain(self.detach_each(disks))
 
     def _run(self, action: Action, items: Items, recorder: Recorder | None) -> Outcomes:
         check_items(items, needs_virtual_machine=action.needs_virtual_machine)
@@ -365,27 +373,6 @@ def _notes(annotations: Mapping[str, str] | UnsetType) -> tuple[Annotation, ...]
     if isinstance(annotations, UnsetType):
         return UNSET
     return tuple(Annotation(key=key, value=value) for key, value in annotations.items())
-
-
-async def _drain(run: Outcomes) -> BulkReport:
-    """Work through a run. Whatever ends it, its report is not lost."""
-    failure: Exception | None = None
-    try:
-        async with run as outcomes:
-            try:
-                async for _ in outcomes:
-                    pass
-            except Exception as error:  # noqa: BLE001 - raised below, when the report is complete
-                failure = error
-    except asyncio.CancelledError as cancelled:
-        log.warning("cancelled: %s", run.report)
-        cancelled.report = run.report  # type: ignore[attr-defined]
-        raise
-    if failure is not None:
-        items = "1 item" if run.pulled == 1 else f"{run.pulled} items"
-        because = f"the input failed after {items}: {failure}"
-        raise BulkError(run.report, because) from failure
-    return run.report
 
 
 def _raise(outcome: Outcome) -> NoReturn:

@@ -26,7 +26,8 @@ class Action:
 
     probe: a request that changes nothing and concerns no item. Any answer of the API to it proves that the API is there.
     success_proves_change: whether a success shows that the item was not done before.
-    read_first: whether each item is read before it is sent, unless a recorder says how its work begins.
+    read_first: whether each item is read before it is sent, unless a recorder says how its work
+    begins.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The arguments of one request, as Katapult's framework (apia) reads them, and its refusals for those that do not fit.
+"""The arguments of one request, as Katapult's framework (apia) reads and refuses them.
 
 It checks shapes only: whether a disk exists is for the world to say.
 """
@@ -23,7 +23,7 @@ _FALSE = (False, "false", "no", 0, "0")
 
 
 def from_query(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """`disk[id]=x&page=2` -> {"disk": {"id": "x"}, "page": "2"}; `a[][key]=x` makes a list of objects."""
+    """`disk[id]=x&page=2` -> {"disk": {"id": "x"}, "page": "2"}; `a[][key]=x` makes a list."""
     arguments: dict[str, Any] = {}
     for key, value in pairs:
         name, bracket, rest = key.partition("[")
@@ -49,7 +49,7 @@ def _append(objects: object, key: str, value: str) -> None:
 
 
 def from_body(body: bytes, content_type: str) -> dict[str, Any]:
-    """The JSON object of a body. A body that is not sent as JSON, or that is not an object, has no arguments."""
+    """The JSON object of a body. A body that is not JSON, or is no object, has no arguments."""
     if not body or not content_type.startswith("application/json"):
         return {}
     too_deep = Refusal("invalid_json_body", details=f"nesting of {_DEEPEST + 1} is too deep")
@@ -106,7 +106,7 @@ def peek(values: Mapping[str, Any], name: str, key: str) -> str | None:
 
 
 class Arguments:
-    """An object of arguments, and where it stands in the request. Each method reads one argument by its name."""
+    """An object of arguments, and where it stands in the request. Each method reads one of them."""
 
     def __init__(self, values: Mapping[str, Any], path: tuple[str, ...] = ()) -> None:
         self._values = values

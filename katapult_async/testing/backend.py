@@ -1,7 +1,8 @@
 """What stands behind the emulator's socket: from the parts of a request to its answer.
 
-Order of events: a request is received, which counts it and finds what refuses it; later the world changes. How long
-that takes, and how the answer travels, is decided elsewhere. No HTTP server and no waiting here.
+Order of events: a request is received, which counts it and finds what refuses it; later the world
+changes. How long that takes, and how the answer travels, is decided elsewhere. No HTTP server and
+no waiting here.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Call:
 
 
 class Backend:
-    """The emulated cloud, and who may ask it how often. Its attributes may be replaced at any time."""
+    """The emulated cloud, and who may ask it how often. Attributes may be replaced at any time."""
 
     def __init__(
         self,
@@ -131,7 +132,7 @@ class Backend:
             raise unreadable
 
     def carry_out(self, call: Call) -> Reply:
-        """Do what the request asks, unless it is refused or a fault prevents it, and encode the answer."""
+        """Do what the request asks, unless something prevents it, and encode the answer."""
         try:
             status, payload = self._change(call)
         except Refusal as refusal:

@@ -1,4 +1,7 @@
-"""Carrying an answer to the client, whole or as a fault demands. What the answer says is decided elsewhere."""
+"""Carrying an answer to the client, whole or as a fault demands.
+
+What the answer says is decided elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +55,8 @@ def _of_proxy(reply: Reply, status: int, body: bytes, content_type: str | None =
 class Effect:
     """What becomes of one answer.
 
-    refusal: code of the error that takes its place. damage: changes its head and body. send: how it goes out; None if
-    it never does. hangs: whether the client waits before the connection is cut.
+    refusal: code of the error that takes its place. damage: changes its head and body. send: how it
+    goes out; None if it never does. hangs: whether the client waits before the connection is cut.
     """
 
     refusal: str | None = None

@@ -68,7 +68,7 @@ Annotated = TypeVar("Annotated", Disk, VirtualMachine)
 
 
 def _with_annotations(things: Sequence[Annotated], arguments: Arguments) -> Sequence[Annotated]:
-    """Those that carry every annotation that is asked for: with this value, or with any if none is named."""
+    """Those that carry every annotation asked for, with its value if one is named."""
     wanted = arguments.annotations()
     if not wanted:
         return things

@@ -16,10 +16,11 @@ from typing import NamedTuple
 class Arrival:
     """One request as it reached the server.
 
-    sequence: from 1. time: seconds of the server's clock. path: as documented, without `/core/v1`, however the client
-    has spelled it; as it came if it leads nowhere. disk, virtual_machine: ids the
-    request was about, where it named them. status: what was answered; None while unanswered, and for good where the
-    connection was cut or left to hang. refused: by the limiter, with 429. fault: name of the fault that befell it.
+    sequence: from 1. time: seconds of the server's clock. path: as documented, without `/core/v1`,
+    however the client has spelled it; as it came if it leads nowhere. disk, virtual_machine: ids
+    the request was about, where it named them. status: what was answered; None while unanswered,
+    and for good where the connection was cut or left to hang. refused: by the limiter, with 429.
+    fault: name of the fault that befell it.
     """
 
     sequence: int
@@ -144,7 +145,8 @@ class Ledger:
     def as_json(self) -> dict[str, object]:
         """All counters, as an object for JSON. It names no token.
 
-        changes: how many times each action changed each disk. applied: each change in order, None unless they are kept.
+        changes: how many times each action changed each disk. applied: each change in order, None
+        unless they are kept.
         """
         changes: dict[str, dict[str, int]] = {}
         for (action, disk), count in self._changes.items():

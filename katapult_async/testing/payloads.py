@@ -207,7 +207,7 @@ def listed_virtual_machine(machine: VirtualMachine) -> Json:
 
 
 def task(task: Task, now: float) -> Json:
-    """The task as it is shown at `now`. A task that waits in the queue has neither begun nor got anywhere."""
+    """The task as it is shown at `now`. A task in the queue has not begun."""
     length = task.due - task.starts
     progress = 0
     if task.status == "completed":

@@ -142,7 +142,7 @@ class Population:
         return None if disk.virtual_machine is None else self.virtual_machines.get(disk.virtual_machine)
 
     def attachment_of(self, disk: Disk) -> str:
-        """The state of an assignment as the API shows it. Nothing is attached to a stopped machine."""
+        """The state of an assignment as it is shown. Nothing is attached to a stopped machine."""
         machine = self.virtual_machine_of(disk)
         if machine is not None and machine.state == "stopped" and disk.attachment == "attached":
             return "detached"

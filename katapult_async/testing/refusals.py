@@ -53,12 +53,12 @@ class Refusal(Exception):
 
 
 def missing_argument(path: Sequence[str]) -> Refusal:
-    """400 missing_required_argument. path: the names of the argument and of the objects around it."""
+    """400 missing_required_argument. path: the names of the objects around it, and its own."""
     return Refusal("missing_required_argument", path=list(path), argument=_argument(path))
 
 
 def invalid_argument(path: Sequence[str], issue: str, *errors: str) -> Refusal:
-    """400 invalid_argument. issue: object_expected, parse_error, validation_errors, missing_lookup_value, ..."""
+    """400 invalid_argument. issue: the framework's word for it, such as parse_error."""
     return Refusal(
         "invalid_argument",
         path=list(path),

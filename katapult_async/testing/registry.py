@@ -1,6 +1,7 @@
 """Tables with an entry for each member of an enum.
 
-A member that a table does not know is an error when the module is imported. A default would take it for another one.
+A member that a table does not know is an error when the module is imported. A default would take it
+for another one.
 """
 
 from __future__ import annotations

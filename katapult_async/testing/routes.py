@@ -1,8 +1,8 @@
 """Which endpoint a path leads to. It refuses to know what an endpoint does.
 
-The second part of each path may name the object itself (`/disks/disk_x`), or be any placeholder that clients write
-there (`/disks/disk`, `/disks/_`, `/disks/:disk`). The framework takes it for the object's ID unless the arguments
-name the object. A slash at the end is ignored.
+The second part of each path may name the object itself (`/disks/disk_x`), or be any placeholder
+that clients write there (`/disks/disk`, `/disks/_`, `/disks/:disk`). The framework takes it for the
+object's ID unless the arguments name the object. A slash at the end is ignored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 
 
 class Route(NamedTuple):
-    """An endpoint that was found. path: as documented. thing, given: the object, and what the path says in its place."""
+    """An endpoint that was found.
+
+    path: as documented. thing: the object that it is about. given: what the path says in its place.
+    """
 
     path: str
     thing: str

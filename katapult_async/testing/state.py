@@ -56,7 +56,7 @@ class Trash:
 
 @dataclass(slots=True)
 class VirtualMachine:
-    """annotations: value by key. A stopped machine shows its disks as detached, whatever their records say."""
+    """annotations: value by key. While it is stopped, its disks are shown as detached."""
 
     id: str
     name: str
@@ -72,8 +72,10 @@ class VirtualMachine:
 
 @dataclass(slots=True)
 class Disk:
-    """virtual_machine: id of the machine it is assigned to. attachment: state of that assignment while the machine
-    runs. attach_when_built: whether the task that builds it attaches it, too. annotations: value by key.
+    """virtual_machine: ID of the machine it is assigned to.
+
+    attachment: state of that assignment while the machine runs. attach_when_built: whether the task
+    that builds it attaches it, too. annotations: value by key.
     """
 
     id: str
@@ -97,7 +99,7 @@ class Disk:
 
 @dataclass(slots=True)
 class Task:
-    """starts, due: server times at which it leaves the queue and ends. fails: whether it will end as failed."""
+    """starts, due: when it leaves the queue, and when it ends. fails: whether it ends as failed."""
 
     id: str
     name: str

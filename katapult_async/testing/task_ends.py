@@ -1,4 +1,7 @@
-"""What the end of a task does to its disk, by the task's action. Queueing it, and when it ends, is the world's work."""
+"""What the end of a task does to its disk, by the task's action.
+
+Queueing a task, and when it ends, is the world's work.
+"""
 
 from __future__ import annotations
 

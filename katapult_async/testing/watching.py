@@ -1,6 +1,7 @@
-"""What can be read of a running emulator, outside the API's paths: its ledger, and where each disk is.
+"""What can be read of a running emulator outside the API's paths: its ledger and its disks.
 
-No token is asked for, nothing is counted, and nothing can be changed here. The emulator listens on loopback only.
+No token is asked for, nothing is counted, and nothing can be changed here. The emulator listens on
+loopback only.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from katapult_async.testing.refusals import Refusal
 from katapult_async.testing.state import DataCenter, Disk, IOProfile, Task, Trash, VirtualMachine
 from katapult_async.testing.task_ends import ENDS
 
-#: The part of its time that a task waits in the queue: a quarter of the recorded answers about tasks say `pending`.
+#: The part of its time that a task waits in the queue: a quarter of the recorded answers about
+#: tasks say `pending`.
 _PENDING = 0.25
 _TRANSITIONAL = frozenset(
     ("starting", "allocating", "resetting", "migrating", "stopping", "shutting_down", "transferring")
@@ -27,8 +28,9 @@ OnChange = Callable[[float, str, str, "str | None"], None]
 class World(Population):
     """The population, and what may be done to it.
 
-    tasks: by id. task_duration: seconds a task takes, the first quarter of them in the queue. tasks_fail: tasks queued from now on will fail. refuse_tasks:
-    no task can be queued (406). one_task_a_machine: a machine takes no task for its disks while one is under way.
+    tasks: by id. task_duration: seconds a task takes, the first quarter of them in the queue.
+    tasks_fail: tasks queued from now on will fail. refuse_tasks: no task can be queued (406).
+    one_task_a_machine: a machine takes no task for its disks while one is under way.
     large_set: lists keep their totals to themselves. on_change: called with time,
     action, disk and virtual machine.
     """
@@ -66,7 +68,7 @@ class World(Population):
         self._changed(now, "assign", disk)
 
     def unassign(self, disk: Disk, now: float) -> None:
-        """Untie the disk from its machine, at once. A disk on no machine is answered alike, and nothing changes."""
+        """Untie the disk from its machine, at once. For a disk on no machine nothing changes."""
         if disk.virtual_machine is None:
             return
         attachment = self.attachment_of(disk)
@@ -183,7 +185,7 @@ class World(Population):
             disk.attachment = "detached"
 
     def start(self, machine: VirtualMachine) -> None:
-        """Start a machine, at once: its boot disk, and its disks with attach_on_boot, are attached."""
+        """Start a machine, at once: its boot disk and those with attach_on_boot are attached."""
         machine.state = "started"
         for disk in self.disks_of(machine):
             disk.attachment = "attached" if disk.boot or disk.attach_on_boot else "detached"

@@ -1,4 +1,4 @@
-"""Unassigning: the API answers alike whether a disk was on a machine or not, so a run reads each disk first."""
+"""Unassigning: the API answers alike whether a disk was assigned or not, so it is read first."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The emulator's answers beside the recorded ones of the real API: same keys, same kinds of values, same headers.
+"""The emulator's answers beside recorded ones: same keys, same kinds of values, same headers.
 
-The recordings and the OpenAPI document are not part of this project. Where they are not beside the checkout, nothing
-is checked here; the facts that they gave are in test_emulator_facts.
+The recordings and the OpenAPI document are not part of this project. Where they are not beside the
+checkout, nothing is checked here; the facts that they gave are in test_emulator_facts.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ def assert_part(kept: object, said: Any) -> None:
         assert kept == said
 
 
-#: What was said and is not kept, by the last part of its place: secrets, personal data, and what disks never need.
+#: What was said and is not kept, by the last part of its place: secrets, personal data, and what
+#: disks never need.
 NOT_KEPT = {
     *("initial_root_password", "value", "attached_iso", "gpus", "tags", "suspended_at"),
     *("address1", "address2", "address3", "address4", "postcode", "phone_number", "vat_number"),

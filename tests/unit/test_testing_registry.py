@@ -1,4 +1,4 @@
-"""A limiter or a fault that the emulator cannot carry out is an error. A default would take it for another one."""
+"""A limiter or a fault that the emulator cannot carry out is an error, not another one."""
 
 from __future__ import annotations
 
