@@ -58,6 +58,32 @@ def trash(thing: Trash) -> Json:
     }
 
 
+def _installation(disk: Disk) -> Json:
+    """The operating system on a disk. It contains a root password, as the real one does."""
+    return {
+        "id": "dinst_" + disk.id.partition("_")[2],
+        "disk_template_version": {
+            "number": 1,
+            "stable": True,
+            "disk_template": {
+                "id": "dtpl_emulated00000000",
+                "name": "Emulated OS 1",
+                "permalink": "templates/emulated-os-1",
+                "operating_system": {"id": "os_emulated000000000", "name": "Emulated OS"},
+            },
+        },
+        "attributes": [
+            {
+                "key": "root_password",
+                "label": "Root password",
+                "description": "The password of the root user.",
+                "value": "emulated-root-password",
+                "protect": True,
+            }
+        ],
+    }
+
+
 def disk(disk: Disk, machine: VirtualMachine | None, attachment: str) -> Json:
     """The full disk, as every endpoint but the lists has it. attachment: as it is shown."""
     return {
@@ -79,7 +105,7 @@ def disk(disk: Disk, machine: VirtualMachine | None, attachment: str) -> Json:
             "boot": disk.boot,
             "state": attachment,
         },
-        "installation": None,
+        "installation": _installation(disk) if disk.installed else None,
     }
 
 

@@ -91,6 +91,7 @@ class Population:
         if boot_disk:
             disk = self.add_disk(name="System Disk")
             disk.virtual_machine, disk.boot, disk.attachment = machine.id, True, "attached"
+            disk.installed = True
         return machine
 
     def rename(self, machine: VirtualMachine, fqdn: str) -> None:

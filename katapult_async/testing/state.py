@@ -75,7 +75,8 @@ class Disk:
     """virtual_machine: ID of the machine it is assigned to.
 
     attachment: state of that assignment while the machine runs. attach_when_built: whether the task
-    that builds it attaches it, too. annotations: value by key.
+    that builds it attaches it, too. installed: whether an operating system was installed on it.
+    annotations: value by key.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Disk:
     boot: bool = False
     attachment: str = "detached"
     attach_when_built: bool = False
+    installed: bool = False
     annotations: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
     trash: Trash | None = None
 

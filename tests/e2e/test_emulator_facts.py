@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from katapult_async import Client
 from katapult_async.testing import KatapultEmulator
 from tests.caller import MOMENT, ORGANIZATION, Answer, Caller, calling
 
@@ -187,6 +188,18 @@ async def test_nothing_is_attached_to_a_stopped_machine() -> None:
         assert (await caller.on_disk("unassign")).status == 200
         body = {"disk": {"id": boot}}
         assert (await caller.ask("POST", "/disks/disk/unassign", body)).code == "unable_to_unassign"
+
+
+async def test_a_boot_disk_carries_the_password_of_its_installation() -> None:
+    async with calling(virtual_machines=1, boot_disks=True) as caller:
+        boot = next(disk.id for disk in caller.emulator.world.disks.values() if disk.boot)
+        (attribute,) = (await caller.read(boot))["disk"]["installation"]["attributes"]
+        assert (attribute["protect"], attribute["value"]) == (True, "emulated-root-password")
+        assert (await caller.read(caller.emulator.disk_ids[0]))["disk"]["installation"] is None
+        async with Client("token", base_url=caller.emulator.url) as client:
+            disk = await client.disks.get(boot)
+    assert disk.installation
+    assert "emulated-root-password" not in repr(disk)
 
 
 async def test_the_list_of_disks_names_no_machine() -> None:

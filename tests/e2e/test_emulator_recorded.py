@@ -117,6 +117,8 @@ async def answers_of(caller: Caller) -> dict[Endpoint, list[Answer]]:
         caller.time += emulator.world.task_duration
         return answer
 
+    boot = next(disk.id for disk in emulator.world.disks.values() if disk.boot)
+    await ask("GET", "/disks/disk", f"disk[id]={boot}")
     await ask("GET", "/disks/disk", f"disk[id]={one}")
     await ask("POST", "/disks/disk/unassign", disk={"id": one})
     await ask("POST", "/disks/disk/assign", disk={"id": one}, virtual_machine={"id": machine})
