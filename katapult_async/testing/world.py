@@ -104,8 +104,9 @@ class World(Population):
             other.attachment in {"attaching", "detaching"} for other in self.disks_of(machine)
         ):
             raise Refusal("task_queueing_error", details="Virtual machine is busy with another task")
-        if disk.attachment not in wanted:
-            raise Refusal("task_queueing_error", details=f"Disk is {disk.attachment}")
+        attachment = self.attachment_of(disk)
+        if attachment not in wanted:
+            raise Refusal("task_queueing_error", details=f"Disk is {attachment}")
 
     def create(
         self,

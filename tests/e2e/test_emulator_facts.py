@@ -150,6 +150,31 @@ async def test_a_disk_is_created_on_a_machine(*, attach: bool) -> None:
         assert built["virtual_machine_disk"]["state"] == ("attached" if attach else "detached")
 
 
+@pytest.mark.parametrize(
+    ("annotations", "issue", "path"),
+    [
+        ("rack", "array_expected", ["annotations"]),
+        (["rack"], "object_expected", ["annotations"]),
+        ([{"key": "rack", "value": 7}], "invalid_scalar", ["annotations", "value"]),
+        ([{"value": "7"}], None, ["annotations", "key"]),
+    ],
+)
+async def test_annotations_that_are_none(annotations: object, issue: str | None, path: list[str]) -> None:
+    async with calling() as caller:
+        answer = await caller.create(annotations=annotations)
+        assert len(caller.emulator.world.disks) == 100
+    assert answer.status == 400
+    assert (detail_of(answer).get("issue"), detail_of(answer)["path"]) == (issue, path)
+
+
+async def test_a_query_that_contradicts_itself_is_no_error_of_the_server() -> None:
+    async with calling() as caller:
+        twice = "&annotations=x&annotations[][key]=rack"
+        assert (await caller.ask("GET", DISKS + twice)).status == 400
+        again = "&annotations[][key]=rack&annotations[key]=x"
+        assert (await caller.ask("GET", DISKS + again)).status == 200
+
+
 async def test_a_disk_is_not_created_on_a_machine_that_is_nowhere() -> None:
     async with calling() as caller:
         count = len(caller.emulator.world.disks)
@@ -181,6 +206,7 @@ async def test_nothing_is_attached_to_a_stopped_machine() -> None:
         machine.state = "stopped"  # as a test may do it
         assert await states() == ["detached"] * 3
         assert (await caller.read(boot))["disk"]["virtual_machine_disk"]["state"] == "detached"
+        assert (await caller.on_disk("detach")).code == "task_queueing_error"
         world.stop(machine)
         world.start(machine)
         assert await states() == ["attached", "attached", "detached"]
