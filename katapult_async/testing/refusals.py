@@ -54,12 +54,14 @@ class Refusal(Exception):
 
 def missing_argument(path: Sequence[str]) -> Refusal:
     """400 missing_required_argument. path: the names of the objects around it, and its own."""
-    return Refusal("missing_required_argument", path=list(path), argument=_argument(path))
+    refusal = Refusal("missing_required_argument", path=list(path), argument=_argument(path))
+    refusal.description = f"The '{'.'.join(path)}' argument is required but has not been provided"
+    return refusal
 
 
 def invalid_argument(path: Sequence[str], issue: str, *errors: str) -> Refusal:
     """400 invalid_argument. issue: the framework's word for it, such as parse_error."""
-    return Refusal(
+    refusal = Refusal(
         "invalid_argument",
         path=list(path),
         index=None,
@@ -68,6 +70,8 @@ def invalid_argument(path: Sequence[str], issue: str, *errors: str) -> Refusal:
         errors=list(errors),
         argument=_argument(path),
     )
+    refusal.description = f"The '{'.'.join(path)}' argument is invalid"
+    return refusal
 
 
 def _argument(path: Sequence[str]) -> Detail:

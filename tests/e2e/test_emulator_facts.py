@@ -263,6 +263,10 @@ async def test_a_400_says_which_argument_as_an_object() -> None:
     assert set(detail_of(missing)["argument"]) == {"id", "name", "description"}
     assert detail_of(missing)["argument"]["name"] == "virtual_machine"
     assert inner.code == "invalid_argument"
+    assert (
+        inner.body["error"]["description"]
+        == "The 'properties.virtual_machine_disk.attach_on_boot' argument is invalid"
+    )
     assert detail_of(inner)["path"] == ["properties", "virtual_machine_disk", "attach_on_boot"]
     assert detail_of(inner)["argument"]["name"] == "attach_on_boot"
 
