@@ -355,15 +355,41 @@ class TaskQueueingError(APIError):
 
 
 class InvalidRequest(APIError):
-    """The request was not understood. `path`, `argument`, `issue`: what exactly, where the API says it."""
+    """The request was not understood. `argument`, `issue`, `errors`: what is wrong with it."""
 
     statuses = (400,)
 
+    @property
+    def argument(self) -> str | None:
+        """The argument that is wrong, with the objects around it: `properties.size_in_gb`."""
+        # The framework sends a list of names, and the argument as an object. Texts stand in the
+        # documentation.
+        path = self._texts("path")
+        if path:
+            return ".".join(path)
+        argument = self.detail.get("argument")
+        if isinstance(argument, dict):
+            argument = cast("JSON", argument).get("name")
+        return _clean(argument) if isinstance(argument, str) else self._text("path")
+
+    @property
+    def issue(self) -> str | None:
+        """The API's word for what is wrong with it, such as `parse_error`."""
+        return self._text("issue")
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """The API's reasons, in its words."""
+        return self._texts("errors")
+
     def _extra(self) -> str:
-        parts = [
-            f"{key}: {text}" for key in ("path", "argument", "issue", "details") if (text := self._text(key))
-        ]
-        return ", ".join(parts)
+        said = (
+            ("argument", self.argument),
+            ("issue", self.issue),
+            ("errors", ", ".join(self.errors)),
+            ("details", self._text("details")),
+        )
+        return ", ".join(f"{key}: {text}" for key, text in said if text)
 
 
 class RouteNotFound(InvalidRequest):

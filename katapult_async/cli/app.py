@@ -394,8 +394,16 @@ def emulate(
     plan_out: Annotated[
         Optional[Path], typer.Option(help="Write a plan for all its disks to this file.")  # noqa: UP045
     ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed: same IDs, and the same requests go wrong.")] = 0,
+    ledger_out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write what was requested and changed to this file (JSON) when it ends."),
+    ] = None,
 ) -> None:
-    """Serve the emulator on this machine until Ctrl-C."""
+    """Serve the emulator on this machine until Ctrl-C.
+
+    While it runs, its ledger can be read at /_emulator/ledger.
+    """
     from katapult_async.cli.emulate import run_emulator
     from katapult_async.testing import Faults, KatapultEmulator
 
@@ -408,8 +416,9 @@ def emulate(
         period=window,
         headers=headers,
         latency=latency,
-        faults=Faults.everywhere(faults),
+        faults=Faults.everywhere(faults, seed=seed),
+        seed=seed,
         tokens=(token,),
         keep_ledger=False,  # it may serve for days: counters only
     )
-    sys.exit(run_emulator(emulator, token=token, window=window, plan_out=plan_out))
+    sys.exit(run_emulator(emulator, token=token, window=window, plan_out=plan_out, ledger_out=ledger_out))

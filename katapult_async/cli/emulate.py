@@ -5,25 +5,31 @@ from __future__ import annotations
 import asyncio
 import csv
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from katapult_async.cli.bulk import OK, bad_input, on_signals, run_loop
 from katapult_async.testing import KatapultEmulator
+from katapult_async.testing.watching import ledger_of
 
 
-def run_emulator(emulator: KatapultEmulator, *, token: str, window: float, plan_out: Path | None) -> int:
+def run_emulator(
+    emulator: KatapultEmulator, *, token: str, window: float, plan_out: Path | None, ledger_out: Path | None
+) -> int:
     """Serve; the exit code."""
-    if plan_out is not None:
-        try:
-            _write_plan(plan_out, emulator.disk_ids, emulator.virtual_machine_ids)
-        except OSError as exc:
-            return bad_input(f"cannot write {plan_out}: {exc.strerror}")
-    return run_loop(_serve(emulator, token=token, window=window, plan=str(plan_out or "PLAN")))
+    for path, write in ((plan_out, _write_plan), (ledger_out, _write_ledger)):
+        if path is not None:
+            try:
+                write(path, emulator)
+            except OSError as exc:
+                return bad_input(f"cannot write {path}: {exc.strerror}")
+    plan = str(plan_out or "PLAN")
+    return run_loop(_serve(emulator, token=token, window=window, plan=plan, ledger_out=ledger_out))
 
 
-async def _serve(emulator: KatapultEmulator, *, token: str, window: float, plan: str) -> int:
+async def _serve(
+    emulator: KatapultEmulator, *, token: str, window: float, plan: str, ledger_out: Path | None
+) -> int:
     asked_for = emulator.port
     try:
         await emulator.start()
@@ -34,7 +40,8 @@ async def _serve(emulator: KatapultEmulator, *, token: str, window: float, plan:
         if window != 60:
             example += f" --window {window:g}"
         print(f"the emulator listens on {emulator.url} and accepts the token {token!r}; Ctrl-C ends it")
-        print(f"  {example}", flush=True)
+        print(f"  {example}")
+        print(f"  ledger: {emulator.ledger_url}", flush=True)
         stop = asyncio.Event()
         with ExitStack() as stack:
             on_signals(stack, stop.set)
@@ -45,11 +52,23 @@ async def _serve(emulator: KatapultEmulator, *, token: str, window: float, plan:
     changes = ledger.applied_total.total()
     print(f"{ledger.total} requests, {ledger.refusals} of them 429; {changes} changes")
     sys.stdout.flush()
+    if ledger_out is not None:
+        try:
+            _write_ledger(ledger_out, emulator)
+        except OSError as exc:
+            return bad_input(f"cannot write {ledger_out}: {exc.strerror}")
     return OK
 
 
-def _write_plan(path: Path, disks: Sequence[str], machines: Sequence[str]) -> None:
+def _write_ledger(path: Path, emulator: KatapultEmulator) -> None:
+    path.write_bytes(ledger_of(emulator) + b"\n")
+
+
+def _write_plan(path: Path, emulator: KatapultEmulator) -> None:
+    machines = emulator.virtual_machine_ids
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["disk", "virtual_machine"])
-        writer.writerows((disk, machines[number % len(machines)]) for number, disk in enumerate(disks))
+        writer.writerows(
+            (disk, machines[number % len(machines)]) for number, disk in enumerate(emulator.disk_ids)
+        )

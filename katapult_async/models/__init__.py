@@ -28,7 +28,15 @@ from .enums import (
     VirtualMachineState,
 )
 from .resources import Annotation, Country, DataCenter, IOProfile, Pagination, Task, TrashObject, Zone
-from .virtual_machine import AttachedDisk, VirtualMachine
+from .virtual_machine import (
+    AttachedDisk,
+    GPUType,
+    IPAddress,
+    Organization,
+    Package,
+    VirtualMachine,
+    VirtualMachineGroup,
+)
 
 __all__ = [
     "Annotation",
@@ -45,8 +53,12 @@ __all__ = [
     "DiskTemplate",
     "DiskTemplateVersion",
     "FileSystem",
+    "GPUType",
     "IOProfile",
+    "IPAddress",
     "OperatingSystem",
+    "Organization",
+    "Package",
     "Pagination",
     "ResizeMethod",
     "StorageSpeed",
@@ -55,6 +67,7 @@ __all__ = [
     "TrashObject",
     "VirtualMachine",
     "VirtualMachineDisk",
+    "VirtualMachineGroup",
     "VirtualMachineReference",
     "VirtualMachineState",
     "Zone",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -16,6 +18,7 @@ _NOT_DISKS = {
     "trsh_": "an object in the trash",
 }
 _PREFIXES = tuple(_NOT_DISKS)
+_KEY, _VALUE = "annotations[][key]", "annotations[][value]"
 
 
 class Lookup(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -78,3 +81,8 @@ def data_center(name: str) -> Lookup:
 def io_profile(name: str) -> Lookup:
     """An IO profile by its id (`diop_…`), else by its permalink."""
     return Lookup(id=name) if name.startswith("diop_") else Lookup(permalink=name)
+
+
+def with_annotations(wanted: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What filters a list: only what carries all of these is listed."""
+    return [pair for key, value in wanted.items() for pair in ((_KEY, key), (_VALUE, value))]

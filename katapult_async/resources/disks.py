@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from msgspec import UNSET, UnsetType
 
-from katapult_async.errors import ProtocolError
-from katapult_async.logs import room_logger
 from katapult_async.models import (
     Annotation,
-    AttachmentState,
     BusType,
     Disk,
     FileSystem,
@@ -29,197 +25,62 @@ from katapult_async.ratelimit.breaker import DEFAULT_PATIENCE
 from katapult_async.scheduler import (
     Action,
     Assignment,
-    BulkError,
     BulkReport,
-    Found,
     Items,
     Outcome,
     Outcomes,
-    OutcomeStatus,
     Recorder,
     Settling,
     check_items,
     read_item,
 )
-from katapult_async.transport import Meter, Operation, Session
+from katapult_async.transport import Operation, Session
 
+from .disk_actions import (
+    ASSIGN,
+    ASSIGNING,
+    ATTACH,
+    ATTACHING,
+    DETACH,
+    DETACHING,
+    GET,
+    PROBE,
+    UNASSIGN,
+    UNASSIGNING,
+    UNASSIGNING_READ_FIRST,
+    is_on,
+)
+from .drain import drain
 from .pages import pages
 
-log = room_logger("resources")
+__all__ = [
+    "ASSIGN",
+    "ASSIGNING",
+    "ATTACH",
+    "ATTACHING",
+    "CREATE",
+    "DELETE",
+    "DETACH",
+    "DETACHING",
+    "GET",
+    "IO_PROFILE",
+    "LIST",
+    "PROBE",
+    "RESIZE",
+    "UNASSIGN",
+    "UNASSIGNING",
+    "UNASSIGNING_READ_FIRST",
+    "UPDATE",
+    "Disks",
+    "is_on",
+]
 
-GET = Operation("GET", "/disks/disk", DiskResponse)
-#: Sent without a query. The API answers that an argument is missing.
-PROBE = GET
 LIST = Operation("GET", "/organizations/organization/disks", DiskPage)
 CREATE = Operation("POST", "/organizations/organization/disks", DiskTaskResponse)
 UPDATE = Operation("PATCH", "/disks/disk", DiskResponse)
 DELETE = Operation("DELETE", "/disks/disk", DiskTrashedResponse)
-ASSIGN = Operation("POST", "/disks/disk/assign", DiskResponse)
-UNASSIGN = Operation("POST", "/disks/disk/unassign", DiskResponse)
-ATTACH = Operation("POST", "/disks/disk/attach", DiskTaskResponse)
-DETACH = Operation("POST", "/disks/disk/detach", DiskTaskResponse)
 RESIZE = Operation("PUT", "/disks/disk/resize", DiskTaskResponse)
 IO_PROFILE = Operation("PUT", "/disks/disk/io_profile", DiskTaskResponse)
-
-
-# -- the four bulk actions ------------------------------------------------------------------------------------------
-
-
-async def _assign(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
-    assert item.virtual_machine is not None  # noqa: S101 - checked when the item was pulled
-    body = requests.AssignDisk(lookups.disk(item.disk), lookups.virtual_machine(item.virtual_machine))
-    response = await session.send(ASSIGN, body=body, meter=meter)
-    disk = _about(item, response.disk, ASSIGN, meter)
-    if not _may_be_on(disk, item.virtual_machine):
-        raise _contradicts(f"the disk is {_where(disk)}, not on {item.virtual_machine}", ASSIGN, meter)
-    return disk, None
-
-
-async def _unassign(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
-    body = requests.NameDisk(lookups.disk(item.disk))
-    response = await session.send(UNASSIGN, body=body, meter=meter)
-    disk = _about(item, response.disk, UNASSIGN, meter)
-    if is_on(disk, None):
-        raise _contradicts(f"the disk is still {_where(disk)}", UNASSIGN, meter)
-    return disk, None
-
-
-async def _attach(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
-    body = requests.NameDisk(lookups.disk(item.disk))
-    response = await session.send(ATTACH, body=body, meter=meter)
-    return _about(item, response.disk, ATTACH, meter), response.task
-
-
-async def _detach(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
-    body = requests.NameDisk(lookups.disk(item.disk))
-    response = await session.send(DETACH, body=body, meter=meter)
-    return _about(item, response.disk, DETACH, meter), response.task
-
-
-async def _read(session: Session, item: Assignment, meter: Meter) -> Disk:
-    response = await session.request(GET, query=[lookups.disk(item.disk).query("disk")], meter=meter)
-    return _about(item, response.disk, GET, meter)
-
-
-def _about(item: Assignment, disk: Disk, operation: Operation[Any], meter: Meter) -> Disk:
-    """The disk, if the answer is about the one that was asked for. A proxy that mixes answers up must not be believed."""
-    if disk.id == item.disk:
-        return disk
-    raise _contradicts(f"the answer is about another disk ({disk.id})", operation, meter)
-
-
-def _contradicts(message: str, operation: Operation[Any], meter: Meter) -> ProtocolError:
-    """The error for a response that says success and shows something else: the disk must be read."""
-    return ProtocolError(message, operation=operation.name, request_id=meter.request_id)
-
-
-def _where(disk: Disk) -> str:
-    bond = disk.virtual_machine_disk
-    return f"on {bond.virtual_machine.id}" if bond else "on no machine"
-
-
-def _may_be_on(disk: Disk, virtual_machine: str) -> bool:
-    """Whether the response leaves it possible that the disk is on this machine."""
-    bond = disk.virtual_machine_disk
-    if bond is UNSET:
-        return True  # the machine is not shown
-    if bond is None:
-        return False
-    machine = bond.virtual_machine
-    if machine.fqdn is UNSET and lookups.is_fqdn(virtual_machine):
-        return True  # named by its FQDN, and shown without it
-    return is_on(disk, virtual_machine)
-
-
-def is_on(disk: Disk, virtual_machine: str | None) -> bool:
-    """Whether the disk is assigned to this machine (None: to any)."""
-    bond = disk.virtual_machine_disk
-    if bond is None or bond is UNSET:
-        return False
-    machine = bond.virtual_machine
-    return virtual_machine in (None, machine.id) or (
-        machine.fqdn is not UNSET and _same_name(machine.fqdn, virtual_machine)
-    )
-
-
-def _same_name(one: str | None, other: str | None) -> bool:
-    # Names of hosts are the same in any case, and with or without the dot at their end.
-    return one is not None and other is not None and one.lower().rstrip(".") == other.lower().rstrip(".")
-
-
-def _boots(disk: Disk) -> bool:
-    bond = disk.virtual_machine_disk
-    return bond is not None and bond is not UNSET and bond.boot is True
-
-
-def _found_assigned(disk: Disk, item: Assignment) -> Found:
-    if is_on(disk, item.virtual_machine):
-        return Found.DONE
-    return Found.CONFLICT if is_on(disk, None) else Found.NOT_DONE
-
-
-def _found_unassigned(disk: Disk, item: Assignment) -> Found:
-    if not is_on(disk, None):
-        return Found.DONE
-    if _boots(disk):
-        return Found.BOOT_DISK
-    return Found.NOT_DONE if is_on(disk, item.virtual_machine) else Found.CONFLICT
-
-
-def _found_plugged(disk: Disk, item: Assignment, wanted: tuple[AttachmentState, ...]) -> Found:
-    bond = disk.virtual_machine_disk
-    if not bond or not is_on(disk, item.virtual_machine):
-        return Found.CONFLICT
-    return Found.DONE if bond.state in wanted else Found.NOT_DONE
-
-
-def _found_attached(disk: Disk, item: Assignment) -> Found:
-    return _found_plugged(disk, item, (AttachmentState.ATTACHED, AttachmentState.ATTACHING))
-
-
-def _found_detached(disk: Disk, item: Assignment) -> Found:
-    if _boots(disk):
-        return Found.BOOT_DISK
-    return _found_plugged(disk, item, (AttachmentState.DETACHED, AttachmentState.DETACHING))
-
-
-ASSIGNING = Action(
-    name="assign",
-    send=_assign,
-    read=_read,
-    found=_found_assigned,
-    done=OutcomeStatus.ASSIGNED,
-    already=OutcomeStatus.ALREADY_ASSIGNED,
-    probe=PROBE,
-    needs_virtual_machine=True,
-)
-UNASSIGNING = Action(
-    name="unassign",
-    send=_unassign,
-    read=_read,
-    found=_found_unassigned,
-    done=OutcomeStatus.UNASSIGNED,
-    already=OutcomeStatus.ALREADY_UNASSIGNED,
-    probe=PROBE,
-)
-ATTACHING = Action(
-    name="attach",
-    send=_attach,
-    read=_read,
-    found=_found_attached,
-    done=OutcomeStatus.ATTACHED,
-    already=OutcomeStatus.ALREADY_ATTACHED,
-    probe=PROBE,
-)
-DETACHING = Action(
-    name="detach",
-    send=_detach,
-    read=_read,
-    found=_found_detached,
-    done=OutcomeStatus.DETACHED,
-    already=OutcomeStatus.ALREADY_DETACHED,
-    probe=PROBE,
-)
 
 
 class Disks:
@@ -257,8 +118,7 @@ class Disks:
         annotations: only those that carry these. Raises NotFound (organization_not_found).
         """
         query = [lookups.organization(organization).query("organization")]
-        for key, value in (annotations or {}).items():
-            query += [("annotations[][key]", key), ("annotations[][value]", value)]
+        query += lookups.with_annotations(annotations or {})
         async for page in pages(self._session, LIST, query, per_page):
             for disk in page.items:
                 self._learn_machine(disk)
@@ -283,17 +143,40 @@ class Disks:
         initial_file_system: FileSystem | UnsetType = UNSET,
         virtual_machine: str | UnsetType = UNSET,
         attach_on_boot: bool | UnsetType = UNSET,
+        attach: bool | UnsetType = UNSET,
+        annotations: Mapping[str, str] | UnsetType = UNSET,
     ) -> tuple[Disk, Task]:
-        """A new disk and the task that builds it (POST /organizations/organization/disks).
+        """Create a disk, and return it with the task that builds it.
 
-        virtual_machine: assign it there at once. Raises ValidationError, NotFound, TaskQueueingError. Not repeated
-        when the answer is unclear: a second disk would cost money.
+        This is POST /organizations/organization/disks. It is not repeated when the answer is
+        unclear: a second disk would cost money.
+
+        Args:
+            organization: ID (`org_…`) or sub-domain.
+            name: What it is called.
+            data_center: ID (`loc_…`, `dc_…`) or permalink.
+            size_in_gb: In gigabytes.
+            io_profile: ID (`diop_…`) or permalink. The API chooses one otherwise.
+            bus_type: How the machine sees it.
+            storage_speed: What it is stored on.
+            initial_file_system: What it is formatted with.
+            virtual_machine: ID (`vm_…`) or FQDN of the machine that it is assigned to at once.
+            attach_on_boot: Whether it is attached when that machine starts. The API's default is
+                True.
+            attach: Whether it is attached to that machine once it is built.
+            annotations: Values by key, for filtering lists.
+
+        Raises:
+            ValidationError: A property is not allowed.
+            NotFound: The organization, or something that a property names, does not exist.
+            TaskQueueingError: The task could not be queued.
         """
         bond: VirtualMachineDiskArguments | UnsetType = UNSET
-        if virtual_machine is not UNSET or attach_on_boot is not UNSET:
+        if virtual_machine is not UNSET or attach_on_boot is not UNSET or attach is not UNSET:
             bond = VirtualMachineDiskArguments(
                 virtual_machine=lookups.virtual_machine(virtual_machine) if virtual_machine else UNSET,
                 attach_on_boot=attach_on_boot,
+                attach=attach,
             )
         properties = DiskArguments(
             name=name,
@@ -305,7 +188,7 @@ class Disks:
             initial_file_system=initial_file_system,
             virtual_machine_disk=bond,
         )
-        body = requests.CreateDisk(lookups.organization(organization), properties)
+        body = requests.CreateDisk(lookups.organization(organization), properties, _notes(annotations))
         response = await self._session.request(CREATE, body=body)
         return response.disk, response.task
 
@@ -314,22 +197,35 @@ class Disks:
         disk: str,
         *,
         name: str | UnsetType = UNSET,
+        bus_type: BusType | UnsetType = UNSET,
         attach_on_boot: bool | UnsetType = UNSET,
         annotations: Mapping[str, str] | UnsetType = UNSET,
     ) -> Disk:
-        """Change a disk's name, whether it is attached on boot, or its annotations (PATCH /disks/disk).
+        """Change the properties or annotations of a disk (PATCH /disks/disk).
 
-        Raises ValidationError, UnassignedDisk (attach_on_boot of a disk without a machine).
+        Args:
+            disk: ID (`disk_…`).
+            name: What it is called.
+            bus_type: How the machine sees it.
+            attach_on_boot: Whether it is attached when its machine starts.
+            annotations: Values by key. They take the place of all that it had.
+
+        Raises:
+            ValidationError: A property is not allowed.
+            UnassignedDisk: attach_on_boot was given for a disk without a machine.
         """
         bond: VirtualMachineDiskArguments | UnsetType = UNSET
         if attach_on_boot is not UNSET:
             bond = VirtualMachineDiskArguments(attach_on_boot=attach_on_boot)
-        notes: tuple[Annotation, ...] | UnsetType = UNSET
-        if not isinstance(annotations, UnsetType):
-            notes = tuple(Annotation(key=key, value=value) for key, value in annotations.items())
-        properties = DiskArguments(name=name, virtual_machine_disk=bond)
-        body = requests.UpdateDisk(lookups.disk(disk), properties, notes)
+        properties = DiskArguments(name=name, bus_type=bus_type, virtual_machine_disk=bond)
+        body = requests.UpdateDisk(lookups.disk(disk), properties, _notes(annotations))
         return (await self._session.request(UPDATE, body=body)).disk
+
+    async def annotations(self, disk: str) -> dict[str, str | None]:
+        """Return the annotations of a disk, value by key (GET /disks/disk)."""
+        found = await self._session.request(GET, query=[lookups.disk(disk).query("disk")])
+        notes = () if isinstance(found.annotations, UnsetType) else found.annotations
+        return {note.key: None if note.value is UNSET else note.value for note in notes}
 
     async def delete(self, disk: str) -> TrashObject:
         """Move a disk to the trash (DELETE /disks/disk). Raises ValidationError, for example while it is assigned."""
@@ -339,7 +235,18 @@ class Disks:
     async def resize(
         self, disk: str, size_in_gb: int, *, resize_method: ResizeMethod | UnsetType = UNSET
     ) -> Task:
-        """Make a disk larger (PUT /disks/disk/resize). Raises ValidationError, TaskQueueingError."""
+        """Change the size of a disk, and return the task that does it (PUT /disks/disk/resize).
+
+        Args:
+            disk: ID (`disk_…`).
+            size_in_gb: In gigabytes. It may be smaller if the disk is on no machine, or its machine
+                is stopped.
+            resize_method: Whether the machine may run meanwhile.
+
+        Raises:
+            ValidationError: The size is not allowed.
+            TaskQueueingError: The task could not be queued.
+        """
         body = requests.ResizeDisk(lookups.disk(disk), size_in_gb, resize_method)
         return (await self._session.request(RESIZE, body=body)).task
 
@@ -359,7 +266,13 @@ class Disks:
         return outcome.disk if outcome.disk is not None else _raise(outcome)
 
     async def unassign(self, disk: str) -> Disk:
-        """Take a disk from its machine (POST /disks/disk/unassign). Raises UnableToUnassign while it is attached."""
+        """Take a disk from its machine (POST /disks/disk/unassign).
+
+        A disk on no machine is returned, too.
+
+        Raises:
+            UnableToUnassign: It is attached, or the boot disk of its machine.
+        """
         outcome = await self._settle(UNASSIGNING, Assignment(disk))
         return outcome.disk if outcome.disk is not None else _raise(outcome)
 
@@ -403,15 +316,28 @@ class Disks:
                 `report` says what was done before. When the call is cancelled, the report is logged, and the
                 CancelledError carries it as `report`.
         """
-        return await _drain(self.assign_each(pairs))
+        return await drain(self.assign_each(pairs))
 
-    def unassign_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
-        """Unassign many disks (ids, or Assignments to keep the order per machine), like assign_each."""
-        return self._run(UNASSIGNING, disks, recorder)
+    def unassign_each(
+        self, disks: Items, *, read_first: bool = True, recorder: Recorder | None = None
+    ) -> Outcomes:
+        """Unassign many disks, like assign_each.
 
-    async def unassign_many(self, disks: Items) -> BulkReport:
-        """Unassign many disks and sum up."""
-        return await _drain(self.unassign_each(disks))
+        The API answers alike whether a disk was on a machine or not. So each disk is read first:
+        what is on no machine comes out as `already_unassigned` and is not sent, and a boot disk, or
+        a disk on another machine than the one given, fails with AssignmentConflict.
+
+        Args:
+            disks: IDs, or Assignments. The machine of an Assignment keeps the order per machine.
+            read_first: False saves one request per disk. Every disk that is on no machine
+                afterwards then comes out as `unassigned`, with `certain=False`.
+            recorder: Follows the run, and says how the work on each disk begins.
+        """
+        return self._run(UNASSIGNING_READ_FIRST if read_first else UNASSIGNING, disks, recorder)
+
+    async def unassign_many(self, disks: Items, *, read_first: bool = True) -> BulkReport:
+        """Unassign many disks and sum up. See unassign_each."""
+        return await drain(self.unassign_each(disks, read_first=read_first))
 
     def attach_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
         """Attach many assigned disks, like assign_each. An outcome comes when the task is queued; it carries it."""
@@ -419,7 +345,7 @@ class Disks:
 
     async def attach_many(self, disks: Items) -> BulkReport:
         """Attach many disks and sum up."""
-        return await _drain(self.attach_each(disks))
+        return await drain(self.attach_each(disks))
 
     def detach_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
         """Detach many disks, like attach_each."""
@@ -427,7 +353,7 @@ class Disks:
 
     async def detach_many(self, disks: Items) -> BulkReport:
         """Detach many disks and sum up."""
-        return await _drain(self.detach_each(disks))
+        return await drain(self.detach_each(disks))
 
     def _run(self, action: Action, items: Items, recorder: Recorder | None) -> Outcomes:
         check_items(items, needs_virtual_machine=action.needs_virtual_machine)
@@ -442,25 +368,11 @@ class Disks:
         )
 
 
-async def _drain(run: Outcomes) -> BulkReport:
-    """Work through a run. Whatever ends it, its report is not lost."""
-    failure: Exception | None = None
-    try:
-        async with run as outcomes:
-            try:
-                async for _ in outcomes:
-                    pass
-            except Exception as error:  # noqa: BLE001 - raised below, when the report is complete
-                failure = error
-    except asyncio.CancelledError as cancelled:
-        log.warning("cancelled: %s", run.report)
-        cancelled.report = run.report  # type: ignore[attr-defined]
-        raise
-    if failure is not None:
-        items = "1 item" if run.pulled == 1 else f"{run.pulled} items"
-        because = f"the input failed after {items}: {failure}"
-        raise BulkError(run.report, because) from failure
-    return run.report
+def _notes(annotations: Mapping[str, str] | UnsetType) -> tuple[Annotation, ...] | UnsetType:
+    """As the API takes them."""
+    if isinstance(annotations, UnsetType):
+        return UNSET
+    return tuple(Annotation(key=key, value=value) for key, value in annotations.items())
 
 
 def _raise(outcome: Outcome) -> NoReturn:

@@ -21,6 +21,8 @@ class Tasks:
     async def get(self, task: str, *, priority: Priority = Priority.NORMAL) -> Task:
         """One task (GET /tasks/task). Raises NotFound.
 
+        The token needs the scope `tasks` or `tasks:read`.
+
         priority: LOW for polling, which takes no permit that other work waits for.
         """
         query = [("task[id]", task)]

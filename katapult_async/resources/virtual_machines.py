@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from msgspec import UNSET
 
@@ -47,9 +47,15 @@ class VirtualMachines:
             for disk in page.items:
                 yield disk
 
-    async def list(self, *, organization: str, per_page: int = 200) -> AsyncIterator[VirtualMachine]:
-        """All machines of an organization, page by page, as partial objects without their state."""
+    async def list(
+        self, *, organization: str, annotations: Mapping[str, str] | None = None, per_page: int = 200
+    ) -> AsyncIterator[VirtualMachine]:
+        """All machines of an organization, page by page, as partial objects without their state.
+
+        annotations: only those that carry these.
+        """
         query = [lookups.organization(organization).query("organization")]
+        query += lookups.with_annotations(annotations or {})
         async for page in pages(self._session, LIST, query, per_page):
             for machine in page.items:
                 self._learn(machine)

@@ -25,6 +25,9 @@ class Action:
     """One kind of bulk run. done, already: the words for an item that is done, and for one that was so before.
 
     probe: a request that changes nothing and concerns no item. Any answer of the API to it proves that the API is there.
+    success_proves_change: whether a success shows that the item was not done before.
+    read_first: whether each item is read before it is sent, unless a recorder says how its work
+    begins.
     """
 
     name: str
@@ -35,3 +38,5 @@ class Action:
     already: OutcomeStatus
     probe: Operation[Any]
     needs_virtual_machine: bool = False
+    success_proves_change: bool = True
+    read_first: bool = False

@@ -262,7 +262,9 @@ class Outcomes(AsyncIterator[Outcome]):
         while (item := await feed.next()) is not None:
             if self._running < self._concurrency:
                 self._start_worker()
-            start = Start.SEND if self._recorder is None else await self._ask(self._recorder, item)
+            start = Start.LOOK if self._action.read_first else Start.SEND
+            if self._recorder is not None:
+                start = await self._ask(self._recorder, item)
             if start is Start.LEAVE:
                 feed.finished(item)
                 await delivery.deliver(not_attempted(item))

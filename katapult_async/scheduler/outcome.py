@@ -80,9 +80,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one assignment.
 
     disk: as the API showed it last; None if it never did. task: what attaching or detaching has queued.
-    error: why, unless the status is ok. certain: whether it is known that the disk was not so before. False
-    only where reading alone has shown that it is as wanted, or could not tell (unknown), after requests that were never
-    answered, and nothing has shown the disk before them.
+    error: why, unless the status is ok. certain: False if the disk may already have been in this
+    state before the run. That is so where nothing has shown the disk before the first request, and
+    the request was never answered, or was answered alike in both cases (unassign with
+    `read_first=False`).
     attempts: requests for this item, without 429s and without reading back.
     request_id: of the answer that decided. started_at, finished_at: unix seconds; started_at is None for an item that
     was never sent.

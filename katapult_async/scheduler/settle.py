@@ -111,7 +111,8 @@ class Settling:
                 self._unjudged_after = None
                 outcome = await self._after(error)
             else:
-                return self._outcome(self._action.done, disk=disk, task=task)
+                certain = self._action.success_proves_change or self._seen_before
+                return self._outcome(self._action.done, disk=disk, task=task, certain=certain)
             if outcome is not None:
                 return outcome
             charges = charges or Charges(breaker)

@@ -1,131 +1,219 @@
-"""The arguments of one request, from a JSON body or a bracketed query, and the refusals for those that do not fit.
+"""The arguments of one request, as Katapult's framework (apia) reads and refuses them.
 
 It checks shapes only: whether a disk exists is for the world to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import msgspec
 
-from katapult_async.testing.refusals import Refusal, invalid_argument
+from katapult_async.testing.refusals import Refusal, invalid_argument, missing_argument
 
 DEFAULT_PER_PAGE = 30
 MOST_PER_PAGE = 200
+#: Objects in objects that Ruby's parser accepts.
+_DEEPEST = 100
+_INTEGER = re.compile(r"-?[0-9]+")
+_TRUE = (True, "true", "yes", 1, "1")
+_FALSE = (False, "false", "no", 0, "0")
 
 
 def from_query(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """`disk[id]=x&page=2` -> {"disk": {"id": "x"}, "page": "2"}."""
+    """`disk[id]=x&page=2` -> {"disk": {"id": "x"}, "page": "2"}; `a[][key]=x` makes a list."""
     arguments: dict[str, Any] = {}
     for key, value in pairs:
         name, bracket, rest = key.partition("[")
-        if bracket:
+        if not bracket:
+            arguments[name] = value
+        elif rest.startswith("]["):
+            _append(arguments.setdefault(name, []), rest[2:].rstrip("]"), value)
+        else:
             inner = arguments.setdefault(name, {})
             if isinstance(inner, dict):
                 inner[rest.rstrip("]")] = value
-        else:
-            arguments[name] = value
     return arguments
 
 
-def from_body(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body; an empty body is an object without arguments."""
-    if not body:
+def _append(objects: object, key: str, value: str) -> None:
+    """A key that the last object of the list has already begins the next object."""
+    if not isinstance(objects, list):
+        return
+    items = cast("list[dict[str, str]]", objects)
+    if not items or key in items[-1]:
+        items.append({})
+    items[-1][key] = value
+
+
+def from_body(body: bytes, content_type: str) -> dict[str, Any]:
+    """The JSON object of a body. A body that is not JSON, or is no object, has no arguments."""
+    if not body or not content_type.startswith("application/json"):
         return {}
+    too_deep = Refusal("invalid_json_body", details=f"nesting of {_DEEPEST + 1} is too deep")
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
+        decoded = msgspec.json.decode(body)
+    except RecursionError:
+        raise too_deep from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal("invalid_json_body", details=str(error)) from error
+    if _depth_is_suspect(body) and _is_deeper(decoded, _DEEPEST):
+        raise too_deep
+    return cast("dict[str, Any]", decoded) if isinstance(decoded, dict) else {}
 
 
-def lookup(arguments: Mapping[str, Any], name: str, *keys: str) -> tuple[str, str]:
-    """The one key and value by which `name` is to be found: exactly one of `keys`."""
-    value = required(arguments, name)
-    if not isinstance(value, dict):
-        raise invalid_argument(name, "invalid_scalar")
-    value = cast("dict[str, Any]", value)
-    given = [(key, value[key]) for key in keys if value.get(key) is not None]
-    if not given:
-        raise invalid_argument(name, "missing_lookup_value")
-    if len(given) > 1:
-        raise invalid_argument(name, "ambiguous_lookup_values")
-    key, wanted = given[0]
-    if not isinstance(wanted, str):
-        raise invalid_argument(name, "invalid_scalar")
-    return key, wanted
+def _depth_is_suspect(body: bytes) -> bool:
+    return body.count(b"[") + body.count(b"{") > _DEEPEST
 
 
-def peek(arguments: Mapping[str, Any], name: str, key: str) -> str | None:
+def _is_deeper(decoded: object, most: int) -> bool:
+    layer = [decoded]
+    for _ in range(most):
+        layer = [inner for outer in layer for inner in _items(outer)]
+        if not layer:
+            return False
+    return any(isinstance(value, (dict, list)) for value in layer)
+
+
+def _items(value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        yield from cast("dict[str, object]", value).values()
+    elif isinstance(value, list):
+        yield from cast("list[object]", value)
+
+
+def merged(query: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    """Both together, objects key by key. The body wins."""
+    together = dict(query)
+    for key, value in body.items():
+        known = together.get(key)
+        if isinstance(known, dict) and isinstance(value, dict):
+            together[key] = merged(cast("dict[str, Any]", known), cast("dict[str, Any]", value))
+        else:
+            together[key] = value
+    return together
+
+
+def peek(values: Mapping[str, Any], name: str, key: str) -> str | None:
     """The value of `name[key]` if it is there and a string; refuses nothing."""
-    value = arguments.get(name)
+    value = values.get(name)
     if not isinstance(value, dict):
         return None
     found = cast("dict[str, Any]", value).get(key)
     return found if isinstance(found, str) else None
 
 
-def required(arguments: Mapping[str, Any], name: str) -> Any:
-    value = arguments.get(name)
-    if value is None:
-        raise Refusal("missing_required_argument", path=[name], argument=name)
-    return value
+class Arguments:
+    """An object of arguments, and where it stands in the request. Each method reads one of them."""
 
+    def __init__(self, values: Mapping[str, Any], path: tuple[str, ...] = ()) -> None:
+        self._values = values
+        self._path = path
 
-def mapping(arguments: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A required argument that is an object."""
-    value = required(arguments, name)
-    if not isinstance(value, dict):
-        raise invalid_argument(name, "invalid_scalar")
-    return cast("dict[str, Any]", value)
+    def __contains__(self, name: str) -> bool:
+        """Whether the argument was given, if only as null."""
+        return name in self._values
 
+    def has(self, name: str) -> bool:
+        """Whether the argument was given, and is not null."""
+        return self._values.get(name) is not None
 
-def integer(arguments: Mapping[str, Any], name: str, default: int | None = None) -> int:
-    """An integer, also as text as a query has it; required unless there is a default."""
-    if default is not None and arguments.get(name) is None:
-        return default
-    value = required(arguments, name)
-    if isinstance(value, str):
-        try:
+    def lookup(self, name: str, *keys: str) -> tuple[str, str]:
+        """The one key and value by which `name` is to be found: exactly one of `keys`."""
+        wanted = self.object(name)
+        given = [key for key in keys if key in wanted]
+        if not given:
+            raise self._invalid(name, "missing_lookup_value")
+        values = {key: text for key in given if (text := wanted.text(key)) is not None}
+        if len(values) > 1:
+            raise self._invalid(name, "ambiguous_lookup_values")
+        # A lookup by null is accepted, and finds nothing.
+        return next(iter(values.items()), (given[0], ""))
+
+    def object(self, name: str) -> Arguments:
+        """A required argument that is an object."""
+        value = self.required(name)
+        if not isinstance(value, dict):
+            raise self._invalid(name, "object_expected")
+        return Arguments(cast("dict[str, Any]", value), (*self._path, name))
+
+    def objects(self, name: str) -> list[Arguments] | None:
+        """An optional list of objects."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            raise self._invalid(name, "array_expected")
+        items = cast("list[object]", value)
+        if not all(isinstance(item, dict) for item in items):
+            raise self._invalid(name, "object_expected")
+        return [Arguments(cast("dict[str, Any]", item), (*self._path, name)) for item in items]
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """An integer: one of JSON, or plain digits. Required unless there is a default."""
+        value = default if default is not None and name not in self._values else self.required(name)
+        if isinstance(value, str) and _INTEGER.fullmatch(value):
             return int(value)
-        except ValueError:
-            raise invalid_argument(name, "parse_error") from None
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise invalid_argument(name, "invalid_scalar")
-    return value
+        if not isinstance(value, int) or isinstance(value, bool):
+            message = "Integer must be provided as an integer or a string only containing numbers"
+            raise self._invalid(name, "parse_error", message)
+        return value
 
+    def text(self, name: str) -> str | None:
+        """An optional string."""
+        value = self._values.get(name)
+        if value is not None and not isinstance(value, str):
+            raise self._invalid(name, "invalid_scalar")
+        return value
 
-def text(arguments: Mapping[str, Any], name: str) -> str | None:
-    """An optional string."""
-    value = arguments.get(name)
-    if value is not None and not isinstance(value, str):
-        raise invalid_argument(name, "invalid_scalar")
-    return value
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
+        """An optional value of an enum."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str) or value not in allowed:
+            raise self._invalid(name, "invalid_enum_value")
+        return value
 
+    def flag(self, name: str) -> bool | None:
+        """An optional boolean, in any of the spellings of the framework."""
+        value = self._values.get(name)
+        if value is None or isinstance(value, bool):
+            return value
+        if value in _TRUE or value in _FALSE:
+            return value in _TRUE
+        raise self._invalid(name, "parse_error", "Boolean must be provided as true or false")
 
-def choice(arguments: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str | None:
-    """An optional value of an enum."""
-    value = text(arguments, name)
-    if value is not None and value not in allowed:
-        raise invalid_argument(name, "invalid_enum_value")
-    return value
+    def annotations(self) -> list[tuple[str, str | None]] | None:
+        """The keys and values of `annotations`; None if there is none."""
+        given = self.objects("annotations")
+        if given is None:
+            return None
+        return [(str(item.required("key")), item.text("value")) for item in given]
 
+    def page(self) -> tuple[int, int]:
+        """`page` and `per_page`, with the API's default and its most."""
+        number, per_page = self.integer("page", 1), self.integer("per_page", DEFAULT_PER_PAGE)
+        if number < 1:
+            raise self._invalid("page", "validation_errors", "greater_than_zero")
+        if per_page < 1:
+            raise self._invalid("per_page", "validation_errors", "greater_than_zero")
+        if per_page > MOST_PER_PAGE:
+            # The framework's own name for the rule, whatever the most is.
+            raise self._invalid("per_page", "validation_errors", "less_than_or_equal_to_one_hundred")
+        return number, per_page
 
-def flag(arguments: Mapping[str, Any], name: str) -> bool | None:
-    """An optional boolean."""
-    value = arguments.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise invalid_argument(name, "invalid_scalar")
-    return value
+    def required(self, name: str) -> Any:
+        """An argument of any kind that must be there."""
+        value = self._values.get(name)
+        if value is None:
+            raise missing_argument((*self._path, name))
+        return value
 
+    def _invalid(self, name: str, issue: str, *errors: str) -> Refusal:
+        return invalid_argument((*self._path, name), issue, *errors)
 
-def page_of(arguments: Mapping[str, Any]) -> tuple[int, int]:
-    """`page` and `per_page`, with the API's default and its most."""
-    number = integer(arguments, "page", 1)
-    per_page = integer(arguments, "per_page", DEFAULT_PER_PAGE)
-    if number < 1:
-        raise invalid_argument("page", "validation_error")
-    if per_page < 1:
-        raise invalid_argument("per_page", "validation_error")
-    return number, min(per_page, MOST_PER_PAGE)
+    def __repr__(self) -> str:
+        return f"Arguments({'.'.join(self._path)}: {', '.join(self._values)})"

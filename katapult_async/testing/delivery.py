@@ -1,10 +1,18 @@
-"""Carrying an answer to the client, whole or damaged as a fault demands. What the answer says is decided elsewhere."""
+"""Carrying an answer to the client, whole or as a fault demands.
+
+What the answer says is decided elsewhere.
+"""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from aiohttp import web
 
 from katapult_async.testing.faults import FaultKind
+from katapult_async.testing.registry import complete
 from katapult_async.testing.wire_form import Reply
 
 _BAD_GATEWAY = (
@@ -14,35 +22,12 @@ _INVALID_JSON = b'{"disk": {"id": '
 _NON_UTF8 = b'{"disk": {"name": "\xff\xfe\xfa"}}'
 
 
-def damaged(reply: Reply, fault: FaultKind | None) -> Reply:
-    """The reply as the client will see it, for the faults that replace its body or its head."""
-    if fault is FaultKind.INVALID_JSON:
-        return reply._replace(body=_INVALID_JSON)
-    if fault is FaultKind.NON_UTF8:
-        return reply._replace(body=_NON_UTF8)
-    if fault is FaultKind.BAD_GATEWAY:
-        return Reply(502, _of_proxy(reply.headers, "text/html; charset=utf-8"), _BAD_GATEWAY)
-    if fault is FaultKind.EMPTY_504:
-        return Reply(504, _of_proxy(reply.headers, None), b"")
-    return reply
+async def _whole(_request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 
 
-def _of_proxy(headers: dict[str, str], content_type: str | None) -> dict[str, str]:
-    # A proxy that got no answer from the API knows nothing of the API's counters.
-    kept = {name: value for name, value in headers.items() if name in {"Date", "Server", "X-Request-Id"}}
-    return kept if content_type is None else {**kept, "Content-Type": content_type}
-
-
-def cut(request: web.BaseRequest) -> web.StreamResponse:
-    """Close the connection at once, without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    # aiohttp wants a response; it finds the connection closed and drops it.
-    return web.Response()
-
-
-async def truncate(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    """Send half of the body, then close the connection."""
+async def _truncated(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    """Half of the body, then the connection is closed."""
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     response.content_length = len(reply.body)
     await response.prepare(request)
@@ -50,3 +35,70 @@ async def truncate(request: web.BaseRequest, reply: Reply) -> web.StreamResponse
     if request.transport is not None:
         request.transport.close()
     return response
+
+
+def _cut(request: web.BaseRequest) -> web.StreamResponse:
+    """The connection is closed at once, without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    # aiohttp wants a response; it finds the connection closed and drops it.
+    return web.Response()
+
+
+def _of_proxy(reply: Reply, status: int, body: bytes, content_type: str | None = None) -> Reply:
+    # A proxy that got no answer from the API knows nothing of the API's counters.
+    kept = {name: reply.headers[name] for name in ("Date", "Server", "X-Request-Id")}
+    return Reply(status, kept if content_type is None else {**kept, "Content-Type": content_type}, body)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What becomes of one answer.
+
+    refusal: code of the error that takes its place. damage: changes its head and body. send: how it
+    goes out; None if it never does. hangs: whether the client waits before the connection is cut.
+    """
+
+    refusal: str | None = None
+    damage: Callable[[Reply], Reply] | None = None
+    send: Callable[[web.BaseRequest, Reply], Awaitable[web.StreamResponse]] | None = _whole
+    hangs: bool = False
+
+
+_NO_FAULT = Effect()
+_EFFECTS: Mapping[FaultKind, Effect] = complete(
+    FaultKind,
+    {
+        FaultKind.RESET_BEFORE: Effect(send=None),
+        FaultKind.RESET_AFTER: Effect(send=None),
+        FaultKind.TIMEOUT_BEFORE: Effect(send=None, hangs=True),
+        FaultKind.TIMEOUT_AFTER: Effect(send=None, hangs=True),
+        FaultKind.UNAVAILABLE: Effect(refusal="service_unavailable"),
+        FaultKind.BAD_GATEWAY: Effect(
+            damage=lambda reply: _of_proxy(reply, 502, _BAD_GATEWAY, "text/html; charset=utf-8")
+        ),
+        FaultKind.EMPTY_504: Effect(damage=lambda reply: _of_proxy(reply, 504, b"")),
+        FaultKind.SERVER_ERROR: Effect(refusal="unhandled_exception"),
+        FaultKind.TRUNCATED: Effect(send=_truncated),
+        FaultKind.INVALID_JSON: Effect(damage=lambda reply: reply._replace(body=_INVALID_JSON)),
+        FaultKind.NON_UTF8: Effect(damage=lambda reply: reply._replace(body=_NON_UTF8)),
+    },
+)
+
+
+def effect_of(fault: FaultKind | None) -> Effect:
+    """What this fault does to an answer."""
+    return _NO_FAULT if fault is None else _EFFECTS[fault]
+
+
+async def deliver(
+    request: web.BaseRequest, reply: Reply, effect: Effect, hang: float, sent: Callable[[int], None]
+) -> web.StreamResponse:
+    """Send the answer as the fault lets it. sent: told the status before it leaves."""
+    if effect.hangs:
+        await asyncio.sleep(hang)
+    if effect.send is None:
+        return _cut(request)
+    reply = effect.damage(reply) if effect.damage is not None else reply
+    sent(reply.status)
+    return await effect.send(request, reply)

@@ -12,43 +12,24 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, cast
 
 from aiohttp import web
 
-from katapult_async.testing import arguments as args
-from katapult_async.testing.delivery import cut, damaged, truncate
-from katapult_async.testing.endpoints import ENDPOINTS
-from katapult_async.testing.faults import Fault, FaultKind, Faults
-from katapult_async.testing.ledger import Arrival, Ledger
-from katapult_async.testing.limiters import Limiter, LimiterKind, Verdict, make_limiter
+from katapult_async.testing import watching
+from katapult_async.testing.backend import PREFIX, Backend, Call, Incoming
+from katapult_async.testing.delivery import deliver
+from katapult_async.testing.faults import Faults
+from katapult_async.testing.ledger import Ledger
+from katapult_async.testing.limiters import Limiter, LimiterKind, make_limiter
 from katapult_async.testing.population import populate
-from katapult_async.testing.refusals import Refusal
 from katapult_async.testing.tokens import Token
-from katapult_async.testing.wire_form import Reply, WireForm
+from katapult_async.testing.wire_form import WireForm
 from katapult_async.testing.world import World
 
-PREFIX = "/core/v1"
-_REPLACES_ANSWER = {
-    FaultKind.UNAVAILABLE: "service_unavailable",
-    FaultKind.SERVER_ERROR: "unhandled_exception",
-}
 
-
-@dataclass(slots=True)
-class _Call:
-    """One request on its way through the server."""
-
-    arrival: Arrival
-    arguments: dict[str, Any]
-    verdict: Verdict | None = None
-    refusal: Refusal | None = None
-    fault: Fault | None = None
-
-
-class KatapultEmulator:
+class KatapultEmulator(Backend):
     """A Katapult installation of one organisation, on loopback.
 
         async with KatapultEmulator(disks=1000, limit=200, period=2.0) as emulator:
@@ -104,20 +85,18 @@ class KatapultEmulator:
         port: int = 0,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        self.ledger = Ledger(keep_arrivals=keep_ledger)
-        self.world = World(seed=seed, task_duration=task_duration, on_change=self.ledger.apply)
-        self.world.large_set = large_set
+        ledger = Ledger(keep_arrivals=keep_ledger)
+        world = World(seed=seed, task_duration=task_duration, on_change=ledger.apply)
+        world.large_set = large_set
         self.disk_ids, self.virtual_machine_ids = populate(
-            self.world, disks, virtual_machines, boot_disks=boot_disks
+            world, disks, virtual_machines, boot_disks=boot_disks
         )
         self._limit = limit
 
         def new_limiter() -> Limiter:
             return make_limiter(limiter, self._limit, period, burst=burst, count_refused=count_refused)
 
-        self.tokens = {name: Token(name, new_limiter, per_type=limits_per_type) for name in tokens}
-        self.faults = faults or Faults()
-        self.form = WireForm(
+        form = WireForm(
             headers=headers,
             headers_on_429=headers_on_429,
             retry_after=retry_after,
@@ -126,9 +105,16 @@ class KatapultEmulator:
             flat_errors=flat_errors,
             seed=seed,
         )
+        super().__init__(
+            world=world,
+            ledger=ledger,
+            tokens={name: Token(name, new_limiter, per_type=limits_per_type) for name in tokens},
+            faults=faults or Faults(),
+            form=form,
+            clock=clock,
+            clock_offset=clock_offset,
+        )
         self.latency = latency
-        self.clock_offset = clock_offset
-        self._clock = clock
         self._rng = random.Random(seed)
         self._port = port
         self._ssl_context = ssl_context
@@ -187,6 +173,11 @@ class KatapultEmulator:
         scheme = "http" if self._ssl_context is None else "https"
         return f"{scheme}://127.0.0.1:{self._port}{PREFIX}"
 
+    @property
+    def ledger_url(self) -> str:
+        """Where the ledger can be read as JSON (GET), without a token and without being counted."""
+        return self.url.removesuffix(PREFIX) + watching.LEDGER
+
     # -- what tests do in mid-run -----------------------------------------------------------------------------
 
     @property
@@ -199,23 +190,24 @@ class KatapultEmulator:
         for token in self.tokens.values():
             token.set_limit(limit)
 
-    def foreign(self, requests: int, *, method: str = "POST", path: str = "/disks/disk/assign") -> int:
-        """Count requests of somebody else on the first token; how many of them were let through."""
-        limiter = next(iter(self.tokens.values())).limiter(method, path)
-        now = self.now()
-        return sum(limiter.hit(now).allowed for _ in range(requests))
-
-    def now(self) -> float:
-        """The server's clock: unix time in seconds."""
-        return self._clock() + self.clock_offset
-
     # -- one request ------------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith(watching.PREFIX):
+            return watching.answer(request.method, request.path, self)
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._handlers.add(task)
         try:
-            call = self._receive(request, await request.read())
+            call = self.receive(
+                Incoming(
+                    request.method,
+                    request.path,
+                    request.query.items() if request.query_string else (),
+                    request.headers.get("Content-Type", ""),
+                    request.headers.get("Authorization", ""),
+                    await request.read(),
+                )
+            )
             try:
                 return await self._answer(request, call)
             finally:
@@ -223,59 +215,7 @@ class KatapultEmulator:
         finally:
             self._handlers.discard(task)
 
-    def _receive(self, request: web.BaseRequest, body: bytes) -> _Call:
-        """Note the arrival, count it, and find what refuses it before anything is done."""
-        now = self.now()
-        self.world.advance(now)
-        path = request.path.removeprefix(PREFIX)
-        name = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-        arguments: dict[str, Any] = {}
-        unreadable = None
-        try:
-            arguments = args.from_body(body)
-        except Refusal as refusal:
-            unreadable = refusal
-        if request.query_string:
-            arguments = {**args.from_query(request.query.items()), **arguments}
-        disk = args.peek(arguments, "disk", "id")
-        machine = self.world.locate(
-            disk,
-            args.peek(arguments, "virtual_machine", "id"),
-            args.peek(arguments, "virtual_machine", "fqdn"),
-        )
-        arrival = self.ledger.arrive(
-            now, request.method, path, name or None, disk=disk, virtual_machine=machine
-        )
-        call = _Call(arrival, arguments)
-        try:
-            self._admit(call, known_prefix=request.path.startswith(PREFIX), unreadable=unreadable)
-        except Refusal as refusal:
-            call.refusal = refusal
-        if not arrival.refused:
-            call.fault = self.faults.draw(arrival)
-            arrival.fault = call.fault and call.fault.kind.value
-        return call
-
-    def _admit(self, call: _Call, *, known_prefix: bool, unreadable: Refusal | None) -> None:
-        arrival = call.arrival
-        if arrival.token is None:
-            raise Refusal("missing_api_token")
-        token = self.tokens.get(arrival.token)
-        if token is None:
-            raise Refusal("invalid_api_token")
-        verdict = call.verdict = token.limiter(arrival.method, arrival.path).hit(arrival.time)
-        if not verdict.allowed:
-            arrival.refused = True
-            raise Refusal("rate_limit_reached", **self.form.details_of_429(verdict))
-        endpoint = ENDPOINTS.get((arrival.method, arrival.path)) if known_prefix else None
-        if endpoint is None:
-            raise Refusal("route_not_found")
-        token.check(endpoint.scopes)
-        if unreadable is not None:
-            raise unreadable
-
-    async def _answer(self, request: web.BaseRequest, call: _Call) -> web.StreamResponse:
-        fault = call.fault
+    async def _answer(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         pause = self._draw_latency() / 2
         gone = None
         if pause:
@@ -286,43 +226,16 @@ class KatapultEmulator:
                     raise
                 # The client hung up while its request was under way: that does not take the request back.
                 gone = cancelled
-        reply = self._apply(call)
+        reply = self.carry_out(call)
         if gone is not None:
             raise gone
         if pause:
             await asyncio.sleep(pause)
-        kind = None if fault is None else fault.kind
-        if kind in {FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER}:
-            await asyncio.sleep(self.faults.hang)
-            return cut(request)
-        if kind in {FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER}:
-            return cut(request)
-        reply = damaged(reply, kind)
-        call.arrival.status = reply.status
-        if kind is FaultKind.TRUNCATED:
-            return await truncate(request, reply)
-        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 
-    def _apply(self, call: _Call) -> Reply:
-        """Do what the request asks, unless it is refused or a fault prevents it, and encode the answer."""
-        try:
-            status, payload = self._carry_out(call)
-        except Refusal as refusal:
-            return self.form.refused(refusal, self.now(), call.verdict)
-        return self.form.answered(status, payload, self.now(), call.verdict)
+        def sent(status: int) -> None:
+            call.arrival.status = status
 
-    def _carry_out(self, call: _Call) -> tuple[int, dict[str, Any]]:
-        if call.refusal is not None:
-            raise call.refusal
-        arrival, fault = call.arrival, call.fault
-        answer: tuple[int, dict[str, Any]] = 200, {}
-        if fault is None or fault.applies:
-            now = self.now()
-            self.world.advance(now)
-            answer = ENDPOINTS[arrival.method, arrival.path].answer(self.world, call.arguments, now)
-        if fault is not None and fault.kind in _REPLACES_ANSWER:
-            raise Refusal(_REPLACES_ANSWER[fault.kind])
-        return answer
+        return await deliver(request, reply, call.effect, self.faults.hang, sent)
 
     def _draw_latency(self) -> float:
         if isinstance(self.latency, tuple):

@@ -1,22 +1,24 @@
 """The endpoints: for each method and path, what is looked up, which transition is made and what is answered.
 
 Each is a function of (world, arguments, now) that returns (status, JSON object) or raises `Refusal`. No HTTP here.
+A request whose arguments are refused changes nothing: they are read before the world is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from katapult_async.testing import arguments as args
 from katapult_async.testing import payloads
+from katapult_async.testing.arguments import Arguments
 from katapult_async.testing.refusals import Refusal
 from katapult_async.testing.state import DataCenter, Disk, IOProfile, Task, VirtualMachine
 from katapult_async.testing.world import World
 
-Arguments = Mapping[str, Any]
 Answer = tuple[int, dict[str, Any]]
+
+_BUS_TYPES = ("scsi", "virtio")
 
 
 @dataclass(frozen=True)
@@ -28,22 +30,22 @@ class Endpoint:
 
 
 def _disk(world: World, arguments: Arguments) -> Disk:
-    return world.find_disk(args.lookup(arguments, "disk", "id")[1])
+    return world.find_disk(arguments.lookup("disk", "id")[1])
 
 
 def _virtual_machine(world: World, arguments: Arguments) -> VirtualMachine:
-    key, value = args.lookup(arguments, "virtual_machine", "id", "fqdn")
+    key, value = arguments.lookup("virtual_machine", "id", "fqdn")
     return world.find_virtual_machine(**{"identity" if key == "id" else "fqdn": value})
 
 
 def _check_organization(world: World, arguments: Arguments) -> None:
-    key, value = args.lookup(arguments, "organization", "id", "sub_domain")
+    key, value = arguments.lookup("organization", "id", "sub_domain")
     if getattr(world.organization, key) != value:
         raise Refusal("organization_not_found")
 
 
 def _io_profile(world: World, arguments: Arguments) -> IOProfile:
-    key, value = args.lookup(arguments, "io_profile", "id", "permalink")
+    key, value = arguments.lookup("io_profile", "id", "permalink")
     for profile in world.io_profiles:
         if getattr(profile, key) == value:
             return profile
@@ -51,7 +53,7 @@ def _io_profile(world: World, arguments: Arguments) -> IOProfile:
 
 
 def _data_center(world: World, arguments: Arguments) -> DataCenter:
-    key, value = args.lookup(arguments, "data_center", "id", "permalink")
+    key, value = arguments.lookup("data_center", "id", "permalink")
     for centre in world.data_centers:
         if getattr(centre, key) == value:
             return centre
@@ -59,22 +61,40 @@ def _data_center(world: World, arguments: Arguments) -> DataCenter:
 
 
 def _full(world: World, disk: Disk) -> dict[str, Any]:
-    return payloads.disk(disk, world.virtual_machine_of(disk))
+    return payloads.disk(disk, world.virtual_machine_of(disk), world.attachment_of(disk))
+
+
+Annotated = TypeVar("Annotated", Disk, VirtualMachine)
+
+
+def _with_annotations(things: Sequence[Annotated], arguments: Arguments) -> Sequence[Annotated]:
+    """Those that carry every annotation asked for, with its value if one is named."""
+    wanted = arguments.annotations()
+    if not wanted:
+        return things
+    return [
+        thing
+        for thing in things
+        if all(key in thing.annotations and value in (None, thing.annotations[key]) for key, value in wanted)
+    ]
 
 
 def get_disk(world: World, arguments: Arguments, _now: float) -> Answer:
-    return 200, {"disk": _full(world, _disk(world, arguments)), "annotations": []}
+    disk = _disk(world, arguments)
+    return 200, {"disk": _full(world, disk), "annotations": payloads.annotations_of(disk)}
 
 
 def update_disk(world: World, arguments: Arguments, now: float) -> Answer:
-    disk = _disk(world, arguments)
-    properties = args.mapping(arguments, "properties")
-    attachment = properties.get("virtual_machine_disk")
+    properties, annotations = arguments.object("properties"), arguments.annotations()
     attach_on_boot = None
-    if attachment is not None:
-        attach_on_boot = args.flag(args.mapping(properties, "virtual_machine_disk"), "attach_on_boot")
-    world.update(disk, now, name=args.text(properties, "name"), attach_on_boot=attach_on_boot)
-    return 200, {"disk": _full(world, disk), "annotations": []}
+    if properties.has("virtual_machine_disk"):
+        attach_on_boot = properties.object("virtual_machine_disk").flag("attach_on_boot")
+    name, bus_type = properties.text("name"), properties.choice("bus_type", _BUS_TYPES)
+    disk = _disk(world, arguments)
+    world.update(disk, now, name=name, bus_type=bus_type, attach_on_boot=attach_on_boot)
+    if annotations is not None:
+        disk.annotations = dict(annotations)
+    return 200, {"disk": _full(world, disk), "annotations": payloads.annotations_of(disk)}
 
 
 def delete_disk(world: World, arguments: Arguments, now: float) -> Answer:
@@ -84,7 +104,8 @@ def delete_disk(world: World, arguments: Arguments, now: float) -> Answer:
 
 
 def assign_disk(world: World, arguments: Arguments, now: float) -> Answer:
-    args.required(arguments, "virtual_machine")
+    arguments.lookup("disk", "id")
+    arguments.lookup("virtual_machine", "id", "fqdn")
     disk = _disk(world, arguments)
     world.assign(disk, _virtual_machine(world, arguments), now)
     return 200, {"disk": _full(world, disk)}
@@ -112,13 +133,13 @@ def detach_disk(world: World, arguments: Arguments, now: float) -> Answer:
 
 
 def resize_disk(world: World, arguments: Arguments, now: float) -> Answer:
-    size = args.integer(arguments, "size_in_gb")
-    args.choice(arguments, "resize_method", ("offline", "online"))
-    return _with_task(world, arguments, now, lambda disk: world.resize(disk, size, now))
+    size = arguments.integer("size_in_gb")
+    online = arguments.choice("resize_method", ("offline", "online")) == "online"
+    return _with_task(world, arguments, now, lambda disk: world.resize(disk, size, now, online=online))
 
 
 def set_disk_io_profile(world: World, arguments: Arguments, now: float) -> Answer:
-    args.required(arguments, "io_profile")
+    arguments.lookup("io_profile", "id", "permalink")
     return _with_task(
         world,
         arguments,
@@ -130,40 +151,54 @@ def set_disk_io_profile(world: World, arguments: Arguments, now: float) -> Answe
 def list_disks(world: World, arguments: Arguments, _now: float) -> Answer:
     _check_organization(world, arguments)
     disks = [disk for disk in world.disks.values() if disk.trash is None and disk.id not in world.unlisted]
-    pagination, page = payloads.page(disks, *args.page_of(arguments), large_set=world.large_set)
+    wanted = _with_annotations(disks, arguments)
+    pagination, page = payloads.page(wanted, *arguments.page(), large_set=world.large_set)
     listed = [payloads.listed_disk(disk, world.virtual_machine_of(disk)) for disk in page]
     return 200, {"pagination": pagination, "disk": listed}
 
 
 def create_disk(world: World, arguments: Arguments, now: float) -> Answer:
     _check_organization(world, arguments)
-    properties = args.mapping(arguments, "properties")
-    profile = world.io_profiles[0] if properties.get("io_profile") is None else _io_profile(world, properties)
-    bus_type = args.choice(properties, "bus_type", ("scsi", "virtio"))
-    storage_speed = args.choice(properties, "storage_speed", ("nvme", "ssd"))
+    properties, annotations = arguments.object("properties"), arguments.annotations()
+    bus_type = properties.choice("bus_type", _BUS_TYPES)
+    storage_speed = properties.choice("storage_speed", ("nvme", "ssd"))
+    properties.choice("initial_file_system", ("ext4", "xfs"))
+    bond = properties.object("virtual_machine_disk") if properties.has("virtual_machine_disk") else None
+    machine = _virtual_machine(world, bond) if bond is not None and bond.has("virtual_machine") else None
+    on_boot, attach, boot = (bond and bond.flag(name) for name in ("attach_on_boot", "attach", "boot"))
     disk, task = world.create(
-        str(args.required(properties, "name")),
-        args.integer(properties, "size_in_gb"),
-        _data_center(world, properties),
-        profile,
+        properties.text("name"),
+        properties.integer("size_in_gb", 0),
+        _data_center(world, properties) if properties.has("data_center") else None,
+        _io_profile(world, properties) if properties.has("io_profile") else world.io_profiles[0],
         now,
+        machine,
     )
     disk.bus_type = bus_type or disk.bus_type
     disk.storage_speed = storage_speed or disk.storage_speed
-    return 201, {"disk": _full(world, disk), "task": payloads.task(task, now), "annotations": []}
+    disk.annotations = dict(annotations or ())
+    if machine is not None:
+        disk.attach_on_boot, disk.attach_when_built, disk.boot = (
+            on_boot is not False,
+            bool(attach),
+            bool(boot),
+        )
+    shown = {"disk": _full(world, disk), "task": payloads.task(task, now)}
+    return 201, {**shown, "annotations": payloads.annotations_of(disk)}
 
 
 def list_virtual_machine_disks(world: World, arguments: Arguments, _now: float) -> Answer:
     disks = world.disks_of(_virtual_machine(world, arguments))
-    pagination, page = payloads.page(disks, *args.page_of(arguments), large_set=world.large_set)
-    return 200, {"pagination": pagination, "disks": [payloads.disk_of_machine(disk) for disk in page]}
+    pagination, page = payloads.page(disks, *arguments.page(), large_set=world.large_set)
+    shown = [payloads.disk_of_machine(disk, world.attachment_of(disk)) for disk in page]
+    return 200, {"pagination": pagination, "disks": shown}
 
 
 def get_virtual_machine(world: World, arguments: Arguments, _now: float) -> Answer:
     machine = _virtual_machine(world, arguments)
     return 200, {
         "virtual_machine": payloads.virtual_machine(machine, world.organization),
-        "annotations": [],
+        "annotations": payloads.annotations_of(machine),
     }
 
 
@@ -174,25 +209,27 @@ def list_virtual_machines(world: World, arguments: Arguments, _now: float) -> An
         for machine in world.virtual_machines.values()
         if machine.trash is None and machine.id not in world.unlisted
     ]
-    pagination, page = payloads.page(machines, *args.page_of(arguments), large_set=world.large_set)
+    wanted = _with_annotations(machines, arguments)
+    pagination, page = payloads.page(wanted, *arguments.page(), large_set=world.large_set)
     listed = [payloads.listed_virtual_machine(machine) for machine in page]
     return 200, {"pagination": pagination, "virtual_machines": listed}
 
 
 def get_task(world: World, arguments: Arguments, now: float) -> Answer:
-    task = world.find_task(args.lookup(arguments, "task", "id")[1])
+    task = world.find_task(arguments.lookup("task", "id")[1], now)
     return 200, {"task": payloads.task(task, now)}
 
 
 def list_io_profiles(world: World, arguments: Arguments, _now: float) -> Answer:
     _check_organization(world, arguments)
-    pagination, page = payloads.page(world.io_profiles, *args.page_of(arguments), large_set=world.large_set)
+    pagination, page = payloads.page(world.io_profiles, *arguments.page(), large_set=world.large_set)
     return 200, {"pagination": pagination, "disk_io_profiles": [payloads.io_profile(p) for p in page]}
 
 
 _WRITE = ("disks",)
 _READ = ("disks", "disks:read")
 _MACHINES = ("virtual_machines", "virtual_machines:read")
+_TASKS = ("tasks", "tasks:read")
 
 ENDPOINTS: Mapping[tuple[str, str], Endpoint] = {
     ("GET", "/organizations/organization/disks"): Endpoint(list_disks, _READ),
@@ -209,6 +246,6 @@ ENDPOINTS: Mapping[tuple[str, str], Endpoint] = {
     ("GET", "/virtual_machines/virtual_machine/disks"): Endpoint(list_virtual_machine_disks, _READ),
     ("GET", "/virtual_machines/virtual_machine"): Endpoint(get_virtual_machine, _MACHINES),
     ("GET", "/organizations/organization/virtual_machines"): Endpoint(list_virtual_machines, _MACHINES),
-    ("GET", "/tasks/task"): Endpoint(get_task, ()),
-    ("GET", "/organizations/organization/disk_io_profiles"): Endpoint(list_io_profiles, _READ),
+    ("GET", "/tasks/task"): Endpoint(get_task, _TASKS),
+    ("GET", "/organizations/organization/disk_io_profiles"): Endpoint(list_io_profiles, ()),
 }

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from katapult_async.testing.ledger import Arrival
+from katapult_async.testing.registry import complete
 
 
 class FaultKind(str, enum.Enum):
@@ -37,16 +38,23 @@ class Fault(NamedTuple):
     applies: bool
 
 
-_ALWAYS: Mapping[FaultKind, bool] = {
-    FaultKind.RESET_BEFORE: False,
-    FaultKind.RESET_AFTER: True,
-    FaultKind.TIMEOUT_BEFORE: False,
-    FaultKind.TIMEOUT_AFTER: True,
-    FaultKind.UNAVAILABLE: False,
-    FaultKind.TRUNCATED: True,
-    FaultKind.INVALID_JSON: True,
-    FaultKind.NON_UTF8: True,
-}
+# Whether a request takes effect that the fault strikes; None if either is possible.
+_APPLIES: Mapping[FaultKind, bool | None] = complete(
+    FaultKind,
+    {
+        FaultKind.RESET_BEFORE: False,
+        FaultKind.RESET_AFTER: True,
+        FaultKind.TIMEOUT_BEFORE: False,
+        FaultKind.TIMEOUT_AFTER: True,
+        FaultKind.UNAVAILABLE: False,
+        FaultKind.BAD_GATEWAY: None,
+        FaultKind.EMPTY_504: None,
+        FaultKind.SERVER_ERROR: None,
+        FaultKind.TRUNCATED: True,
+        FaultKind.INVALID_JSON: True,
+        FaultKind.NON_UTF8: True,
+    },
+)
 
 Script = Callable[[Arrival], "Fault | FaultKind | None"]
 
@@ -81,7 +89,7 @@ class Faults:
         self.hang = hang
         self.paths = None if paths is None else frozenset(paths)
         self.methods = None if methods is None else frozenset(methods)
-        self.rates: dict[FaultKind, float] = {
+        rates = {
             FaultKind.RESET_BEFORE: reset_before,
             FaultKind.RESET_AFTER: reset_after,
             FaultKind.TIMEOUT_BEFORE: timeout_before,
@@ -94,6 +102,7 @@ class Faults:
             FaultKind.INVALID_JSON: invalid_json,
             FaultKind.NON_UTF8: non_utf8,
         }
+        self.rates: dict[FaultKind, float] = dict(complete(FaultKind, rates))
         if min(self.rates.values()) < 0 or sum(self.rates.values()) > 1 + 1e-9:
             raise ValueError("rates of faults must not be negative nor exceed 1 together")
         self._rng = random.Random(seed)
@@ -150,7 +159,8 @@ class Faults:
         return None
 
     def _fault(self, kind: FaultKind, applies: bool | None = None) -> Fault:
-        known = _ALWAYS.get(kind, applies)
+        always = _APPLIES[kind]
+        known = applies if always is None else always
         return Fault(kind, self._rng.random() < 0.5 if known is None else known)
 
     def __repr__(self) -> str:

@@ -16,9 +16,11 @@ from typing import NamedTuple
 class Arrival:
     """One request as it reached the server.
 
-    sequence: from 1. time: seconds of the server's clock. path: without `/core/v1`. disk, virtual_machine: ids the
-    request was about, where it named them. status: what was answered; None while unanswered, and for good where the
-    connection was cut or left to hang. refused: by the limiter, with 429. fault: name of the fault that befell it.
+    sequence: from 1. time: seconds of the server's clock. path: as documented, without `/core/v1`,
+    however the client has spelled it; as it came if it leads nowhere. disk, virtual_machine: ids
+    the request was about, where it named them. status: what was answered; None while unanswered,
+    and for good where the connection was cut or left to hang. refused: by the limiter, with 429.
+    fault: name of the fault that befell it.
     """
 
     sequence: int
@@ -139,6 +141,29 @@ class Ledger:
     def applied_more_than_once(self, action: str = "assign") -> list[str]:
         """The disks that `action` changed twice or more."""
         return [disk for (what, disk), count in self._changes.items() if what == action and count > 1]
+
+    def as_json(self) -> dict[str, object]:
+        """All counters, as an object for JSON. It names no token.
+
+        changes: how many times each action changed each disk. applied: each change in order, None
+        unless they are kept.
+        """
+        changes: dict[str, dict[str, int]] = {}
+        for (action, disk), count in self._changes.items():
+            changes.setdefault(action, {})[disk] = count
+        applied = [change._asdict() for change in self.applied] if self.keep_arrivals else None
+        return {
+            "requests": self.total,
+            "refused": self.refusals,
+            "in_flight": self.in_flight,
+            "max_in_flight": self.max_in_flight,
+            "max_in_flight_per_virtual_machine": self.max_in_flight_per_virtual_machine,
+            "by_path": dict(self.by_path),
+            "by_status": {str(status or "unanswered"): count for status, count in self.by_status.items()},
+            "by_fault": dict(self.by_fault),
+            "changes": changes,
+            "applied": applied,
+        }
 
     def histogram(self, window: float = 1.0) -> dict[float, int]:
         """Arrivals per window of the server's clock: start of the window -> how many, only where there were any.

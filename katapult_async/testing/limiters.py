@@ -17,7 +17,10 @@ import enum
 import math
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
+
+from katapult_async.testing.registry import complete
 
 # Seconds of wall clock (1.7e9) are themselves rounded by some 2e-7: a request that is sent exactly when the server
 # said that it would be permitted must be.
@@ -236,16 +239,47 @@ def make_limiter(
     count_refused: bool = False,
 ) -> Limiter:
     """A limiter by the name of its kind; `burst` is for the kind of that name (default: a tenth of `limit`)."""
-    kind = LimiterKind(kind)
-    if kind is LimiterKind.ALIGNED:
-        return AlignedWindow(limit, period, count_refused=count_refused)
-    if kind is LimiterKind.FIXED:
-        return FixedWindow(limit, period, count_refused=count_refused)
-    if kind is LimiterKind.SLIDING:
-        return SlidingLog(limit, period, count_refused=count_refused)
-    if kind is LimiterKind.BUCKET:
-        return TokenBucket(limit, period, count_refused=count_refused)
+    return _MAKERS[LimiterKind(kind)](limit, period, burst=burst, count_refused=count_refused)
+
+
+class _Maker(Protocol):
+    def __call__(self, limit: int, period: float, *, burst: int | None, count_refused: bool) -> Limiter: ...
+
+
+def _aligned(limit: int, period: float, *, burst: int | None, count_refused: bool) -> Limiter:
+    del burst
+    return AlignedWindow(limit, period, count_refused=count_refused)
+
+
+def _fixed(limit: int, period: float, *, burst: int | None, count_refused: bool) -> Limiter:
+    del burst
+    return FixedWindow(limit, period, count_refused=count_refused)
+
+
+def _sliding(limit: int, period: float, *, burst: int | None, count_refused: bool) -> Limiter:
+    del burst
+    return SlidingLog(limit, period, count_refused=count_refused)
+
+
+def _bucket(limit: int, period: float, *, burst: int | None, count_refused: bool) -> Limiter:
+    del burst
+    return TokenBucket(limit, period, count_refused=count_refused)
+
+
+def _burst(limit: int, period: float, *, burst: int | None, count_refused: bool) -> Limiter:
     return TokenBucket(limit, period, burst=burst or max(1, limit // 10), count_refused=count_refused)
+
+
+_MAKERS: Mapping[LimiterKind, _Maker] = complete(
+    LimiterKind,
+    {
+        LimiterKind.ALIGNED: _aligned,
+        LimiterKind.FIXED: _fixed,
+        LimiterKind.SLIDING: _sliding,
+        LimiterKind.BUCKET: _bucket,
+        LimiterKind.BURST: _burst,
+    },
+)
 
 
 def _check(limit: int, period: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from katapult_async.testing.state import (
+    Country,
     DataCenter,
     Disk,
     IOProfile,
@@ -21,6 +22,21 @@ Json = dict[str, Any]
 
 def data_center(centre: DataCenter) -> Json:
     return {"id": centre.id, "name": centre.name, "permalink": centre.permalink}
+
+
+def country(country: Country) -> Json:
+    return {
+        "id": country.id,
+        "name": country.name,
+        "iso_code2": country.iso_code2,
+        "iso_code3": country.iso_code3,
+        "time_zone": country.time_zone,
+        "eu": country.eu,
+    }
+
+
+def annotations_of(thing: Disk | VirtualMachine) -> list[Json]:
+    return [{"key": key, "value": value} for key, value in thing.annotations.items()]
 
 
 def io_profile(profile: IOProfile) -> Json:
@@ -42,8 +58,34 @@ def trash(thing: Trash) -> Json:
     }
 
 
-def disk(disk: Disk, machine: VirtualMachine | None) -> Json:
-    """The full disk, as every endpoint but the lists has it."""
+def _installation(disk: Disk) -> Json:
+    """The operating system on a disk. It contains a root password, as the real one does."""
+    return {
+        "id": "dinst_" + disk.id.partition("_")[2],
+        "disk_template_version": {
+            "number": 1,
+            "stable": True,
+            "disk_template": {
+                "id": "dtpl_emulated00000000",
+                "name": "Emulated OS 1",
+                "permalink": "templates/emulated-os-1",
+                "operating_system": {"id": "os_emulated000000000", "name": "Emulated OS"},
+            },
+        },
+        "attributes": [
+            {
+                "key": "root_password",
+                "label": "Root password",
+                "description": "The password of the root user.",
+                "value": "emulated-root-password",
+                "protect": True,
+            }
+        ],
+    }
+
+
+def disk(disk: Disk, machine: VirtualMachine | None, attachment: str) -> Json:
+    """The full disk, as every endpoint but the lists has it. attachment: as it is shown."""
     return {
         "id": disk.id,
         "name": disk.name,
@@ -61,9 +103,9 @@ def disk(disk: Disk, machine: VirtualMachine | None) -> Json:
             "virtual_machine": {"id": machine.id, "fqdn": machine.fqdn},
             "attach_on_boot": disk.attach_on_boot,
             "boot": disk.boot,
-            "state": disk.attachment,
+            "state": attachment,
         },
-        "installation": None,
+        "installation": _installation(disk) if disk.installed else None,
     }
 
 
@@ -77,12 +119,12 @@ def listed_disk(disk: Disk, machine: VirtualMachine | None) -> Json:
         "state": disk.state,
         "virtual_machine_disk": None
         if machine is None
-        else {"virtual_machine": {"id": machine.id, "name": machine.name, "fqdn": machine.fqdn}},
+        else {"virtual_machine": {"id": machine.id, "fqdn": machine.fqdn}},
     }
 
 
-def disk_of_machine(disk: Disk) -> Json:
-    """An entry of a virtual machine's list of disks."""
+def disk_of_machine(disk: Disk, attachment: str) -> Json:
+    """An entry of a virtual machine's list of disks. attachment: as it is shown."""
     return {
         "disk": {
             "id": disk.id,
@@ -94,7 +136,7 @@ def disk_of_machine(disk: Disk) -> Json:
         },
         "attach_on_boot": disk.attach_on_boot,
         "boot": disk.boot,
-        "state": disk.attachment,
+        "state": attachment,
     }
 
 
@@ -107,8 +149,47 @@ def _zone(centre: DataCenter) -> Json:
     }
 
 
+def _organization(organization: Organization) -> Json:
+    """The organization as a virtual machine carries it. The emulated one has no address."""
+    empty = ("address1", "address2", "address3", "address4", "postcode", "phone_number", "vat_number")
+    return {
+        "id": organization.id,
+        "name": organization.name,
+        "sub_domain": organization.sub_domain,
+        "infrastructure_domain": f"{organization.sub_domain}.katapult.test",
+        "uuid": organization.uuid,
+        "created_at": organization.created_at,
+        "activated_at": organization.created_at,
+        "suspended": False,
+        "managed": False,
+        "billing_name": organization.name,
+        **dict.fromkeys(empty),
+        "currency": {"id": "cur_emulated00000000", "name": "British Pound", "iso_code": "GBP", "symbol": "£"},
+        "country": country(organization.country),
+        "country_state": None,
+    }
+
+
+_PACKAGE: Json = {
+    "id": "vmpkg_emulated00000000",
+    "name": "Emulated",
+    "permalink": "emulated",
+    "cpu_cores": 1,
+    "ipv4_addresses": 1,
+    "memory_in_gb": 1,
+    "storage_in_gb": 20,
+    "monthly_bandwidth_allowance_in_gb": 1000,
+    "privacy": "public",
+    "use_dedicated_cpus": False,
+    "icon": None,
+    "group": {"id": "vmpkgrp_emulated0000000", "name": "Emulated"},
+}
+
+
 def virtual_machine(machine: VirtualMachine, organization: Organization) -> Json:
     """The full virtual machine. It contains `initial_root_password`, as the real one does."""
+    zone = _zone(machine.data_center)
+    zone["data_center"]["country"] = country(machine.data_center.country)
     return {
         "id": machine.id,
         "name": machine.name,
@@ -118,8 +199,8 @@ def virtual_machine(machine: VirtualMachine, organization: Organization) -> Json
         "created_at": machine.created_at,
         "initial_root_password": machine.initial_root_password,
         "state": machine.state,
-        "cpu_cores": 1,
-        "memory_in_gb": 1,
+        "cpu_cores": _PACKAGE["cpu_cores"],
+        "memory_in_gb": _PACKAGE["memory_in_gb"],
         "suspended": False,
         "suspended_at": None,
         "use_dedicated_cpus": False,
@@ -127,13 +208,9 @@ def virtual_machine(machine: VirtualMachine, organization: Organization) -> Json
         "gpus": [],
         "attached_iso": None,
         "group": None,
-        "zone": _zone(machine.data_center),
-        "organization": {
-            "id": organization.id,
-            "name": organization.name,
-            "sub_domain": organization.sub_domain,
-        },
-        "package": {"id": "vmpkg_emulated00000000", "name": "Emulated"},
+        "zone": zone,
+        "organization": _organization(organization),
+        "package": _PACKAGE,
         "tags": [],
         "tag_names": [],
         "ip_addresses": [],
@@ -149,28 +226,27 @@ def listed_virtual_machine(machine: VirtualMachine) -> Json:
         "fqdn": machine.fqdn,
         "created_at": machine.created_at,
         "zone": _zone(machine.data_center),
-        "package": {"name": "Emulated"},
+        "package": {"name": _PACKAGE["name"]},
         "gpu_type": None,
         "ip_addresses": [],
     }
 
 
 def task(task: Task, now: float) -> Json:
-    running = task.status != "pending"
-    ended = task.status in {"completed", "failed"}
-    length = task.due - task.created_at
+    """The task as it is shown at `now`. A task in the queue has not begun."""
+    length = task.due - task.starts
     progress = 0
     if task.status == "completed":
         progress = 100
-    elif running and length > 0:
-        progress = min(99, math.floor(100 * (min(now, task.due) - task.created_at) / length))
+    elif task.status != "pending" and length > 0:
+        progress = min(99, math.floor(100 * (min(now, task.due) - task.starts) / length))
     return {
         "id": task.id,
         "name": task.name,
         "status": task.status,
         "created_at": math.floor(task.created_at),
-        "started_at": math.floor(task.created_at) if running else None,
-        "finished_at": math.floor(task.due) if ended else None,
+        "started_at": None if task.status == "pending" else math.floor(task.starts),
+        "finished_at": math.floor(task.due) if task.status in {"completed", "failed"} else None,
         "progress": progress,
     }
 

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import random
 import string
+import uuid
 from collections.abc import Iterable, Sequence
 
 from katapult_async.testing import payloads
 from katapult_async.testing.refusals import Refusal
-from katapult_async.testing.state import DataCenter, Disk, IOProfile, Organization, Trash, VirtualMachine
+from katapult_async.testing.state import (
+    Country,
+    DataCenter,
+    Disk,
+    IOProfile,
+    Organization,
+    Trash,
+    VirtualMachine,
+)
 
 _ALPHANUMERIC = string.ascii_letters + string.digits
 _KEPT_IN_TRASH = 48 * 3600
@@ -31,15 +40,18 @@ class Population:
         self._fqdns: dict[str, str] = {}
         self.denied: set[str] = set()
         self.unlisted: set[str] = set()
+        country = Country("ctry_emulated00000000", "United Kingdom", "GB", "GBR", "Europe/London", eu=False)
         self.data_centers = [
-            DataCenter(self.new_id("loc"), "Emulated One", "em-one-01"),
-            DataCenter(self.new_id("loc"), "Emulated Two", "em-two-01"),
+            DataCenter(self.new_id("loc"), "Emulated One", "em-one-01", country),
+            DataCenter(self.new_id("loc"), "Emulated Two", "em-two-01", country),
         ]
         self.io_profiles = [
             IOProfile(self.new_id("diop"), "Unrestricted", "unrestricted"),
             IOProfile(self.new_id("diop"), "Moderate", "moderate", speed_in_mb=500, iops=20_000),
         ]
-        self.organization = Organization(self.new_id("org"), "Acme", "acme")
+        organization = self.new_id("org")
+        name = str(uuid.uuid5(uuid.NAMESPACE_URL, organization))
+        self.organization = Organization(organization, "Acme", "acme", name, country, _BORN)
         self.disks: dict[str, Disk] = {}
         self.virtual_machines: dict[str, VirtualMachine] = {}
 
@@ -79,6 +91,7 @@ class Population:
         if boot_disk:
             disk = self.add_disk(name="System Disk")
             disk.virtual_machine, disk.boot, disk.attachment = machine.id, True, "attached"
+            disk.installed = True
         return machine
 
     def rename(self, machine: VirtualMachine, fqdn: str) -> None:
@@ -128,6 +141,13 @@ class Population:
 
     def virtual_machine_of(self, disk: Disk) -> VirtualMachine | None:
         return None if disk.virtual_machine is None else self.virtual_machines.get(disk.virtual_machine)
+
+    def attachment_of(self, disk: Disk) -> str:
+        """The state of an assignment as it is shown. Nothing is attached to a stopped machine."""
+        machine = self.virtual_machine_of(disk)
+        if machine is not None and machine.state == "stopped" and disk.attachment == "attached":
+            return "detached"
+        return disk.attachment
 
     def disks_of(self, machine: VirtualMachine) -> Sequence[Disk]:
         return [d for d in self.disks.values() if d.virtual_machine == machine.id and d.trash is None]

@@ -5,7 +5,7 @@ It is raised inside the emulator only and never leaves it: the server turns it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Detail = Mapping[str, Any]
@@ -22,16 +22,19 @@ _CATALOGUE: Mapping[str, tuple[int, str]] = {
     "unauthorized_network_for_api_token": (403, "This token may not be used from this network"),
     "data_center_not_found": (404, "No data center matches the arguments"),
     "disk_io_profile_not_found": (404, "No disk IO profile matches the arguments"),
-    "disk_not_found": (404, "No disk matches the arguments"),
+    "disk_not_found": (404, "No disk was found matching any of the criteria provided in the arguments"),
     "organization_not_found": (404, "No organization matches the arguments"),
     "route_not_found": (404, "No route matches the path of the request"),
     "task_not_found": (404, "No task matches the arguments"),
-    "virtual_machine_not_found": (404, "No virtual machine matches the arguments"),
+    "virtual_machine_not_found": (
+        404,
+        "No virtual machine was found matching any of the criteria provided in the arguments",
+    ),
     "object_in_trash": (406, "The object is in the trash, it must be restored first"),
     "task_queueing_error": (406, "A background task that the request needs could not be queued"),
     "unable_to_assign": (422, "The disk cannot be assigned to this virtual machine"),
     "unable_to_unassign": (422, "The disk cannot be unassigned from its virtual machine"),
-    "unassigned_disk": (422, "The disk is not assigned to a virtual machine"),
+    "unassigned_disk": (422, "Disk is not assigned to a virtual machine."),
     "validation_error": (422, "The object cannot be created, updated or deleted like this"),
     "rate_limit_reached": (429, "The rate limit for this type of request has been reached"),
     "unhandled_exception": (500, "An exception occurred that the server did not handle"),
@@ -49,6 +52,28 @@ class Refusal(Exception):
         self.detail: Detail = detail
 
 
-def invalid_argument(argument: str, issue: str) -> Refusal:
-    """400 invalid_argument; issue: parse_error, missing_lookup_value, ambiguous_lookup_values, ..."""
-    return Refusal("invalid_argument", path=[argument], argument=argument, issue=issue)
+def missing_argument(path: Sequence[str]) -> Refusal:
+    """400 missing_required_argument. path: the names of the objects around it, and its own."""
+    refusal = Refusal("missing_required_argument", path=list(path), argument=_argument(path))
+    refusal.description = f"The '{'.'.join(path)}' argument is required but has not been provided"
+    return refusal
+
+
+def invalid_argument(path: Sequence[str], issue: str, *errors: str) -> Refusal:
+    """400 invalid_argument. issue: the framework's word for it, such as parse_error."""
+    refusal = Refusal(
+        "invalid_argument",
+        path=list(path),
+        index=None,
+        issue=issue,
+        issue_description=None,
+        errors=list(errors),
+        argument=_argument(path),
+    )
+    refusal.description = f"The '{'.'.join(path)}' argument is invalid"
+    return refusal
+
+
+def _argument(path: Sequence[str]) -> Detail:
+    # The ID is the name of a Ruby class in the real API.
+    return {"id": f"Emulator/{'/'.join(path)}", "name": path[-1], "description": None}

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Country:
+    id: str
+    name: str
+    iso_code2: str
+    iso_code3: str
+    time_zone: str
+    eu: bool
 
 
 @dataclass(slots=True)
@@ -10,6 +20,7 @@ class DataCenter:
     id: str
     name: str
     permalink: str
+    country: Country
 
 
 @dataclass(slots=True)
@@ -28,6 +39,9 @@ class Organization:
     id: str
     name: str
     sub_domain: str
+    uuid: str
+    country: Country
+    created_at: int
 
 
 @dataclass(slots=True)
@@ -42,6 +56,8 @@ class Trash:
 
 @dataclass(slots=True)
 class VirtualMachine:
+    """annotations: value by key. While it is stopped, its disks are shown as detached."""
+
     id: str
     name: str
     hostname: str
@@ -50,12 +66,18 @@ class VirtualMachine:
     created_at: int
     state: str = "started"
     initial_root_password: str = "emulated-root-password"  # noqa: S105 - nobody's
+    annotations: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
     trash: Trash | None = None
 
 
 @dataclass(slots=True)
 class Disk:
-    """virtual_machine: id of the machine it is assigned to. attachment: state of that assignment."""
+    """virtual_machine: ID of the machine it is assigned to.
+
+    attachment: state of that assignment while the machine runs. attach_when_built: whether the task
+    that builds it attaches it, too. installed: whether an operating system was installed on it.
+    annotations: value by key.
+    """
 
     id: str
     name: str
@@ -71,18 +93,22 @@ class Disk:
     attach_on_boot: bool = True
     boot: bool = False
     attachment: str = "detached"
+    attach_when_built: bool = False
+    installed: bool = False
+    annotations: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
     trash: Trash | None = None
 
 
 @dataclass(slots=True)
 class Task:
-    """due: server time at which it ends. fails: whether it will end as failed."""
+    """starts, due: when it leaves the queue, and when it ends. fails: whether it ends as failed."""
 
     id: str
     name: str
     action: str
     disk: str
     created_at: float
+    starts: float
     due: float
     fails: bool = False
     status: str = "pending"

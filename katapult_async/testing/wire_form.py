@@ -6,6 +6,7 @@ It encodes what others have decided.
 from __future__ import annotations
 
 import email.utils
+import hashlib
 import itertools
 import math
 import random
@@ -19,6 +20,13 @@ from katapult_async.testing.limiters import Verdict
 from katapult_async.testing.refusals import Refusal
 
 _encode = msgspec.json.Encoder().encode
+# The names are those of the real API. Their values were not recorded.
+_ALWAYS = {
+    "Vary": "Accept-Encoding",
+    "Strict-Transport-Security": "max-age=31536000",
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "*",
+}
 
 
 class Reply(NamedTuple):
@@ -54,7 +62,12 @@ class WireForm:
 
     def answered(self, status: int, payload: dict[str, Any], now: float, verdict: Verdict | None) -> Reply:
         """What a request asked for."""
-        return Reply(status, self._headers(now, verdict), _encode(payload))
+        body = _encode(payload)
+        headers = self._headers(now, verdict)
+        digest = hashlib.blake2b(body, digest_size=16).hexdigest()
+        headers["ETag"] = f'W/"{digest}"'
+        headers["Cache-Control"] = "max-age=0, private, must-revalidate"
+        return Reply(status, headers, body)
 
     def refused(self, refusal: Refusal, now: float, verdict: Verdict | None) -> Reply:
         """An error. `verdict` is None if the request was not counted."""
@@ -65,6 +78,7 @@ class WireForm:
         }
         headers = self._headers(now, verdict)
         headers["X-Api-Schema"] = "json-error"
+        headers["Cache-Control"] = "no-cache"
         return Reply(refusal.status, headers, _encode(error if self.flat_errors else {"error": error}))
 
     def details_of_429(self, verdict: Verdict) -> dict[str, object]:
@@ -78,6 +92,7 @@ class WireForm:
             "Date": self._date_at(now),
             "Server": "katapult-emulator",
             "X-Request-Id": str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
+            **_ALWAYS,
         }
         if verdict is None:
             return headers

@@ -13,7 +13,11 @@ from collections.abc import Callable, Sequence
 from katapult_async.testing.population import Population
 from katapult_async.testing.refusals import Refusal
 from katapult_async.testing.state import DataCenter, Disk, IOProfile, Task, Trash, VirtualMachine
+from katapult_async.testing.task_ends import ENDS
 
+#: The part of its time that a task waits in the queue: a quarter of the recorded answers about
+#: tasks say `pending`.
+_PENDING = 0.25
 _TRANSITIONAL = frozenset(
     ("starting", "allocating", "resetting", "migrating", "stopping", "shutting_down", "transferring")
 )
@@ -24,8 +28,9 @@ OnChange = Callable[[float, str, str, "str | None"], None]
 class World(Population):
     """The population, and what may be done to it.
 
-    tasks: by id. task_duration: seconds a task takes. tasks_fail: tasks queued from now on will fail. refuse_tasks:
-    no task can be queued (406). one_task_a_machine: a machine takes no task for its disks while one is under way.
+    tasks: by id. task_duration: seconds a task takes, the first quarter of them in the queue.
+    tasks_fail: tasks queued from now on will fail. refuse_tasks: no task can be queued (406).
+    one_task_a_machine: a machine takes no task for its disks while one is under way.
     large_set: lists keep their totals to themselves. on_change: called with time,
     action, disk and virtual machine.
     """
@@ -63,17 +68,19 @@ class World(Population):
         self._changed(now, "assign", disk)
 
     def unassign(self, disk: Disk, now: float) -> None:
-        errors: list[str] = []
+        """Untie the disk from its machine, at once. For a disk on no machine nothing changes."""
         if disk.virtual_machine is None:
-            errors.append("Disk is not assigned to a virtual machine")
-        elif disk.boot:
+            return
+        attachment = self.attachment_of(disk)
+        errors: list[str] = []
+        if disk.boot:
             errors.append("Boot disk cannot be unassigned")
-        elif disk.attachment not in {"detached", "failed"}:
-            errors.append(f"Disk is {disk.attachment}")
+        elif attachment not in {"detached", "failed"}:
+            errors.append(f"Disk is {attachment}")
         if errors:
             raise Refusal("unable_to_unassign", errors=errors)
         self._changed(now, "unassign", disk)
-        disk.virtual_machine = None
+        disk.virtual_machine, disk.attachment = None, "detached"
 
     def attach(self, disk: Disk, now: float) -> Task:
         self._check_may_queue(disk, wanted=("detached", "failed"))
@@ -97,33 +104,49 @@ class World(Population):
             other.attachment in {"attaching", "detaching"} for other in self.disks_of(machine)
         ):
             raise Refusal("task_queueing_error", details="Virtual machine is busy with another task")
-        if disk.attachment not in wanted:
-            raise Refusal("task_queueing_error", details=f"Disk is {disk.attachment}")
+        attachment = self.attachment_of(disk)
+        if attachment not in wanted:
+            raise Refusal("task_queueing_error", details=f"Disk is {attachment}")
 
     def create(
-        self, name: str, size_in_gb: int, data_center: DataCenter, io_profile: IOProfile, now: float
+        self,
+        name: str | None,
+        size_in_gb: int,
+        data_center: DataCenter | None,
+        io_profile: IOProfile,
+        now: float,
+        machine: VirtualMachine | None = None,
     ) -> tuple[Disk, Task]:
+        """A new disk, assigned to `machine` if there is one, and the task that builds it."""
         errors: list[str] = []
         if not name:
             errors.append("Name can't be blank")
         if size_in_gb <= 0:
             errors.append("Size in GB must be greater than 0")
-        if errors:
+        if data_center is None:
+            errors.append("Data center must exist")
+        elif machine is not None and machine.data_center.id != data_center.id:
+            errors.append("Virtual machine is in a different data center")
+        if errors or data_center is None:
             raise Refusal("validation_error", errors=errors)
         self._check_queue_open()
         disk = self.add_disk(name=name, size_in_gb=size_in_gb)
         disk.data_center, disk.io_profile = data_center, io_profile
         disk.state, disk.created_at = "not_built", int(now)
+        disk.virtual_machine = None if machine is None else machine.id
         self._changed(now, "create", disk)
         return disk, self._queue("Build disk", "build", disk, now)
 
-    def update(self, disk: Disk, now: float, *, name: str | None, attach_on_boot: bool | None) -> None:
+    def update(
+        self, disk: Disk, now: float, *, name: str | None, bus_type: str | None, attach_on_boot: bool | None
+    ) -> None:
+        """Change what is not None."""
         if name == "":
             raise Refusal("validation_error", errors=["Name can't be blank"])
         if attach_on_boot is not None and disk.virtual_machine is None:
             raise Refusal("unassigned_disk")
-        if name is not None:
-            disk.name = name
+        disk.name = name or disk.name
+        disk.bus_type = bus_type or disk.bus_type
         if attach_on_boot is not None:
             disk.attach_on_boot = attach_on_boot
         self._changed(now, "update", disk)
@@ -134,15 +157,39 @@ class World(Population):
         self._changed(now, "delete", disk)
         return self.trash(disk, now)
 
-    def resize(self, disk: Disk, size_in_gb: int, now: float) -> Task:
-        if size_in_gb <= disk.size_in_gb:
-            raise Refusal("validation_error", errors=["Size in GB must be greater than the current size"])
-        task = self._queue("Grow disk", "resize", disk, now, size_in_gb)
+    def resize(self, disk: Disk, size_in_gb: int, now: float, *, online: bool = False) -> Task:
+        """Grow the disk; or shrink it, unless its machine runs."""
+        machine = self.virtual_machine_of(disk)
+        if size_in_gb <= 0:
+            raise Refusal("validation_error", errors=["Size in GB must be greater than 0"])
+        if size_in_gb == disk.size_in_gb:
+            raise Refusal("validation_error", errors=["Size in GB must differ from the current size"])
+        if size_in_gb > disk.size_in_gb:
+            name = "Grow disk online" if online else "Grow disk"
+        elif machine is None or machine.state == "stopped":
+            name = "Shrink disk"
+        else:
+            raise Refusal(
+                "validation_error", errors=["Size in GB can only be reduced while nothing runs on it"]
+            )
+        task = self._queue(name, "resize", disk, now, size_in_gb)
         disk.state = "resizing"
         return task
 
     def set_io_profile(self, disk: Disk, profile: IOProfile, now: float) -> Task:
-        return self._queue("Update disk IO profile", "io_profile", disk, now, profile)
+        return self._queue("Change disk IO profile", "io_profile", disk, now, profile)
+
+    def stop(self, machine: VirtualMachine) -> None:
+        """Stop a machine, at once: its disks are detached."""
+        machine.state = "stopped"
+        for disk in self.disks_of(machine):
+            disk.attachment = "detached"
+
+    def start(self, machine: VirtualMachine) -> None:
+        """Start a machine, at once: its boot disk and those with attach_on_boot are attached."""
+        machine.state = "started"
+        for disk in self.disks_of(machine):
+            disk.attachment = "attached" if disk.boot or disk.attach_on_boot else "detached"
 
     # -- tasks ------------------------------------------------------------------------------------------------
 
@@ -151,12 +198,11 @@ class World(Population):
         while self._due and self._due[0][0] <= now:
             self._finish(heapq.heappop(self._due)[2])
 
-    def find_task(self, identity: str) -> Task:
+    def find_task(self, identity: str, now: float) -> Task:
         task = self.tasks.get(identity)
         if task is None:
             raise Refusal("task_not_found")
-        if task.status == "pending":
-            # Only the answer that queued a task shows it pending: whoever asks later finds it at work.
+        if task.status == "pending" and task.starts <= now:
             task.status = "running"
         return task
 
@@ -166,8 +212,10 @@ class World(Population):
 
     def _queue(self, name: str, action: str, disk: Disk, now: float, argument: object = None) -> Task:
         self._check_queue_open()
-        due = now + self.task_duration
-        task = Task(self.new_id("task"), name, action, disk.id, now, due, self.tasks_fail, argument=argument)
+        starts, due = now + _PENDING * self.task_duration, now + self.task_duration
+        task = Task(
+            self.new_id("task"), name, action, disk.id, now, starts, due, self.tasks_fail, argument=argument
+        )
         self.tasks[task.id] = task
         heapq.heappush(self._due, (due, len(self.tasks), task))
         return task
@@ -175,18 +223,7 @@ class World(Population):
     def _finish(self, task: Task) -> None:
         task.status = "failed" if task.fails else "completed"
         disk = self.disks[task.disk]
-        if task.action == "attach":
-            disk.attachment = "failed" if task.fails else "attached"
-        elif task.action == "detach":
-            disk.attachment = "attached" if task.fails else "detached"
-        elif task.action == "build":
-            disk.state = "failed" if task.fails else "built"
-        elif task.action == "resize":
-            disk.state = "built"
-            if not task.fails and isinstance(task.argument, int):
-                disk.size_in_gb = task.argument
-        elif not task.fails and isinstance(task.argument, IOProfile):
-            disk.io_profile = task.argument
+        ENDS[task.action](disk, task)
         if not task.fails:
             self._changed(task.due, task.action, disk)
 

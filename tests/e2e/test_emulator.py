@@ -3,77 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import pytest
-from multidict import CIMultiDictProxy
 
 from katapult_async.testing import FaultKind, Faults, KatapultEmulator, pytest_plugin
+from tests.caller import MOMENT, ORGANIZATION, Answer, calling
 
-MOMENT = 1_800_000_000.0  # a whole minute of the wall clock
 # Known to pytest also where the package is imported without being installed.
 katapult_emulator = pytest_plugin.katapult_emulator
-
-ORGANIZATION = "organization[sub_domain]=acme"
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: CIMultiDictProxy[str]
-    body: Any
-
-    @property
-    def code(self) -> str:
-        return str(self.body["error"]["code"])
-
-
-class Caller:
-    """An emulator whose clock stands still unless moved, and a session for it."""
-
-    def __init__(self, session: aiohttp.ClientSession, **options: Any) -> None:
-        self.time = MOMENT
-        options.setdefault("clock", lambda: self.time)
-        self.emulator = KatapultEmulator(**options)
-        self.session = session
-
-    async def ask(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        *,
-        token: str | None = "token",
-    ) -> Answer:
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        url = self.emulator.url + path
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body)
-        async with self.session.request(method, url, data=data, headers=headers) as response:
-            text = await response.text()
-            is_json = response.content_type == "application/json"
-            return Answer(response.status, response.headers, json.loads(text) if is_json else text)
-
-    async def assign(self, disk: int = 0, machine: int = 0, **more: Any) -> Answer:
-        body = {
-            "disk": {"id": self.emulator.disk_ids[disk]},
-            "virtual_machine": {"id": self.emulator.virtual_machine_ids[machine]},
-        }
-        return await self.ask("POST", "/disks/disk/assign", body, **more)
-
-
-@contextlib.asynccontextmanager
-async def calling(**options: Any) -> AsyncGenerator[Caller, None]:
-    async with aiohttp.ClientSession() as session:
-        caller = Caller(session, **options)
-        async with caller.emulator:
-            yield caller
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -218,20 +163,20 @@ async def test_requests_that_make_no_sense() -> None:
     assert [(answer.status, answer.code) for answer in answers] == [
         (404, "route_not_found"),
         (400, "invalid_json_body"),
-        (400, "invalid_json_body"),
+        (400, "missing_required_argument"),
         (400, "invalid_json_body"),
         (400, "missing_required_argument"),
         (400, "invalid_argument"),
         (404, "route_not_found"),
     ]
-    assert answers[4].body["error"]["detail"] == {"path": ["virtual_machine"], "argument": "virtual_machine"}
+    assert answers[4].body["error"]["detail"]["path"] == ["virtual_machine"]
 
 
 async def test_pages() -> None:
     async with calling(disks=201) as caller:
         path = f"/organizations/organization/disks?{ORGANIZATION}"
         first = (await caller.ask("GET", path)).body
-        last = (await caller.ask("GET", path + "&page=2&per_page=500")).body
+        last = (await caller.ask("GET", path + "&page=2&per_page=200")).body
     assert first["pagination"] == {
         "current_page": 1,
         "total_pages": 7,

@@ -101,6 +101,44 @@ def test_details_are_typed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("detail", "argument", "shown"),
+    [
+        (
+            {
+                "path": ["properties", "size_in_gb"],
+                "index": None,
+                "issue": "validation_errors",
+                "errors": ["greater_than_zero"],
+                "argument": {"id": "X/Y/Size", "name": "size_in_gb", "description": None},
+            },
+            "properties.size_in_gb",
+            "argument: properties.size_in_gb, issue: validation_errors, errors: greater_than_zero",
+        ),
+        ({"argument": {"id": "X/Y", "name": "disk", "description": None}}, "disk", "argument: disk"),
+        (
+            {"path": [], "argument": "disk", "issue": "parse_error"},
+            "disk",
+            "argument: disk, issue: parse_error",
+        ),
+        ({"path": "disk"}, "disk", "argument: disk"),
+        ({"path": ["a\x1bb"]}, "a b", "argument: a b"),
+        ({"argument": {"name": 7}, "errors": [7], "issue": {}}, None, None),
+    ],
+)
+def test_an_invalid_request_says_which_argument_is_wrong(
+    detail: object, argument: str | None, shown: str | None
+) -> None:
+    invalid = answer(400, "invalid_argument", detail)
+    assert isinstance(invalid, InvalidRequest)
+    assert invalid.argument == argument
+    assert str(shown) in str(invalid) if shown else "argument:" not in str(invalid)
+
+
+def test_a_body_that_is_no_json_says_where() -> None:
+    assert "details: nesting of 101" in str(answer(400, "invalid_json_body", {"details": "nesting of 101"}))
+
+
+@pytest.mark.parametrize(
     "detail", [{}, [], "x", {"trash_object": 4}, {"errors": "no list"}, {"scopes": None}]
 )
 def test_details_of_the_wrong_kind_are_no_obstacle(detail: object) -> None:

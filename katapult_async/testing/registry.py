@@ -1,0 +1,26 @@
+"""Tables with an entry for each member of an enum.
+
+A member that a table does not know is an error when the module is imported. A default would take it
+for another one.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import TypeVar
+
+Member = TypeVar("Member", bound=enum.Enum)
+Entry = TypeVar("Entry")
+
+
+def complete(members: type[Member], table: Mapping[Member, Entry]) -> Mapping[Member, Entry]:
+    """Return the table, if it has an entry for each member.
+
+    Raises:
+        TypeError: A member has no entry.
+    """
+    missing = [str(member) for member in members if member not in table]
+    if missing:
+        raise TypeError(f"no entry for {', '.join(missing)}: each member of {members.__name__} needs one")
+    return table
