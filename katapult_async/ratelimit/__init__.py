@@ -11,6 +11,7 @@ from .breaker_gate import BreakerGate, Charges
 from .ceiling import Ceiling, check_max_per_second
 from .evidence import Evidence, plausible_limit, read_evidence
 from .gate import Gate, Priority
+from .gate_by_type import GateByType
 from .permit import Permit, Wait, WaitReason
 from .window import Window
 
@@ -20,6 +21,7 @@ __all__ = [
     "Charges",
     "Evidence",
     "Gate",
+    "GateByType",
     "Permit",
     "Priority",
     "Wait",

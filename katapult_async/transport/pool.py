@@ -10,7 +10,7 @@ import aiohttp
 
 from katapult_async import __version__
 from katapult_async.observer import Observer, check_observer
-from katapult_async.ratelimit import Ceiling, Gate, Window
+from katapult_async.ratelimit import Ceiling, GateByType, Window
 
 from .address import Secret, check_base_url, check_count, check_seconds, check_token
 from .connector import Connector
@@ -57,7 +57,7 @@ class SessionPool:
         self._connector: Connector | None = None
         self._lines: Lines | None = None
         self._sessions: set[Session] = set()
-        self._gates: dict[tuple[str, str], Gate] = {}
+        self._gates: dict[tuple[str, str], GateByType] = {}
         # total_permitted as clients have given it. What a window knows may have been learnt since.
         self._given: dict[tuple[str, str], int] = {}
 
@@ -137,10 +137,10 @@ class SessionPool:
         self._sessions.add(session)
         return session
 
-    def _gate(self, key: tuple[str, str], period: float, total_permitted: int | None) -> Gate:
+    def _gate(self, key: tuple[str, str], period: float, total_permitted: int | None) -> GateByType:
         gate = self._gates.get(key)
         if gate is None:
-            gate = self._gates[key] = Gate(Window(period=period, limit=total_permitted))
+            gate = self._gates[key] = GateByType(Window.start(period=period, limit=total_permitted))
         elif period != gate.window.period:
             raise ValueError(
                 f"rate_window={period:g} contradicts the {gate.window.period:g} seconds of another client of this pool"

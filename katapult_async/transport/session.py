@@ -35,7 +35,7 @@ from katapult_async.ratelimit import (
     Ceiling,
     Charges,
     Evidence,
-    Gate,
+    GateByType,
     Permit,
     Priority,
     Wait,
@@ -94,7 +94,7 @@ class Session:
     def __init__(
         self,
         wire: Exchange,
-        gate: Gate,
+        gate: GateByType,
         *,
         base_url: str,
         retry: RetryPolicy,
@@ -139,7 +139,7 @@ class Session:
         await self._wire.close()
 
     @property
-    def gate(self) -> Gate:
+    def gate(self) -> GateByType:
         return self._gate
 
     @property
