@@ -58,12 +58,12 @@ class AlignedWindows(msgspec.Struct):
     _lost_entries: int = 0
 
     @classmethod
-    def start(cls, period: float) -> AlignedWindows:
+    def start(cls, period: float, grain: int) -> AlignedWindows:
         """Begin without having seen anything."""
         return cls(
             period,
             WindowNumbers(ServerClock(period)),
-            ServerCounter(TrailingCount(period)),
+            ServerCounter(TrailingCount(period, grain)),
             CounterKind(),
             OtherUsers(),
             RequestTypes(),
@@ -79,9 +79,20 @@ class AlignedWindows(msgspec.Struct):
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
-    def ask(self, now: float, limit: int, in_flight: int, waiting: int) -> tuple[Wait | None, Role]:
-        """How long the next request has to wait (None: not at all), and what it is."""
-        free = self.counter.free(in_flight, self.others.share)
+    def ask(
+        self, now: float, limit: int, in_flight: int, waiting: int, sharers: int = 0
+    ) -> tuple[Wait | None, Role]:
+        """How long the next request has to wait (None: not at all), and what it is.
+
+        Args:
+            now: Local seconds.
+            limit: Requests permitted per window.
+            in_flight: Requests of ours in flight.
+            waiting: Requests of ours that want to be sent.
+            sharers: Other clients of whom it is known that they send as much.
+        """
+        share = self.others.share
+        free = self.counter.free(in_flight, share if share > sharers else sharers) - sharers
         if free >= 1:
             return self._ask_well(now, free, limit, in_flight, waiting), Role.PLAIN
         return self._ask_boundary(now, limit, in_flight)

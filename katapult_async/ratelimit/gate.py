@@ -78,10 +78,16 @@ class Evicted(Exception):
 
 
 class Gate:
-    """Hands out permits of one rate window."""
+    """Hands out permits of one rate window.
 
-    def __init__(self, window: Window) -> None:
+    Args:
+        window: The state machine.
+        shift: Seconds by which the clock of the window is ahead of the event loop's.
+    """
+
+    def __init__(self, window: Window, *, shift: float = 0.0) -> None:
         self._window = window
+        self._shift = shift
         self._pacer: AsyncLimiter | None = None
         self._pacer_rate = 0.0
         self._queue: list[_Turn] = []
@@ -96,6 +102,10 @@ class Gate:
     def window(self) -> Window:
         """The state machine behind the gate, to look at."""
         return self._window
+
+    def now(self) -> float:
+        """The time of the window's clock (seconds)."""
+        return asyncio.get_running_loop().time() + self._shift
 
     @property
     def waiting(self) -> int:
@@ -142,7 +152,7 @@ class Gate:
         if self._queue:
             return None
         window = self._window
-        now = asyncio.get_running_loop().time()
+        now = self.now()
         if window.paced and window.pace(now) is not None:
             return None
         answer = window.take(now)
@@ -152,7 +162,7 @@ class Gate:
         return answer
 
     async def _wait(self, turn: _Turn) -> Permit:
-        clock = asyncio.get_running_loop().time
+        clock = self.now
         paced_for = 0.0
         while turn.permit is None:
             if turn.evicted:
@@ -192,7 +202,7 @@ class Gate:
         if not self._pacer.has_capacity():
             self._tell(Wait(now + self._window.period / pace, WaitReason.PACE), now)
         await self._pacer.acquire()
-        self._last_paced = asyncio.get_running_loop().time()
+        self._last_paced = self.now()
 
     _last_paced: float | None = None
 
@@ -202,21 +212,21 @@ class Gate:
         for listener in self.listeners:
             listener(wait, now)
 
-    def evict(self, kind: str) -> None:
-        """Send away the requests of this type that wait."""
+    def evict(self, kind: str | None = None) -> None:
+        """Send away the requests of this type that wait; all of them without a type."""
         for turn in self._queue:
-            turn.evicted = turn.evicted or turn.kind == kind
+            turn.evicted = turn.evicted or kind is None or turn.kind == kind
             turn.event.set()
 
     def answered(self, permit: Permit, evidence: Evidence) -> None:
         """A response to this permit's request arrived."""
-        self._window.answered(permit, asyncio.get_running_loop().time(), evidence)
+        self._window.answered(permit, self.now(), evidence)
         if self._queue:
             self.wake()
 
     def lost(self, permit: Permit) -> None:
         """The request was sent and nothing came back."""
-        self._window.lost(permit, asyncio.get_running_loop().time())
+        self._window.lost(permit, self.now())
         self.wake()
 
     def unused(self, permit: Permit) -> None:
@@ -245,7 +255,7 @@ class Gate:
 
         If each woke the next one, a single request would be sent in each round of the event loop.
         """
-        now = asyncio.get_running_loop().time()
+        now = self.now()
         while head is not None and head.listening and not head.evicted:
             if self._window.pace(now) is not None:
                 break

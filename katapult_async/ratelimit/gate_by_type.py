@@ -5,8 +5,7 @@ Most servers have one counter, and then this only passes calls on.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from katapult_async.logs import room_logger
 
@@ -23,11 +22,21 @@ class GateByType:
 
     Args:
         window: The state machine of all types that are not counted apart.
+        apart: Those of the types that are.
+        shift: Seconds by which the clock of the windows is ahead of the event loop's.
     """
 
-    def __init__(self, window: Window) -> None:
-        self._common = Gate(window)
-        self._apart: dict[str, Gate] = {}
+    def __init__(
+        self, window: Window, *, apart: Mapping[str, Window] | None = None, shift: float = 0.0
+    ) -> None:
+        self._shift = shift
+        self._common = Gate(window, shift=shift)
+        self._apart = {kind: self._gate(own) for kind, own in (apart or {}).items()}
+
+    def _gate(self, window: Window) -> Gate:
+        gate = Gate(window, shift=self._shift)
+        gate.listeners = self._common.listeners
+        return gate
 
     def __repr__(self) -> str:
         return f"<GateByType {self._common!r} apart={sorted(self._apart)}>"
@@ -62,12 +71,16 @@ class GateByType:
         Args:
             priority: Who goes first when several wait.
             kind: The type of the request.
+
+        Raises:
+            Evicted: All requests have been sent away meanwhile.
         """
         if kind not in self._apart:
             try:
                 return await self._common.take(priority, kind)
             except Evicted:
-                pass
+                if kind not in self._apart:
+                    raise
         permit = await self._apart[kind].take(priority, kind)
         permit.apart = True
         return permit
@@ -103,6 +116,11 @@ class GateByType:
         for gate in self._all():
             gate.wake()
 
+    def evict(self) -> None:
+        """Send away all requests that wait."""
+        for gate in self._all():
+            gate.evict()
+
     def _of(self, permit: Permit) -> Gate:
         return self._apart[permit.kind] if permit.apart else self._common
 
@@ -111,11 +129,10 @@ class GateByType:
         self._common.window.unused(permit)
         if permit.kind not in self._apart:
             window = Window.start(period=self._common.window.period, limit=evidence.total_permitted)
-            now = asyncio.get_running_loop().time()
+            now = self._common.now()
             first = window.take(now)
             if isinstance(first, Permit):
                 window.answered(first, now, evidence)
             log.info("requests of the type %s are counted apart", permit.kind)
-            gate = self._apart[permit.kind] = Gate(window)
-            gate.listeners = self._common.listeners
+            self._apart[permit.kind] = self._gate(window)
         self._common.evict(permit.kind)

@@ -24,14 +24,18 @@ class _Bucket(msgspec.Struct, array_like=True, gc=False):
 
 
 class TrailingCount(msgspec.Struct):
-    """Times of answers within the last `period` seconds, in at most a thousand or so buckets.
+    """Times of answers within the last period, in a bounded number of buckets.
 
-    Answers that arrive within a thousandth of the period share a bucket that carries the latest of their times, so
-    memory does not grow with the rate and the error (a permit comes back up to period/1000 too late) is on the safe
-    side.
+    Answers that arrive within a part of the period share a bucket that carries the latest of their times, so memory
+    does not grow with the rate and the error (a permit comes back up to one part too late) is on the safe side.
+
+    Args:
+        period: Seconds.
+        grain: Parts of the period.
     """
 
     _period: float
+    _grain: int = BUCKETS
     _buckets: list[_Bucket] = []
     _total: int = 0
 
@@ -50,7 +54,7 @@ class TrailingCount(msgspec.Struct):
         if buckets:
             if buckets[0].latest + self._period <= now:
                 self.count(now)
-            if buckets and now - buckets[-1].first < self._period / BUCKETS:
+            if buckets and now - buckets[-1].first < self._period / self._grain:
                 bucket = buckets[-1]
                 if now > bucket.latest:
                     bucket.latest = now
@@ -113,9 +117,9 @@ class TrailingRule(msgspec.Struct):
     _foreign_at: float = -math.inf
 
     @classmethod
-    def start(cls, period: float) -> TrailingRule:
+    def start(cls, period: float, grain: int = BUCKETS) -> TrailingRule:
         """A rule that has counted nothing."""
-        return cls(period, TrailingCount(period), TrailingCount(period))
+        return cls(period, TrailingCount(period, grain), TrailingCount(period, grain))
 
     def __repr__(self) -> str:
         return f"<TrailingRule answers={self.answers.total} foreign={self._foreign}>"

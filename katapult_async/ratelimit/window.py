@@ -42,7 +42,7 @@ from .closure import Closure
 from .evidence import Evidence
 from .limit import Limit
 from .permit import Permit, Role, Wait, WaitReason
-from .trailing import TrailingRule
+from .trailing import BUCKETS, TrailingRule
 from .trust import CONTRADICTED, NOT_ALIGNED, Trust
 
 #: What is kept of a round trip for the next answer, in looking for the longest one of late.
@@ -79,14 +79,17 @@ class Window(msgspec.Struct):
     _slowest: float = 0.0
     # REFILLING: refusals.
     _strikes: int = 0
+    #: Clients of whom it is known that they send as much as this one, without telling it. It takes its share only.
+    sharers: int = 1
 
     @classmethod
-    def start(cls, *, period: float = 60.0, limit: int | None = None) -> Window:
+    def start(cls, *, period: float = 60.0, limit: int | None = None, grain: int = BUCKETS) -> Window:
         """Begin without having seen anything.
 
         Args:
             period: The length of a window in seconds.
             limit: Requests per window, if the caller knows it.
+            grain: Into how many parts of a period answers are counted. A permit comes back up to one part late.
 
         Raises:
             ValueError: If one of them makes no sense.
@@ -98,8 +101,8 @@ class Window(msgspec.Struct):
         return cls(
             period,
             Limit(period, limit),
-            AlignedWindows.start(period),
-            TrailingRule.start(period),
+            AlignedWindows.start(period, grain),
+            TrailingRule.start(period, grain),
             Backoff(period),
             Trust(period),
         )
@@ -126,6 +129,18 @@ class Window(msgspec.Struct):
     @property
     def in_flight(self) -> int:
         return self._in_flight
+
+    @property
+    def number(self) -> int:
+        """The number of the newest window of the server's clock whose counter was seen; 0 if there is none."""
+        return self._aligned.numbers.seen
+
+    @property
+    def remaining(self) -> int | None:
+        """Requests that the server's counter certainly leaves, as far as it is believed."""
+        if self._belief not in (Belief.ALIGNED, Belief.REFILLING):
+            return None
+        return max(0, int(self._aligned.counter.free(self._in_flight)))
 
     @property
     def refusals(self) -> int:
@@ -176,9 +191,11 @@ class Window(msgspec.Struct):
             wait = None
             role = Role.FIRST
         elif self._belief is Belief.ALIGNED:
-            wait, role = self._aligned.ask(now, self._known.value or 1, self._in_flight, waiting)
+            wait, role = self._aligned.ask(
+                now, self._known.value or 1, self._in_flight, waiting, self.sharers - 1
+            )
         elif self._belief is Belief.REFILLING:
-            wait = self._aligned.ask_refilling(now, self._known.value or 1, self._in_flight)
+            wait = self._aligned.ask_refilling(now, self._share(), self._in_flight)
         else:
             wait = self._ask_trailing(now)
         if wait is None and self._trust.cautious and self._in_flight >= self._trust.caution(now):
@@ -227,8 +244,11 @@ class Window(msgspec.Struct):
         if self._known.value is None:
             return None
         self._known.grow(now)
-        free_at = self._trailing.free_at(now, self._known.value, self._in_flight)
+        free_at = self._trailing.free_at(now, self._share(), self._in_flight)
         return Wait(free_at, WaitReason.LIMIT) if now < free_at else None
+
+    def _share(self) -> int:
+        return max(1, (self._known.value or 1) // self.sharers)
 
     def counts_apart(self, permit: Permit) -> bool:
         """Whether this refusal shows that the server counts types of requests apart."""
@@ -245,6 +265,11 @@ class Window(msgspec.Struct):
         self._end(permit)
         self._trailing.lost(now)
         self._aligned.lost(permit, now)
+
+    def stray(self, now: float) -> None:
+        """A request was sent without a permit of this window: it may have been counted."""
+        self._trailing.lost(now)
+        self._aligned.missed(now)
 
     def answered(self, permit: Permit, now: float, evidence: Evidence) -> None:
         """A response arrived."""
