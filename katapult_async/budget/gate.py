@@ -26,9 +26,9 @@ from .store import Looked, Store, StoreUnavailable
 
 log = room_logger("budget")
 
-#: Seconds between two looks, at least, and how many times as long as the last one took: looking costs at most a tenth
-#: of the time.
-SPACING, SHARE = 0.004, 10
+#: Seconds between two looks: this many times as long as the last one took, so that looking costs at most a tenth of the
+#: time, but at least and at most so many. What takes longer is spent waiting for the store.
+SHARE, SPACING, MOST_SPACING = 10, 0.004, 0.05
 #: Seconds between attempts to come back to a store that is gone, at first and at most.
 FIRST_RETRY, LONGEST_RETRY = 0.5, 5.0
 
@@ -215,7 +215,7 @@ class SharedGate:
             retry = FIRST_RETRY
             took = asyncio.get_running_loop().time() - began
             self._take_over(look, looked)
-            await asyncio.sleep(max(SPACING, SHARE * took))
+            await asyncio.sleep(min(max(SPACING, SHARE * took), MOST_SPACING))
             await self._pause(looked)
 
     async def _woken(self) -> None:

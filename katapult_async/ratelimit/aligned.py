@@ -92,7 +92,12 @@ class AlignedWindows(msgspec.Struct):
             sharers: Other clients of whom it is known that they send as much.
         """
         share = self.others.share
-        free = self.counter.free(in_flight, share if share > sharers else sharers) - sharers
+        if sharers:
+            # What they have in flight is in no reading yet: leave twice as much for each of them as this one takes.
+            reserve = 2 * sharers + 1
+            free = self.counter.free(in_flight, max(share, reserve)) - reserve
+        else:
+            free = self.counter.free(in_flight, share)
         if free >= 1:
             return self._ask_well(now, free, limit, in_flight, waiting), Role.PLAIN
         return self._ask_boundary(now, limit, in_flight)
