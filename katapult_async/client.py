@@ -6,6 +6,7 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
+from .budget import Budget
 from .observer import Observer, check_observer
 from .ratelimit import check_max_per_second
 from .ratelimit.breaker import DEFAULT_PATIENCE, check_patience
@@ -44,6 +45,7 @@ class Settings(TypedDict, total=False):
     patience: float
     allow_http: bool
     observer: Observer | None
+    budget: Budget | str | None
 
 
 class Client:
@@ -60,7 +62,8 @@ class Client:
     see Timeout and RetryPolicy.
     pool: a SessionPool shared with other clients; the client then closes what is its own, not the pool. rate_window: length of the
     server's rate window in seconds; 60 unless your installation says otherwise. patience: seconds that
-    a bulk run waits for an API that does not answer, before it gives up. observer: is told what happens.
+    a bulk run waits for an API that does not answer, before it gives up. observer: is told what happens. budget: shares the rate limit with other
+    processes: "file" (of this user on this machine), the URL of a Redis server, or a Budget; None shares nothing.
 
     Clients of one pool with the same token share its rate window. Their total_permitted and
     rate_window must agree. Their concurrency and max_per_second are their own.
@@ -95,6 +98,7 @@ class Client:
         patience: float = DEFAULT_PATIENCE,
         allow_http: bool = False,
         observer: Observer | None = None,
+        budget: Budget | str | None = None,
     ) -> None:
         check_count("concurrency", concurrency)
         check_count("per_virtual_machine", per_virtual_machine)
@@ -123,8 +127,10 @@ class Client:
         self._rate_window = rate_window
         self._patience = patience
         self._observer = observer
+        if pool is not None and budget is not None:
+            raise ValueError("a client of a pool has the pool's budget: give it to the SessionPool")
         self._shared = pool is not None
-        self._pool = pool or SessionPool(allow_http=allow_http)
+        self._pool = pool or SessionPool(allow_http=allow_http, budget=budget)
         self._session: Session | None = None
         self._entered = False
         if self._shared:

@@ -92,7 +92,7 @@ class Job:
 
 
 def window_for(server: ModelServer, *, limit: int | None = None) -> Window:
-    return Window(period=server.limiter.period, limit=limit)
+    return Window.start(period=server.limiter.period, limit=limit)
 
 
 async def run_job(

@@ -10,16 +10,20 @@ from __future__ import annotations
 from .breaker_gate import BreakerGate, Charges
 from .ceiling import Ceiling, check_max_per_second
 from .evidence import Evidence, plausible_limit, read_evidence
-from .gate import Gate, Priority
+from .gate import Evicted, Gate, Priority
+from .gate_by_type import GateByType
 from .permit import Permit, Wait, WaitReason
-from .window import Window
+from .window import Belief, Window
 
 __all__ = [
+    "Belief",
     "BreakerGate",
     "Ceiling",
     "Charges",
+    "Evicted",
     "Evidence",
     "Gate",
+    "GateByType",
     "Permit",
     "Priority",
     "Wait",

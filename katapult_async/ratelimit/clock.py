@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 #: Two good quartz clocks drift apart by less than this (seconds a second); the interval widens by it with time.
 DRIFT = 1e-4
 #: Seconds (the resolution of a date) by which a boundary is entered later after it was entered too early.
@@ -25,44 +27,49 @@ SET_BACK = 1.0
 FEWEST_AGREEING, MOST_AGREEING = 4, 64
 
 
-class ServerClock:
+class _Doubt(msgspec.Struct):
+    """Answers that contradict the clock and agree with each other."""
+
+    low: float
+    high: float
+    _first: float
+    count: int = 1
+    #: Whether two of them differ in their dates: a proxy that keeps an old answer shows one for ever.
+    moves: bool = False
+
+    def agrees(self, low: float, high: float, date: float) -> bool:
+        """Count one more, if it agrees with those before."""
+        low, high = max(self.low, low), min(self.high, high)
+        if low >= high:
+            return False
+        self.low, self.high = low, high
+        self.count += 1
+        self.moves = self.moves or date != self._first
+        return True
+
+
+class ServerClock(msgspec.Struct):
     """An interval for the offset between the server's clock and ours, and the questions it answers.
 
     Args:
         period: The length of the server's rate window in seconds. Server times are known up to multiples of it.
     """
 
-    __slots__ = (
-        "_doubt",
-        "_half",
-        "_high",
-        "_high_at",
-        "_low",
-        "_low_at",
-        "_needed",
-        "_period",
-        "_round_trip",
-        "_support",
-        "replacements",
-        "version",
-    )
-
-    def __init__(self, period: float = 60.0) -> None:
-        self._period = period
-        self._half = period / 2
-        self._low = -math.inf
-        self._high = math.inf
-        # Since when each end is known: it moves outwards with time.
-        self._low_at = self._high_at = 0.0
-        self._round_trip = math.inf
-        # Answers that agree with the interval, counted as far as it matters.
-        self._support = 0
-        self._doubt: _Doubt | None = None
-        self._needed = FEWEST_AGREEING
-        #: How often the answers have shown that the clock is another one than was believed.
-        self.replacements = 0
-        #: Changes whenever `earliest_server_time` does.
-        self.version = 0
+    period: float = 60.0
+    _low: float = -math.inf
+    _high: float = math.inf
+    # Since when each end is known: it moves outwards with time.
+    _low_at: float = 0.0
+    _high_at: float = 0.0
+    _round_trip: float = math.inf
+    # Answers that agree with the interval, counted as far as it matters.
+    _support: int = 0
+    _doubt: _Doubt | None = None
+    _needed: int = FEWEST_AGREEING
+    #: How often the answers have shown that the clock is another one than was believed.
+    replacements: int = 0
+    #: Changes whenever `earliest_server_time` does.
+    version: int = 0
 
     def __repr__(self) -> str:
         if not self.known:
@@ -104,8 +111,8 @@ class ServerClock:
             self._round_trip = received - sent
         if self._support:
             behind = (sent + received + self._low + self._high) / 2 - date
-            if not -self._half < behind < self._half:
-                date += round(behind / self._period) * self._period
+            if not -self.period < 2 * behind < self.period:
+                date += round(behind / self.period) * self.period
         low, high = date - received, date + 1 - sent
         known_low = self._low - DRIFT * (received - self._low_at)
         known_high = self._high + DRIFT * (received - self._high_at)
@@ -172,27 +179,3 @@ class ServerClock:
         middle = (self._low + self._high) / 2
         travel = self._round_trip / 2
         return math.ceil(now + travel + middle) - middle - travel
-
-
-class _Doubt:
-    """Answers that contradict the clock and agree with each other."""
-
-    __slots__ = ("_first", "count", "high", "low", "moves")
-
-    def __init__(self, low: float, high: float, date: float) -> None:
-        self.low = low
-        self.high = high
-        self.count = 1
-        self._first = date
-        #: Whether two of them differ in their dates: a proxy that keeps an old answer shows one for ever.
-        self.moves = False
-
-    def agrees(self, low: float, high: float, date: float) -> bool:
-        """Count one more, if it agrees with those before."""
-        low, high = max(self.low, low), min(self.high, high)
-        if low >= high:
-            return False
-        self.low, self.high = low, high
-        self.count += 1
-        self.moves = self.moves or date != self._first
-        return True

@@ -10,53 +10,49 @@ short as the first one, because whoever comes later finds nothing left.
 
 from __future__ import annotations
 
+import msgspec
+
 #: The pause (seconds) after the first refusal; it doubles with each refused probe.
 FIRST_PAUSE = 1.0
 #: Once requests have been refused for a whole period, every second pause is this many periods.
 LONGER = 1.05
 
 
-class Closure:
+class Closure(msgspec.Struct):
     """One closing of the gate.
 
-    Args:
-        now: When the refusal arrived.
-        period: The length of a rate window in seconds. No pause is longer than half of it in the first period, unless
-            Retry-After says so, and at most six probes are refused in one period.
-        sent: When the refused request was sent.
-        answers: How many answers of the last period had arrived when it was sent.
+    No pause is longer than half a period in the first period, unless Retry-After says so. At most six probes are refused
+    in one period.
     """
 
-    __slots__ = (
-        "_pause",
-        "_period",
-        "_refused_at",
-        "_shorten_from",
-        "_shortened",
-        "_waited_long",
-        "answers",
-        "judged",
-        "sent",
-        "since",
-        "until",
-    )
+    since: float
+    _period: float
+    sent: float
+    answers: int
+    _pause: float
+    #: Not before this moment.
+    until: float
+    _refused_at: float
+    # Whether the pause that goes on now was shortened, and from when on one may be again.
+    _shorten_from: float
+    _shortened: bool = False
+    # Whether the pause that goes on now is longer than a period.
+    _waited_long: bool = False
+    #: Whether it has been found out why requests are refused.
+    judged: bool = False
 
-    def __init__(self, now: float, *, period: float, sent: float, answers: int) -> None:
-        self._period = period
-        self._pause = min(FIRST_PAUSE, period / 2)
-        self._refused_at = now
-        # Whether the pause that goes on now was shortened, and from when on one may be again.
-        self._shortened = False
-        self._shorten_from = now
-        # Whether the pause that goes on now is longer than a period.
-        self._waited_long = False
-        self.since = now
-        #: Not before this moment.
-        self.until = now + self._pause
-        self.sent = sent
-        self.answers = answers
-        #: Whether it has been found out why requests are refused.
-        self.judged = False
+    @classmethod
+    def start(cls, now: float, *, period: float, sent: float, answers: int) -> Closure:
+        """Close the gate.
+
+        Args:
+            now: When the refusal arrived.
+            period: The length of a rate window in seconds.
+            sent: When the refused request was sent.
+            answers: How many answers of the last period had arrived when it was sent.
+        """
+        pause = min(FIRST_PAUSE, period / 2)
+        return cls(now, period, sent, answers, pause, now + pause, now, now)
 
     def refused_again(self, now: float) -> None:
         """A probe was refused, too."""

@@ -15,7 +15,9 @@ a round trip: it forgets at once what was seen before a restart that is known.
 
 from __future__ import annotations
 
-from collections import deque
+import math
+
+import msgspec
 
 from .trailing import TrailingCount
 
@@ -23,28 +25,24 @@ from .trailing import TrailingCount
 MOST_KEPT = 4096
 
 
-class ServerCounter:
+class ServerCounter(msgspec.Struct):
     """What the answers not yet superseded say.
 
     Args:
-        period: Seconds after which any limiter has given back what a request took.
+        uncounted: Requests that ended and may have been counted, without saying what was left.
     """
 
-    __slots__ = ("_latest_sent", "_lowest", "_uncounted")
-
-    def __init__(self, period: float = 60.0) -> None:
-        self._latest_sent = float("-inf")
-        # (received, remaining), remaining rising from left to right: the left one is the lowest that still counts.
-        self._lowest: deque[tuple[float, int]] = deque()
-        # Requests that ended and may have been counted, without saying what was left.
-        self._uncounted = TrailingCount(period)
+    uncounted: TrailingCount
+    _latest_sent: float = -math.inf
+    # (received, remaining), remaining rising from left to right: the left one is the lowest that still counts.
+    _lowest: list[tuple[float, int]] = []
 
     def __repr__(self) -> str:
-        return f"<ServerCounter lowest={self.lowest} uncounted={self._uncounted.total}>"
+        return f"<ServerCounter lowest={self.lowest} uncounted={self.uncounted.total}>"
 
     def __len__(self) -> int:
         """Entries in memory."""
-        return len(self._lowest) + len(self._uncounted)
+        return len(self._lowest) + len(self.uncounted)
 
     @property
     def lowest(self) -> int | None:
@@ -59,14 +57,14 @@ class ServerCounter:
         lowest.append((received, remaining))
         if len(lowest) > MOST_KEPT:
             # The lowest stays in force until the next one would have been superseded, too.
-            low = lowest.popleft()[1]
+            low = lowest.pop(0)[1]
             lowest[0] = (lowest[0][0], low)
         if sent > self._latest_sent:
             self._latest_sent = sent
             while lowest and lowest[0][0] <= sent and len(lowest) > 1:
-                lowest.popleft()
-            if self._uncounted.total:
-                self._uncounted.forget(sent)
+                lowest.pop(0)
+            if self.uncounted.total:
+                self.uncounted.forget(sent)
 
     def restart(self) -> None:
         """The counter has begun anew: forget what was seen before. Requests that may have been counted on either side
@@ -76,7 +74,7 @@ class ServerCounter:
 
     def missed(self, now: float) -> None:
         """A request ended that may have been counted, but whose answer does not say what remains."""
-        self._uncounted.add(now)
+        self.uncounted.add(now)
 
     def free(self, in_flight: int, foreign_share: float = 0.0) -> float:
         """Requests that may still be sent; below 1 means none for now.
@@ -85,12 +83,12 @@ class ServerCounter:
         """
         if not self._lowest:
             return 0.0
-        return self._lowest[0][1] - self._uncounted.total - in_flight * (1 + foreign_share)
+        return self._lowest[0][1] - self.uncounted.total - in_flight * (1 + foreign_share)
 
     def refilled(self, now: float, per_second: float, highest: int, in_flight: int) -> float:
         """Like `free`, for a counter that is refilled at a known rate up to `highest`."""
         if not self._lowest:
             return 0.0
-        self._uncounted.forget(now - highest / per_second)  # it is full again, whatever those have taken out
+        self.uncounted.forget(now - highest / per_second)  # it is full again, whatever those have taken out
         lowest = min(remaining + per_second * (now - received) for received, remaining in self._lowest)
-        return min(lowest, highest) - self._uncounted.total - in_flight
+        return min(lowest, highest) - self.uncounted.total - in_flight

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 #: Windows in a row that begin with less than half of the limit, before one is suspected to be none.
 FEWEST_SMALL = 2
 
@@ -22,21 +24,19 @@ class _Quiet(NamedTuple):
     unchanged_until: float
 
 
-class CounterKind:
-    """What the readings say about the counter. `steady`: it has not risen by itself during a pause."""
+class CounterKind(msgspec.Struct):
+    """What the readings say about the counter."""
 
-    __slots__ = ("_asked", "_patience", "_quiet", "_small", "highest", "steady")
-
-    def __init__(self) -> None:
-        self._quiet: _Quiet | None = None
-        # Windows in a row that began with less than half of the limit, and after how many of them the counter is asked
-        # whether it rises by itself: each time twice as many.
-        self._small = 0
-        self._patience = FEWEST_SMALL
-        self._asked = False
-        self.steady = False
-        #: The highest reading ever.
-        self.highest = 0
+    _quiet: _Quiet | None = None
+    # Windows in a row that began with less than half of the limit, and after how many of them the counter is asked
+    # whether it rises by itself: each time twice as many.
+    _small: int = 0
+    _patience: int = FEWEST_SMALL
+    _asked: bool = False
+    #: Whether it has not risen by itself during a pause.
+    steady: bool = False
+    #: The highest reading ever.
+    highest: int = 0
 
     @property
     def quiet_since(self) -> float | None:

@@ -43,13 +43,14 @@ class Priority(enum.IntEnum):
 class _Turn:
     """A place in the queue."""
 
-    __slots__ = ("event", "gone", "key", "kind", "listening", "permit")
+    __slots__ = ("event", "evicted", "gone", "key", "kind", "listening", "permit")
 
     def __init__(self, key: tuple[int, int], kind: str) -> None:
         self.key = key
         self.kind = kind
         self.event = anyio.Event()
         self.gone = False
+        self.evicted = False
         #: Whether it waits for nothing but its event, and the permit that it was handed meanwhile.
         self.listening = False
         self.permit: Permit | None = None
@@ -72,19 +73,27 @@ def _limiter(permits: int, seconds: float) -> AsyncLimiter:
     return AsyncLimiter(permits, seconds)
 
 
-class Gate:
-    """Hands out permits of one rate window."""
+class Evicted(Exception):
+    """Requests of this type have been sent away (Gate.evict)."""
 
-    def __init__(self, window: Window) -> None:
+
+class Gate:
+    """Hands out permits of one rate window.
+
+    Args:
+        window: The state machine.
+        shift: Seconds by which the clock of the window is ahead of the event loop's.
+    """
+
+    def __init__(self, window: Window, *, shift: float = 0.0) -> None:
         self._window = window
+        self._shift = shift
         self._pacer: AsyncLimiter | None = None
         self._pacer_rate = 0.0
         self._queue: list[_Turn] = []
         self._arrivals = itertools.count()
         #: Called each time the request at the head of the queue begins to wait, with the window's answer and the time.
         self.listeners: list[Callable[[Wait, float], None]] = []
-        # Types of requests that the server has shown to count apart, each with a window of its own.
-        self._apart: dict[str, Gate] = {}
 
     def __repr__(self) -> str:
         return f"<Gate waiting={self.waiting} {self._window!r}>"
@@ -94,6 +103,10 @@ class Gate:
         """The state machine behind the gate, to look at."""
         return self._window
 
+    def now(self) -> float:
+        """The time of the window's clock (seconds)."""
+        return asyncio.get_running_loop().time() + self._shift
+
     @property
     def waiting(self) -> int:
         """Requests that wait for a permit."""
@@ -101,20 +114,22 @@ class Gate:
 
     @property
     def limit(self) -> int | None:
-        """Requests permitted per window, as far as known; the lowest where types are counted apart."""
-        limits = [gate.window.limit for gate in (self, *self._apart.values())]
-        return min((limit for limit in limits if limit is not None), default=None)
+        """Requests permitted per window, as far as known."""
+        return self._window.limit
 
     async def take(self, priority: Priority = Priority.NORMAL, kind: str = "") -> Permit:
         """Wait for a permit. It must be given back with `answered`, `lost` or `unused`.
 
-        kind: the type of request, for servers that count types apart.
+        Args:
+            priority: Who goes first when several wait.
+            kind: The type of the request.
+
+        Raises:
+            Evicted: Requests of this type have been sent away meanwhile.
         """
         permit = self.take_nowait(kind)
         if permit is not None:
             return permit
-        if kind in self._apart:
-            return await self._apart[kind].take(priority, kind)
         turn = _Turn((priority, next(self._arrivals)), kind)
         overtaken = self._head()
         heapq.heappush(self._queue, turn)
@@ -129,19 +144,15 @@ class Gate:
         finally:
             turn.gone = True
             self.wake()
-        if permit is None:
-            return await self._apart[kind].take(priority, kind)
         permit.kind = kind
         return permit
 
     def take_nowait(self, kind: str = "") -> Permit | None:
         """A permit, if one can be had without waiting or overtaking anybody."""
-        if self._apart and kind in self._apart:
-            return self._apart[kind].take_nowait(kind)
         if self._queue:
             return None
         window = self._window
-        now = asyncio.get_running_loop().time()
+        now = self.now()
         if window.paced and window.pace(now) is not None:
             return None
         answer = window.take(now)
@@ -150,13 +161,12 @@ class Gate:
         answer.kind = kind
         return answer
 
-    async def _wait(self, turn: _Turn) -> Permit | None:
-        """A permit; None if the type of request has been found to be counted apart meanwhile."""
-        clock = asyncio.get_running_loop().time
+    async def _wait(self, turn: _Turn) -> Permit:
+        clock = self.now
         paced_for = 0.0
-        while turn.permit is not None or turn.kind not in self._apart:
-            if turn.permit is not None:
-                return turn.permit
+        while turn.permit is None:
+            if turn.evicted:
+                raise Evicted
             if self._head() is not turn:
                 await turn.listen()
                 turn.event = anyio.Event()
@@ -177,7 +187,7 @@ class Gate:
                 await turn.listen()
             if turn.event.is_set():
                 turn.event = anyio.Event()
-        return None
+        return turn.permit
 
     async def _keep_pace(self, pace: float, now: float) -> None:
         if self._pacer is None or self._pacer_rate != pace:
@@ -192,7 +202,7 @@ class Gate:
         if not self._pacer.has_capacity():
             self._tell(Wait(now + self._window.period / pace, WaitReason.PACE), now)
         await self._pacer.acquire()
-        self._last_paced = asyncio.get_running_loop().time()
+        self._last_paced = self.now()
 
     _last_paced: float | None = None
 
@@ -202,48 +212,27 @@ class Gate:
         for listener in self.listeners:
             listener(wait, now)
 
+    def evict(self, kind: str | None = None) -> None:
+        """Send away the requests of this type that wait; all of them without a type."""
+        for turn in self._queue:
+            turn.evicted = turn.evicted or kind is None or turn.kind == kind
+            turn.event.set()
+
     def answered(self, permit: Permit, evidence: Evidence) -> None:
         """A response to this permit's request arrived."""
-        now = asyncio.get_running_loop().time()
-        window = self._window
-        if permit.owner is not window:
-            self._apart[permit.kind].answered(permit, evidence)
-            return
-        if evidence.refused and window.counts_apart(permit):
-            self._split(permit, now, evidence)
-            return
-        window.answered(permit, now, evidence)
+        self._window.answered(permit, self.now(), evidence)
         if self._queue:
             self.wake()
 
-    def _split(self, permit: Permit, now: float, evidence: Evidence) -> None:
-        """From now on this type of request has a window of its own, which begins with this refusal."""
-        self._window.unused(permit)
-        if permit.kind not in self._apart:
-            apart = Window(period=self._window.period, limit=evidence.total_permitted)
-            first = apart.take(now)
-            if isinstance(first, Permit):
-                apart.answered(first, now, evidence)
-            log.info("requests of the type %s are counted apart", permit.kind)
-            gate = self._apart[permit.kind] = Gate(apart)
-            gate.listeners = self.listeners
-        for turn in self._queue:
-            turn.event.set()
-
-    def _of(self, permit: Permit) -> Gate:
-        return self if permit.owner is self._window else self._apart[permit.kind]
-
     def lost(self, permit: Permit) -> None:
         """The request was sent and nothing came back."""
-        gate = self._of(permit)
-        gate.window.lost(permit, asyncio.get_running_loop().time())
-        gate.wake()
+        self._window.lost(permit, self.now())
+        self.wake()
 
     def unused(self, permit: Permit) -> None:
         """The request never left."""
-        gate = self._of(permit)
-        gate.window.unused(permit)
-        gate.wake()
+        self._window.unused(permit)
+        self.wake()
 
     def _head(self) -> _Turn | None:
         queue = self._queue
@@ -266,8 +255,8 @@ class Gate:
 
         If each woke the next one, a single request would be sent in each round of the event loop.
         """
-        now = asyncio.get_running_loop().time()
-        while head is not None and head.listening and head.kind not in self._apart:
+        now = self.now()
+        while head is not None and head.listening and not head.evicted:
             if self._window.pace(now) is not None:
                 break
             answer = self._window.take(now, waiting=len(self._queue))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 
-class Limit:
+
+class Limit(msgspec.Struct):
     """The limit of one token, and who named it.
 
     Args:
@@ -17,18 +19,15 @@ class Limit:
         value: Requests per window, if the caller knows it.
     """
 
-    __slots__ = ("_disputed", "_disputed_at", "_most", "_most_until", "_period", "value")
-
-    def __init__(self, period: float, value: int | None) -> None:
-        self._period = period
-        #: Requests permitted per window; None while nothing is known.
-        self.value = value
-        # A 429 has allowed less than its header: so much, until then.
-        self._most = 0
-        self._most_until = -math.inf
-        # A 429 has named less than half of what had been permitted: what that was, and when.
-        self._disputed = 0
-        self._disputed_at = -math.inf
+    _period: float
+    #: Requests permitted per window; None while nothing is known.
+    value: int | None
+    # A 429 has allowed less than its header: so much, until then.
+    _most: int = 0
+    _most_until: float = -math.inf
+    # A 429 has named less than half of what had been permitted: what that was, and when.
+    _disputed: int = 0
+    _disputed_at: float = -math.inf
 
     def __repr__(self) -> str:
         return f"<Limit {self.value}>"

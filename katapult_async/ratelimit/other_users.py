@@ -5,6 +5,8 @@ Counts and compares; decides nothing about sending.
 
 from __future__ import annotations
 
+import msgspec
+
 #: A share of foreign requests (for each of ours) above which somebody else is on the token.
 FOREIGN = 0.05
 #: So many windows in a row may have been used up by others before the boundary is taken for a wrong belief.
@@ -13,20 +15,19 @@ MOST_BEATEN = 5
 FEWEST_ANSWERS = 8
 
 
-class OtherUsers:
+class OtherUsers(msgspec.Struct):
     """What the readings of the server's counter say of others."""
 
-    __slots__ = ("_highest", "_lowest", "_number", "_ours", "beaten", "here_first", "share")
-
-    def __init__(self) -> None:
-        self._number: int | None = None
-        self._highest = self._lowest = self._ours = 0
-        #: Requests of others for each of ours.
-        self.share = 0.0
-        #: Whether somebody had used the newest window before our first request in it.
-        self.here_first = False
-        #: Windows in a row that others had used up before our first request in them.
-        self.beaten = 0
+    _number: int | None = None
+    _highest: int = 0
+    _lowest: int = 0
+    _ours: int = 0
+    #: Requests of others for each of ours.
+    share: float = 0.0
+    #: Whether somebody had used the newest window before our first request in it.
+    here_first: bool = False
+    #: Windows in a row that others had used up before our first request in them.
+    beaten: int = 0
 
     def __repr__(self) -> str:
         return f"<OtherUsers share={self.share:.2f} here_first={self.here_first} beaten={self.beaten}>"

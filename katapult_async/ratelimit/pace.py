@@ -6,6 +6,8 @@ spacing itself is done by aiolimiter in the gate.
 
 from __future__ import annotations
 
+import msgspec
+
 #: What is left of the pace after paced requests were refused.
 DECREASE = 0.7
 #: What each window without a refusal gives back, as a part of the limit.
@@ -14,16 +16,25 @@ INCREASE = 1 / 20
 GROWTH = 1 / 2
 
 
-class Pace:
-    """Requests per window, at most `limit` (None: no limit was ever named)."""
+class Pace(msgspec.Struct):
+    """Requests per window to send evenly, at most `limit` (None: no limit was ever named)."""
 
-    __slots__ = ("_limit", "_period", "_since", "_value")
+    _since: float
+    _period: float
+    _value: float
+    _limit: int | None
 
-    def __init__(self, *, now: float, period: float, value: float, limit: int | None) -> None:
-        self._period = period
-        self._limit = limit
-        self._value = max(1.0, value)
-        self._since = now
+    @classmethod
+    def start(cls, now: float, *, period: float, value: float, limit: int | None) -> Pace:
+        """Begin an even pace.
+
+        Args:
+            now: Local seconds.
+            period: The length of a window in seconds.
+            value: Requests per window; at least 1 is sent.
+            limit: Requests per window at most; None if no limit was ever named.
+        """
+        return cls(now, period, max(1.0, value), limit)
 
     def __repr__(self) -> str:
         return f"<Pace {self._value:.1f} a window>"

@@ -48,9 +48,9 @@ class Permit(msgspec.Struct, eq=False):
     #: The number of the newest window whose counter had been seen, and the lowest reading of it.
     after: int
     lowest: int | None
-    #: Which window it was taken from, and the type of request that it is for (set by the gate).
-    owner: object
+    #: The type of request that it is for, and whether such requests have a window of their own (set by the gates).
     kind: str = ""
+    apart: bool = False
 
     @property
     def solo(self) -> bool:

@@ -7,16 +7,16 @@ token, as long as no window begins between them. So a higher reading is one of a
 
 from __future__ import annotations
 
+import msgspec
 
-class RequestTypes:
+
+class RequestTypes(msgspec.Struct):
     """The newest reading that cannot come from the counter that was seen before, if there was one."""
 
-    __slots__ = ("_kind", "_number", "_received", "_remaining")
-
-    def __init__(self) -> None:
-        self._kind: str | None = None
-        self._number = self._remaining = 0
-        self._received = 0.0
+    _kind: str | None = None
+    _number: int = 0
+    _remaining: int = 0
+    _received: float = 0.0
 
     def too_high(self, kind: str, received: float, remaining: int, number: int) -> None:
         """A reading of a request of this type was higher than one of the same window that was there before."""

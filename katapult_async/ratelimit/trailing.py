@@ -8,25 +8,36 @@ any window of that length, on whatever kind of window and with whatever latency.
 from __future__ import annotations
 
 import math
-from collections import deque
+
+import msgspec
+
+#: Buckets of a period, at most.
+BUCKETS = 1000
 
 
-class TrailingCount:
-    """Times of answers within the last `period` seconds, in at most a thousand or so buckets.
+class _Bucket(msgspec.Struct, array_like=True, gc=False):
+    """Answers that arrived within a grain: the first time, the latest time, how many."""
 
-    Answers that arrive within a thousandth of the period share a bucket that carries the latest of their times, so
-    memory does not grow with the rate and the error (a permit comes back up to period/1000 too late) is on the safe
-    side.
+    first: float
+    latest: float
+    count: int
+
+
+class TrailingCount(msgspec.Struct):
+    """Times of answers within the last period, in a bounded number of buckets.
+
+    Answers that arrive within a part of the period share a bucket that carries the latest of their times, so memory
+    does not grow with the rate and the error (a permit comes back up to one part too late) is on the safe side.
+
+    Args:
+        period: Seconds.
+        grain: Parts of the period.
     """
 
-    __slots__ = ("_buckets", "_grain", "_period", "_total")
-
-    def __init__(self, period: float) -> None:
-        self._period = period
-        self._grain = period / 1000
-        # Of each bucket: the first time, the latest time, the number of answers.
-        self._buckets: deque[list[float]] = deque()
-        self._total = 0
+    _period: float
+    _grain: int = BUCKETS
+    _buckets: list[_Bucket] = []
+    _total: int = 0
 
     def __len__(self) -> int:
         """Buckets in memory."""
@@ -40,35 +51,37 @@ class TrailingCount:
     def add(self, now: float) -> None:
         """Count one that arrives now."""
         buckets = self._buckets
-        if buckets and buckets[0][1] + self._period <= now:
-            self.count(now)
-        if buckets and now - buckets[-1][0] < self._grain:
-            bucket = buckets[-1]
-            if now > bucket[1]:
-                bucket[1] = now
-            bucket[2] += 1
-        else:
-            buckets.append([now, now, 1])
+        if buckets:
+            if buckets[0].latest + self._period <= now:
+                self.count(now)
+            if buckets and now - buckets[-1].first < self._period / self._grain:
+                bucket = buckets[-1]
+                if now > bucket.latest:
+                    bucket.latest = now
+                bucket.count += 1
+                self._total += 1
+                return
+        buckets.append(_Bucket(now, now, 1))
         self._total += 1
 
     def count(self, now: float) -> int:
         """How many answers arrived within the last period."""
         buckets = self._buckets
         # A permit comes back at this very sum (free_at): the same sum must say so.
-        while buckets and buckets[0][1] + self._period <= now:
-            self._total -= int(buckets.popleft()[2])
+        while buckets and buckets[0].latest + self._period <= now:
+            self._total -= buckets.pop(0).count
         return self._total
 
     def forget(self, until: float) -> None:
         """Count no longer what arrived at `until` or before."""
         buckets = self._buckets
-        while buckets and buckets[0][1] <= until:
-            self._total -= int(buckets.popleft()[2])
+        while buckets and buckets[0].latest <= until:
+            self._total -= buckets.pop(0).count
 
     def unchanged_until(self, now: float) -> float:
         """When the first of the answers counted now will be too old; infinity if there are none."""
         self.count(now)
-        return self._buckets[0][0] + self._period if self._buckets else math.inf
+        return self._buckets[0].first + self._period if self._buckets else math.inf
 
     def free_at(self, now: float, limit: int, in_flight: int) -> float:
         """When `in_flight` plus the answers of the last period will be below `limit`.
@@ -78,8 +91,67 @@ class TrailingCount:
         excess = self.count(now) + in_flight - limit + 1
         if excess <= 0:
             return now
-        for _first, latest, count in self._buckets:
-            excess -= int(count)
+        for bucket in self._buckets:
+            excess -= bucket.count
             if excess <= 0:
-                return latest + self._period
+                return bucket.latest + self._period
         return math.inf
+
+
+class TrailingRule(msgspec.Struct):
+    """What the trailing rule permits: our own requests, and what the headers have shown of others.
+
+    Args:
+        period: The length of a window in seconds.
+        answers: All answers.
+        admissions: Those that were not refused.
+    """
+
+    period: float
+    answers: TrailingCount
+    admissions: TrailingCount
+    #: Whether the server counts refused requests, too. Unknown (katapult-api), so it is believed when seen.
+    refusals_count: bool = False
+    # What others had used in the last period, and when that was seen.
+    _foreign: int = 0
+    _foreign_at: float = -math.inf
+
+    @classmethod
+    def start(cls, period: float, grain: int = BUCKETS) -> TrailingRule:
+        """A rule that has counted nothing."""
+        return cls(period, TrailingCount(period, grain), TrailingCount(period, grain))
+
+    def __repr__(self) -> str:
+        return f"<TrailingRule answers={self.answers.total} foreign={self._foreign}>"
+
+    @property
+    def counted(self) -> TrailingCount:
+        """What the server is believed to count."""
+        return self.answers if self.refusals_count else self.admissions
+
+    def lost(self, now: float) -> None:
+        """A request got no answer: it may have been counted."""
+        self.answers.add(now)
+        self.admissions.add(now)
+
+    def saw_used(self, now: float, used: int, in_flight: int) -> None:
+        """Take what is used and not ours off the limit, until it must have come back.
+
+        Args:
+            now: Local seconds.
+            used: Requests that the headers of an answer show as used.
+            in_flight: Requests of ours in flight, without the one that was answered.
+        """
+        self._foreign = max(0, used - (self.counted.count(now) + in_flight + 1))
+        self._foreign_at = now
+
+    def free_at(self, now: float, limit: int, in_flight: int) -> float:
+        """When one more request may be sent. `now` or earlier: at once. Infinity: only an answer can tell."""
+        if not self._foreign or now >= self._foreign_at + self.period:
+            return self.counted.free_at(now, limit, in_flight)
+        free_at = self.counted.free_at(now, max(1, limit - self._foreign), in_flight)
+        if now < free_at and limit > 1:
+            # What others have used comes back a period after it was seen, at the latest.
+            whole = max(self._foreign_at + self.period, self.counted.free_at(now, limit, in_flight))
+            free_at = min(free_at, whole)
+        return free_at

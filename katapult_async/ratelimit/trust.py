@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 #: Windows for which the headers are not believed after a 429 has contradicted them.
 CONTRADICTED = 1
 #: The same after the counter has not restarted at a boundary. Each time doubles it, up to a day of minutes.
@@ -19,33 +21,26 @@ HEADERLESS = 3
 FREE_FROM = 1024
 
 
-class Trust:
-    """Trust in the headers of one token. `contradicted`: it was a 429 that contradicted them the last time."""
+class Trust(msgspec.Struct):
+    """Trust in the headers of one token.
 
-    __slots__ = (
-        "_cautious_since",
-        "_clock",
-        "_headerless",
-        "_period",
-        "_times",
-        "_until",
-        "cautious",
-        "contradicted",
-    )
+    Args:
+        period: The length of a window in seconds.
+    """
 
-    def __init__(self, period: float) -> None:
-        self._period = period
-        self._until = -math.inf
-        # How often the counter has not restarted at a boundary.
-        self._times = 0
-        self._headerless = 0
-        # Which of the server's clocks was believed when trust was lost.
-        self._clock = 0
-        # Since when the headers are believed again after a contradiction.
-        self._cautious_since = math.inf
-        #: Whether `caution` limits anything.
-        self.cautious = False
-        self.contradicted = False
+    _period: float
+    _until: float = -math.inf
+    # How often the counter has not restarted at a boundary.
+    _times: int = 0
+    _headerless: int = 0
+    # Which of the server's clocks was believed when trust was lost.
+    _clock: int = 0
+    # Since when the headers are believed again after a contradiction.
+    _cautious_since: float = math.inf
+    #: Whether `caution` limits anything.
+    cautious: bool = False
+    #: Whether it was a 429 that contradicted the headers the last time.
+    contradicted: bool = False
 
     def lose(self, now: float, windows: int, clock: int) -> None:
         """The headers were wrong.

@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 from .clock import ServerClock
 
 
-class WindowNumbers:
-    """Numbers of windows: multiples of the period since the epoch of the server's clock.
+class WindowNumbers(msgspec.Struct):
+    """Numbers of windows: multiples of the period since the epoch of the server's clock."""
 
-    seen: the newest window whose counter was seen; 0 before that.
-    """
-
-    __slots__ = ("_clock", "_date", "_dated", "_known", "_number", "_period", "_sent_in", "_until", "seen")
-
-    def __init__(self, clock: ServerClock, period: float) -> None:
-        self._clock = clock
-        self._period = period
-        # The newest window that a date has shown.
-        self._dated: int | None = None
-        # Kept, because nearly all requests have the date of the one before, and are sent in the same window.
-        self._date: float = math.nan
-        self._number = 0
-        self._known: int = -1
-        self._sent_in = 0
-        self._until = -math.inf
-        self.seen = 0
+    clock: ServerClock
+    # The newest window that a date has shown.
+    _dated: int | None = None
+    # Kept, because nearly all requests have the date of the one before, and are sent in the same window.
+    _date: float = -math.inf
+    _number: int = 0
+    _known: int = -1
+    _sent_in: int = 0
+    _until: float = -math.inf
+    #: The newest window whose counter was seen; 0 before that.
+    seen: int = 0
 
     def read_date(self, date: float, sent: float, received: float) -> float | None:
         """The date in the numbering of the clock; None if it cannot be believed (ServerClock.observe)."""
-        replacements = self._clock.replacements
-        believed = self._clock.observe(date, sent, received)
+        replacements = self.clock.replacements
+        believed = self.clock.observe(date, sent, received)
         if believed is not None:
             if believed != self._date:
                 self._date = believed
-                self._number = math.floor(believed / self._period)
+                self._number = math.floor(believed / self.clock.period)
             number = self._number
-            if self._clock.replacements != replacements:
+            if self.clock.replacements != replacements:
                 self.seen = min(self.seen, number)
                 self._dated = number
             elif self._dated is None or number > self._dated:
@@ -46,7 +42,7 @@ class WindowNumbers:
 
     def at(self, local: float) -> int:
         """The window of this moment, at the earliest."""
-        return math.floor(self._clock.earliest_server_time(local) / self._period + 1e-9)
+        return math.floor(self.clock.earliest_server_time(local) / self.clock.period + 1e-9)
 
     def of_request(self, now: float) -> int | None:
         """The earliest window that can count a request that is sent now: not before one that an answer has shown.
@@ -55,10 +51,10 @@ class WindowNumbers:
         """
         if self._dated is None:
             return None
-        clock = self._clock
+        clock = self.clock
         if now >= self._until or clock.version != self._known:
             self._sent_in = self.at(now)
-            self._until = clock.latest_local_time((self._sent_in + 1) * self._period)
+            self._until = clock.latest_local_time((self._sent_in + 1) * self.clock.period)
             self._known = clock.version
         return self._sent_in if self._sent_in > self._dated else self._dated
 
@@ -73,9 +69,9 @@ class WindowNumbers:
             date: What `read_date` said of the answer, if it had a date.
         """
         if date is None:
-            newest = math.floor(self._clock.latest_server_time(received) / self._period)
+            newest = math.floor(self.clock.latest_server_time(received) / self.clock.period)
         else:
-            newest = self._number if date == self._date else math.floor(date / self._period)
+            newest = self._number if date == self._date else math.floor(date / self.clock.period)
         if sent_in is None or sent_in >= newest:
             return newest, newest
         # After a long pause the clock was blunt when the request was sent, and its own answer has sharpened it.

@@ -9,8 +9,9 @@ from types import TracebackType
 import aiohttp
 
 from katapult_async import __version__
+from katapult_async.budget import Budget, SharedGate, as_budget, key_of
 from katapult_async.observer import Observer, check_observer
-from katapult_async.ratelimit import Ceiling, Gate, Window
+from katapult_async.ratelimit import Ceiling, GateByType, Window
 
 from .address import Secret, check_base_url, check_count, check_seconds, check_token
 from .connector import Connector
@@ -36,7 +37,8 @@ class SessionPool:
     trust_env: use the proxy settings and .netrc of the environment (off: nothing outside the code decides where the
     token goes). allow_http: allow base URLs that send the token in clear text to other hosts than loopback. lean: send
     requests the short way (docs/lean-transport.md) where that is possible: with versions of aiohttp that it was tested
-    with, and without trust_env.
+    with, and without trust_env. budget: shares each token's rate limit with other processes: a Budget, "file" (of this
+    user on this machine) or the URL of a Redis server; None shares it within this pool only.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class SessionPool:
         trust_env: bool = False,
         allow_http: bool = False,
         lean: bool = True,
+        budget: Budget | str | None = None,
     ) -> None:
         self._ssl = ssl_context
         self._max_body = max_body
@@ -57,7 +60,8 @@ class SessionPool:
         self._connector: Connector | None = None
         self._lines: Lines | None = None
         self._sessions: set[Session] = set()
-        self._gates: dict[tuple[str, str], Gate] = {}
+        self._budget = as_budget(budget)
+        self._gates: dict[tuple[str, str], GateByType | SharedGate] = {}
         # total_permitted as clients have given it. What a window knows may have been learnt since.
         self._given: dict[tuple[str, str], int] = {}
 
@@ -77,6 +81,8 @@ class SessionPool:
             raise RuntimeError(
                 "katapult_async needs asyncio: it does not run on trio or another event loop"
             ) from None
+        if self._budget is not None:
+            await self._budget.check()
         self._connector = Connector(ssl_context=self._ssl)
         if self._lean and is_tested(aiohttp.__version__):
             self._lines = Lines(self._connector, max_body=self._max_body)
@@ -92,6 +98,10 @@ class SessionPool:
         lines, self._lines = self._lines, None
         for session in list(self._sessions):
             await self.close_session(session)
+        for key, gate in list(self._gates.items()):
+            if isinstance(gate, SharedGate):
+                del self._gates[key]
+                await gate.aclose()
         if lines is not None:
             lines.close()
         if connector is not None:
@@ -131,16 +141,18 @@ class SessionPool:
         if self._connector is None:
             raise RuntimeError("the SessionPool is not open: use it, and its clients, inside 'async with'")
         ceiling = Ceiling(max_per_second) if max_per_second is not None else None
-        gate = self._gate((base_url, token), period, total_permitted)
+        gate = self._gate((base_url, token), period, total_permitted, timeout)
         wire = self._wire(self._connector, token, timeout)
         session = Session(wire, gate, base_url=base_url, retry=retry, ceiling=ceiling, observer=observer)
         self._sessions.add(session)
         return session
 
-    def _gate(self, key: tuple[str, str], period: float, total_permitted: int | None) -> Gate:
+    def _gate(
+        self, key: tuple[str, str], period: float, total_permitted: int | None, timeout: Timeout
+    ) -> GateByType | SharedGate:
         gate = self._gates.get(key)
         if gate is None:
-            gate = self._gates[key] = Gate(Window(period=period, limit=total_permitted))
+            gate = self._gates[key] = self._new_gate(key, period, total_permitted, timeout)
         elif period != gate.window.period:
             raise ValueError(
                 f"rate_window={period:g} contradicts the {gate.window.period:g} seconds of another client of this pool"
@@ -158,6 +170,15 @@ class SessionPool:
         if total_permitted is not None:
             self._given[key] = total_permitted
         return gate
+
+    def _new_gate(
+        self, key: tuple[str, str], period: float, total_permitted: int | None, timeout: Timeout
+    ) -> GateByType | SharedGate:
+        if self._budget is None:
+            return GateByType(Window.start(period=period, limit=total_permitted))
+        base_url, token = key
+        store = self._budget.store(key_of(token, base_url), period=period, limit=total_permitted)
+        return SharedGate(store, period=period, limit=total_permitted, timeout=timeout.total)
 
     async def close_session(self, session: Session) -> None:
         """Nothing of it is left, but what is known of its token's rate window: the server goes on counting."""

@@ -20,6 +20,7 @@ import anyio.lowlevel
 import msgspec
 from yarl import URL
 
+from katapult_async.budget import SharedGate
 from katapult_async.errors import (
     Execution,
     KatapultError,
@@ -35,7 +36,7 @@ from katapult_async.ratelimit import (
     Ceiling,
     Charges,
     Evidence,
-    Gate,
+    GateByType,
     Permit,
     Priority,
     Wait,
@@ -94,7 +95,7 @@ class Session:
     def __init__(
         self,
         wire: Exchange,
-        gate: Gate,
+        gate: GateByType | SharedGate,
         *,
         base_url: str,
         retry: RetryPolicy,
@@ -139,7 +140,7 @@ class Session:
         await self._wire.close()
 
     @property
-    def gate(self) -> Gate:
+    def gate(self) -> GateByType | SharedGate:
         return self._gate
 
     @property

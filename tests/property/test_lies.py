@@ -113,9 +113,9 @@ class Played:
     left: int
 
 
-def play(scenario: Scenario) -> Played:
+def play(scenario: Scenario, window: Window | None = None) -> Played:
     server = scenario.server()
-    window = Window(period=PERIOD)
+    window = window or Window.start(period=PERIOD)
     gate = Gate(window)
     n = max(1, int(scenario.windows * scenario.limit))
 
@@ -281,7 +281,7 @@ def test_a_run_at_an_even_pace_loses_no_window(period: float, limit: int, n: int
     """The permits of each window run out shortly before it ends."""
     start, per_second = 24.1, 17.1
     server = ModelServer(make_limiter("aligned", limit, period), latency=(0.15, 0.3), seed=3)
-    gate = Gate(Window(period=period))
+    gate = Gate(Window.start(period=period))
 
     async def paced() -> float:
         began = asyncio.get_running_loop().time()
@@ -302,7 +302,7 @@ def test_a_run_at_an_even_pace_loses_no_window(period: float, limit: int, n: int
 @pytest.mark.parametrize("first", [True, False])
 def test_a_late_answer_of_the_old_window_does_not_use_up_the_new_one(dated: int, *, first: bool) -> None:
     """It arrives after the first request of the new window was sent: before or after that one's answer."""
-    window = Window()
+    window = Window.start()
     now = MIDNIGHT + 10
     for number in range(98):  # their answers come at all fractions of a second
         now = MIDNIGHT + 10 + number * 0.37
@@ -321,7 +321,7 @@ def test_a_late_answer_of_the_old_window_does_not_use_up_the_new_one(dated: int,
 
 @pytest.mark.parametrize("headers", [True, False])
 def test_memory_does_not_grow_with_time(headers: bool) -> None:
-    window = Window()
+    window = Window.start()
     sizes: list[int] = []
     now = MIDNIGHT
     for number in range(3 * 60 * 500):
@@ -347,7 +347,7 @@ def test_memory_does_not_grow_with_time(headers: bool) -> None:
 def test_a_second_job_after_a_pause_is_not_late(left: int, seed: int) -> None:
     """Permits of the old window are left: what goes out with them is counted in the new one."""
     server = LyingServer(make_limiter("aligned", 100, PERIOD), latency=(0.0125, 0.025), seed=seed)
-    gate = Gate(Window(period=PERIOD))
+    gate = Gate(Window.start(period=PERIOD))
 
     async def both() -> float:
         await run_job(server, 100 - left, gate=gate)
@@ -364,7 +364,7 @@ def test_a_second_job_after_a_pause_is_not_late(left: int, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_lost_entry_is_not_taken_for_another_client(limit: int, seed: int) -> None:
     server = LyingServer(make_limiter("aligned", limit, PERIOD), latency=(0.005, 0.02), seed=seed)
-    gate = Gate(Window(period=PERIOD))
+    gate = Gate(Window.start(period=PERIOD))
 
     async def main() -> None:
         left, lost = 4 * limit, False
@@ -390,7 +390,7 @@ def test_a_lost_entry_is_not_taken_for_another_client(limit: int, seed: int) -> 
 @pytest.mark.parametrize("position", [2, 3, 4])
 def test_with_a_limit_of_one_a_lost_answer_costs_no_429(position: int) -> None:
     server = LyingServer(make_limiter("aligned", 1, PERIOD), latency=(0.01, 0.03), seed=position)
-    gate = Gate(Window(period=PERIOD))
+    gate = Gate(Window.start(period=PERIOD))
 
     async def main() -> None:
         for number in range(6):
@@ -410,7 +410,7 @@ def test_with_a_limit_of_one_a_lost_answer_costs_no_429(position: int) -> None:
 def test_after_a_long_pause_a_whole_window_is_used(pause: float, limit: int) -> None:
     """The clock has become blunt meanwhile: the first answers sharpen it."""
     server = LyingServer(make_limiter("aligned", limit, PERIOD), latency=(0.02, 0.08), seed=3)
-    gate = Gate(Window(period=PERIOD))
+    gate = Gate(Window.start(period=PERIOD))
 
     async def both() -> float:
         await run_job(server, limit // 2, gate=gate)
@@ -426,7 +426,7 @@ def test_after_a_long_pause_a_whole_window_is_used(pause: float, limit: int) -> 
 @pytest.mark.parametrize("step", [0.1, 0.3, 0.5, 0.9])
 def test_a_clock_that_is_set_back_a_little_costs_at_most_two_429s(step: float, limit: int) -> None:
     server = LyingServer(make_limiter("aligned", limit, PERIOD), latency=(0.01, 0.03), seed=5)
-    gate = Gate(Window(period=PERIOD))
+    gate = Gate(Window.start(period=PERIOD))
 
     async def set_back() -> None:
         await asyncio.sleep(5 * PERIOD)
@@ -445,7 +445,7 @@ def test_a_clock_that_is_set_back_a_little_costs_at_most_two_429s(step: float, l
 def test_a_log_that_counts_refused_requests_is_not_asked_too_much(limit: int) -> None:
     limiter = make_limiter("sliding", limit, PERIOD, count_refused=True)
     server = LyingServer(limiter, latency=(0.02, 0.08), seed=1)
-    gate = Gate(Window(period=PERIOD))
+    gate = Gate(Window.start(period=PERIOD))
 
     async def both() -> None:
         await run_job(server, limit // 2, gate=gate)
@@ -519,7 +519,7 @@ def test_a_limit_that_is_named_ten_times_too_high_costs_a_few_429s_a_minute() ->
 
 def test_what_others_use_is_not_taken_for_limits_counted_by_type() -> None:
     async def main() -> None:
-        gate = Gate(Window())
+        gate = Gate(Window.start())
         gate.answered(await gate.take(kind="POST /assign"), reading(95))
         gate.answered(await gate.take(kind="GET /disk"), reading(90))
         refused = await gate.take(kind="POST /assign")

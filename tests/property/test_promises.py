@@ -326,7 +326,7 @@ def test_requests_without_an_answer_are_never_forgotten_by_the_count(
     """A fifth of the answers never arrive: the limit is still kept, the work still gets done."""
     limit = 60
     server = serve(kind, limit, headers=headers, seed=seed)
-    gate = Gate(Window(period=PERIOD, limit=None if headers else limit))
+    gate = Gate(Window.start(period=PERIOD, limit=None if headers else limit))
 
     async def work() -> None:
         left = 150

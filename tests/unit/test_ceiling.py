@@ -34,7 +34,7 @@ class Caller:
 
 def test_requests_leave_at_an_even_pace() -> None:
     async def main() -> list[float]:
-        caller = Caller(Gate(Window()), 4)
+        caller = Caller(Gate(Window.start()), 4)
         for _ in range(5):
             await caller.answered()
         return caller.times
@@ -48,7 +48,7 @@ def test_the_rate_is_reached_and_not_exceeded(per_second: float) -> None:
     requests = 400
 
     async def main() -> list[float]:
-        caller = Caller(Gate(Window()), per_second)
+        caller = Caller(Gate(Window.start()), per_second)
         await caller.answered()
         await asyncio.gather(*(caller.answered() for _ in range(requests)))
         return caller.times
@@ -63,7 +63,7 @@ def test_the_rate_is_reached_and_not_exceeded(per_second: float) -> None:
 
 def test_a_long_wait_for_the_window_is_followed_by_no_burst() -> None:
     async def main() -> list[float]:
-        gate = Gate(Window(limit=5, period=60))
+        gate = Gate(Window.start(limit=5, period=60))
         caller = Caller(gate, 10)
         await asyncio.gather(*(caller.answered() for _ in range(10)))
         return caller.times
@@ -75,7 +75,7 @@ def test_a_long_wait_for_the_window_is_followed_by_no_burst() -> None:
 
 def test_one_clients_ceiling_does_not_hold_up_another_client() -> None:
     async def main() -> None:
-        gate = Gate(Window())
+        gate = Gate(Window.start())
         slow, fast = Caller(gate, 0.1), Caller(gate, 1000)
         await slow.answered()
         waiting = [asyncio.create_task(slow.answered()) for _ in range(2)]
@@ -92,7 +92,7 @@ def test_one_clients_ceiling_does_not_hold_up_another_client() -> None:
 
 def test_refused_requests_go_first_and_polling_goes_last() -> None:
     async def main() -> list[str]:
-        caller = Caller(Gate(Window()), 10)
+        caller = Caller(Gate(Window.start()), 10)
         await caller.answered()
         order = [("low", Priority.LOW), ("one", Priority.NORMAL), ("two", Priority.NORMAL)]
         tasks = [asyncio.create_task(caller.answered(*request)) for request in order]
@@ -109,7 +109,7 @@ def test_polling_that_waits_at_the_gate_gives_its_turn_to_real_work() -> None:
     """At the gate the requests of other clients would go before the polling, and so before the work behind it."""
 
     async def main() -> list[str]:
-        gate = Gate(Window(limit=1, period=60))
+        gate = Gate(Window.start(limit=1, period=60))
         caller = Caller(gate, 10)
         await caller.answered("first")
         polling = asyncio.create_task(caller.answered("polling", Priority.LOW))
@@ -127,7 +127,7 @@ def test_polling_that_waits_at_the_gate_gives_its_turn_to_real_work() -> None:
 @pytest.mark.parametrize("at_the_gate", [False, True])
 def test_cancelling_a_waiting_request_leaves_no_trace(cancelled: int, at_the_gate: bool) -> None:
     async def main() -> None:
-        gate = Gate(Window(limit=1, period=60) if at_the_gate else Window())
+        gate = Gate(Window.start(limit=1, period=60) if at_the_gate else Window.start())
         caller = Caller(gate, 0.1)
         await caller.answered("first")
         tasks = [asyncio.create_task(caller.answered(str(number))) for number in range(3)]
@@ -149,7 +149,7 @@ def test_the_ceiling_holds_for_all_types_of_requests_together() -> None:
         return Evidence(permitted=100, remaining=remaining, date=100, refused=refused)
 
     async def main() -> None:
-        gate = Gate(Window())
+        gate = Gate(Window.start())
         caller = Caller(gate, 2)
         gate.answered(await caller.request(kind="POST /assign"), reading(50))
         gate.answered(await caller.request(kind="GET /disk"), reading(90))

@@ -13,7 +13,7 @@ from yarl import URL
 
 from katapult_async import Assignment, NoAnswer, Outcome, OutcomeStatus, RetryPolicy
 from katapult_async.errors import ConnectError, ConnectionLost, RequestTimeout
-from katapult_async.ratelimit import Gate, Window
+from katapult_async.ratelimit import GateByType, Window
 from katapult_async.resources import Disks
 from katapult_async.transport import Reply, Session
 from tests.virtual_time import run
@@ -96,7 +96,7 @@ async def assign(
     patience: float = 300.0,
     policy: RetryPolicy | None = None,
 ) -> tuple[list[Outcome], Disks, object]:
-    gate = Gate(Window(period=60, limit=100_000))
+    gate = GateByType(Window.start(period=60, limit=100_000))
     session = Session(model, gate, base_url="http://api.test/core/v1", retry=policy or RetryPolicy())
     disks = Disks(session, concurrency=concurrency, per_virtual_machine=1, patience=patience)
     async with disks.assign_each(items) as outcomes:
@@ -167,7 +167,7 @@ def test_a_silent_server_does_not_take_a_time_out_for_each_worker() -> None:
     model = Model(None, 0.0, 1e9)
 
     async def main() -> None:
-        gate = Gate(Window(period=60))
+        gate = GateByType(Window.start(period=60))
         session = Session(model, gate, base_url="http://api.test/core/v1", retry=RetryPolicy())
         disks = Disks(session, concurrency=32, per_virtual_machine=1)
         report = await disks.assign_many(items_on(500, 40))

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from katapult_async.ratelimit import Evidence, Gate, Permit, Wait, WaitReason, Window, read_evidence
+from katapult_async.ratelimit import (
+    Evidence,
+    Gate,
+    GateByType,
+    Permit,
+    Wait,
+    WaitReason,
+    Window,
+    read_evidence,
+)
 from katapult_async.ratelimit.clock import ServerClock
 from katapult_async.ratelimit.counter import ServerCounter
 from katapult_async.ratelimit.pace import Pace
@@ -201,7 +210,7 @@ def test_what_the_counter_says_is_free_is_free(requests: list[tuple[int, int, in
             (start + there, 1, "count", number),
             (start + there + back, 2, "answer", number),
         ]
-    counter, left, in_flight = ServerCounter(), limit, 0
+    counter, left, in_flight = ServerCounter(TrailingCount(60.0)), limit, 0
     remaining: dict[int, int] = {}
     refilled = False
     for time, _order, kind, number in sorted(events):
@@ -220,7 +229,7 @@ def test_what_the_counter_says_is_free_is_free(requests: list[tuple[int, int, in
 
 
 def test_a_counter_that_saw_nothing_leaves_nothing() -> None:
-    counter = ServerCounter()
+    counter = ServerCounter(TrailingCount(60.0))
     assert counter.free(0) == 0
     assert counter.refilled(5.0, 1.0, 10, 0) == 0
     counter.missed(1.0)
@@ -233,7 +242,7 @@ def test_a_counter_that_saw_nothing_leaves_nothing() -> None:
 
 
 def test_the_pace_falls_by_a_factor_and_rises_by_steps_up_to_the_limit() -> None:
-    pace = Pace(now=0, period=60, value=100, limit=100)
+    pace = Pace.start(0, period=60, value=100, limit=100)
     pace.refused(10)
     assert pace.at(10) == pytest.approx(70)
     assert pace.at(69) == pytest.approx(70)
@@ -261,7 +270,7 @@ def assert_belief(window: Window, belief: Belief) -> None:
 
 
 def test_the_first_request_goes_alone() -> None:
-    window = Window()
+    window = Window.start()
     first = take(window, 0)
     wait = window.take(0.1)
     assert isinstance(wait, Wait)
@@ -274,7 +283,7 @@ def test_the_first_request_goes_alone() -> None:
 
 
 def test_an_answer_that_never_comes_does_not_stop_the_rest_forever() -> None:
-    window = Window()
+    window = Window.start()
     hung = take(window, 0)
     wait = window.take(1)
     assert isinstance(wait, Wait)
@@ -283,7 +292,7 @@ def test_an_answer_that_never_comes_does_not_stop_the_rest_forever() -> None:
 
 
 def test_a_request_that_never_left_is_not_counted() -> None:
-    window = Window(limit=1)
+    window = Window.start(limit=1)
     window.unused(take(window, 0))
     window.answered(take(window, 0), 0.1, Evidence())
     wait = window.take(0.2)
@@ -292,7 +301,7 @@ def test_a_request_that_never_left_is_not_counted() -> None:
 
 
 def test_headers_that_stop_are_not_trusted_any_longer() -> None:
-    window = Window()
+    window = Window.start()
     permit = take(window, 100.5)
     window.answered(permit, 100.6, Evidence(permitted=10, remaining=9, date=100))
     assert_belief(window, Belief.ALIGNED)
@@ -303,7 +312,7 @@ def test_headers_that_stop_are_not_trusted_any_longer() -> None:
 
 
 def test_a_429_that_allows_less_than_the_headers_wins() -> None:
-    window = Window()
+    window = Window.start()
     window.answered(take(window, 100.5), 100.6, Evidence(permitted=1000, remaining=999, date=100))
     refused = Evidence(permitted=1000, remaining=900, date=101, refused=True, total_permitted=20)
     window.answered(take(window, 101), 101.1, refused)
@@ -313,7 +322,7 @@ def test_a_429_that_allows_less_than_the_headers_wins() -> None:
 
 
 def test_retry_after_closes_the_gate_for_so_long() -> None:
-    window = Window()
+    window = Window.start()
     refusal = Evidence(refused=True, retry_after=17.0, total_permitted=50)
     window.answered(take(window, 0), 1, refusal)
     assert window.refusals == 1
@@ -326,7 +335,7 @@ def test_retry_after_closes_the_gate_for_so_long() -> None:
 @pytest.mark.parametrize("settings", [{"period": 0}, {"period": -1}, {"limit": 0}])
 def test_windows_that_make_no_sense(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):
-        Window(**settings)
+        Window.start(**settings)
 
 
 # -- gate -----------------------------------------------------------------------------------------------------------
@@ -336,7 +345,7 @@ def test_cancelling_a_waiting_request_leaves_its_place_to_the_next() -> None:
     import asyncio
 
     async def main() -> None:
-        gate = Gate(Window(limit=1, period=10))
+        gate = Gate(Window.start(limit=1, period=10))
         first = await gate.take()
         waiting = [asyncio.create_task(gate.take()) for _ in range(3)]
         await asyncio.sleep(0)
@@ -367,7 +376,7 @@ def test_types_of_requests_are_counted_apart_once_a_429_has_shown_it() -> None:
         )
 
     async def main() -> None:
-        gate = Gate(Window())
+        gate = GateByType(Window.start())
         gate.answered(await gate.take(kind="POST /assign"), reading(50))
         gate.answered(await gate.take(kind="GET /disk"), reading(90))
         refused = await gate.take(kind="POST /assign")
@@ -395,7 +404,7 @@ def test_types_of_requests_are_counted_apart_once_a_429_has_shown_it() -> None:
 
 def bucket_window(remaining: Callable[[float], int]) -> tuple[Window, float]:
     """A window that has found out, from its counter, that it faces a bucket; and the time then."""
-    window, now = Window(period=60.0), 1_000_003.0
+    window, now = Window.start(period=60.0), 1_000_003.0
     for _ in range(200):
         permit = window.take(now)
         if isinstance(permit, Permit):
@@ -424,7 +433,7 @@ def test_losses_are_not_held_against_a_bucket_for_ever() -> None:
 
 def test_an_empty_bucket_is_asked_again_when_it_has_been_refilled() -> None:
     """Somebody else drains it: all that was ever seen of it is that nothing was left."""
-    counter = ServerCounter()
+    counter = ServerCounter(TrailingCount(60.0))
     counter.saw(0.0, 1.0, 0)
     assert counter.refilled(1.0, 1.0, 1, 0) < 1
     assert counter.refilled(2.0, 1.0, 1, 0) >= 1

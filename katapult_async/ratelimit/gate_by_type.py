@@ -1,0 +1,138 @@
+"""Gates for servers that count types of requests apart: one for all types, until a refusal shows that one has its own.
+
+Most servers have one counter, and then this only passes calls on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from katapult_async.logs import room_logger
+
+from .evidence import Evidence
+from .gate import Evicted, Gate, Priority
+from .permit import Permit, Wait
+from .window import Window
+
+log = room_logger("ratelimit")
+
+
+class GateByType:
+    """The gate of one token.
+
+    Args:
+        window: The state machine of all types that are not counted apart.
+        apart: Those of the types that are.
+        shift: Seconds by which the clock of the windows is ahead of the event loop's.
+    """
+
+    def __init__(
+        self, window: Window, *, apart: Mapping[str, Window] | None = None, shift: float = 0.0
+    ) -> None:
+        self._shift = shift
+        self._common = Gate(window, shift=shift)
+        self._apart = {kind: self._gate(own) for kind, own in (apart or {}).items()}
+
+    def _gate(self, window: Window) -> Gate:
+        gate = Gate(window, shift=self._shift)
+        gate.listeners = self._common.listeners
+        return gate
+
+    def __repr__(self) -> str:
+        return f"<GateByType {self._common!r} apart={sorted(self._apart)}>"
+
+    @property
+    def window(self) -> Window:
+        """The state machine of all types that are not counted apart."""
+        return self._common.window
+
+    @property
+    def listeners(self) -> list[Callable[[Wait, float], None]]:
+        """Called each time a request at the head of a queue begins to wait, with the window's answer and the time."""
+        return self._common.listeners
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a permit."""
+        return sum(gate.waiting for gate in self._all())
+
+    @property
+    def limit(self) -> int | None:
+        """Requests permitted per window, as far as known; the lowest where types are counted apart."""
+        limits = [gate.limit for gate in self._all()]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def _all(self) -> list[Gate]:
+        return [self._common, *self._apart.values()]
+
+    async def take(self, priority: Priority = Priority.NORMAL, kind: str = "") -> Permit:
+        """Wait for a permit. It must be given back with `answered`, `lost` or `unused`.
+
+        Args:
+            priority: Who goes first when several wait.
+            kind: The type of the request.
+
+        Raises:
+            Evicted: All requests have been sent away meanwhile.
+        """
+        if kind not in self._apart:
+            try:
+                return await self._common.take(priority, kind)
+            except Evicted:
+                if kind not in self._apart:
+                    raise
+        permit = await self._apart[kind].take(priority, kind)
+        permit.apart = True
+        return permit
+
+    def take_nowait(self, kind: str = "") -> Permit | None:
+        """A permit, if one can be had without waiting or overtaking anybody."""
+        if not self._apart or kind not in self._apart:
+            return self._common.take_nowait(kind)
+        permit = self._apart[kind].take_nowait(kind)
+        if permit is not None:
+            permit.apart = True
+        return permit
+
+    def answered(self, permit: Permit, evidence: Evidence) -> None:
+        """A response to this permit's request arrived."""
+        if permit.apart:
+            self._apart[permit.kind].answered(permit, evidence)
+        elif evidence.refused and self._common.window.counts_apart(permit):
+            self._split(permit, evidence)
+        else:
+            self._common.answered(permit, evidence)
+
+    def lost(self, permit: Permit) -> None:
+        """The request was sent and nothing came back."""
+        self._of(permit).lost(permit)
+
+    def unused(self, permit: Permit) -> None:
+        """The request never left."""
+        self._of(permit).unused(permit)
+
+    def wake(self) -> None:
+        """Let the requests at the heads of the queues look again."""
+        for gate in self._all():
+            gate.wake()
+
+    def evict(self) -> None:
+        """Send away all requests that wait."""
+        for gate in self._all():
+            gate.evict()
+
+    def _of(self, permit: Permit) -> Gate:
+        return self._apart[permit.kind] if permit.apart else self._common
+
+    def _split(self, permit: Permit, evidence: Evidence) -> None:
+        """From now on this type of request has a window of its own, which begins with this refusal."""
+        self._common.window.unused(permit)
+        if permit.kind not in self._apart:
+            window = Window.start(period=self._common.window.period, limit=evidence.total_permitted)
+            now = self._common.now()
+            first = window.take(now)
+            if isinstance(first, Permit):
+                window.answered(first, now, evidence)
+            log.info("requests of the type %s are counted apart", permit.kind)
+            self._apart[permit.kind] = self._gate(window)
+        self._common.evict(permit.kind)
