@@ -7,7 +7,6 @@ journal is the truth at each moment: whatever ends the process, opening the run 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,18 +29,13 @@ from .preflight import Preflight, look
 from .preview import from_manifest
 from .record import RunInfo, RunKind, RunSummary
 from .rollback import lines_to_take_back, to_take_back
-from .writer import Writer, column
+from .session import PREFLIGHT_HOLDS, Stopwatch, begin
+from .writer import Writer
 
 log = room_logger("jobs")
 
 #: Seconds after which a task that has not ended is left to a resumed run.
 TASK_TIMEOUT = 600.0
-#: Seconds after which what a preflight has seen is no longer taken for granted.
-PREFLIGHT_HOLDS = 600.0
-_END = f"""
-    UPDATE session SET finished_at = {column(0)}, ended = {column(1)}, reason = {column(2)} FROM json_each(?) AS r
-    WHERE number = (SELECT max(number) FROM session)
-"""
 
 
 class Run:
@@ -318,7 +312,8 @@ class Run:
         self._begun = True
         self._refused_by = None
         async with self._recording(client) as writer:
-            await writer.call(lambda db: _begin(db, time.time()))
+            stopwatch = Stopwatch(writer)
+            await writer.call(lambda db: begin(db, stopwatch.started_at))
             execution = self._execution = Execution(
                 client, writer, self._info.kind, task_timeout=task_timeout
             )
@@ -326,7 +321,8 @@ class Run:
                 execution.stop()
             ended, reason = "failed", None
             try:
-                await execution.run()
+                with client.session.watching(stopwatch):
+                    await execution.run()
                 ended = "finished"
             except KatapultError as error:
                 if not error.stops_run:
@@ -344,7 +340,7 @@ class Run:
                 elif execution.stopped and ended == "finished":
                     ended = "interrupted"
                 log.info("the session has ended: %s", ended)
-                writer.note(_END, (time.time(), ended, reason))
+                stopwatch.end(ended, reason)
         return self.summary()
 
     def stop(self) -> None:
@@ -372,33 +368,3 @@ class Run:
                     chronicle.flush()
         finally:
             run_id.reset(mark)
-
-
-def _begin(db: sqlite3.Connection, now: float) -> None:
-    """Begin a session: what was unknown is looked at again, and what the preflight has found is taken over."""
-    not_sent = "step = 'assign' AND state = 0"
-    db.execute("BEGIN IMMEDIATE")
-    db.execute("UPDATE line SET status = 'waiting' WHERE status = 'unknown'")
-    looked_at = db.execute("SELECT looked_at FROM run").fetchone()[0]
-    if looked_at is not None and not 0 <= now - looked_at <= PREFLIGHT_HOLDS:
-        # Too long ago to settle a line by it: the server decides.
-        db.execute(
-            "UPDATE line SET found = NULL, detail = NULL"
-            f" WHERE {not_sent} AND found NOT IN ('to_assign', 'not_ready', 'not_listed')"
-        )
-    db.execute(
-        "UPDATE line SET state = 3, status = 'already_assigned', finished_at = ?"
-        f" WHERE {not_sent} AND found = 'already_there' AND NOT further",
-        (now,),
-    )
-    db.execute(f"UPDATE line SET step = 'attach' WHERE {not_sent} AND found = 'already_there'")
-    db.execute(
-        "UPDATE line SET state = 3, status = 'failed', code = found, finished_at = ?,"
-        " detail = coalesce(detail, 'it is not among what the token can see')"
-        f" WHERE {not_sent} AND found NOT IN ('to_assign', 'not_ready', 'not_listed')",
-        (now,),
-    )
-    db.execute("INSERT INTO session (started_at) VALUES (?)", (now,))
-    db.execute("COMMIT")
-    # So that the file itself says that it is being executed, also when it is copied without its write-ahead log.
-    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
