@@ -179,7 +179,7 @@ def check_pages(connection: sqlite3.Connection, path: Path) -> None:
     """Refuse a file that SQLite finds damaged. Raises JournalDamaged, sqlite3.Error."""
     (complaint,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if complaint != "ok":
-        raise _damaged(path, f"SQLite says: {' '.join(str(complaint).split())}")
+        raise _damaged(path, f"SQLite says: {str(complaint).splitlines()[-1]}")
 
 
 def _check_file(connection: sqlite3.Connection, path: Path, *, logged: bool) -> None:
