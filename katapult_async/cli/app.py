@@ -279,6 +279,12 @@ def resume(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try the lines that have failed again, too.")
     ] = False,
+    records_lost: Annotated[
+        bool,
+        typer.Option(
+            "--records-lost", help="Resume although the latest records are gone: read every disk first."
+        ),
+    ] = False,
     task_timeout: TaskTimeout = 600.0,
     as_json: AsJson = False,
     concurrency: Concurrency = 32,
@@ -305,7 +311,12 @@ def resume(
     )
     sys.exit(
         run_resume(
-            run, retry_failed=retry_failed, task_timeout=task_timeout, as_json=as_json, settings=settings
+            run,
+            retry_failed=retry_failed,
+            records_lost=records_lost,
+            task_timeout=task_timeout,
+            as_json=as_json,
+            settings=settings,
         )
     )
 

@@ -40,14 +40,20 @@ WRITERS: dict[str, Callable[[TextIO, Journal], None]] = {
 
 
 def run_resume(
-    run_file: str, *, retry_failed: bool, task_timeout: float, as_json: bool, settings: Settings
+    run_file: str,
+    *,
+    retry_failed: bool,
+    task_timeout: float,
+    as_json: bool,
+    settings: Settings,
+    records_lost: bool = False,
 ) -> int:
     """Go on with a run; the exit code."""
     token, reason = token_or_reason(settings)
     if reason:
         return bad_input(reason)
     try:
-        with Run.open(run_file) as run:
+        with Run.open(run_file, records_lost=records_lost) as run:
             if retry_failed:
                 print(f"{_lines(run.retry_failed())} that failed: tried again now", file=sys.stderr)
             return _execute(run, token, settings, task_timeout=task_timeout, as_json=as_json)

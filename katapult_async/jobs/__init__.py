@@ -17,17 +17,19 @@ from .errors import (
     JournalExists,
     JournalLocked,
     JournalMismatch,
+    JournalRecordsLost,
     JournalWriteError,
 )
 from .html import write_html
 from .journal import Journal
 from .manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
-from .plan import plan
 from .preflight import Found, FoundLine, Preflight
+from .preview import preview
 from .record import (
     LineRecord,
     LineState,
     LineStatus,
+    RollbackProgress,
     RunInfo,
     RunKind,
     RunSummary,
@@ -49,6 +51,7 @@ __all__ = [
     "JournalExists",
     "JournalLocked",
     "JournalMismatch",
+    "JournalRecordsLost",
     "JournalWriteError",
     "LineRecord",
     "LineState",
@@ -58,6 +61,7 @@ __all__ = [
     "ManifestError",
     "ManifestLine",
     "Preflight",
+    "RollbackProgress",
     "Run",
     "RunInfo",
     "RunKind",
@@ -66,7 +70,7 @@ __all__ = [
     "Session",
     "ToTakeBack",
     "Waited",
-    "plan",
+    "preview",
     "to_take_back",
     "write_csv",
     "write_html",

@@ -7,71 +7,60 @@ written to. Nothing here knows what a run does; durable writing while one is und
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, TypeVar
 
 import msgspec
 
-from .errors import JournalDamaged, JournalError, JournalExists, JournalWriteError
+from .draft import NewLine, fill, new_info
+from .errors import JournalDamaged, JournalError, JournalExists, JournalRecordsLost, JournalWriteError
 from .file import (
     cannot_write,
     check_file,
     check_free,
-    check_pages,
     check_version,
     connect,
+    is_open_here,
+    note_open,
     publish,
     reading_mode,
     reason_of,
     set_pragma,
     side_file,
+    state_of,
     sync,
     translate,
 )
+from .handle import begin_writing, close, close_as_killed
+from .integrity import DOUBT_ALL, Tally, check_content, check_ending, check_pages
 from .lock import held_by
-from .record import LineRecord, LineState, LineStatus, RunInfo, RunKind, RunSummary, Second, Session, Waited
-from .schema import APPLICATION_ID, migrate
+from .reading import JournalReader
+from .record import RollbackProgress, RunInfo, RunSummary
+from .schema import VERSION, migrate
 
-T = TypeVar("T")
+__all__ = ["Journal", "NewLine", "new_info"]
 
-_RECORD = (
-    "number, disk, virtual_machine, note, step, state, status, code, detail, attempts, request_id, task, sent_at,"
-    " finished_at"
-)
-# Of a session that was killed, what it sent last is all that is known of its end.
-_SESSIONS = """
-    SELECT started_at, finished_at, ended, reason, (
-        SELECT max(at) + 1.0 FROM second
-        WHERE at < coalesce((SELECT min(started_at) FROM session AS later WHERE later.number > session.number), 1e18)
-    )
-    FROM session ORDER BY number
+#: Times that a reader looks at a journal that seems damaged while its process begins or ends, and seconds between.
+_ATTEMPTS, _ATTEMPT_PAUSE = 5, 0.05
+
+_CONFIRM = "UPDATE run SET confirmed_at = ?"
+_TAKEN_BACK = "UPDATE run SET taken_back_by = ?"
+_REOPEN_FAILED = """
+    UPDATE line SET state = 0, status = 'waiting', code = NULL, detail = NULL, finished_at = NULL, found = NULL, look = 1
+    WHERE status = 'failed'
 """
-_PROBLEMS = (LineStatus.FAILED, LineStatus.UNKNOWN, LineStatus.WAITING)
 
 
-class NewLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A line as it enters a journal. step: the first thing to do for it. further: whether the second step
-    of the run is wanted, too (attaching after assigning, unassigning after detaching).
-    """
-
-    number: int
-    disk: str
-    virtual_machine: str
-    step: str
-    machine_id: str | None = None
-    further: bool = False
-    note: str | None = None
-
-
-class Journal:
-    """An open journal. `connection` is for the rooms of a run; everything else reads through the methods."""
+class Journal(JournalReader):
+    """An open journal."""
 
     def __init__(
         self,
@@ -79,20 +68,21 @@ class Journal:
         path: Path | None,
         *,
         copy: TemporaryDirectory[str] | None = None,
+        writing: bool = False,
     ) -> None:
-        self.connection = connection
-        #: None for one that exists only as long as it is open.
-        self.path = path
-        # Where the file that is read lies, if it is a copy.
-        self._copy = copy
-
-    def __repr__(self) -> str:
-        return f"<Journal {self.name}>"
-
-    @property
-    def name(self) -> str:
-        """What to call it in messages."""
-        return str(self.path) if self.path is not None else "<temporary journal>"
+        super().__init__(connection, path)
+        # Also when nobody closes it: what SQLite itself would do would leave a file that looks as if its end were lost.
+        self._finalizer = weakref.finalize(
+            self,
+            close,
+            connection,
+            path if writing else None,
+            path if copy is None else None,
+            copy,
+            os.getpid(),
+        )
+        if path is not None and copy is None:
+            note_open(path, more=1)
 
     def __enter__(self) -> Journal:
         return self
@@ -107,10 +97,30 @@ class Journal:
 
     def close(self) -> None:
         """Close the file. What was not committed is not in it."""
-        with contextlib.suppress(sqlite3.Error):  # a full disk, which has been complained about before
-            self.connection.close()
-        if self._copy is not None:
-            self._copy.cleanup()
+        self._finalizer()
+
+    def summary(self) -> RunSummary:
+        """Where the run stands now, and how far its rollback is, if there is one."""
+        summary = super().summary()
+        if summary.info.taken_back_by is None:
+            return summary
+        return msgspec.structs.replace(summary, rollback=self._rollback(summary.info.taken_back_by))
+
+    def _rollback(self, path: str) -> RollbackProgress:
+        """How far the rollback in that journal is, or in the one of that name beside this one: both may have moved."""
+        beside = self.path.with_name(Path(path).name) if self.path is not None else Path(path)
+        place = Path(path) if Path(path).exists() else beside
+        try:
+            with Journal.read(place) as journal:
+                summary = journal.summary()
+        except JournalError:
+            return RollbackProgress(path=path, reachable=False)
+        return RollbackProgress(
+            path=str(place),
+            lines=summary.info.lines,
+            done=sum(count for status, count in summary.counts.items() if status.ok),
+            finished=summary.finished,
+        )
 
     # -- making and opening -----------------------------------------------------------------------------------------
 
@@ -122,7 +132,7 @@ class Journal:
         try:
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
-                _fill(connection, info, lines)
+                fill(connection, info, lines)
                 set_pragma(connection, "journal_mode = WAL")
             finally:
                 connection.close()
@@ -135,7 +145,7 @@ class Journal:
         finally:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
-        journal = cls.open(path)
+        journal = cls._open(path)
         if journal.info().run_id != info.run_id:
             journal.close()
             raise JournalExists(f"{path} is another run's by now: name another file for this run")
@@ -147,60 +157,97 @@ class Journal:
         connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA cache_size = -16000")  # KiB; the rest lies in a temporary file
-            _fill(connection, info, lines)
+            fill(connection, info, lines)
         except BaseException:
             connection.close()
             raise
         return cls(connection, None)
 
     @classmethod
-    def open(cls, path: Path) -> Journal:
+    def open(cls, path: Path, *, records_lost: bool = False) -> Journal:
         """Open a journal to go on with it; bring it up to date if an older version made it.
 
-        Raises JournalError if there is none, JournalDamaged, JournalWriteError.
+        Args:
+            path: The file.
+            records_lost: Accept that its latest records are gone. Every line that is not done then counts as one that
+                may have been sent.
+
+        Raises:
+            JournalError: There is no such file, or it cannot be read.
+            JournalRecordsLost: Its latest records are gone.
+            JournalDamaged: It is not a journal, or not as it was written.
+            JournalWriteError: It cannot be written to.
         """
         check_file(path)
-        # Looked at read-only: closing a connection that may write would write to a damaged file, too.
-        with contextlib.closing(connect(path, reading_mode(path))) as connection:
-            try:
-                check_version(connection, path)
-                check_pages(connection, path)
-            except sqlite3.Error as exc:
-                raise translate(path, exc) from exc
+        lost, in_file = False, None
+        try:
+            in_file = check_ending(path, indexed=not is_open_here(path))
+            _check(path, in_file)
+        except JournalRecordsLost:
+            if not records_lost:
+                raise
+            lost = True
+            _check(path, None)
+        return cls._open(path, first=DOUBT_ALL if lost else None)
+
+    @classmethod
+    def _open(cls, path: Path, *, first: str | None = None) -> Journal:
         connection = connect(path, "rw")
         try:
             set_pragma(connection, "synchronous = FULL")  # survives a power cut, too
             migrate(connection)
-        except sqlite3.Error as exc:
-            connection.close()
-            raise translate(path, exc) from exc
-        except BaseException:
-            connection.close()
+            begin_writing(connection, path, first=first)
+        except BaseException as exc:
+            close_as_killed(connection, path)
+            if isinstance(exc, sqlite3.Error):
+                raise translate(path, exc) from exc
             raise
-        return cls(connection, path)
+        return cls(connection, path, writing=True)
 
     @classmethod
     def read(cls, path: str | Path) -> Journal:
-        """Open a journal to look at it only, also while another process executes the run. Raises JournalError."""
+        """Open a journal to look at it only, also while another process executes the run. It is checked as a whole.
+
+        Raises JournalError; JournalRecordsLost and JournalDamaged before anything of it can be read.
+        """
         path = Path(path)
         check_file(path)
+        for attempt in range(_ATTEMPTS):
+            before, held = state_of(path), held_by(path)
+            try:
+                return cls._read(path, held=held is not None)
+            except JournalDamaged:
+                # A run may have begun or ended just now, between one look at the files and the next.
+                if attempt == _ATTEMPTS - 1 or (before == state_of(path) and held == held_by(path)):
+                    raise
+            time.sleep(_ATTEMPT_PAUSE)
+        raise AssertionError  # the last attempt returns or raises
+
+    @classmethod
+    def _read(cls, path: Path, *, held: bool) -> Journal:
+        # A process that executes the run has the end of it in memory.
+        in_file = None if held else check_ending(path, indexed=not is_open_here(path))
         # A connection that may write takes away, when it is closed, what SQLite needs beside the file. One that may
         # not leaves it as it was: the remains of a run that was killed are no reader's business.
         connection = connect(path, "ro" if side_file(path, "-wal").exists() else "rw")
         try:
-            check_version(connection, path, exactly=True)
+            current = check_version(connection, path) == VERSION
             connection.execute("PRAGMA query_only = ON")
+            if current:
+                check_content(connection, path, in_file)
         except sqlite3.OperationalError:
-            # In a folder of somebody else's SQLite cannot set up its shared memory.
-            connection.close()
-            return cls._read_a_copy(path)
+            current = False  # SQLite cannot set up its shared memory in a folder of somebody else's
         except BaseException:
             connection.close()
             raise
-        return cls(connection, path)
+        if current:
+            return cls(connection, path)
+        connection.close()
+        return cls._read_a_copy(path, in_file)
 
     @classmethod
-    def _read_a_copy(cls, path: Path) -> Journal:
+    def _read_a_copy(cls, path: Path, in_file: Tally | None) -> Journal:
+        """Read a copy: of a file in a folder that cannot be written to, or of an older version's, brought up to date."""
         copy = TemporaryDirectory(prefix="katapult-async-")
         try:
             target = Path(copy.name, "journal")
@@ -209,7 +256,11 @@ class Journal:
                 shutil.copyfile(side_file(path, "-wal"), side_file(target, "-wal"))
             connection = connect(target, "rw")
             try:
-                check_version(connection, path, exactly=True)
+                if check_version(connection, path) == VERSION:
+                    check_content(connection, path, in_file)
+                else:
+                    check_pages(connection, path)
+                    migrate(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -224,14 +275,15 @@ class Journal:
 
     def note_taken_back(self, by: Path) -> None:
         """This run is being taken back by the one in `by`. Raises JournalWriteError."""
-        self._change("UPDATE run SET taken_back_by = ?", (str(by),))
+        self._change(_TAKEN_BACK, (str(by),))
+
+    def note_confirmed(self, at: float) -> None:
+        """Record that the user agreed to the changes. at: unix seconds. Raises JournalWriteError."""
+        self._change(_CONFIRM, (at,))
 
     def reopen_failed(self) -> int:
         """Let the lines that have failed wait again; how many they are. Raises JournalWriteError."""
-        return self._change(
-            "UPDATE line SET state = 0, status = 'waiting', code = NULL, detail = NULL, finished_at = NULL, found = NULL,"
-            " look = 1 WHERE status = 'failed'"
-        )
+        return self._change(_REOPEN_FAILED)
 
     def _change(self, statement: str, values: tuple[object, ...] = ()) -> int:
         try:
@@ -239,181 +291,19 @@ class Journal:
         except sqlite3.Error as exc:
             raise cannot_write(self.path, exc) from exc
 
-    # -- reading ----------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """While this is open everything that is read is of one moment, whatever another process records meanwhile. One
-        inside another changes nothing. Not for the journal that a run is being executed through: that could not record
-        anything meanwhile. Open it a second time with `read`.
-        """
-        if self.connection.in_transaction:
-            yield
-            return
-        list(self._rows("BEGIN", tuple))
+def _check(path: Path, in_file: Tally | None) -> None:
+    """Check what a journal says. It is opened so that nothing can be written to it: closing a connection that may
+    write would write to a damaged file, too.
+    """
+    mode = reading_mode(path)
+    with contextlib.closing(connect(path, mode)) as connection:
         try:
-            yield
-        finally:
-            with contextlib.suppress(sqlite3.Error):  # closed before this was left
-                self.connection.execute("ROLLBACK")
-
-    def info(self) -> RunInfo:
-        """What the run is."""
-        found = self._rows(
-            "SELECT run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, taken_back_by FROM run",
-            _info,
-        )
-        info = next(found, None)
-        if info is None:
-            raise JournalDamaged(f"{self.name} is damaged: it does not say what its run is")
-        return info
-
-    def summary(self) -> RunSummary:
-        """Where the run stands now."""
-        # Asked first: a run that ends meanwhile must not look like one that was killed.
-        locked_by = held_by(self.path) if self.path is not None else None
-        counts = "SELECT status, count(*) FROM line GROUP BY status"
-        found = dict(self._rows(counts, lambda row: (LineStatus(row[0]), int(row[1]))))
-        requests, refused = next(
-            self._rows("SELECT coalesce(sum(requests), 0), coalesce(sum(rate_limited), 0) FROM second", tuple)
-        )
-        permitted = self._rows(
-            "SELECT permitted FROM second WHERE permitted IS NOT NULL ORDER BY at DESC LIMIT 1", tuple
-        )
-        return RunSummary(
-            info=self.info(),
-            counts={status: found[status] for status in LineStatus if status in found},
-            requests=requests,
-            rate_limited=refused,
-            total_permitted=next(permitted, (None,))[0],
-            sessions=tuple(self.sessions()),
-            locked_by=locked_by,
-        )
-
-    def lines(self, *, problems_only: bool = False) -> Iterator[LineRecord]:
-        """Every line in the order of the manifest, or only those that are not done. Streamed."""
-        where = ""
-        if problems_only:
-            where = f" WHERE status IN ({', '.join(repr(status.value) for status in _PROBLEMS)})"
-        return self._rows(f"SELECT {_RECORD} FROM line{where} ORDER BY number", _record)
-
-    def timeline(self) -> list[Second]:
-        """The seconds in which requests were sent."""
-        return list(
-            self._rows(
-                "SELECT at, requests, rate_limited, failed, permitted FROM second ORDER BY at", _second
-            )
-        )
-
-    def waits(self) -> list[Waited]:
-        """The times in which requests waited for a permit."""
-        return list(self._rows("SELECT since, until, reason FROM wait ORDER BY since", _waited))
-
-    def sessions(self) -> list[Session]:
-        """The times in which the run was executed."""
-        return list(self._rows(_SESSIONS, _session))
-
-    def _rows(self, statement: str, make: Callable[[tuple[Any, ...]], T]) -> Iterator[T]:
-        """What is made of each row. A damaged file is often noticed in the middle only, by SQLite or by what it says."""
-        try:
-            for row in self.connection.execute(statement):
-                yield make(row)
-        except (sqlite3.DatabaseError, ValueError, TypeError) as exc:
-            raise JournalDamaged(f"{self.name} cannot be read: {exc}") from exc
-
-
-def new_info(kind: RunKind, manifest: str, digest: str, lines: int, **more: object) -> RunInfo:
-    """A run that begins its life now."""
-    known = {"run_id": uuid.uuid4().hex[:12], "kind": kind, "created_at": time.time()}
-    return msgspec.convert({**known, "manifest": manifest, "digest": digest, "lines": lines, **more}, RunInfo)
-
-
-def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine]) -> None:
-    connection.execute("PRAGMA journal_mode = OFF")  # nobody sees the file before it is whole
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    migrate(connection)
-    connection.execute("BEGIN")
-    connection.executemany(
-        "INSERT INTO line (number, disk, virtual_machine, machine_id, step, further, note) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            (
-                line.number,
-                line.disk,
-                line.virtual_machine,
-                line.machine_id,
-                line.step,
-                line.further,
-                line.note,
-            )
-            for line in lines
-        ),
-    )
-    connection.execute(
-        "INSERT INTO run VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
-        (
-            info.run_id,
-            info.kind.value,
-            info.manifest,
-            info.digest,
-            info.created_at,
-            info.lines,
-            info.attach,
-            info.parent,
-            info.base_url,
-        ),
-    )
-    connection.execute("COMMIT")
-
-
-def _record(row: tuple[Any, ...]) -> LineRecord:
-    return LineRecord(
-        number=row[0],
-        disk=row[1],
-        virtual_machine=row[2],
-        note=row[3],
-        step=row[4],
-        state=LineState(row[5]),
-        status=LineStatus(row[6]),
-        code=row[7],
-        detail=row[8],
-        attempts=row[9],
-        request_id=row[10],
-        task=row[11],
-        sent_at=row[12],
-        finished_at=row[13],
-    )
-
-
-def _info(row: tuple[Any, ...]) -> RunInfo:
-    return RunInfo(
-        run_id=row[0],
-        kind=RunKind(row[1]),
-        manifest=row[2],
-        digest=row[3],
-        created_at=row[4],
-        lines=row[5],
-        attach=bool(row[6]),
-        parent=row[7],
-        base_url=row[8],
-        taken_back_by=row[9],
-    )
-
-
-def _second(row: tuple[Any, ...]) -> Second:
-    return Second(at=row[0], requests=row[1], rate_limited=row[2], failed=row[3], permitted=row[4])
-
-
-def _waited(row: tuple[Any, ...]) -> Waited:
-    return Waited(since=row[0], until=row[1], reason=row[2])
-
-
-def _session(row: tuple[Any, ...]) -> Session:
-    started, finished, ended, reason, seen = row
-    return Session(
-        started_at=started,
-        finished_at=finished,
-        active_until=finished or max(started, seen or 0.0),
-        ended=ended,
-        reason=reason,
-    )
+            if check_version(connection, path) == VERSION:
+                check_content(connection, path, in_file, logged="immutable" not in mode)
+            else:
+                check_pages(connection, path)
+        except sqlite3.Error as exc:
+            raise translate(path, exc) from exc
+        except ValueError as exc:
+            raise JournalDamaged(f"{path} is damaged and is left as it is: {exc}") from exc

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from .errors import JournalExists, JournalMismatch
+from .errors import JournalExists, JournalLocked, JournalMismatch
 from .journal import Journal
+from .lock import held_by
 from .manifest import ManifestCheck
-from .record import LineStatus, RunKind, RunSummary
+from .record import LineStatus, RollbackProgress, RunKind, RunSummary
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +57,12 @@ def place_for(
 
 
 def place_for_rollback(of: str | Path, *, run: str | Path | None = None) -> Place:
-    """The journal for taking a run back. Raises JournalExists when that has been done already, JournalMismatch."""
+    """The journal for taking a run back.
+
+    Raises JournalLocked while the run is executed, JournalExists when it has been taken back already, JournalMismatch.
+    """
+    if (holder := held_by(Path(of))) is not None:
+        raise JournalLocked(f"the run {of} is being executed by {holder}: stop it there, then roll it back")
     path = Path(run) if run is not None else Path(f"{of}.rollback")
     if not path.exists():
         with Journal.read(of) as parent:
@@ -93,6 +99,8 @@ def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Pl
         if named:
             _check_same(path, summary, check, attach=attach)
         return Place(path=path, unsent=True)
+    if summary.rollback is not None and not summary.rollback.finished:
+        raise JournalMismatch(_rollback_first(path, summary.rollback))
     if summary.finished or summary.info.taken_back_by is not None:
         if named:
             how = "a finished run" if summary.info.taken_back_by is None else "a run that has been taken back"
@@ -102,6 +110,18 @@ def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Pl
         return None
     _check_same(path, summary, check, attach=attach)
     return Place(path=path, begun=True)
+
+
+def _rollback_first(path: Path, rollback: RollbackProgress) -> str:
+    if not rollback.reachable:
+        return (
+            f"the run {path} was rolled back, and {rollback.path} cannot be read to see how far: put that file back, or "
+            "name another file for a new run with --run"
+        )
+    return (
+        f"the rollback of {path} is unfinished ({rollback.done} of {rollback.lines} disks): finish it first: "
+        f"katapult-async resume {rollback.path}"
+    )
 
 
 def _check_same(path: Path, summary: RunSummary, check: ManifestCheck, *, attach: bool) -> None:

@@ -29,7 +29,7 @@ class Found(str, enum.Enum):
     TO_ASSIGN = "to_assign"
     ALREADY_THERE = "already_there"
     #: On another machine.
-    CONFLICT = "conflict"
+    CONFLICT = "assignment_conflict"
     DISK_NOT_FOUND = "disk_not_found"
     MACHINE_NOT_FOUND = "virtual_machine_not_found"
     IN_TRASH = "in_trash"
@@ -42,6 +42,10 @@ class Found(str, enum.Enum):
 
     def __str__(self) -> str:
         return self.value
+
+    @classmethod
+    def _missing_(cls, value: object) -> Found | None:
+        return cls.CONFLICT if value == "conflict" else None  # of the first version
 
     @property
     def is_sent(self) -> bool:
@@ -71,7 +75,7 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
     assign_requests: that assigning will cost, as far as nothing goes wrong. attach: lines to be attached afterwards; each
     costs one request more, and each of the `attach_machines` some for looking and waiting. total_permitted: requests
     per minute, as far as known. remaining: of these in the current minute. seconds: from now until the last request
-    leaves at that rate; None while the rate is not known. not_compared: disks whose data centre was not looked at.
+    leaves at that rate and the client's own `max_per_second`; None while neither is known. not_compared: disks whose data centre was not looked at.
     not_examined: machines whose state was not looked at.
     """
 
@@ -114,6 +118,7 @@ async def look(
     to_send = sum(count for found, count in counts.items() if found.is_sent)
     period = client.session.gate.window.period
     limit = client.session.gate.limit
+    ceiling = client.session.ceiling
     result = Preflight(
         counts=counts,
         first=first,
@@ -124,7 +129,14 @@ async def look(
         total_permitted=limit,
         remaining=watch.remaining,
         # A machine with disks to attach is looked at once before and about twice while its tasks run.
-        seconds=_seconds(to_send + attach + 3 * machines_to_attach, limit, watch, period),
+        seconds=seconds_for(
+            to_send + attach + 3 * machines_to_attach,
+            limit=limit,
+            remaining=watch.remaining,
+            per_second=ceiling.per_second if ceiling is not None else None,
+            period=period,
+            now=time.time(),
+        ),
         not_compared=not_compared,
         not_examined=not_examined,
     )
@@ -146,15 +158,36 @@ class _Watch(Observer):
         self.took += event.ended_at - event.sent_at
 
 
-def _seconds(requests: int, limit: int | None, watch: _Watch, period: float) -> float | None:
-    """From now until the last one has left, on a window of the server's clock, which is taken to be like ours."""
+def seconds_for(
+    requests: int,
+    *,
+    limit: int | None,
+    remaining: int | None,
+    per_second: float | None,
+    period: float,
+    now: float,
+) -> float | None:
+    """Seconds from now until the last of some requests has left.
+
+    Args:
+        requests: How many there are.
+        limit: Requests permitted in a window of the server; None if that is not known.
+        remaining: Of these in the present window; None if that is not known.
+        per_second: The client's own limit; None if it has none.
+        period: The length of a window in seconds.
+        now: Unix seconds. Windows of the server's clock are taken to be like ours.
+
+    Returns:
+        The seconds, or None if neither limit is known.
+    """
+    own = max(requests - 1, 0) / per_second if per_second is not None else None
     if limit is None:
-        return None
-    now = watch.remaining if watch.remaining is not None else limit
-    if requests <= now:
-        return 0.0
-    to_boundary = period - time.time() % period
-    return to_boundary + (math.ceil((requests - now) / limit) - 1) * period
+        return own
+    left = remaining if remaining is not None else limit
+    if requests <= left:
+        return own or 0.0
+    to_boundary = period - now % period
+    return max(own or 0.0, to_boundary + (math.ceil((requests - left) / limit) - 1) * period)
 
 
 def _read_result(

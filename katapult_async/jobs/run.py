@@ -7,11 +7,11 @@ journal is the truth at each moment: whatever ends the process, opening the run 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,25 +23,24 @@ from katapult_async.transport.address import is_same_base_url
 from .chronicle import Chronicle
 from .errors import JournalError, JournalMismatch
 from .execution import Execution
-from .journal import Journal, new_info
+from .journal import Journal
 from .lock import RunLock
 from .manifest import Manifest
-from .plan import from_manifest
+from .place import place_for
 from .preflight import Preflight, look
-from .record import RunInfo, RunKind, RunSummary
-from .rollback import lines_to_take_back, to_take_back
-from .writer import Writer, column
+from .preview import Options, from_manifest
+from .record import RunInfo, RunSummary
+from .rollback import make_rollback
+from .session import PREFLIGHT_HOLDS, Stopwatch, begin
+from .writer import Writer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
 
 log = room_logger("jobs")
 
 #: Seconds after which a task that has not ended is left to a resumed run.
 TASK_TIMEOUT = 600.0
-#: Seconds after which what a preflight has seen is no longer taken for granted.
-PREFLIGHT_HOLDS = 600.0
-_END = f"""
-    UPDATE session SET finished_at = {column(0)}, ended = {column(1)}, reason = {column(2)} FROM json_each(?) AS r
-    WHERE number = (SELECT max(number) FROM session)
-"""
 
 
 class Run:
@@ -62,6 +61,9 @@ class Run:
         self._stopped = False
         self._execution: Execution | None = None
         self._refused_by: KatapultError | None = None
+        # Whether this object has made the preflight, or executed the run.
+        self._looked = False
+        self._resumed = self._begun = bool(journal.sessions())
 
     def __repr__(self) -> str:
         return f"<Run {self._info.run_id} {self._info.kind} {self._journal.name}>"
@@ -86,14 +88,46 @@ class Run:
 
     @classmethod
     def create(
-        cls, path: str | Path, manifest: Manifest, *, attach: bool = False, base_url: str | None = None
+        cls,
+        path: str | Path,
+        manifest: Manifest,
+        *,
+        attach: bool = False,
+        base_url: str | None = None,
+        preflight: bool = False,
+        thorough: bool = False,
+        organization: str | None = None,
+        confirmed: bool = True,
     ) -> Run:
-        """Make a run of a manifest. attach: attach each disk after assigning it, where its line does not say otherwise.
-        base_url: of the installation that it is meant for; none other can execute it.
+        """Make a run of a manifest.
 
-        Raises ManifestError for a manifest that is not right, JournalExists, JournalWriteError.
+        The journal keeps what was asked for, so that another process can do it: `needs_preflight` and
+        `needs_confirmation` say what has to come before `execute`.
+
+        Args:
+            path: The file of the new journal.
+            manifest: The disks and the virtual machines that they are assigned to.
+            attach: Attach each disk after assigning it, where its line does not say otherwise.
+            base_url: The base URL of the installation; the run cannot be executed at any other.
+            preflight: Whether the run is to compare the manifest with the platform first.
+            thorough: Whether that preflight reads each disk.
+            organization: The organization of the disks: `org_…` or its sub-domain.
+            confirmed: Whether somebody has agreed to the changes. If not, `confirm` comes before `execute`.
+
+        Raises:
+            ManifestError: The manifest has a mistake.
+            JournalExists: There is a file already.
+            JournalWriteError: The file cannot be written.
         """
-        info, lines = from_manifest(manifest, attach=attach, base_url=base_url)
+        info, lines = from_manifest(
+            manifest,
+            attach=attach,
+            base_url=base_url,
+            preflight=preflight,
+            thorough=thorough,
+            organization=organization,
+            confirmed_at=time.time() if confirmed else None,
+        )
         path = Path(path)
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(RunLock(path))
@@ -102,16 +136,26 @@ class Run:
         return cls(journal, lock)
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """Open a run to go on with it. Raises JournalLocked while another process executes it, JournalMismatch for a
-        run that has been taken back.
+    def open(cls, path: str | Path, *, records_lost: bool = False) -> Run:
+        """Open a run to go on with it.
+
+        Args:
+            path: The file of its journal.
+            records_lost: Accept that the latest records of a killed run are gone for good (JournalRecordsLost). Every
+                disk that is not done is then read before anything is sent for it.
+
+        Raises:
+            JournalLocked: Another process executes it.
+            JournalMismatch: It has been rolled back.
+            JournalDamaged: Its journal is not as it was written, or its latest records are gone.
+            JournalWriteError: The file cannot be written to.
         """
         path = Path(path)
         if not path.exists():
             raise JournalError(f"there is no journal {path}")  # before a lock file is made for it
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(RunLock(path))
-            journal = stack.enter_context(Journal.open(path))
+            journal = stack.enter_context(Journal.open(path, records_lost=records_lost))
             run = cls(journal, lock)
             if run.info.taken_back_by is not None:
                 raise JournalMismatch(
@@ -119,6 +163,45 @@ class Run:
                 )
             stack.pop_all()
         return run
+
+    @classmethod
+    def open_or_create(
+        cls,
+        manifest: str | Path | Manifest,
+        *,
+        run: str | Path | None = None,
+        attach: bool = False,
+        **asked: Unpack[Options],
+    ) -> Run:
+        """Open the unfinished run of a manifest, or make a new one.
+
+        The journal is beside the manifest, as `MANIFEST.run`. A finished run stays where it is, and the next one is
+        `MANIFEST.2.run`. A journal from which nothing was sent is replaced. `resumed` says which of these it was.
+
+        Args:
+            manifest: The file of the manifest, or an open manifest.
+            run: The file of the journal. It must be new, or the unfinished run of this manifest.
+            attach: As for `create`; an unfinished run must have been made with the same value.
+            **asked: The other options of `create`, for a new run.
+
+        Raises:
+            ManifestError: The manifest cannot be read, or has a mistake.
+            JournalExists: `run` is a finished run.
+            JournalMismatch: The journal is the unfinished run of something else, or the run of this manifest is being
+                rolled back.
+            JournalLocked: Another process executes the run.
+            JournalDamaged: The journal is not as it was written, or its latest records are gone.
+            JournalWriteError: The file cannot be written.
+        """
+        if not isinstance(manifest, Manifest):
+            with Manifest.open(manifest) as opened:
+                return cls.open_or_create(opened, run=run, attach=attach, **asked)
+        place = place_for(manifest.name, manifest.check(), attach=attach, run=run)
+        if place.begun:
+            return cls.open(place.path)
+        if place.unsent:
+            cls.open(place.path).discard()
+        return cls.create(place.path, manifest, attach=attach, **asked)
 
     @classmethod
     def roll_back(cls, of: str | Path, path: str | Path) -> Run:
@@ -130,32 +213,7 @@ class Run:
         too, is what may have been there before the run (see `to_take_back`). Raises JournalMismatch for a run that is a
         rollback itself or has done nothing, JournalLocked while it is executed, JournalDamaged.
         """
-        of, path = Path(of), Path(path)
-        if not of.exists():
-            raise JournalError(f"there is no journal {of}")
-        with RunLock(of), Journal.open(of) as parent:
-            before = parent.info()
-            if before.kind is not RunKind.ASSIGN:
-                raise JournalMismatch(f"{of} is a rollback itself: run the manifest again instead")
-            count = to_take_back(parent).lines
-            if not count:
-                raise JournalMismatch(
-                    f"the run {of} has changed nothing that is known to be its own: there is nothing to take back"
-                )
-            info = new_info(
-                RunKind.ROLLBACK,
-                before.manifest,
-                before.digest,
-                count,
-                parent=before.run_id,
-                base_url=before.base_url,
-            )
-            with contextlib.ExitStack() as stack:
-                lock = stack.enter_context(RunLock(path))
-                journal = stack.enter_context(Journal.create(path, info, lines_to_take_back(parent)))
-                parent.note_taken_back(path.absolute())
-                stack.pop_all()
-        return cls(journal, lock)
+        return cls(*make_rollback(Path(of), Path(path)))
 
     def retry_failed(self) -> int:
         """Let the lines that have failed be tried again by the next execution, each after its disk has been read; how
@@ -185,9 +243,43 @@ class Run:
         return self._journal
 
     @property
+    def resumed(self) -> bool:
+        """Whether the run had been executed before it was opened here."""
+        return self._resumed
+
+    @property
     def refused_by(self) -> KatapultError | None:
         """The error for which the run as a whole was refused (token, network, scope, nobody there)."""
         return self._refused_by
+
+    @property
+    def needs_preflight(self) -> bool:
+        """Whether a preflight was asked for and has to be made before the run begins.
+
+        True until one was made. One that was made more than ten minutes ago, or by a process that ended before anybody
+        agreed to the changes, does not count.
+        """
+        info = self._info
+        if not info.preflight or self._looked or self._begun:
+            return False
+        if info.looked_at is None or info.confirmed_at is None:
+            return True
+        return not 0 <= time.time() - info.looked_at <= PREFLIGHT_HOLDS
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """Whether nobody has agreed to the changes yet: `execute` refuses until `confirm` was called."""
+        return self._info.confirmed_at is None
+
+    def confirm(self) -> None:
+        """Record durably that the user agreed to the changes.
+
+        Raises:
+            JournalWriteError: The journal cannot be written.
+        """
+        if self.needs_confirmation:
+            self._journal.note_confirmed(time.time())
+            self._info = self._journal.info()
 
     def summary(self) -> RunSummary:
         """Where the run stands."""
@@ -195,24 +287,55 @@ class Run:
 
     # -- executing --------------------------------------------------------------------------------------------------
 
-    async def preflight(self, client: Client, organization: str, *, thorough: bool = False) -> Preflight:
-        """Look at what the platform has now, and keep with each line what it is. See Preflight."""
+    async def preflight(
+        self, client: Client, organization: str | None = None, *, thorough: bool | None = None
+    ) -> Preflight:
+        """Compare the manifest with what the platform has now, and keep the result with each line.
+
+        Args:
+            client: The client to read with.
+            organization: The organization of the disks; by default the one the run was made for.
+            thorough: Whether to read each disk; by default what the run was made with.
+
+        Raises:
+            ValueError: No organization was given, and the run was made without one.
+            NotFound: There is no such organization.
+            JournalMismatch: The client is one of another installation.
+        """
+        organization = organization if organization is not None else self._info.organization
+        if organization is None:
+            raise ValueError("the run was made without an organization: pass organization=")
         self._check_installation(client)
         async with self._recording(client) as writer:
-            return await look(client, writer, organization, thorough=thorough)
+            result = await look(
+                client,
+                writer,
+                organization,
+                thorough=self._info.thorough if thorough is None else thorough,
+            )
+        self._looked = True
+        self._info = self._journal.info()
+        return result
 
     async def execute(self, client: Client, *, task_timeout: float = TASK_TIMEOUT) -> RunSummary:
         """Carry out, or go on with, the run. Lines that the preflight has found to be there already, or impossible,
         are settled without a request. task_timeout: seconds that a task of attaching may take.
 
         Returns early after `stop`, or when the run is refused (`refused_by`). Nothing is raised for a line. Raises
-        JournalMismatch for another installation, JournalWriteError when nothing can be recorded any more: the run then
-        ends at once, and can be resumed.
+        JournalMismatch for another installation and for a run that nobody has confirmed, JournalWriteError when nothing
+        can be recorded any more: the run then ends at once, and can be resumed.
         """
         self._check_installation(client)
+        if self.needs_confirmation:
+            raise JournalMismatch(
+                f"the run {self._journal.name} was never confirmed, and nothing was sent: resume it and answer the "
+                "question, or call Run.confirm()"
+            )
+        self._begun = True
         self._refused_by = None
         async with self._recording(client) as writer:
-            await writer.call(lambda db: _begin(db, time.time()))
+            stopwatch = Stopwatch(writer)
+            await writer.call(lambda db: begin(db, stopwatch.started_at))
             execution = self._execution = Execution(
                 client, writer, self._info.kind, task_timeout=task_timeout
             )
@@ -220,7 +343,8 @@ class Run:
                 execution.stop()
             ended, reason = "failed", None
             try:
-                await execution.run()
+                with client.session.watching(stopwatch):
+                    await execution.run()
                 ended = "finished"
             except KatapultError as error:
                 if not error.stops_run:
@@ -238,7 +362,7 @@ class Run:
                 elif execution.stopped and ended == "finished":
                     ended = "interrupted"
                 log.info("the session has ended: %s", ended)
-                writer.note(_END, (time.time(), ended, reason))
+                stopwatch.end(ended, reason)
         return self.summary()
 
     def stop(self) -> None:
@@ -266,33 +390,3 @@ class Run:
                     chronicle.flush()
         finally:
             run_id.reset(mark)
-
-
-def _begin(db: sqlite3.Connection, now: float) -> None:
-    """Begin a session: what was unknown is looked at again, and what the preflight has found is taken over."""
-    not_sent = "step = 'assign' AND state = 0"
-    db.execute("BEGIN IMMEDIATE")
-    db.execute("UPDATE line SET status = 'waiting' WHERE status = 'unknown'")
-    looked_at = db.execute("SELECT looked_at FROM run").fetchone()[0]
-    if looked_at is not None and not 0 <= now - looked_at <= PREFLIGHT_HOLDS:
-        # Too long ago to settle a line by it: the server decides.
-        db.execute(
-            "UPDATE line SET found = NULL, detail = NULL"
-            f" WHERE {not_sent} AND found NOT IN ('to_assign', 'not_ready', 'not_listed')"
-        )
-    db.execute(
-        "UPDATE line SET state = 3, status = 'already_assigned', finished_at = ?"
-        f" WHERE {not_sent} AND found = 'already_there' AND NOT further",
-        (now,),
-    )
-    db.execute(f"UPDATE line SET step = 'attach' WHERE {not_sent} AND found = 'already_there'")
-    db.execute(
-        "UPDATE line SET state = 3, status = 'failed', code = found, finished_at = ?,"
-        " detail = coalesce(detail, 'it is not among what the token can see')"
-        f" WHERE {not_sent} AND found NOT IN ('to_assign', 'not_ready', 'not_listed')",
-        (now,),
-    )
-    db.execute("INSERT INTO session (started_at) VALUES (?)", (now,))
-    db.execute("COMMIT")
-    # So that the file itself says that it is being executed, also when it is copied without its write-ahead log.
-    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

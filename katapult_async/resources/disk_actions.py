@@ -16,6 +16,8 @@ from katapult_async.models.responses import DiskResponse, DiskTaskResponse
 from katapult_async.scheduler import Action, Assignment, Found, OutcomeStatus
 from katapult_async.transport import Meter, Operation, Session
 
+from .virtual_machines import find_wanted
+
 GET = Operation("GET", "/disks/disk", DiskResponse)
 #: Sent without a query. The API answers that it knows no such disk, or that an argument is missing.
 PROBE = GET
@@ -155,6 +157,7 @@ ASSIGNING = Action(
     already=OutcomeStatus.ALREADY_ASSIGNED,
     probe=PROBE,
     needs_virtual_machine=True,
+    find_wanted=find_wanted,
 )
 UNASSIGNING = Action(
     name="unassign",

@@ -28,6 +28,8 @@ class Action:
     success_proves_change: whether a success shows that the item was not done before.
     read_first: whether each item is read before it is sent, unless a recorder says how its work
     begins.
+    find_wanted: raises NotFound or ObjectInTrash if the virtual machine that an item names does not exist. Called when
+    the disk turns out to be elsewhere.
     """
 
     name: str
@@ -40,3 +42,4 @@ class Action:
     needs_virtual_machine: bool = False
     success_proves_change: bool = True
     read_first: bool = False
+    find_wanted: Callable[[Session, Assignment, Meter], Awaitable[None]] | None = None

@@ -308,9 +308,10 @@ def test_a_rollback_is_no_run_of_its_manifest(tmp_path: Path, manifest: Manifest
     # And what has been taken back is not gone on with, but done anew.
     with pytest.raises(JournalMismatch, match=r"has been taken back by .*back\.run"):
         Run.open(path)
-    assert place_for(str(tmp_path / "plan.csv"), manifest.check()).path.name == "plan.csv.2.run"
     with pytest.raises(JournalMismatch, match=r"has been taken back by .*back\.run"):
         place_for_rollback(path)
+    finish(tmp_path / "back.run")
+    assert place_for(str(tmp_path / "plan.csv"), manifest.check()).path.name == "plan.csv.2.run"
 
 
 def test_the_unfinished_run_of_something_else_is_refused(tmp_path: Path, manifest: Manifest) -> None:
@@ -356,9 +357,19 @@ def test_a_manifest_that_is_not_right_makes_no_run(tmp_path: Path) -> None:
 # -- damage that is seen late ---------------------------------------------------------------------------------------
 
 
-def test_damage_in_the_middle_of_the_lines_is_said_when_they_are_read(tmp_path: Path) -> None:
+def test_damage_in_the_middle_of_the_lines_is_said_before_they_are_read(tmp_path: Path) -> None:
     overwritten(tmp_path / "a.run", page=40)
+    with pytest.raises(JournalDamaged, match=r"a\.run is damaged and is left as it is: SQLite says: Page 4"):
+        Journal.read(tmp_path / "a.run")
+
+
+def test_damage_while_a_journal_is_open_is_said_when_its_lines_are_read(tmp_path: Path) -> None:
+    """More lines than SQLite keeps in memory."""
+    Journal.create(tmp_path / "a.run", info(30_000), lines(30_000)).close()
     with Journal.read(tmp_path / "a.run") as journal:
+        with (tmp_path / "a.run").open("rb+") as file:
+            file.seek(4096 * 40)
+            file.write(b"\x5a" * 4096 * 6)
         assert next(journal.lines()).number == 1
         for write in (write_csv, write_json, write_html, write_table):
             with pytest.raises(JournalDamaged, match=r"a\.run cannot be read: "):
@@ -384,8 +395,14 @@ def every_line(journal: Journal) -> list[LineRecord]:
         ("INSERT INTO second VALUES (1, 1, 0, 0, CAST(x'ff' AS TEXT))", Journal.timeline),
         ("INSERT INTO second VALUES (1, 1, 0, 0, CAST(x'ff' AS TEXT))", Journal.summary),
         ("INSERT INTO wait VALUES (1, 2, CAST(x'ff' AS TEXT))", Journal.waits),
-        ("INSERT INTO session VALUES (1, 1, 2, 'finished', CAST(x'ff' AS TEXT))", Journal.sessions),
-        ("INSERT INTO session VALUES (1, 'x', NULL, NULL, NULL)", Journal.sessions),
+        (
+            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 1, 2, 'finished', CAST(x'ff' AS TEXT))",
+            Journal.sessions,
+        ),
+        (
+            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 'x', NULL, NULL, NULL)",
+            Journal.sessions,
+        ),
         ("DROP TABLE wait", Journal.waits),
     ],
 )
