@@ -12,6 +12,8 @@ PACKAGE = Path(__file__).parents[2] / "katapult_async"
 # From the top of the house to the bottom. `testing` stands apart: it shares nothing with the others.
 ROOMS = [
     "logs",
+    "safe_text",
+    "words",
     "models",
     "errors",
     "observer",
