@@ -81,7 +81,12 @@ class Live:
         end = 0
         for span in line.spans:
             code = _CODES[str(span.style)]
-            styled += [line.plain[end : span.start], f"\x1b[{code}m", line.plain[span.start : span.end], "\x1b[0m"]
+            styled += [
+                line.plain[end : span.start],
+                f"\x1b[{code}m",
+                line.plain[span.start : span.end],
+                "\x1b[0m",
+            ]
             end = span.end
         return "".join([*styled, line.plain[end:]])
 

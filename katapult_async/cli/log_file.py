@@ -23,7 +23,7 @@ class LogFile(logging.FileHandler):
             f"katapult-async: cannot write the log {self.baseFilename}: {reason}. The run continues without a log.",
             file=sys.stderr,
         )
-        self.stream = None  # type: ignore[assignment]  # what it still holds cannot be flushed either
+        self.stream = None  # what it still holds cannot be flushed either
 
 
 def log_to(file: Path) -> None:

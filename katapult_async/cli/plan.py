@@ -32,7 +32,9 @@ def run_plan(
     """
     token = token_for(settings)
     if organization is None:
-        return bad_input("which organization owns the disks? Add --organization, or set KATAPULT_ORGANIZATION")
+        return bad_input(
+            "which organization owns the disks? Add --organization, or set KATAPULT_ORGANIZATION"
+        )
     try:
         with open_checked(name) as manifest:
             result: Preflight | int = run_loop(

@@ -62,9 +62,7 @@ def sentences(preflight: Preflight, *, period: float, now: float) -> list[str]:
     found.append(_end(preflight, period=period, now=now))
     if preflight.not_examined:
         machines = counted(preflight.not_examined, "virtual machine")
-        found.append(
-            f"Preflight did not check whether {machines} are ready: that needs as many requests."
-        )
+        found.append(f"Preflight did not check whether {machines} are ready: that needs as many requests.")
     if preflight.not_compared:
         more = counted(preflight.not_compared, "more request")
         found.append(

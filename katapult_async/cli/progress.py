@@ -15,7 +15,15 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.text import Text
 
-from katapult_async import Observer, OutcomeEvent, OutcomeStatus, RequestEvent, RetryEvent, StepEvent, WaitEvent
+from katapult_async import (
+    Observer,
+    OutcomeEvent,
+    OutcomeStatus,
+    RequestEvent,
+    RetryEvent,
+    StepEvent,
+    WaitEvent,
+)
 from katapult_async.cli.live import PAINT_EVERY, Live
 from katapult_async.cli.meter import Meter
 from katapult_async.cli.terminal import is_plain
