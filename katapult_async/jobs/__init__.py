@@ -17,6 +17,7 @@ from .errors import (
     JournalExists,
     JournalLocked,
     JournalMismatch,
+    JournalRecordsLost,
     JournalWriteError,
 )
 from .html import write_html
@@ -50,6 +51,7 @@ __all__ = [
     "JournalExists",
     "JournalLocked",
     "JournalMismatch",
+    "JournalRecordsLost",
     "JournalWriteError",
     "LineRecord",
     "LineState",
