@@ -71,3 +71,16 @@ def clock_time(at: float, now: float) -> str:
 
 def _local(at: float) -> datetime:
     return datetime.fromtimestamp(at).astimezone()
+
+
+def milliseconds(seconds: float) -> str:
+    """A short duration with its first digits: `8.2 ms`, `52 ms`, `1.2 s`, `1 min 36 s`.
+
+    Args:
+        seconds: The duration. A negative one counts as zero.
+    """
+    seconds = max(seconds, 0.0)
+    if seconds < 0.9995:
+        thousandths = seconds * 1000
+        return f"{thousandths:.1f} ms" if 0 < thousandths < 9.95 else f"{thousandths:.0f} ms"
+    return duration(seconds)
