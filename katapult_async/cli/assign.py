@@ -21,7 +21,7 @@ from katapult_async.cli.bulk import (
 from katapult_async.cli.foresight import as_json as preflight_json
 from katapult_async.cli.foresight import show
 from katapult_async.client import Settings
-from katapult_async.jobs import JournalError, Manifest, ManifestCheck, ManifestError, Preflight, Run, plan
+from katapult_async.jobs import JournalError, Manifest, ManifestCheck, ManifestError, Preflight, Run, preview
 from katapult_async.jobs.place import Place, place_for
 from katapult_async.transport import DEFAULT_BASE_URL
 
@@ -77,7 +77,7 @@ def run_plan(
         with open_checked(name) as manifest:
             result: Preflight | int = run_loop(
                 look(
-                    lambda client: plan(client, manifest, organization, attach=attach, thorough=thorough),
+                    lambda client: preview(client, manifest, organization, attach=attach, thorough=thorough),
                     token,
                     settings,
                     as_json=as_json,

@@ -22,12 +22,13 @@ from .errors import (
 from .html import write_html
 from .journal import Journal
 from .manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
-from .plan import plan
 from .preflight import Found, FoundLine, Preflight
+from .preview import preview
 from .record import (
     LineRecord,
     LineState,
     LineStatus,
+    RollbackProgress,
     RunInfo,
     RunKind,
     RunSummary,
@@ -58,6 +59,7 @@ __all__ = [
     "ManifestError",
     "ManifestLine",
     "Preflight",
+    "RollbackProgress",
     "Run",
     "RunInfo",
     "RunKind",
@@ -66,7 +68,7 @@ __all__ = [
     "Session",
     "ToTakeBack",
     "Waited",
-    "plan",
+    "preview",
     "to_take_back",
     "write_csv",
     "write_html",

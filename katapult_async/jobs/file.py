@@ -115,8 +115,11 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
         raise translate(path, exc) from exc
 
 
-def check_version(connection: sqlite3.Connection, path: Path, *, exactly: bool = False) -> None:
-    """Refuse what is no journal, or a newer one; exactly: an older one, too. Raises sqlite3.OperationalError, as it is."""
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Refuse a file that is not a journal, and a newer version's; the version of its format.
+
+    Raises sqlite3.OperationalError as it is.
+    """
     try:
         application = _only(connection, "PRAGMA application_id")
         version = _only(connection, "PRAGMA user_version")
@@ -133,8 +136,7 @@ def check_version(connection: sqlite3.Connection, path: Path, *, exactly: bool =
             f"{path} was written by a newer version of katapult-async (its format is {version}, this one knows "
             f"{VERSION}): use that version"
         )
-    if exactly and version < VERSION:
-        raise JournalError(f"{path} was written by an older version: resume it once to bring it up to date")
+    return version
 
 
 def check_pages(connection: sqlite3.Connection, path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from . import rows
 from .errors import JournalDamaged, JournalError, JournalExists, JournalWriteError
 from .file import (
     cannot_write,
@@ -36,24 +37,27 @@ from .file import (
     translate,
 )
 from .lock import held_by
-from .record import LineRecord, LineState, LineStatus, RunInfo, RunKind, RunSummary, Second, Session, Waited
-from .schema import APPLICATION_ID, migrate
+from .record import (
+    LineRecord,
+    LineStatus,
+    RollbackProgress,
+    RunInfo,
+    RunKind,
+    RunSummary,
+    Second,
+    Session,
+    Waited,
+)
+from .schema import APPLICATION_ID, VERSION, migrate
 
 T = TypeVar("T")
 
-_RECORD = (
-    "number, disk, virtual_machine, note, step, state, status, code, detail, attempts, request_id, task, sent_at,"
-    " finished_at"
-)
-# Of a session that was killed, what it sent last is all that is known of its end.
-_SESSIONS = """
-    SELECT started_at, finished_at, ended, reason, (
-        SELECT max(at) + 1.0 FROM second
-        WHERE at < coalesce((SELECT min(started_at) FROM session AS later WHERE later.number > session.number), 1e18)
-    )
-    FROM session ORDER BY number
+_INSERT_RUN = """
+    INSERT INTO run (only, run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, preflight,
+        thorough, organization, confirmed_at)
+    VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_PROBLEMS = (LineStatus.FAILED, LineStatus.UNKNOWN, LineStatus.WAITING)
+_CONFIRM = "UPDATE run SET confirmed_at = ?"
 
 
 class NewLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -188,19 +192,21 @@ class Journal:
         # not leaves it as it was: the remains of a run that was killed are no reader's business.
         connection = connect(path, "ro" if side_file(path, "-wal").exists() else "rw")
         try:
-            check_version(connection, path, exactly=True)
+            current = check_version(connection, path) == VERSION
             connection.execute("PRAGMA query_only = ON")
         except sqlite3.OperationalError:
-            # In a folder of somebody else's SQLite cannot set up its shared memory.
-            connection.close()
-            return cls._read_a_copy(path)
+            current = False  # SQLite cannot set up its shared memory in a folder of somebody else's
         except BaseException:
             connection.close()
             raise
-        return cls(connection, path)
+        if current:
+            return cls(connection, path)
+        connection.close()
+        return cls._read_a_copy(path)
 
     @classmethod
     def _read_a_copy(cls, path: Path) -> Journal:
+        """Read a copy: of a file in a folder that cannot be written to, or of an older version's, brought up to date."""
         copy = TemporaryDirectory(prefix="katapult-async-")
         try:
             target = Path(copy.name, "journal")
@@ -209,7 +215,8 @@ class Journal:
                 shutil.copyfile(side_file(path, "-wal"), side_file(target, "-wal"))
             connection = connect(target, "rw")
             try:
-                check_version(connection, path, exactly=True)
+                check_version(connection, path)
+                migrate(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -225,6 +232,10 @@ class Journal:
     def note_taken_back(self, by: Path) -> None:
         """This run is being taken back by the one in `by`. Raises JournalWriteError."""
         self._change("UPDATE run SET taken_back_by = ?", (str(by),))
+
+    def note_confirmed(self, at: float) -> None:
+        """Record that the user agreed to the changes. at: unix seconds. Raises JournalWriteError."""
+        self._change(_CONFIRM, (at,))
 
     def reopen_failed(self) -> int:
         """Let the lines that have failed wait again; how many they are. Raises JournalWriteError."""
@@ -259,11 +270,7 @@ class Journal:
 
     def info(self) -> RunInfo:
         """What the run is."""
-        found = self._rows(
-            "SELECT run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, taken_back_by FROM run",
-            _info,
-        )
-        info = next(found, None)
+        info = next(self._rows(rows.INFO, rows.info), None)
         if info is None:
             raise JournalDamaged(f"{self.name} is damaged: it does not say what its run is")
         return info
@@ -272,46 +279,52 @@ class Journal:
         """Where the run stands now."""
         # Asked first: a run that ends meanwhile must not look like one that was killed.
         locked_by = held_by(self.path) if self.path is not None else None
-        counts = "SELECT status, count(*) FROM line GROUP BY status"
-        found = dict(self._rows(counts, lambda row: (LineStatus(row[0]), int(row[1]))))
-        requests, refused = next(
-            self._rows("SELECT coalesce(sum(requests), 0), coalesce(sum(rate_limited), 0) FROM second", tuple)
-        )
-        permitted = self._rows(
-            "SELECT permitted FROM second WHERE permitted IS NOT NULL ORDER BY at DESC LIMIT 1", tuple
-        )
+        found = dict(self._rows(rows.COUNTS, lambda row: (LineStatus(row[0]), int(row[1]))))
+        requests, refused = next(self._rows(rows.REQUESTS, tuple))
+        permitted = self._rows(rows.PERMITTED, tuple)
+        info = self.info()
         return RunSummary(
-            info=self.info(),
+            info=info,
             counts={status: found[status] for status in LineStatus if status in found},
             requests=requests,
             rate_limited=refused,
             total_permitted=next(permitted, (None,))[0],
             sessions=tuple(self.sessions()),
             locked_by=locked_by,
+            rollback=self._rollback(info.taken_back_by) if info.taken_back_by is not None else None,
+        )
+
+    def _rollback(self, path: str) -> RollbackProgress:
+        """How far the rollback in that journal is, or in the one of that name beside this one: both may have moved."""
+        beside = self.path.with_name(Path(path).name) if self.path is not None else Path(path)
+        place = Path(path) if Path(path).exists() else beside
+        try:
+            with Journal.read(place) as journal:
+                summary = journal.summary()
+        except JournalError:
+            return RollbackProgress(path=path, reachable=False)
+        return RollbackProgress(
+            path=str(place),
+            lines=summary.info.lines,
+            done=sum(count for status, count in summary.counts.items() if status.ok),
+            finished=summary.finished,
         )
 
     def lines(self, *, problems_only: bool = False) -> Iterator[LineRecord]:
         """Every line in the order of the manifest, or only those that are not done. Streamed."""
-        where = ""
-        if problems_only:
-            where = f" WHERE status IN ({', '.join(repr(status.value) for status in _PROBLEMS)})"
-        return self._rows(f"SELECT {_RECORD} FROM line{where} ORDER BY number", _record)
+        return self._rows(rows.OPEN_LINES if problems_only else rows.LINES, rows.record)
 
     def timeline(self) -> list[Second]:
         """The seconds in which requests were sent."""
-        return list(
-            self._rows(
-                "SELECT at, requests, rate_limited, failed, permitted FROM second ORDER BY at", _second
-            )
-        )
+        return list(self._rows(rows.TIMELINE, rows.second))
 
     def waits(self) -> list[Waited]:
         """The times in which requests waited for a permit."""
-        return list(self._rows("SELECT since, until, reason FROM wait ORDER BY since", _waited))
+        return list(self._rows(rows.WAITS, rows.waited))
 
     def sessions(self) -> list[Session]:
         """The times in which the run was executed."""
-        return list(self._rows(_SESSIONS, _session))
+        return list(self._rows(rows.SESSIONS, rows.session))
 
     def _rows(self, statement: str, make: Callable[[tuple[Any, ...]], T]) -> Iterator[T]:
         """What is made of each row. A damaged file is often noticed in the middle only, by SQLite or by what it says."""
@@ -350,7 +363,7 @@ def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine
         ),
     )
     connection.execute(
-        "INSERT INTO run VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+        _INSERT_RUN,
         (
             info.run_id,
             info.kind.value,
@@ -361,59 +374,10 @@ def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine
             info.attach,
             info.parent,
             info.base_url,
+            info.preflight,
+            info.thorough,
+            info.organization,
+            info.confirmed_at,
         ),
     )
     connection.execute("COMMIT")
-
-
-def _record(row: tuple[Any, ...]) -> LineRecord:
-    return LineRecord(
-        number=row[0],
-        disk=row[1],
-        virtual_machine=row[2],
-        note=row[3],
-        step=row[4],
-        state=LineState(row[5]),
-        status=LineStatus(row[6]),
-        code=row[7],
-        detail=row[8],
-        attempts=row[9],
-        request_id=row[10],
-        task=row[11],
-        sent_at=row[12],
-        finished_at=row[13],
-    )
-
-
-def _info(row: tuple[Any, ...]) -> RunInfo:
-    return RunInfo(
-        run_id=row[0],
-        kind=RunKind(row[1]),
-        manifest=row[2],
-        digest=row[3],
-        created_at=row[4],
-        lines=row[5],
-        attach=bool(row[6]),
-        parent=row[7],
-        base_url=row[8],
-        taken_back_by=row[9],
-    )
-
-
-def _second(row: tuple[Any, ...]) -> Second:
-    return Second(at=row[0], requests=row[1], rate_limited=row[2], failed=row[3], permitted=row[4])
-
-
-def _waited(row: tuple[Any, ...]) -> Waited:
-    return Waited(since=row[0], until=row[1], reason=row[2])
-
-
-def _session(row: tuple[Any, ...]) -> Session:
-    started, finished, ended, reason, seen = row
-    return Session(
-        started_at=started,
-        finished_at=finished,
-        active_until=finished or max(started, seen or 0.0),
-        ended=ended,
-        reason=reason,
-    )

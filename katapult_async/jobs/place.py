@@ -14,7 +14,7 @@ import msgspec
 from .errors import JournalExists, JournalMismatch
 from .journal import Journal
 from .manifest import ManifestCheck
-from .record import LineStatus, RunKind, RunSummary
+from .record import LineStatus, RollbackProgress, RunKind, RunSummary
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +93,8 @@ def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Pl
         if named:
             _check_same(path, summary, check, attach=attach)
         return Place(path=path, unsent=True)
+    if summary.rollback is not None and not summary.rollback.finished:
+        raise JournalMismatch(_rollback_first(path, summary.rollback))
     if summary.finished or summary.info.taken_back_by is not None:
         if named:
             how = "a finished run" if summary.info.taken_back_by is None else "a run that has been taken back"
@@ -102,6 +104,18 @@ def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Pl
         return None
     _check_same(path, summary, check, attach=attach)
     return Place(path=path, begun=True)
+
+
+def _rollback_first(path: Path, rollback: RollbackProgress) -> str:
+    if not rollback.reachable:
+        return (
+            f"the run {path} was rolled back, and {rollback.path} cannot be read to see how far: put that file back, or "
+            "name another file for a new run with --run"
+        )
+    return (
+        f"the rollback of {path} is unfinished ({rollback.done} of {rollback.lines} disks): finish it first: "
+        f"katapult-async resume {rollback.path}"
+    )
 
 
 def _check_same(path: Path, summary: RunSummary, check: ManifestCheck, *, attach: bool) -> None:

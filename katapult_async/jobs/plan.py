@@ -1,65 +1,13 @@
-"""A look ahead without a run: what a manifest would find and cost."""
+"""The old place of `preview` and `from_manifest`, kept for programs that import them from here.
+
+Refuses to hold anything of its own: new code imports from `katapult_async.jobs`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from .preview import from_manifest, preview
 
-from katapult_async.client import Client
+#: Deprecated: the function is called `preview` now.
+plan = preview
 
-from .journal import Journal, NewLine, new_info
-from .manifest import Digest, Manifest, ManifestError
-from .preflight import Preflight, look
-from .record import RunInfo, RunKind
-from .steps import Step
-from .writer import Writer
-
-
-async def plan(
-    client: Client,
-    manifest: Manifest,
-    organization: str,
-    *,
-    attach: bool = False,
-    thorough: bool = False,
-    examples: int = 5,
-) -> Preflight:
-    """Sort every line of a manifest by what is there now, and say what a run would cost. Sends nothing that changes
-    anything. organization: `org_…` or its sub-domain; attach: as for Run.create; thorough, examples: see Preflight.
-
-    Raises ManifestError for a manifest that is not right, NotFound (organization_not_found).
-    """
-    info, lines = from_manifest(manifest, attach=attach)
-    with Journal.temporary(info, lines) as journal:
-        async with Writer(journal) as writer:
-            return await look(client, writer, organization, thorough=thorough, examples=examples)
-
-
-def from_manifest(
-    manifest: Manifest, *, attach: bool, base_url: str | None = None
-) -> tuple[RunInfo, Iterator[NewLine]]:
-    """What a journal of a manifest begins with. Raises ManifestError for one that is not right, also while its lines
-    are read, if it is changed meanwhile.
-    """
-    check = manifest.check()
-    if not check.ok:
-        raise ManifestError(f"{manifest.name} is not right: {check.complaints[0]}")
-    info = new_info(
-        RunKind.ASSIGN, manifest.name, check.digest, check.lines, attach=attach, base_url=base_url
-    )
-    return info, _lines(manifest, check.digest, attach=attach)
-
-
-def _lines(manifest: Manifest, expected: str, *, attach: bool) -> Iterator[NewLine]:
-    digest = Digest()
-    for line in manifest:
-        digest.add(line)
-        yield NewLine(
-            number=line.number,
-            disk=line.disk,
-            virtual_machine=line.virtual_machine,
-            step=Step.ASSIGN.value,
-            further=attach if line.attach is None else line.attach,
-            note=line.note,
-        )
-    if str(digest) != expected:
-        raise ManifestError(f"{manifest.name} was changed while it was read: run it again")
+__all__ = ["from_manifest", "plan", "preview"]

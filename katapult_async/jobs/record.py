@@ -85,6 +85,9 @@ class LineRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A run as it was made. manifest: its name. created_at: unix seconds. parent: the run that a rollback takes back.
     taken_back_by: the journal of the rollback that takes this run back; it is not gone on with then.
+    preflight: whether a preflight was asked for. thorough: whether it reads each disk. organization: whose disks it
+    compares. confirmed_at: when the user, or the program, agreed to the changes (unix seconds); None before that.
+    looked_at: when the last preflight was made (unix seconds); None before that.
     """
 
     run_id: str
@@ -97,6 +100,11 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
     base_url: str | None = None
     taken_back_by: str | None = None
+    preflight: bool = False
+    thorough: bool = False
+    organization: str | None = None
+    confirmed_at: float | None = None
+    looked_at: float | None = None
 
 
 class Second(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -135,12 +143,27 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str | None = None
 
 
+class RollbackProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the rollback of a run is.
+
+    path: its journal. lines: disks that it takes back. done: how many of them it has taken back. finished: whether
+    nothing is left to do for it. reachable: whether its journal could be read; if not, the numbers are 0.
+    """
+
+    path: str
+    lines: int = 0
+    done: int = 0
+    finished: bool = False
+    reachable: bool = True
+
+
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run stands.
 
     counts: lines per status, each that occurs. requests, rate_limited: of all sessions together, reading back and
     polling included. total_permitted: requests per minute permitted, as far as known. locked_by: the process that
-    executes it at this moment, as in "process 4711 on host"; None if none does.
+    executes it at this moment, as in "process 4711 on host"; None if none does. rollback: of a run that is being, or has
+    been, rolled back: how far that is.
     """
 
     info: RunInfo
@@ -150,6 +173,15 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     total_permitted: int | None
     sessions: tuple[Session, ...]
     locked_by: str | None = None
+    rollback: RollbackProgress | None = None
+
+    @property
+    def requests_at_least(self) -> bool:
+        """Whether `requests` and `rate_limited` are lower bounds, because a session was killed: the requests of its
+        last second are not counted.
+        """
+        ended = self.sessions if self.locked_by is None else self.sessions[:-1]
+        return any(session.finished_at is None for session in ended)
 
     @property
     def ok(self) -> bool:

@@ -26,8 +26,8 @@ from .execution import Execution
 from .journal import Journal, new_info
 from .lock import RunLock
 from .manifest import Manifest
-from .plan import from_manifest
 from .preflight import Preflight, look
+from .preview import from_manifest
 from .record import RunInfo, RunKind, RunSummary
 from .rollback import lines_to_take_back, to_take_back
 from .writer import Writer, column
@@ -62,6 +62,9 @@ class Run:
         self._stopped = False
         self._execution: Execution | None = None
         self._refused_by: KatapultError | None = None
+        # Whether this object has made the preflight, or executed the run.
+        self._looked = False
+        self._begun = bool(journal.sessions())
 
     def __repr__(self) -> str:
         return f"<Run {self._info.run_id} {self._info.kind} {self._journal.name}>"
@@ -86,14 +89,46 @@ class Run:
 
     @classmethod
     def create(
-        cls, path: str | Path, manifest: Manifest, *, attach: bool = False, base_url: str | None = None
+        cls,
+        path: str | Path,
+        manifest: Manifest,
+        *,
+        attach: bool = False,
+        base_url: str | None = None,
+        preflight: bool = False,
+        thorough: bool = False,
+        organization: str | None = None,
+        confirmed: bool = True,
     ) -> Run:
-        """Make a run of a manifest. attach: attach each disk after assigning it, where its line does not say otherwise.
-        base_url: of the installation that it is meant for; none other can execute it.
+        """Make a run of a manifest.
 
-        Raises ManifestError for a manifest that is not right, JournalExists, JournalWriteError.
+        The journal keeps what was asked for, so that another process can do it: `needs_preflight` and
+        `needs_confirmation` say what has to come before `execute`.
+
+        Args:
+            path: The file of the new journal.
+            manifest: The disks and the virtual machines that they are assigned to.
+            attach: Attach each disk after assigning it, where its line does not say otherwise.
+            base_url: The base URL of the installation; the run cannot be executed at any other.
+            preflight: Whether the run is to compare the manifest with the platform first.
+            thorough: Whether that preflight reads each disk.
+            organization: The organization of the disks: `org_…` or its sub-domain.
+            confirmed: Whether somebody has agreed to the changes. If not, `confirm` comes before `execute`.
+
+        Raises:
+            ManifestError: The manifest has a mistake.
+            JournalExists: There is a file already.
+            JournalWriteError: The file cannot be written.
         """
-        info, lines = from_manifest(manifest, attach=attach, base_url=base_url)
+        info, lines = from_manifest(
+            manifest,
+            attach=attach,
+            base_url=base_url,
+            preflight=preflight,
+            thorough=thorough,
+            organization=organization,
+            confirmed_at=time.time() if confirmed else None,
+        )
         path = Path(path)
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(RunLock(path))
@@ -149,6 +184,8 @@ class Run:
                 count,
                 parent=before.run_id,
                 base_url=before.base_url,
+                organization=before.organization,
+                confirmed_at=time.time(),
             )
             with contextlib.ExitStack() as stack:
                 lock = stack.enter_context(RunLock(path))
@@ -189,27 +226,86 @@ class Run:
         """The error for which the run as a whole was refused (token, network, scope, nobody there)."""
         return self._refused_by
 
+    @property
+    def needs_preflight(self) -> bool:
+        """Whether a preflight was asked for and has to be made before the run begins.
+
+        True until one was made. One that was made more than ten minutes ago, or by a process that ended before anybody
+        agreed to the changes, does not count.
+        """
+        info = self._info
+        if not info.preflight or self._looked or self._begun:
+            return False
+        if info.looked_at is None or info.confirmed_at is None:
+            return True
+        return not 0 <= time.time() - info.looked_at <= PREFLIGHT_HOLDS
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """Whether nobody has agreed to the changes yet: `execute` refuses until `confirm` was called."""
+        return self._info.confirmed_at is None
+
+    def confirm(self) -> None:
+        """Record durably that the user agreed to the changes.
+
+        Raises:
+            JournalWriteError: The journal cannot be written.
+        """
+        if self.needs_confirmation:
+            self._journal.note_confirmed(time.time())
+            self._info = self._journal.info()
+
     def summary(self) -> RunSummary:
         """Where the run stands."""
         return msgspec.structs.replace(self._journal.summary(), locked_by=None)
 
     # -- executing --------------------------------------------------------------------------------------------------
 
-    async def preflight(self, client: Client, organization: str, *, thorough: bool = False) -> Preflight:
-        """Look at what the platform has now, and keep with each line what it is. See Preflight."""
+    async def preflight(
+        self, client: Client, organization: str | None = None, *, thorough: bool | None = None
+    ) -> Preflight:
+        """Compare the manifest with what the platform has now, and keep the result with each line.
+
+        Args:
+            client: The client to read with.
+            organization: The organization of the disks; by default the one the run was made for.
+            thorough: Whether to read each disk; by default what the run was made with.
+
+        Raises:
+            ValueError: No organization was given, and the run was made without one.
+            NotFound: There is no such organization.
+            JournalMismatch: The client is one of another installation.
+        """
+        organization = organization if organization is not None else self._info.organization
+        if organization is None:
+            raise ValueError("the run was made without an organization: pass organization=")
         self._check_installation(client)
         async with self._recording(client) as writer:
-            return await look(client, writer, organization, thorough=thorough)
+            result = await look(
+                client,
+                writer,
+                organization,
+                thorough=self._info.thorough if thorough is None else thorough,
+            )
+        self._looked = True
+        self._info = self._journal.info()
+        return result
 
     async def execute(self, client: Client, *, task_timeout: float = TASK_TIMEOUT) -> RunSummary:
         """Carry out, or go on with, the run. Lines that the preflight has found to be there already, or impossible,
         are settled without a request. task_timeout: seconds that a task of attaching may take.
 
         Returns early after `stop`, or when the run is refused (`refused_by`). Nothing is raised for a line. Raises
-        JournalMismatch for another installation, JournalWriteError when nothing can be recorded any more: the run then
-        ends at once, and can be resumed.
+        JournalMismatch for another installation and for a run that nobody has confirmed, JournalWriteError when nothing
+        can be recorded any more: the run then ends at once, and can be resumed.
         """
         self._check_installation(client)
+        if self.needs_confirmation:
+            raise JournalMismatch(
+                f"the run {self._journal.name} was never confirmed, and nothing was sent: resume it and answer the "
+                "question, or call Run.confirm()"
+            )
+        self._begun = True
         self._refused_by = None
         async with self._recording(client) as writer:
             await writer.call(lambda db: _begin(db, time.time()))

@@ -66,6 +66,14 @@ MIGRATIONS: tuple[str, ...] = (
         reason TEXT
     );
     """,
+    # 2: what a run was asked to do.
+    """
+    ALTER TABLE run ADD COLUMN preflight INTEGER NOT NULL DEFAULT 0;    -- whether one was asked for
+    ALTER TABLE run ADD COLUMN thorough INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE run ADD COLUMN organization TEXT;
+    ALTER TABLE run ADD COLUMN confirmed_at REAL;                       -- when somebody agreed to its changes
+    UPDATE run SET confirmed_at = created_at WHERE kind = 'rollback' OR EXISTS (SELECT 1 FROM session);
+    """,
 )
 VERSION = len(MIGRATIONS)
 #: A line's machine: its id, or the name that the manifest has for it as long as the id is not known.

@@ -34,7 +34,7 @@ from katapult_async.jobs import (
     Manifest,
     Run,
     RunSummary,
-    plan,
+    preview,
 )
 from katapult_async.testing import Arrival, FaultKind, Faults, KatapultEmulator
 
@@ -464,7 +464,7 @@ async def test_the_look_ahead_reads_whole_pages(tmp_path: Path) -> None:
         wanted = plan_of(emulator)
         async with client_for(emulator) as client:
             with Manifest.from_items(wanted.items()) as manifest:
-                preflight = await plan(client, manifest, "acme")
+                preflight = await preview(client, manifest, "acme")
         assert preflight.counts == {Found.TO_ASSIGN: 1000}
         assert emulator.ledger.by_path["/organizations/organization/disks"] == 5
         assert preflight.requests == emulator.ledger.total == 5 + 1 + 40

@@ -36,7 +36,7 @@ from katapult_async.jobs import (
     Preflight,
     Run,
     RunSummary,
-    plan,
+    preview,
     write_html,
 )
 from katapult_async.otel import OpenTelemetryObserver
@@ -81,7 +81,7 @@ async def jobs(client: Client) -> None:
         for line in manifest:
             assert_type(line, ManifestLine)
             assert_type(line.attach, bool | None)
-        assert_type(await plan(client, manifest, "acme", attach=True), Preflight)
+        assert_type(await preview(client, manifest, "acme", attach=True), Preflight)
         with Run.create("plan.run", manifest) as run:
             assert_type(await run.preflight(client, "acme"), Preflight)
             assert_type(await run.execute(client, task_timeout=60), RunSummary)

@@ -1,0 +1,203 @@
+"""What a journal remembers about a run: what was asked for, who agreed, how far its rollback is, what is not known."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from katapult_async.jobs import Journal, JournalMismatch, LineStatus, Manifest, Run
+from katapult_async.jobs.place import place_for
+from katapult_async.jobs.schema import APPLICATION_ID, MIGRATIONS, VERSION, migrate
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Iterator[Manifest]:
+    (tmp_path / "plan.csv").write_text("disk,virtual_machine\ndisk_1,vm_1\ndisk_2,vm_1\n")
+    with Manifest.open(tmp_path / "plan.csv") as manifest:
+        yield manifest
+
+
+def change(path: Path, *statements: str) -> None:
+    with Journal.open(path) as journal:
+        for statement in statements:
+            journal.connection.execute(statement)
+
+
+BEGUN = "INSERT INTO session (started_at) VALUES (1)"
+ENDED = "UPDATE session SET finished_at = 2, ended = 'finished'"
+ASSIGNED = "UPDATE line SET did = 1, state = 3, status = 'assigned'"
+
+
+def test_a_run_remembers_what_was_asked_for(tmp_path: Path, manifest: Manifest) -> None:
+    path = tmp_path / "plan.run"
+    with Run.create(
+        path, manifest, preflight=True, thorough=True, organization="acme", confirmed=False
+    ) as run:
+        assert run.needs_preflight
+        assert run.needs_confirmation
+    with Run.open(path) as run:
+        assert (run.info.preflight, run.info.thorough, run.info.organization) == (True, True, "acme")
+        assert run.needs_preflight
+        assert run.needs_confirmation
+        run.confirm()
+        assert not run.needs_confirmation
+    with Run.open(path) as run:
+        assert not run.needs_confirmation
+        assert run.info.confirmed_at == pytest.approx(time.time(), abs=60)
+
+
+def test_a_run_of_a_program_is_confirmed_and_needs_no_preflight(tmp_path: Path, manifest: Manifest) -> None:
+    with Run.create(tmp_path / "plan.run", manifest) as run:
+        assert not run.needs_preflight
+        assert not run.needs_confirmation
+
+
+@pytest.mark.parametrize(
+    ("statement", "needed"),
+    [
+        ("UPDATE run SET looked_at = {now}, confirmed_at = {now}", False),
+        ("UPDATE run SET looked_at = {now} - 3600, confirmed_at = {now}", True),
+        ("UPDATE run SET looked_at = {now} + 3600, confirmed_at = {now}", True),
+        # The process ended at its question: what it showed is not on the screen any more.
+        ("UPDATE run SET looked_at = {now}", True),
+        (BEGUN, False),
+    ],
+)
+def test_a_preflight_counts_while_it_is_fresh_and_somebody_agreed(
+    tmp_path: Path, manifest: Manifest, statement: str, needed: bool
+) -> None:
+    path = tmp_path / "plan.run"
+    Run.create(path, manifest, preflight=True, organization="acme", confirmed=False).close()
+    change(path, statement.format(now=time.time()))
+    with Run.open(path) as run:
+        assert run.needs_preflight is needed
+
+
+# -- a rollback under way -------------------------------------------------------------------------------------------
+
+
+def test_an_unfinished_rollback_is_told_with_its_numbers_and_keeps_its_manifest_from_a_new_run(
+    tmp_path: Path, manifest: Manifest
+) -> None:
+    path, back = tmp_path / "plan.csv.run", tmp_path / "back.run"
+    Run.create(path, manifest).close()
+    change(path, BEGUN, ENDED, ASSIGNED)
+    Run.roll_back(path, back).close()
+    change(back, BEGUN, "UPDATE line SET state = 3, status = 'unassigned' WHERE number = 2")
+    with Journal.read(path) as journal:
+        rollback = journal.summary().rollback
+    assert rollback is not None
+    assert (rollback.path, rollback.lines, rollback.done) == (str(back), 2, 1)
+    assert (rollback.finished, rollback.reachable) == (False, True)
+    for run in (None, path):
+        with pytest.raises(JournalMismatch, match=r"is unfinished \(1 of 2 disks\).*resume .*back\.run"):
+            place_for(str(tmp_path / "plan.csv"), manifest.check(), run=run)
+    change(back, "UPDATE line SET state = 3, status = 'unassigned'")
+    with Journal.read(path) as journal:
+        rollback = journal.summary().rollback
+    assert rollback is not None
+    assert (rollback.done, rollback.finished) == (2, True)
+    assert place_for(str(tmp_path / "plan.csv"), manifest.check()).path.name == "plan.csv.2.run"
+
+
+def test_a_rollback_is_found_beside_its_run_when_both_were_moved(tmp_path: Path, manifest: Manifest) -> None:
+    path, back = tmp_path / "plan.csv.run", tmp_path / "back.run"
+    Run.create(path, manifest).close()
+    change(path, BEGUN, ENDED, ASSIGNED)
+    Run.roll_back(path, back).close()
+    (tmp_path / "new").mkdir()
+    for file in (path, back):
+        file.rename(tmp_path / "new" / file.name)
+    with Journal.read(tmp_path / "new" / path.name) as journal:
+        rollback = journal.summary().rollback
+    assert rollback is not None
+    assert (rollback.reachable, rollback.lines) == (True, 2)
+
+
+def test_a_rollback_that_cannot_be_read_is_not_taken_for_a_finished_one(
+    tmp_path: Path, manifest: Manifest
+) -> None:
+    path, back = tmp_path / "plan.csv.run", tmp_path / "back.run"
+    Run.create(path, manifest).close()
+    change(path, BEGUN, ENDED, ASSIGNED)
+    Run.roll_back(path, back).close()
+    back.unlink()
+    with Journal.read(path) as journal:
+        rollback = journal.summary().rollback
+    assert rollback is not None
+    assert (rollback.reachable, rollback.finished) == (False, False)
+    with pytest.raises(JournalMismatch, match="cannot be read to see how far"):
+        place_for(str(tmp_path / "plan.csv"), manifest.check())
+
+
+# -- what is known of the requests ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statements", "at_least"),
+    [((BEGUN, ENDED), False), ((BEGUN,), True), ((BEGUN, BEGUN, ENDED + " WHERE number = 2"), True)],
+)
+def test_requests_are_a_lower_bound_once_a_session_was_killed(
+    tmp_path: Path, manifest: Manifest, statements: tuple[str, ...], at_least: bool
+) -> None:
+    path = tmp_path / "plan.run"
+    Run.create(path, manifest).close()
+    change(path, *statements)
+    with Journal.read(path) as journal:
+        assert journal.summary().requests_at_least is at_least
+
+
+# -- journals of the first version ----------------------------------------------------------------------------------
+
+
+def first_version(path: Path, *statements: str) -> None:
+    """A journal as the first version wrote it."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    migrate(connection, MIGRATIONS[:1])
+    connection.execute(
+        "INSERT INTO run VALUES (1, 'abc', 'assign', 'plan.csv', 'd', 1.0, 2, 0, NULL, NULL, NULL, NULL)"
+    )
+    connection.executemany(
+        "INSERT INTO line (number, disk, virtual_machine, further, step) VALUES (?, ?, 'vm_1', 0, 'assign')",
+        [(1, "disk_1"), (2, "disk_2")],
+    )
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    connection.close()
+
+
+def test_a_journal_of_the_first_version_is_read_without_being_changed(tmp_path: Path) -> None:
+    path = tmp_path / "old.run"
+    first_version(path, BEGUN, "UPDATE line SET status = 'assigned', state = 3 WHERE number = 1")
+    before = path.read_bytes()
+    with Journal.read(path) as journal:
+        summary = journal.summary()
+        assert [line.disk for line in journal.lines()] == ["disk_1", "disk_2"]
+    assert summary.counts == {LineStatus.ASSIGNED: 1, LineStatus.WAITING: 1}
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["old.run"]
+
+
+def test_a_journal_of_the_first_version_is_brought_up_to_date_when_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "old.run"
+    first_version(path, BEGUN)
+    with Run.open(path) as run:
+        assert run.journal.connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert run.summary().counts == {LineStatus.WAITING: 2}
+        # Its process asked before it sent anything.
+        assert not run.needs_confirmation
+    with Journal.read(path) as journal:
+        assert journal.summary().counts == {LineStatus.WAITING: 2}
+
+
+def test_a_journal_of_the_first_version_that_was_never_executed_has_to_be_confirmed(tmp_path: Path) -> None:
+    path = tmp_path / "old.run"
+    first_version(path)
+    with Run.open(path) as run:
+        assert run.needs_confirmation
