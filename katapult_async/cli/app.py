@@ -36,12 +36,14 @@ class Kind(str, Enum):
 
 
 class Form(str, Enum):
-    """The forms of a report."""
+    """The formats of a report."""
 
     table = "table"
     csv = "csv"
     json = "json"
+    jsonl = "jsonl"
     html = "html"
+    manifest = "manifest"
 
 
 def _version(value: bool) -> None:
@@ -355,26 +357,86 @@ def rollback(
 
 
 @app.command()
-def status(run: RunFile) -> None:
-    """Say where a run stands, also while another process executes it."""
-    from katapult_async.cli.runs import run_status
+def status(
+    run: RunFile,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it live until the run ends, then exit with the run's code.")
+    ] = False,
+) -> None:
+    """Say where a run stands and what to do next, also while another process executes it.
 
-    sys.exit(run_status(run))
+    Reads the journal only: no request is sent, and no token is needed.
+
+    Examples:
+      katapult-async status plan.csv.run
+
+      katapult-async status plan.csv.run --watch
+    """
+    from katapult_async.cli.status import run_status
+
+    sys.exit(run_status(run, as_json=as_json, watch=watch))
+
+
+@app.command()
+def runs(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[FOLDER]", help="The folder of the journals.", show_default=True)
+    ] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """List the runs of a folder with their state. Exit code 1 if a journal is damaged.
+
+    Examples:
+      katapult-async runs
+
+      katapult-async runs /var/lib/katapult --json
+    """
+    from katapult_async.cli.run_list import run_runs
+
+    sys.exit(run_runs(folder, as_json=as_json))
 
 
 @app.command()
 def report(
     run: RunFile,
-    form: Annotated[Form, typer.Option("--format", help="html is one self-contained page.")] = Form.table,
+    form: Annotated[
+        Optional[Form],  # noqa: UP045
+        typer.Option(
+            "--format", help="Format of the report. [default: that of the file's name, otherwise table]"
+        ),
+    ] = None,
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--output", "-o", metavar="FILE", help="Write to a file. [default: standard output, -]"),
     ] = None,
+    status: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--status", metavar="STATUS,…", help="Only lines with one of these statuses."),
+    ] = None,
+    every_line: Annotated[bool, typer.Option("--all", help="Every line.")] = False,
 ) -> None:
-    """Write what became of every line of a run."""
-    from katapult_async.cli.runs import run_report
+    """Report what became of the lines of a run.
 
-    sys.exit(run_report(run, form=form.value, output=output))
+    A table and an HTML page show totals and failures. CSV, JSON and JSON Lines hold every line. A manifest holds the lines
+    that are not done, for another run. --status and --all choose other lines.
+
+    Examples:
+      katapult-async report plan.csv.run
+
+      katapult-async report plan.csv.run --status failed,waiting
+
+      katapult-async report plan.csv.run -o report.html
+
+      katapult-async report plan.csv.run --format manifest -o rest.csv
+    """
+    from katapult_async.cli.report import run_report
+
+    sys.exit(
+        run_report(
+            run, form=form.value if form else None, output=output, status=status, every_line=every_line
+        )
+    )
 
 
 @app.command()

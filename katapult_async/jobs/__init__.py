@@ -19,8 +19,8 @@ from .errors import (
     JournalMismatch,
     JournalWriteError,
 )
-from .html import write_html
 from .journal import Journal
+from .latency import Latency
 from .manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
 from .preflight import Found, FoundLine, Preflight
 from .preview import preview
@@ -36,7 +36,17 @@ from .record import (
     Session,
     Waited,
 )
-from .report import write_csv, write_json, write_table
+from .report import (
+    ReportForm,
+    RunState,
+    write_csv,
+    write_html,
+    write_json,
+    write_json_lines,
+    write_manifest,
+    write_report,
+    write_table,
+)
 from .rollback import ToTakeBack, to_take_back
 from .run import Run
 
@@ -51,6 +61,7 @@ __all__ = [
     "JournalLocked",
     "JournalMismatch",
     "JournalWriteError",
+    "Latency",
     "LineRecord",
     "LineState",
     "LineStatus",
@@ -59,10 +70,12 @@ __all__ = [
     "ManifestError",
     "ManifestLine",
     "Preflight",
+    "ReportForm",
     "RollbackProgress",
     "Run",
     "RunInfo",
     "RunKind",
+    "RunState",
     "RunSummary",
     "Second",
     "Session",
@@ -73,5 +86,8 @@ __all__ = [
     "write_csv",
     "write_html",
     "write_json",
+    "write_json_lines",
+    "write_manifest",
+    "write_report",
     "write_table",
 ]

@@ -18,7 +18,7 @@ _SHORTEST = 1e-6
 _log = math.log
 
 
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
+class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long the requests of a run took, and how long the run waited for permits.
 
     requests: requests that were answered. p50, p95, p99: seconds within which so many per cent of them were answered,
@@ -36,10 +36,19 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, histogram: Histogram, waited: float) -> Latency:
         """Read the percentiles from a histogram."""
-        p50, p95, p99, longest = (histogram.percentile(p) for p in (50, 95, 99, 100))
+        p50, p95, p99, longest = (_rounded(histogram.percentile(p)) for p in (50, 95, 99, 100))
         return cls(
-            requests=histogram.count, p50=p50, p95=p95, p99=p99, longest=longest, waited=max(waited, 0.0)
+            requests=histogram.count,
+            p50=p50,
+            p95=p95,
+            p99=p99,
+            longest=longest,
+            waited=round(max(waited, 0.0), 3),
         )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
 
 
 class Histogram:
@@ -80,5 +89,5 @@ class Histogram:
         for bucket, count in self.pairs():
             wanted -= count
             if wanted <= 0:
-                return _SHORTEST * _WIDTH ** (bucket + 0.5)
+                return _SHORTEST * math.pow(_WIDTH, bucket + 0.5)
         return None

@@ -74,6 +74,14 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE run ADD COLUMN confirmed_at REAL;                       -- when somebody agreed to its changes
     UPDATE run SET confirmed_at = created_at WHERE kind = 'rollback' OR EXISTS (SELECT 1 FROM session);
     """,
+    # 3: how long requests took.
+    """
+    CREATE TABLE latency (
+        since REAL PRIMARY KEY,             -- when a preflight or a session began to count
+        buckets TEXT NOT NULL,              -- JSON: [[bucket, count], ...]
+        waited REAL NOT NULL                -- seconds
+    );
+    """,
 )
 VERSION = len(MIGRATIONS)
 #: A line's machine: its id, or the name that the manifest has for it as long as the id is not known.

@@ -7,10 +7,11 @@ the form by the name of the file.
 from __future__ import annotations
 
 from .csv_json import json_lines, write_csv, write_json, write_json_lines
-from .documents import RunDocument, RunState, StatusDocument, run_document
+from .documents import RunDocument, StatusDocument, run_document
 from .forms import ReportForm, write_form, write_report
 from .html import write_html
 from .manifest import write_manifest
+from .standing import RunState
 from .text import totals, write_table
 
 __all__ = [

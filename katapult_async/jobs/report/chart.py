@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from html import escape
 
-
 import msgspec
 
 from katapult_async.jobs.record import Second, Session, Waited
@@ -73,9 +72,9 @@ def draw(
     if axis is None:
         return ""
     phase = window_phase(seconds)
+    box = f"0 0 {layout.width} {layout.height}"
     parts = [
-        f'<svg class="{layout.name}" viewBox="0 0 {layout.width} {layout.height}" role="img"'
-        ' aria-label="Requests against what is permitted">',
+        f'<svg class="{layout.name}" viewBox="{box}" role="img" aria-label="Requests against what is permitted">',
         *_breaks(axis, layout),
         *_waits(axis, waits, layout),
         *_plot_of_seconds(axis, seconds, layout),
@@ -155,8 +154,7 @@ def _plot_of_windows(axis: Axis, seconds: Sequence[Second], layout: Layout, phas
             float(number * WINDOW + phase),
             float(WINDOW),
             requests,
-            f"the minute from {_clock(number * WINDOW + phase)}: {counted(requests, 'request')},"
-            f" {count(refused)} of them refused (429)",
+            f"the minute from {_clock(number * WINDOW + phase)}: {_sent(requests, refused)}",
         )
         for number, (requests, refused) in sorted(windows.items())
     ]
@@ -269,9 +267,13 @@ def _labels(axis: Axis, layout: Layout) -> Iterable[str]:
 
 
 def _requests(second: Second) -> str:
-    more = [f"{count(second.rate_limited)} of them refused (429)"] if second.rate_limited else []
-    more += [f"{count(second.failed)} failed"] if second.failed else []
-    return ", ".join([f"{counted(second.requests, 'request')} in this second", *more])
+    failed = f", {count(second.failed)} failed" if second.failed else ""
+    return _sent(second.requests, second.rate_limited, " in this second") + failed
+
+
+def _sent(requests: int, refused: int, when: str = "") -> str:
+    text = f"{counted(requests, 'request')}{when}"
+    return f"{text}, {count(refused)} of them refused (429)" if refused else text
 
 
 def _clock(at: float) -> str:

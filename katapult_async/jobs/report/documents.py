@@ -71,13 +71,13 @@ class RunDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ok: Annotated[bool, Meta(description="Whether every line is done.")]
     finished: Annotated[bool, Meta(description="Whether resuming has nothing left to do.")]
     requests: int
-    requests_at_least: Annotated[
-        bool, Meta(description="A session was killed: `requests` is a lower bound.")
-    ]
+    requests_at_least: Annotated[bool, Meta(description="A session was killed: `requests` is a lower bound.")]
     rate_limited: Annotated[int, Meta(description="429 responses.")]
-    total_permitted: Annotated[int | None, Meta(description="Requests permitted per minute, as far as known.")]
+    total_permitted: Annotated[
+        int | None, Meta(description="Requests permitted per minute, as far as known.")
+    ]
     elapsed: Annotated[float, Meta(description="Seconds of all sessions together.")]
-    latency: Annotated[Latency | None, Meta(description="Seconds; null in a status without requests.")]
+    latency: Annotated[Latency, Meta(description="How long requests took, in seconds.")]
     sessions: list[SessionDocument]
     base_url: str | None
     organization: str | None
@@ -222,7 +222,7 @@ def run_document(journal: Journal) -> RunDocument:
     return run_document_of(journal.summary(), journal.latency())
 
 
-def run_document_of(summary: RunSummary, latency: Latency | None) -> RunDocument:
+def run_document_of(summary: RunSummary, latency: Latency) -> RunDocument:
     """Return the totals of a run."""
     info = summary.info
     return RunDocument(

@@ -27,9 +27,7 @@ from .standing import RunState, next_steps, progress, standing, state_of, title
 from .text import totals
 
 _GOOD = frozenset({RunState.DONE, RunState.ROLLED_BACK})
-_BAD = frozenset(
-    {RunState.DONE_WITH_FAILURES, RunState.REFUSED, RunState.STOPPED_BY_ERROR, RunState.KILLED}
-)
+_BAD = frozenset({RunState.DONE_WITH_FAILURES, RunState.REFUSED, RunState.STOPPED_BY_ERROR, RunState.KILLED})
 
 
 def write_html(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus] = FAILURES) -> None:
@@ -96,9 +94,7 @@ def _head(summary: RunSummary) -> Iterator[str]:
     )
 
 
-def _overview(
-    summary: RunSummary, latency: Latency | None, path: Path | None, now: float
-) -> Iterator[str]:
+def _overview(summary: RunSummary, latency: Latency | None, path: Path | None, now: float) -> Iterator[str]:
     state = state_of(summary)
     mood = "good" if state in _GOOD else "bad" if state in _BAD else "neutral"
     yield f'<p class="{mood}">{text(progress(summary))} {text(standing(summary))}</p>\n'

@@ -21,9 +21,7 @@ def write_table(out: TextIO, journal: Journal, *, statuses: Collection[LineStatu
         summary, latency = journal.summary(), journal.latency()
         out.write(f"{title(summary)}\n{progress(summary)} {standing(summary)}\n\n")
         out.writelines(f"{name:>22}  {value}\n" for name, value in totals(summary, latency=latency))
-        heading = (
-            f"\n{'line':>8}  {'disk':<21}  {'virtual machine':<21}  {'status':<18}  attempts  detail\n"
-        )
+        heading = f"\n{'line':>8}  {'disk':<21}  {'virtual machine':<21}  {'status':<18}  attempts  detail\n"
         for line in selected(journal, statuses):
             out.write(heading + _row(line))
             heading = ""
