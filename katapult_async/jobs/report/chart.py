@@ -259,10 +259,11 @@ def _labels(axis: Axis, layout: Layout) -> Iterable[str]:
     for x, text in axis.labels():
         for bottom in (layout.seconds[1], layout.windows[1]):
             yield f'<text class="time" x="{x:.1f}" y="{bottom + 26}">{text}</text>'
-    zone = datetime.fromtimestamp(axis.spans[0][0]).astimezone().strftime("%Z, UTC%z")
+    moment = datetime.fromtimestamp(axis.spans[0][0]).astimezone()
+    zone = "UTC" if not moment.utcoffset() else f"{moment:%Z (UTC%z)}"
     yield (
         f'<text class="remark end" x="{layout.width - layout.right}" y="{layout.height - 2}">'
-        f"Times are {escape(zone[:-2])}:{zone[-2:]}</text>"
+        f"Times are {escape(zone)}</text>"
     )
 
 

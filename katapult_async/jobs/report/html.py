@@ -23,7 +23,7 @@ from katapult_async.words import local_time
 from .chart import NARROW, WIDE, draw
 from .html_tables import lines_table, sessions_table, text
 from .selection import FAILURES, selected
-from .standing import RunState, next_steps, progress, standing, state_of, title
+from .standing import RunState, command, next_steps, progress, standing, state_of, title
 from .text import totals
 
 _GOOD = frozenset({RunState.DONE, RunState.ROLLED_BACK})
@@ -100,8 +100,10 @@ def _overview(summary: RunSummary, latency: Latency | None, path: Path | None, n
     yield f'<p class="{mood}">{text(progress(summary))} {text(standing(summary))}</p>\n'
     if state is RunState.RUNNING:
         yield f"<p>The page shows the run as it was {text(local_time(now))}.</p>\n"
-    if path is not None and (steps := next_steps(summary, path.name)):
-        items = (f"<li>{text(purpose)}: <code>{text(command)}</code></li>" for purpose, command in steps)
+    report = command("report", path.name) if path is not None else ""
+    steps = [step for step in next_steps(summary, path.name) if step[1] != report] if path is not None else []
+    if steps:
+        items = (f"<li>{text(purpose)}: <code>{text(line)}</code></li>" for purpose, line in steps)
         yield f'<ul class="next">{"".join(items)}</ul>\n'
     yield '<dl class="totals">\n'
     for name, value in totals(summary, latency=latency):
