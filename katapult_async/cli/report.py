@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from katapult_async.cli.bulk import OK, bad_input
-from katapult_async.cli.stdout import write_out
+from katapult_async.cli.exit_codes import OK, bad_input
 from katapult_async.jobs import Journal, JournalError
 from katapult_async.jobs.report import ReportForm, write_form, write_report
 from katapult_async.jobs.report.selection import EVERY_LINE, parse_statuses
-from katapult_async.safe_text import for_terminal
 
 
 def run_report(
     run_file: str,
     *,
     form: str | None = None,
-    output: Path | None = None,
+    output: str | None = None,
     status: str | None = None,
     every_line: bool = False,
 ) -> int:
@@ -29,30 +28,29 @@ def run_report(
         status: Statuses of the lines that are wanted, separated by commas.
         every_line: Whether every line is wanted.
     """
-    if output is not None and str(output) == "-":
-        output = None
+    file = Path(output) if output is not None and output != "-" else None
     if status is not None and every_line:
         return bad_input("--status and --all exclude each other: give one of them")
     try:
         statuses = parse_statuses(status) if status is not None else EVERY_LINE if every_line else None
-        wanted = ReportForm(form) if form is not None else _form_of(output)
+        wanted = ReportForm(form) if form is not None else _form_of(file)
     except ValueError as exc:
-        return bad_input(for_terminal(str(exc)))
+        return bad_input(str(exc))
     try:
-        if output is not None:
-            write_report(run_file, output, form=wanted, statuses=statuses)
-            return OK
-        with Journal.read(run_file) as journal:
-            return write_out(
-                lambda out: write_form(out, journal, wanted, statuses=statuses),
-                instead=": name a file with --output",
-            )
+        if file is not None:
+            write_report(run_file, file, form=wanted, statuses=statuses)
+        else:
+            with Journal.read(run_file) as journal:
+                write_form(sys.stdout, journal, wanted, statuses=statuses)
     except JournalError as exc:
-        return bad_input(for_terminal(str(exc)))
+        return bad_input(str(exc))
     except BrokenPipeError:
         raise
     except OSError as exc:
-        return bad_input(f"cannot write {for_terminal(str(output))}: {exc.strerror}")
+        if file is None:
+            raise
+        return bad_input(f"cannot write {file}: {exc.strerror}")
+    return OK
 
 
 def _form_of(output: Path | None) -> ReportForm:

@@ -1,84 +1,57 @@
-"""`resume` and `rollback`: what is done with a run that has a journal."""
+"""`runs`: the journals of a folder, with their state."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from katapult_async.cli.assign import confirmed, token_or_reason
-from katapult_async.cli.bulk import bad_input, carry_out, run_loop
-from katapult_async.client import Settings
-from katapult_async.jobs import Journal, JournalError, Run, to_take_back
-from katapult_async.jobs.place import Place, place_for_rollback
+from katapult_async.cli.exit_codes import OK, SOME_NOT, bad_input
+from katapult_async.jobs.report.documents import ListedRun, RunsDocument, encode
+from katapult_async.jobs.report.listing import listed_runs
+from katapult_async.jobs.report.standing import STATE_WORDS
+from katapult_async.safe_text import for_terminal
+from katapult_async.words import count, local_time
+
+_HEADINGS = ("journal", "state", "done", "failed", "last active")
 
 
-def run_resume(
-    run_file: str, *, retry_failed: bool, task_timeout: float, as_json: bool, settings: Settings
-) -> int:
-    """Go on with a run; the exit code."""
-    token, reason = token_or_reason(settings)
-    if reason:
-        return bad_input(reason)
+def run_runs(folder: str, *, as_json: bool = False) -> int:
+    """List the runs of a folder and return the exit code: 1 if a journal cannot be read."""
     try:
-        with Run.open(run_file) as run:
-            if retry_failed:
-                print(f"{_lines(run.retry_failed())} that failed: tried again now", file=sys.stderr)
-            return _execute(run, token, settings, task_timeout=task_timeout, as_json=as_json)
-    except JournalError as exc:
-        return bad_input(str(exc))
-
-
-def run_rollback(
-    of: str, *, run_file: str | None, yes: bool, task_timeout: float, as_json: bool, settings: Settings
-) -> int:
-    """Take a run back, or go on with that; the exit code."""
-    token, reason = token_or_reason(settings)
-    if reason:
-        return bad_input(reason)
-    try:
-        place = place_for_rollback(of, run=run_file)
-        if not place.begun or place.failed:
-            code = _ask_to_take_back(of, place, yes=yes)
-            if code is not None:
-                return code
-        if place.unsent:
-            Run.open(place.path).discard()
-        with Run.open(place.path) if place.begun else Run.roll_back(of, place.path) as run:
-            if place.failed:
-                run.retry_failed()
-            print(f"the journal of taking back {of} is {place.path}", file=sys.stderr)
-            return _execute(run, token, settings, task_timeout=task_timeout, as_json=as_json)
-    except JournalError as exc:
-        return bad_input(str(exc))
-
-
-def _ask_to_take_back(of: str, place: Place, *, yes: bool) -> int | None:
-    """Say what will be done, and ask; None to go on."""
-    if place.failed:
-        count = place.failed
-        print(f"{_lines(count)} of {of} could not be taken back: tried again now", file=sys.stderr)
+        runs = listed_runs(Path(folder))
+    except OSError as exc:
+        return bad_input(f"cannot list the folder {folder}: {exc.strerror}")
+    if as_json:
+        print(encode(RunsDocument(folder=for_terminal(folder), runs=[run for run, _ in runs])))
+    elif not runs:
+        print(f"No runs in {for_terminal(folder)}.")
     else:
-        with Journal.read(of) as parent:
-            found = to_take_back(parent)
-        count = found.lines
-        print(f"{_lines(count)} of {of} to take back", file=sys.stderr)
-        if found.uncertain:
-            print(
-                f"{found.uncertain} more may have been on their machines before the run (their requests were never "
-                "answered, and no preflight had looked): they are left alone",
-                file=sys.stderr,
-            )
-    if yes or not count:
-        return None
-    disks = "1 disk from its virtual machine" if count == 1 else f"{count} disks from their virtual machines"
-    return confirmed(f"Take {disks}?")
+        for line in _table(runs):
+            print(line)
+    return SOME_NOT if any(run.problem for run, _ in runs) else OK
 
 
-def _lines(count: int) -> str:
-    return "1 line" if count == 1 else f"{count} lines"
+def _table(runs: Sequence[tuple[ListedRun, float | None]]) -> Iterator[str]:
+    rows = [_HEADINGS, *(_row(run, active_at) for run, active_at in runs)]
+    widths = [max(len(row[column]) for row in rows if len(row) > 2) for column in range(len(_HEADINGS))]
+    widths[0] = max(len(row[0]) for row in rows)
+    for row in rows:
+        if len(row) == 2:  # what cannot be read: the reason may be long
+            yield f"{row[0]:<{widths[0]}}  {row[1]}"
+            continue
+        name, state, done, failed, active = row
+        yield (
+            f"{name:<{widths[0]}}  {state:<{widths[1]}}  {done:>{widths[2]}}  {failed:>{widths[3]}}  {active}"
+        ).rstrip()
 
 
-def _execute(run: Run, token: str, settings: Settings, *, task_timeout: float, as_json: bool) -> int:
-    # A run knows its installation; what is named on the command line must be the same one.
-    if run.info.base_url is not None:
-        settings.setdefault("base_url", run.info.base_url)
-    return run_loop(carry_out(run, token, settings, as_json=as_json, task_timeout=task_timeout))
+def _row(run: ListedRun, active_at: float | None) -> tuple[str, ...]:
+    if run.problem is not None or run.state is None:
+        return run.journal, f"damaged: {run.problem}"
+    return (
+        run.journal,
+        STATE_WORDS[run.state],
+        f"{count(run.done or 0)} of {count(run.lines or 0)}",
+        count(run.failed or 0),
+        local_time(active_at) if active_at is not None else "never",
+    )

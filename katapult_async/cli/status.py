@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -12,9 +13,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from katapult_async.cli.bulk import INTERRUPTED, OK, REFUSED, SOME_NOT, bad_input
-from katapult_async.cli.stdout import print_lines
-from katapult_async.cli.terminal import is_plain
+from katapult_async.cli.exit_codes import INTERRUPTED, OK, REFUSED, SOME_NOT, bad_input
+from katapult_async.cli.terminal import has_colors, hidden_keys, is_plain
 from katapult_async.jobs import Journal, JournalError
 from katapult_async.jobs.latency import Latency
 from katapult_async.jobs.record import RunSummary, Second
@@ -22,6 +22,7 @@ from katapult_async.jobs.report.documents import StatusDocument, encode, run_doc
 from katapult_async.jobs.report.standing import RunState, next_steps, progress, standing, state_of, title
 from katapult_async.jobs.report.text import totals
 from katapult_async.safe_text import for_terminal
+from katapult_async.transport import DEFAULT_BASE_URL
 
 #: Seconds over which the rate is taken.
 RECENT = 60
@@ -58,8 +59,9 @@ def run_status(run_file: str, *, as_json: bool = False, watch: bool = False) -> 
             return _watch(run_file, as_json=as_json)
         seen = look(run_file)
     except JournalError as exc:
-        return bad_input(for_terminal(str(exc)))
-    return print_lines([document(seen)] if as_json else sentences(seen))
+        return bad_input(str(exc))
+    print(document(seen) if as_json else "\n".join(sentences(seen)))
+    return OK
 
 
 def look(run_file: str) -> Seen:
@@ -80,7 +82,7 @@ def rate_of(summary: RunSummary, recent: list[Second], *, now: float) -> float:
 
 def document(seen: Seen) -> str:
     """Return the status for a program, as JSON in one line."""
-    steps = next_steps(seen.summary, seen.journal)
+    steps = _next_steps(seen)
     return encode(
         StatusDocument(
             journal=for_terminal(seen.journal),
@@ -94,11 +96,16 @@ def document(seen: Seen) -> str:
 def sentences(seen: Seen) -> list[str]:
     """Return the status for a person, in lines."""
     lines = [title(seen.summary), progress(seen.summary), _standing(seen)]
-    steps = next_steps(seen.summary, seen.journal)
+    steps = _next_steps(seen)
     width = max((len(purpose) for purpose, _ in steps), default=0) + 1
     lines += [f"{purpose + ':':<{width}} {command}" for purpose, command in steps]
     rows = totals(seen.summary, latency=seen.latency)
-    return [*lines, "", *(f"{name:>22}  {value}" for name, value in rows)]
+    return [*lines, "", *(f"{name:>28}  {value}" for name, value in rows)]
+
+
+def _next_steps(seen: Seen) -> list[tuple[str, str]]:
+    named = os.environ.get("KATAPULT_BASE_URL") or DEFAULT_BASE_URL
+    return next_steps(seen.summary, seen.journal, base_url=named)
 
 
 def _standing(seen: Seen) -> str:
@@ -110,17 +117,16 @@ def _standing(seen: Seen) -> str:
 
 
 def _watch(run_file: str, *, as_json: bool) -> int:
-    console = Console(file=sys.stdout, highlight=False)
     try:
-        if as_json or sys.stdout is None or is_plain(sys.stdout):
-            last, code = _watch_in_lines(run_file, as_json=as_json)
+        if as_json or is_plain(sys.stdout):
+            last = _watch_in_lines(run_file, as_json=as_json)
         else:
-            last, code = _watch_on_terminal(run_file, console), OK
+            last = _watch_on_terminal(run_file)
     except KeyboardInterrupt:
         return INTERRUPTED  # of the watching: the run goes on
     if not as_json:
-        code = code or print_lines(sentences(last))
-    return code or _EXIT_CODES.get(state_of(last.summary), SOME_NOT)
+        print("\n".join(sentences(last)))
+    return _EXIT_CODES.get(state_of(last.summary), SOME_NOT)
 
 
 def _looks(run_file: str) -> Iterator[Seen]:
@@ -135,23 +141,25 @@ def _looks(run_file: str) -> Iterator[Seen]:
         time.sleep(max(EVERY, took / SHARE))
 
 
-def _watch_in_lines(run_file: str, *, as_json: bool) -> tuple[Seen, int]:
-    shown, shown_at = "", 0.0
+def _watch_in_lines(run_file: str, *, as_json: bool) -> Seen:
+    shown, due_at = "", 0.0
     last: Seen | None = None
     for last in _looks(run_file):
         line = document(last) if as_json else f"{progress(last.summary)} {_standing(last)}"
-        due = as_json or time.monotonic() - shown_at >= EVERY_LINE
-        if line != shown and due and (last.running or as_json):
-            shown, shown_at = line, time.monotonic()
-            if code := print_lines([line]):
-                return last, code
+        if as_json or (last.running and line != shown and time.monotonic() >= due_at):
+            shown, due_at = line, time.monotonic() + EVERY_LINE
+            print(line, flush=True)
     assert last is not None  # noqa: S101 - there is always a first look
-    return last, OK
+    return last
 
 
-def _watch_on_terminal(run_file: str, console: Console) -> Seen:
+def _watch_on_terminal(run_file: str) -> Seen:
     last: Seen | None = None
-    with Live(console=console, transient=True, auto_refresh=False, redirect_stdout=False) as live:
+    console = Console(file=sys.stdout, highlight=False, no_color=not has_colors(sys.stdout))
+    with (
+        hidden_keys(sys.stdout),
+        Live(console=console, transient=True, auto_refresh=False, redirect_stdout=False) as live,
+    ):
         for last in _looks(run_file):
             live.update(_picture(last), refresh=True)
     assert last is not None  # noqa: S101 - there is always a first look

@@ -7,7 +7,6 @@ cannot tell and is cheap. Changes nothing, on the platform or about the lines' o
 from __future__ import annotations
 
 import enum
-import math
 import sqlite3
 import time
 
@@ -17,6 +16,7 @@ from katapult_async.client import Client
 from katapult_async.logs import room_logger
 from katapult_async.observer import Observer, RequestEvent
 
+from .forecast import Pace, seconds_for
 from .survey import compare_data_centers, examine_machines, read_lists, sort_lines, take_over
 from .writer import Writer
 
@@ -124,7 +124,16 @@ async def look(
         total_permitted=limit,
         remaining=watch.remaining,
         # A machine with disks to attach is looked at once before and about twice while its tasks run.
-        seconds=_seconds(to_send + attach + 3 * machines_to_attach, limit, watch, period),
+        seconds=seconds_for(
+            to_send + attach + 3 * machines_to_attach,
+            Pace(
+                limit=limit,
+                remaining=watch.remaining,
+                period=period,
+                max_per_second=client.max_per_second,
+            ),
+            time.time(),
+        ),
         not_compared=not_compared,
         not_examined=not_examined,
     )
@@ -144,17 +153,6 @@ class _Watch(Observer):
         self.requests += 1
         self.remaining = event.remaining
         self.took += event.ended_at - event.sent_at
-
-
-def _seconds(requests: int, limit: int | None, watch: _Watch, period: float) -> float | None:
-    """From now until the last one has left, on a window of the server's clock, which is taken to be like ours."""
-    if limit is None:
-        return None
-    now = watch.remaining if watch.remaining is not None else limit
-    if requests <= now:
-        return 0.0
-    to_boundary = period - time.time() % period
-    return to_boundary + (math.ceil((requests - now) / limit) - 1) * period
 
 
 def _read_result(

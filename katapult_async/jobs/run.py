@@ -227,6 +227,11 @@ class Run:
         return self._refused_by
 
     @property
+    def patience_left(self) -> float | None:
+        """Seconds until `execute` gives up, while the API does not answer. None while it answers."""
+        return self._execution.patience_left if self._execution is not None else None
+
+    @property
     def needs_preflight(self) -> bool:
         """Whether a preflight was asked for and has to be made before the run begins.
 
@@ -291,9 +296,18 @@ class Run:
         self._info = self._journal.info()
         return result
 
-    async def execute(self, client: Client, *, task_timeout: float = TASK_TIMEOUT) -> RunSummary:
+    async def execute(
+        self,
+        client: Client,
+        *,
+        task_timeout: float = TASK_TIMEOUT,
+        limit_lines: int | None = None,
+        max_failures: int | None = None,
+    ) -> RunSummary:
         """Carry out, or go on with, the run. Lines that the preflight has found to be there already, or impossible,
-        are settled without a request. task_timeout: seconds that a task of attaching may take.
+        are settled without a request. task_timeout: seconds that a task of attaching may take. limit_lines: send only
+        so many lines; a later `execute` continues with the rest. max_failures: stop gently when more lines than that
+        have failed in this session.
 
         Returns early after `stop`, or when the run is refused (`refused_by`). Nothing is raised for a line. Raises
         JournalMismatch for another installation and for a run that nobody has confirmed, JournalWriteError when nothing
@@ -310,7 +324,12 @@ class Run:
         async with self._recording(client) as writer:
             await writer.call(lambda db: _begin(db, time.time()))
             execution = self._execution = Execution(
-                client, writer, self._info.kind, task_timeout=task_timeout
+                client,
+                writer,
+                self._info.kind,
+                task_timeout=task_timeout,
+                limit_lines=limit_lines,
+                max_failures=max_failures,
             )
             if self._stopped:
                 execution.stop()
@@ -331,8 +350,12 @@ class Run:
                 if execution.refused_by is not None:
                     self._refused_by = execution.refused_by
                     ended, reason = "refused", str(execution.refused_by)
+                elif execution.has_too_many_failures:
+                    ended, reason = "interrupted", f"more than {max_failures} lines failed"
                 elif execution.stopped and ended == "finished":
                     ended = "interrupted"
+                elif execution.has_held_back and ended == "finished":
+                    ended, reason = "interrupted", f"only the first {limit_lines} lines were to be sent"
                 log.info("the session has ended: %s", ended)
                 writer.note(_END, (time.time(), ended, reason))
         return self.summary()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from katapult_async.jobs.record import LineStatus, RollbackProgress, RunKind, RunSummary, Session
 from katapult_async.safe_text import for_terminal
+from katapult_async.transport import DEFAULT_BASE_URL
+from katapult_async.transport.address import is_same_base_url
 from katapult_async.words import count, counted, local_time
 
 _COMMAND = "katapult-async"
@@ -169,31 +171,36 @@ def _open_lines(summary: RunSummary) -> int:
     return summary.counts.get(LineStatus.UNKNOWN, 0) + summary.counts.get(LineStatus.WAITING, 0)
 
 
-def next_steps(summary: RunSummary, journal: str | Path) -> list[tuple[str, str]]:
+def next_steps(
+    summary: RunSummary, journal: str | Path, *, base_url: str = DEFAULT_BASE_URL
+) -> list[tuple[str, str]]:
     """Return what can be done next, as pairs of a purpose and a command, the most useful one first.
 
     Args:
         summary: The run.
         journal: The path of its journal, as the user names it.
+        base_url: The base URL that a command uses if it names none.
     """
-    state, steps = state_of(summary), list[tuple[str, str]]()
+    state, steps, made_for = state_of(summary), list[tuple[str, str]](), summary.info.base_url
+    # A command that sends requests has to name another host than this: the journal alone may not choose it.
+    host = [] if made_for is None or is_same_base_url(made_for, base_url) else ["--base-url", made_for]
     if state is RunState.RUNNING:
         steps.append(("Watch it", command("status", journal, "--watch")))
     if state.resumable:
-        steps.append(("Resume", command("resume", journal)))
+        steps.append(("Resume", command("resume", journal, *host)))
     if summary.rollback is not None:
         if state is RunState.ROLLBACK_UNFINISHED and summary.rollback.reachable:
-            steps.append(("Finish the rollback", command("resume", summary.rollback.path)))
+            steps.append(("Finish the rollback", command("resume", summary.rollback.path, *host)))
         steps.append(("See the rollback", command("status", summary.rollback.path)))
     if summary.counts.get(LineStatus.FAILED):
         steps.append(("See why lines failed", command("report", journal)))
         if state is RunState.DONE_WITH_FAILURES:
-            steps.append(("Try failed lines again", command("resume", journal, "--retry-failed")))
+            steps.append(("Try failed lines again", command("resume", journal, "--retry-failed", *host)))
     return steps
 
 
 def command(name: str, path: str | Path, *options: str) -> str:
     """Return a command that can be copied into a shell."""
-    quoted = shlex.quote(str(path))
-    parts = [_COMMAND, name, f"./{quoted}" if quoted.startswith("-") else quoted, *options]
-    return for_terminal(" ".join(parts))
+    file = str(path)
+    parts = [name, f"./{file}" if file.startswith("-") else file, *options]
+    return for_terminal(f"{_COMMAND} {shlex.join(parts)}")

@@ -20,7 +20,7 @@ def write_table(out: TextIO, journal: Journal, *, statuses: Collection[LineStatu
     with journal.snapshot():
         summary, latency = journal.summary(), journal.latency()
         out.write(f"{title(summary)}\n{progress(summary)} {standing(summary)}\n\n")
-        out.writelines(f"{name:>22}  {value}\n" for name, value in totals(summary, latency=latency))
+        out.writelines(f"{name:>28}  {value}\n" for name, value in totals(summary, latency=latency))
         heading = f"\n{'line':>8}  {'disk':<21}  {'virtual machine':<21}  {'status':<18}  attempts  detail\n"
         for line in selected(journal, statuses):
             out.write(heading + _row(line))
@@ -53,7 +53,7 @@ def totals(
     ]
     least = "at least " if summary.requests_at_least else ""
     rows.append(("requests", f"{least}{count(summary.requests)}"))
-    rows.append(("rate limited (429)", count(summary.rate_limited)))
+    rows.append(("refused by rate limit (429)", count(summary.rate_limited)))
     per = "minute" if period == 60 else f"{period:g} s"
     permitted = summary.total_permitted
     rows.append((f"permitted per {per}", count(permitted) if permitted else "not known"))
