@@ -46,7 +46,7 @@ WIDE = Layout(
     name="wide",
     width=960,
     height=400,
-    left=56,
+    left=62,
     right=30,
     seconds=(32, 202),
     windows=(266, 356),
@@ -55,11 +55,11 @@ WIDE = Layout(
 NARROW = Layout(
     name="narrow",
     width=360,
-    height=440,
-    left=46,
+    height=456,
+    left=62,
     right=30,
-    seconds=(48, 198),
-    windows=(286, 386),
+    seconds=(62, 212),
+    windows=(302, 402),
     stacked=True,
 )
 
@@ -139,8 +139,8 @@ def _plot_of_seconds(axis: Axis, seconds: Sequence[Second], layout: Layout) -> I
         else:
             lines.append(("budget", at, float(permitted), _budget(permitted)))
     remarks = [f"each bar is the busiest second of {width}"] if width > 1 else []
-    remarks += [f"budget of {count(hidden)} a minute is above this scale"] if hidden else []
-    yield from _plot("Requests per second", "; ".join(remarks), layout.seconds, axis, layout, bars, lines)
+    remarks += [f"budget of {count(hidden)} a minute: off the scale"] if hidden else []
+    yield from _plot("Requests per second", remarks, layout.seconds, axis, layout, bars, lines)
 
 
 def _plot_of_windows(axis: Axis, seconds: Sequence[Second], layout: Layout, phase: int) -> Iterable[str]:
@@ -159,8 +159,8 @@ def _plot_of_windows(axis: Axis, seconds: Sequence[Second], layout: Layout, phas
         for number, (requests, refused) in sorted(windows.items())
     ]
     lines = [("budget", at, float(permitted), _budget(permitted)) for at, permitted in _changes(seconds)]
-    remark = f"minutes begin at :{phase:02}, like the server's windows" if phase else ""
-    yield from _plot("Requests per minute", remark, layout.windows, axis, layout, bars, lines)
+    remarks = [f"minutes begin at :{phase:02}, as on the server"] if phase else []
+    yield from _plot("Requests per minute", remarks, layout.windows, axis, layout, bars, lines)
 
 
 def _budget(permitted: int) -> str:
@@ -178,7 +178,7 @@ def _changes(seconds: Sequence[Second]) -> list[tuple[float, int]]:
 
 def _plot(
     title: str,
-    remark: str,
+    remarks: list[str],
     place: tuple[int, int],
     axis: Axis,
     layout: Layout,
@@ -192,10 +192,13 @@ def _plot(
         return bottom - value / highest * (bottom - top)
 
     end = layout.width - layout.right
-    yield f'<text class="name" x="{layout.left}" y="{top - (26 if layout.stacked else 12)}">{title}</text>'
-    if remark:
-        x, side = (layout.left, "remark") if layout.stacked else (end, "remark end")
-        yield f'<text class="{side}" x="{x}" y="{top - 12}">{remark}</text>'
+    height = 14 * len(remarks) if layout.stacked else 0
+    yield f'<text class="name" x="{layout.left}" y="{top - 12 - height}">{title}</text>'
+    if remarks and not layout.stacked:
+        yield f'<text class="remark end" x="{end}" y="{top - 12}">{"; ".join(remarks)}</text>'
+    elif remarks:
+        for number, remark in enumerate(reversed(remarks)):
+            yield f'<text class="remark" x="{layout.left}" y="{top - 12 - 14 * number}">{remark}</text>'
     for value in (0.0, highest / 2, highest):
         yield f'<line class="grid" x1="{layout.left}" x2="{end}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
         yield f'<text class="value" x="{layout.left - 6}" y="{y(value) + 4:.1f}">{_value(value)}</text>'

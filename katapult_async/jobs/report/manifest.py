@@ -37,7 +37,7 @@ def write_manifest(out: TextIO, journal: Journal, *, statuses: Collection[LineSt
             ["disk", "virtual_machine", *(["attach"] if attach else []), *(["note"] if note else [])]
         )
         for line in selected(journal, statuses):
-            row = [line.disk, line.virtual_machine]
+            row = [for_terminal(line.disk), for_terminal(line.virtual_machine)]
             row += ["true" if line.attach else "false"] if attach else []
             row += [for_terminal(line.note or "", keep="\n\t")] if note else []
             writer.writerow(row)

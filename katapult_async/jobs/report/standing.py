@@ -130,6 +130,8 @@ def standing(summary: RunSummary) -> str:
     """Say in a sentence or two where the run stands. Lines are counted by `progress`."""
     state, last = state_of(summary), summary.sessions[-1] if summary.sessions else None
     match state:
+        case RunState.RUNNING if not summary.sessions:
+            return f"Prepared by {for_terminal(summary.locked_by or '')}. It has changed nothing yet."
         case RunState.RUNNING:
             return f"Running in {for_terminal(summary.locked_by or '')}."
         case RunState.NOT_CONFIRMED if summary.info.preflight:
