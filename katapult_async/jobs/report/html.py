@@ -26,7 +26,7 @@ from .selection import FAILURES, selected
 from .standing import RunState, command, next_steps, progress, standing, state_of, title
 from .text import totals
 
-_GOOD = frozenset({RunState.DONE, RunState.ROLLED_BACK})
+_GOOD = frozenset({RunState.DONE})
 _BAD = frozenset({RunState.DONE_WITH_FAILURES, RunState.REFUSED, RunState.STOPPED_BY_ERROR, RunState.KILLED})
 
 
