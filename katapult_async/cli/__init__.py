@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from importlib import import_module
 
 __all__ = ["main"]
 
@@ -35,12 +34,11 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        import_module("rich")  # typer runs without it, the commands do not
         from katapult_async.cli.app import app
     except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in {"typer", "rich", "click"}:
+        if (exc.name or "").partition(".")[0] not in {"typer", "click"}:
             raise
-        print("the command line needs two more packages: pip install 'katapult-async[cli]'", file=sys.stderr)
+        print("the command line needs one more package: pip install 'katapult-async[cli]'", file=sys.stderr)
         raise SystemExit(2) from None
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:

@@ -210,7 +210,9 @@ def rollback(
     connection: Connection,
     screen: Screen,
 ) -> None:
-    """Undo exactly what a run did: detach what it attached, unassign what it assigned.
+    """Undo exactly what a run did.
+
+    It detaches the disks that the run attached, and unassigns the disks that the run assigned.
 
     Each disk is read first. Boot disks, and disks that have moved to another machine since, are left alone.
 

@@ -40,9 +40,6 @@ def run_assign(name: str, *, run_file: str | None, wanted: Wanted, screen: Scree
         The exit code.
     """
     token = token_for(settings)
-    code = can_be_asked(yes=wanted.yes)
-    if code is not None:
-        return code
     try:
         with open_checked(name) as manifest:
             place = place_for(name, manifest.check(), attach=wanted.attach, run=run_file)
@@ -54,14 +51,11 @@ def run_assign(name: str, *, run_file: str | None, wanted: Wanted, screen: Scree
             run = _open(place, manifest, wanted, settings)
         with run:
             check_host(str(place.path), run.info, settings)
-            if not screen.quiet:
-                print(_first_line(run, place), file=sys.stderr)
-            if run.needs_preflight or run.needs_confirmation:
-                code = prepare(run, token, settings, screen=screen, yes=wanted.yes)
-                if code is not None:
-                    if not place.begun:
-                        run.discard()
-                    return code
+            code = _prepare(run, place, token, settings, wanted, screen)
+            if code is not None:
+                if not place.begun:
+                    run.discard()
+                return code
             return _execute(run, token, settings, wanted, screen)
     except (ManifestError, JournalError) as exc:
         return bad_input(str(exc))
@@ -82,6 +76,19 @@ def _open(place: Place, manifest: Manifest, wanted: Wanted, settings: Settings) 
         organization=wanted.organization,
         confirmed=False,
     )
+
+
+def _prepare(
+    run: Run, place: Place, token: str, settings: Settings, wanted: Wanted, screen: Screen
+) -> int | None:
+    """Look and ask, as far as the run needs it; None to go on, else the exit code."""
+    unprepared = run.needs_preflight or run.needs_confirmation
+    code = can_be_asked(yes=wanted.yes) if unprepared or wanted.canary is not None else None
+    if code is not None:
+        return code
+    if not screen.quiet:
+        print(_first_line(run, place), file=sys.stderr)
+    return prepare(run, token, settings, screen=screen, yes=wanted.yes) if unprepared else None
 
 
 def _first_line(run: Run, place: Place) -> str:

@@ -9,16 +9,45 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from types import TracebackType
-from typing import TextIO
-
-from rich.cells import cell_len
-from rich.text import Text
+from typing import NamedTuple, TextIO
 
 from katapult_async.cli.terminal import has_colors, hidden_keys, width_of
 
 #: Seconds between two paintings.
 PAINT_EVERY = 0.25
 _CODES = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
+
+
+class Part(NamedTuple):
+    """A piece of a line. Each character takes one column.
+
+    Attributes:
+        text: The characters.
+        style: A color or another style; empty for none.
+    """
+
+    text: str
+    style: str = ""
+
+
+#: The parts of one line.
+Line = list[Part]
+
+
+def width(line: Line) -> int:
+    """Return the columns that a line takes."""
+    return sum(len(part.text) for part in line)
+
+
+def fitted(parts: list[Part], columns: int) -> list[Line]:
+    """Join parts with commas into lines of at most `columns`. A part that alone is wider is cut."""
+    lines: list[Line] = []
+    for part in parts:
+        if lines and width(lines[-1]) + 2 + len(part.text) <= columns:
+            lines[-1] += [Part(", "), part]
+        else:
+            lines.append([Part(part.text[:columns], part.style)])
+    return lines
 
 
 class Live:
@@ -29,7 +58,7 @@ class Live:
         lines: Makes the lines for a width in columns. None of them is wider.
     """
 
-    def __init__(self, stream: TextIO, lines: Callable[[int], list[Text]]) -> None:
+    def __init__(self, stream: TextIO, lines: Callable[[int], list[Line]]) -> None:
         self._stream = stream
         self._lines = lines
         self._colors = has_colors(stream)
@@ -56,7 +85,7 @@ class Live:
         # One column stays free: a terminal may already have moved to the next row after a full one.
         lines = self._lines(max(width_of(self._stream) - 1, 20))
         text = self._back() + "\n".join(self._styled(line) for line in lines)
-        self._painted = [cell_len(line.plain) for line in lines]
+        self._painted = [width(line) for line in lines]
         self._write(text)
 
     def print_above(self, text: str) -> None:
@@ -69,26 +98,16 @@ class Live:
         """Return the codes that go back over what was painted last, and clear it."""
         if not self._painted:
             return "\r\x1b[J"
-        width = width_of(self._stream)
-        rows = sum(max(-(-length // width), 1) for length in self._painted)
+        columns = width_of(self._stream)
+        rows = sum(max(-(-length // columns), 1) for length in self._painted)
         up = f"\x1b[{rows - 1}A" if rows > 1 else ""
         return f"\r{up}\x1b[J"
 
-    def _styled(self, line: Text) -> str:
-        if not self._colors:
-            return line.plain
-        styled: list[str] = []
-        end = 0
-        for span in line.spans:
-            code = _CODES[str(span.style)]
-            styled += [
-                line.plain[end : span.start],
-                f"\x1b[{code}m",
-                line.plain[span.start : span.end],
-                "\x1b[0m",
-            ]
-            end = span.end
-        return "".join([*styled, line.plain[end:]])
+    def _styled(self, line: Line) -> str:
+        return "".join(
+            f"\x1b[{_CODES[part.style]}m{part.text}\x1b[0m" if part.style and part.text and self._colors else part.text
+            for part in line
+        )
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

@@ -12,9 +12,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
-from rich.cells import cell_len
-from rich.text import Text
-
 from katapult_async import (
     Observer,
     OutcomeEvent,
@@ -24,7 +21,7 @@ from katapult_async import (
     StepEvent,
     WaitEvent,
 )
-from katapult_async.cli.live import PAINT_EVERY, Live
+from katapult_async.cli.live import PAINT_EVERY, Line, Live, Part, fitted
 from katapult_async.cli.meter import Meter
 from katapult_async.cli.terminal import is_plain
 from katapult_async.cli.words import clock_time, count, counted, duration
@@ -171,20 +168,20 @@ class Progress(Observer):
         else:
             print(text, file=sys.stderr, flush=True)
 
-    def lines(self, width: int) -> list[Text]:
+    def lines(self, width: int) -> list[Line]:
         """Return the live lines.
 
         Args:
             width: Columns that a line may take.
         """
         now = time.time()
-        lines = [self._bar(width)]
-        lines += _fitted(self._outcomes(), width)
-        lines += _fitted([Text(part) for part in self._rate(now)], width)
-        lines += _fitted([Text(part, "bold") for part in self._ends(now)], width)
-        if waiting := self.waiting(now):
-            lines += _fitted([Text(part, "dim") for part in waiting], width)
-        return lines
+        return [
+            self._bar(width),
+            *fitted(self._outcomes(), width),
+            *fitted([Part(text) for text in self.meter.words(now)], width),
+            *fitted([Part(text, "bold") for text in self._ends(now)], width),
+            *fitted([Part(text, "dim") for text in self.waiting(now)], width),
+        ]
 
     def line(self) -> str:
         """Return one plain line of everything."""
@@ -192,8 +189,8 @@ class Progress(Observer):
         start = STEPS.get(self._step, self._step)
         if self._step != "look":
             start += f": {count(self._done)} of {count(self._total)}"
-        outcomes = [part.plain for part in self._outcomes()]
-        return ", ".join([start, *outcomes, *self._rate(now), *self._ends(now), *self.waiting(now)])
+        outcomes = [part.text for part in self._outcomes()]
+        return ", ".join([start, *outcomes, *self.meter.words(now), *self._ends(now), *self.waiting(now)])
 
     def waiting(self, now: float) -> list[str]:
         """Return what the run waits for, and until when. Empty while it waits for nothing.
@@ -216,19 +213,19 @@ class Progress(Observer):
                 return [f"waits {duration(max(round(left), 1))} for {wait.reason}", f"until {at}"]
         return [answers] if answers and time.monotonic() - self._heard >= QUIET else []
 
-    def _bar(self, width: int) -> Text:
+    def _bar(self, width: int) -> Line:
         name = STEPS.get(self._step, self._step)
         if not self._total:
-            return Text(name[:width])
-        part = min(self._done / self._total, 1.0)
-        numbers = f"{count(self._done)} of {count(self._total)}  {int(100 * part):3} %"
-        columns = min(width - cell_len(name) - cell_len(numbers) - 4, 60)
+            return [Part(name[:width])]
+        share = min(self._done / self._total, 1.0)
+        numbers = f"{count(self._done)} of {count(self._total)}  {int(100 * share)} %"
+        columns = min(width - len(name) - len(numbers) - 4, 60)
         if columns < 5:
-            return Text(f"{name}  {numbers}"[:width])
+            return [Part(f"{name}  {numbers}"[:width])]
         full, empty = self._characters()
-        done = round(part * columns)
-        bar = Text(full * done, "green") + Text(empty * (columns - done), "dim")
-        return Text(f"{name}  ") + bar + Text(f"  {numbers}")
+        done = round(share * columns)
+        bar = [Part(full * done, "green"), Part(empty * (columns - done), "dim")]
+        return [Part(f"{name}  "), *bar, Part(f"  {numbers}")]
 
     def _characters(self) -> tuple[str, str]:
         try:
@@ -237,21 +234,18 @@ class Progress(Observer):
             return "#", "."
         return "━", "─"
 
-    def _outcomes(self) -> list[Text]:
+    def _outcomes(self) -> list[Part]:
         if self._step == "look":
-            return [Text(counted(self.meter.requests, "request"))]
+            return [Part(counted(self.meter.requests, "request"))]
         counts = {OutcomeStatus.FAILED.value: 0, **self._counts}
         order = sorted(counts, key=lambda status: (status in _STYLES, status))
         return [
-            Text(
+            Part(
                 f"{count(counts[status])} {status.replace('_', ' ')}",
                 _STYLES.get(status, "") if counts[status] else "",
             )
             for status in order
         ]
-
-    def _rate(self, now: float) -> list[str]:
-        return self.meter.words(now)
 
     def _ends(self, now: float) -> list[str]:
         if self._step in ("look", "wait") or self.stopping:
@@ -271,16 +265,3 @@ class Progress(Observer):
         if even_if_early or time.monotonic() - self._printed >= EVERY:
             self._printed = time.monotonic()
             print(self.line(), file=sys.stderr, flush=True)
-
-
-def _fitted(parts: list[Text], width: int) -> list[Text]:
-    """Join parts into lines that are at most `width` columns wide. A single part that is wider is cut."""
-    lines: list[Text] = []
-    for part in parts:
-        if lines and lines[-1].cell_len + 2 + part.cell_len <= width:
-            lines[-1] = lines[-1] + Text(", ") + part
-        else:
-            cut = part.copy()
-            cut.truncate(width, overflow="ellipsis")
-            lines.append(cut)
-    return lines
