@@ -105,7 +105,9 @@ class Live:
 
     def _styled(self, line: Line) -> str:
         return "".join(
-            f"\x1b[{_CODES[part.style]}m{part.text}\x1b[0m" if part.style and part.text and self._colors else part.text
+            f"\x1b[{_CODES[part.style]}m{part.text}\x1b[0m"
+            if part.style and part.text and self._colors
+            else part.text
             for part in line
         )
 
