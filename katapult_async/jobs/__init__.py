@@ -17,6 +17,7 @@ from .errors import (
     JournalExists,
     JournalLocked,
     JournalMismatch,
+    JournalRecordsLost,
     JournalWriteError,
 )
 from .journal import Journal
@@ -60,6 +61,7 @@ __all__ = [
     "JournalExists",
     "JournalLocked",
     "JournalMismatch",
+    "JournalRecordsLost",
     "JournalWriteError",
     "Latency",
     "LineRecord",

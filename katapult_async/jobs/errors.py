@@ -27,5 +27,12 @@ class JournalDamaged(JournalError):
     """It is no journal, it is damaged, or a newer version of this package has written it. It is left as it is."""
 
 
+class JournalRecordsLost(JournalDamaged):
+    """The latest records of a killed run are gone, with the file that held them. What is left of it is sound.
+
+    `Run.open(path, records_lost=True)` goes on with what is left, and reads every disk before anything is sent.
+    """
+
+
 class JournalWriteError(JournalError):
     """Nothing can be written to it: no room, or no right to. What was recorded stays, and the run can be resumed."""

@@ -5,9 +5,11 @@ Nothing here knows what stands in a journal, but for the number of its format.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
+from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +20,7 @@ from .schema import APPLICATION_ID, VERSION
 _SMALLEST = 100
 #: What SQLite keeps beside a file while it is open, and after a crash. It is as good as part of the file.
 SIDE_FILES = ("-wal", "-shm", "-journal")
+_open_here: Counter[tuple[int, int]] = Counter()
 
 
 def cannot_write(path: Path | None, exc: Exception) -> JournalWriteError:
@@ -95,6 +98,38 @@ def check_file(path: Path) -> None:
         raise JournalError(f"{path} has a second name (a hard link): remove one, a journal can have but one")
 
 
+def note_open(path: Path, *, more: int) -> None:
+    """Count the connections that this process has to a file. more: 1 when one is opened, -1 when it is closed."""
+    with contextlib.suppress(OSError):
+        _open_here[_identity(path)] += more
+
+
+def is_open_here(path: Path) -> bool:
+    """Whether this process has a connection to the file."""
+    try:
+        return _open_here[_identity(path)] > 0
+    except OSError:
+        return False
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def state_of(path: Path) -> tuple[object, ...]:
+    """What changes when a file or its write-ahead log is written to."""
+    return _state_of(path), _state_of(side_file(path, "-wal"))
+
+
+def _state_of(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def reading_mode(path: Path) -> str:
     """For looking at a file that must not be written to."""
     # Without a write-ahead log there is nothing beside the file, and "ro" would put something there.
@@ -125,7 +160,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
         version = _only(connection, "PRAGMA user_version")
     except sqlite3.OperationalError:
         raise
-    except sqlite3.DatabaseError as exc:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as exc:
         raise JournalDamaged(
             f"{path} is no journal of a run, or it is damaged; it is left as it is: {exc}"
         ) from exc
@@ -137,13 +172,6 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
             f"{VERSION}): use that version"
         )
     return version
-
-
-def check_pages(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse a file that SQLite finds damaged. Raises JournalDamaged."""
-    complaint = _only(connection, "PRAGMA quick_check(1)")
-    if complaint != "ok":
-        raise JournalDamaged(f"{path} is damaged and is left as it is: {complaint}")
 
 
 def _only(connection: sqlite3.Connection, statement: str) -> object:

@@ -7,10 +7,12 @@ written to. Nothing here knows what a run does; durable writing while one is und
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,22 +22,25 @@ from typing import Any, TypeVar
 import msgspec
 
 from . import rows
-from .errors import JournalDamaged, JournalError, JournalExists, JournalWriteError
+from .errors import JournalDamaged, JournalError, JournalExists, JournalRecordsLost, JournalWriteError
 from .file import (
     cannot_write,
     check_file,
     check_free,
-    check_pages,
     check_version,
     connect,
+    is_open_here,
+    note_open,
     publish,
     reading_mode,
     reason_of,
     set_pragma,
     side_file,
+    state_of,
     sync,
     translate,
 )
+from .integrity import DOUBT_ALL, Tally, begin_writing, check_content, check_ending, check_pages, end_writing
 from .latency import Histogram, Latency
 from .lock import held_by
 from .record import (
@@ -49,14 +54,21 @@ from .record import (
     Session,
     Waited,
 )
-from .schema import APPLICATION_ID, VERSION, migrate
+from .schema import APPLICATION_ID, FIRST_TALLY, VERSION, migrate, origin_of
 
 T = TypeVar("T")
+
+#: Times that a reader looks at a journal that seems damaged while its process begins or ends, and seconds between.
+_ATTEMPTS, _ATTEMPT_PAUSE = 5, 0.05
 
 _INSERT_RUN = """
     INSERT INTO run (only, run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, preflight,
         thorough, organization, confirmed_at)
     VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_INSERT_LINE = """
+    INSERT INTO line (number, disk, virtual_machine, machine_id, step, further, note, origin)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 _CONFIRM = "UPDATE run SET confirmed_at = ?"
 
@@ -84,12 +96,23 @@ class Journal:
         path: Path | None,
         *,
         copy: TemporaryDirectory[str] | None = None,
+        writing: bool = False,
     ) -> None:
         self.connection = connection
         #: None for one that exists only as long as it is open.
         self.path = path
-        # Where the file that is read lies, if it is a copy.
-        self._copy = copy
+        # Also when nobody closes it: what SQLite itself would do would leave a file that looks as if its end were lost.
+        self._finalizer = weakref.finalize(
+            self,
+            _close,
+            connection,
+            path if writing else None,
+            path if copy is None else None,
+            copy,
+            os.getpid(),
+        )
+        if path is not None and copy is None:
+            note_open(path, more=1)
 
     def __repr__(self) -> str:
         return f"<Journal {self.name}>"
@@ -112,10 +135,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file. What was not committed is not in it."""
-        with contextlib.suppress(sqlite3.Error):  # a full disk, which has been complained about before
-            self.connection.close()
-        if self._copy is not None:
-            self._copy.cleanup()
+        self._finalizer()
 
     # -- making and opening -----------------------------------------------------------------------------------------
 
@@ -140,7 +160,7 @@ class Journal:
         finally:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
-        journal = cls.open(path)
+        journal = cls._open(path)
         if journal.info().run_id != info.run_id:
             journal.close()
             raise JournalExists(f"{path} is another run's by now: name another file for this run")
@@ -159,42 +179,81 @@ class Journal:
         return cls(connection, None)
 
     @classmethod
-    def open(cls, path: Path) -> Journal:
+    def open(cls, path: Path, *, records_lost: bool = False) -> Journal:
         """Open a journal to go on with it; bring it up to date if an older version made it.
 
-        Raises JournalError if there is none, JournalDamaged, JournalWriteError.
+        Args:
+            path: The file.
+            records_lost: Accept that its latest records are gone. Every line that is not done then counts as one that
+                may have been sent.
+
+        Raises:
+            JournalError: There is no such file, or it cannot be read.
+            JournalRecordsLost: Its latest records are gone.
+            JournalDamaged: It is not a journal, or not as it was written.
+            JournalWriteError: It cannot be written to.
         """
         check_file(path)
-        # Looked at read-only: closing a connection that may write would write to a damaged file, too.
-        with contextlib.closing(connect(path, reading_mode(path))) as connection:
-            try:
-                check_version(connection, path)
-                check_pages(connection, path)
-            except sqlite3.Error as exc:
-                raise translate(path, exc) from exc
+        lost, in_file = False, None
+        try:
+            in_file = check_ending(path, indexed=not is_open_here(path))
+            _check(path, in_file)
+        except JournalRecordsLost:
+            if not records_lost:
+                raise
+            lost = True
+            _check(path, None)
+        journal = cls._open(path)
+        if lost:
+            journal.doubt_all()
+        return journal
+
+    @classmethod
+    def _open(cls, path: Path) -> Journal:
         connection = connect(path, "rw")
         try:
             set_pragma(connection, "synchronous = FULL")  # survives a power cut, too
             migrate(connection)
+            begin_writing(connection, path)
         except sqlite3.Error as exc:
             connection.close()
             raise translate(path, exc) from exc
         except BaseException:
             connection.close()
             raise
-        return cls(connection, path)
+        return cls(connection, path, writing=True)
 
     @classmethod
     def read(cls, path: str | Path) -> Journal:
-        """Open a journal to look at it only, also while another process executes the run. Raises JournalError."""
+        """Open a journal to look at it only, also while another process executes the run. It is checked as a whole.
+
+        Raises JournalError; JournalRecordsLost and JournalDamaged before anything of it can be read.
+        """
         path = Path(path)
         check_file(path)
+        for attempt in range(_ATTEMPTS):
+            before, held = state_of(path), held_by(path)
+            try:
+                return cls._read(path, held=held is not None)
+            except JournalDamaged:
+                # A run may have begun or ended just now, between one look at the files and the next.
+                if attempt == _ATTEMPTS - 1 or (before == state_of(path) and held == held_by(path)):
+                    raise
+            time.sleep(_ATTEMPT_PAUSE)
+        raise AssertionError  # the last attempt returns or raises
+
+    @classmethod
+    def _read(cls, path: Path, *, held: bool) -> Journal:
+        # A process that executes the run has the end of it in memory.
+        in_file = None if held else check_ending(path, indexed=not is_open_here(path))
         # A connection that may write takes away, when it is closed, what SQLite needs beside the file. One that may
         # not leaves it as it was: the remains of a run that was killed are no reader's business.
         connection = connect(path, "ro" if side_file(path, "-wal").exists() else "rw")
         try:
             current = check_version(connection, path) == VERSION
             connection.execute("PRAGMA query_only = ON")
+            if current:
+                check_content(connection, path, in_file)
         except sqlite3.OperationalError:
             current = False  # SQLite cannot set up its shared memory in a folder of somebody else's
         except BaseException:
@@ -203,10 +262,10 @@ class Journal:
         if current:
             return cls(connection, path)
         connection.close()
-        return cls._read_a_copy(path)
+        return cls._read_a_copy(path, in_file)
 
     @classmethod
-    def _read_a_copy(cls, path: Path) -> Journal:
+    def _read_a_copy(cls, path: Path, in_file: Tally | None) -> Journal:
         """Read a copy: of a file in a folder that cannot be written to, or of an older version's, brought up to date."""
         copy = TemporaryDirectory(prefix="katapult-async-")
         try:
@@ -216,8 +275,11 @@ class Journal:
                 shutil.copyfile(side_file(path, "-wal"), side_file(target, "-wal"))
             connection = connect(target, "rw")
             try:
-                check_version(connection, path)
-                migrate(connection)
+                if check_version(connection, path) == VERSION:
+                    check_content(connection, path, in_file)
+                else:
+                    check_pages(connection, path)
+                    migrate(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -237,6 +299,10 @@ class Journal:
     def note_confirmed(self, at: float) -> None:
         """Record that the user agreed to the changes. at: unix seconds. Raises JournalWriteError."""
         self._change(_CONFIRM, (at,))
+
+    def doubt_all(self) -> None:
+        """Let every line that is not done count as one that may have been sent. Raises JournalWriteError."""
+        self._change(DOUBT_ALL)
 
     def reopen_failed(self) -> int:
         """Let the lines that have failed wait again; how many they are. Raises JournalWriteError."""
@@ -357,7 +423,7 @@ def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine
     migrate(connection)
     connection.execute("BEGIN")
     connection.executemany(
-        "INSERT INTO line (number, disk, virtual_machine, machine_id, step, further, note) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        _INSERT_LINE,
         (
             (
                 line.number,
@@ -367,6 +433,7 @@ def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine
                 line.step,
                 line.further,
                 line.note,
+                origin_of(line.number, line.disk, line.virtual_machine, line.further, line.note),
             )
             for line in lines
         ),
@@ -389,4 +456,58 @@ def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine
             info.confirmed_at,
         ),
     )
+    connection.execute(FIRST_TALLY)
     connection.execute("COMMIT")
+
+
+def _check(path: Path, in_file: Tally | None) -> None:
+    """Check what a journal says. It is opened so that nothing can be written to it: closing a connection that may
+    write would write to a damaged file, too.
+    """
+    mode = reading_mode(path)
+    with contextlib.closing(connect(path, mode)) as connection:
+        try:
+            if check_version(connection, path) == VERSION:
+                check_content(connection, path, in_file, logged="immutable" not in mode)
+            else:
+                check_pages(connection, path)
+        except sqlite3.Error as exc:
+            raise translate(path, exc) from exc
+        except ValueError as exc:
+            raise JournalDamaged(f"{path} is damaged and is left as it is: {exc}") from exc
+
+
+def _close(
+    connection: sqlite3.Connection,
+    written: Path | None,
+    counted: Path | None,
+    copy: TemporaryDirectory[str] | None,
+    process: int,
+) -> None:
+    """Close a journal's file. written: it, if it was open for writing. process: the one that opened it."""
+    if os.getpid() != process:
+        return  # SQLite's connections do not survive a fork
+    try:
+        if written is not None:
+            end_writing(connection)
+    except sqlite3.Error:
+        _close_as_killed(connection, written)  # a full disk, which has been complained about before
+    else:
+        connection.close()
+    if counted is not None:
+        note_open(counted, more=-1)
+    if copy is not None:
+        copy.cleanup()
+
+
+def _close_as_killed(connection: sqlite3.Connection, path: Path | None) -> None:
+    """Leave the write-ahead log where it is, as the file says that it is open: another connection keeps SQLite from
+    taking it away.
+    """
+    with contextlib.suppress(sqlite3.Error, JournalError), contextlib.ExitStack() as stack:
+        if path is not None:
+            other = stack.enter_context(contextlib.closing(connect(path, "ro")))
+            other.execute(rows.INFO).fetchall()
+        connection.close()
+    with contextlib.suppress(sqlite3.Error):
+        connection.close()

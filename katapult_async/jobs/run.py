@@ -137,16 +137,26 @@ class Run:
         return cls(journal, lock)
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """Open a run to go on with it. Raises JournalLocked while another process executes it, JournalMismatch for a
-        run that has been taken back.
+    def open(cls, path: str | Path, *, records_lost: bool = False) -> Run:
+        """Open a run to go on with it.
+
+        Args:
+            path: The file of its journal.
+            records_lost: Accept that the latest records of a killed run are gone for good (JournalRecordsLost). Every
+                disk that is not done is then read before anything is sent for it.
+
+        Raises:
+            JournalLocked: Another process executes it.
+            JournalMismatch: It has been rolled back.
+            JournalDamaged: Its journal is not as it was written, or its latest records are gone.
+            JournalWriteError: The file cannot be written to.
         """
         path = Path(path)
         if not path.exists():
             raise JournalError(f"there is no journal {path}")  # before a lock file is made for it
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(RunLock(path))
-            journal = stack.enter_context(Journal.open(path))
+            journal = stack.enter_context(Journal.open(path, records_lost=records_lost))
             run = cls(journal, lock)
             if run.info.taken_back_by is not None:
                 raise JournalMismatch(

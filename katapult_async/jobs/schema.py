@@ -6,10 +6,68 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Sequence
 
 #: In the header of every journal, so that no other SQLite file is taken for one ("KAPA").
 APPLICATION_ID = 0x4B415041
+
+#: What `seal` holds, by table: all that a row says. Never changed for a migration that is published.
+SEALS = {
+    "tally": (
+        "nonce * 3 + lines * 5 + weight * 7 + changes * 11 + generation * 13 + writing * 17 + reserved * 19"
+    ),
+    "run": (
+        "printf('%s|%s|%s|%s|%d|%d|%d|%s|%s|%d|%s|%d|%d|%s|%d', run_id, kind, manifest, digest, created_at * "
+        "4194304, lines, attach, parent, base_url, looked_at * 4194304, taken_back_by, preflight, thorough, "
+        "organization, confirmed_at * 4194304)"
+    ),
+    "line": (
+        "printf('%s|%s|%d|%s|%d|%s|%d|%s|%s|%d|%s|%s|%d|%d', machine_id, found, look, step, state, status, "
+        "did, code, detail, attempts, request_id, task, sent_at * 4194304, finished_at * 4194304)"
+    ),
+    "second": ("printf('%d|%d|%d|%d|%d', at, requests, rate_limited, failed, permitted)"),
+    "wait": ("printf('%d|%d|%s', since * 4194304, until * 4194304, reason)"),
+    "session": (
+        "printf('%d|%d|%d|%s|%s|%d', number, started_at * 4194304, finished_at * 4194304, ended, reason, "
+        "elapsed * 4194304)"
+    ),
+    "latency": ("printf('%d|%s|%d', since * 4194304, buckets, waited * 4194304)"),
+}
+#: Every table whose rows count in `tally`.
+TALLIED = ("run", "line", "second", "wait", "session", "latency")
+#: The sum of the weights of all rows.
+WEIGHT = " + ".join(f"(SELECT coalesce(sum(weight), 0) FROM {table})" for table in TALLIED)
+#: The tally of a journal whose lines are complete.
+FIRST_TALLY = f"""
+    INSERT INTO tally (only, nonce, lines, weight, changes, generation, writing, reserved)
+        SELECT 1, random() & 281474976710655, lines, {WEIGHT}, 0, 0, 0, 0 FROM run;
+"""
+
+
+def _counting(table: str) -> str:
+    """Triggers that keep `tally` right. Nothing is ever deleted, and lines are made with the journal: no triggers for
+    that.
+    """
+    triggers = f"""
+    CREATE TRIGGER {table}_changed AFTER UPDATE ON {table} BEGIN
+        UPDATE tally SET changes = changes + 1, weight = weight - old.weight + new.weight;
+    END;
+    """
+    if table in ("run", "line"):
+        return triggers
+    return f"""{triggers}
+    CREATE TRIGGER {table}_added AFTER INSERT ON {table} BEGIN
+        UPDATE tally SET changes = changes + 1, weight = weight + new.weight;
+    END;
+    """
+
+
+def origin_of(number: int, disk: str, virtual_machine: str, further: int, note: str | None) -> int:
+    """Checksum of what a manifest says about a line. The arguments are the columns of that name."""
+    said = f"{number}|{disk}|{virtual_machine}|{further:d}|{'' if note is None else note}"
+    return zlib.crc32(said.encode("utf-8", "surrogatepass"))
+
 
 MIGRATIONS: tuple[str, ...] = (
     # 1: runs, lines, timeline.
@@ -66,22 +124,164 @@ MIGRATIONS: tuple[str, ...] = (
         reason TEXT
     );
     """,
-    # 2: what a run was asked to do.
-    """
-    ALTER TABLE run ADD COLUMN preflight INTEGER NOT NULL DEFAULT 0;    -- whether one was asked for
-    ALTER TABLE run ADD COLUMN thorough INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE run ADD COLUMN organization TEXT;
-    ALTER TABLE run ADD COLUMN confirmed_at REAL;                       -- when somebody agreed to its changes
-    UPDATE run SET confirmed_at = created_at WHERE kind = 'rollback' OR EXISTS (SELECT 1 FROM session);
-    """,
-    # 3: how long requests took.
-    """
+    # 2: what a run was asked to do, and what shows that nothing of it was lost or changed (see `integrity`).
+    #
+    # seal: a second copy of what a row says, written by SQLite with the row itself. weight: a number of it; their sum
+    # is in `tally`, so that a missing row and one from an earlier time are found, too. SQLite computes all of it while
+    # the interpreter's lock is free. Times are multiplied by 2^22, which is exact, and are never formatted: versions
+    # of SQLite format floating-point numbers differently.
+    f"""
+    CREATE TABLE tally (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        nonce INTEGER NOT NULL,             -- of this run: another run's pages have another one
+        lines INTEGER NOT NULL,
+        weight INTEGER NOT NULL,            -- of all rows together
+        changes INTEGER NOT NULL,           -- to rows, ever
+        generation INTEGER NOT NULL,        -- how often it was opened for writing
+        writing INTEGER NOT NULL,           -- whether it is open for writing, or its process was killed
+        reserved INTEGER NOT NULL,          -- the least size of the write-ahead log meanwhile (bytes)
+        seal INTEGER NOT NULL GENERATED ALWAYS AS (
+            {SEALS["tally"]}
+        ) STORED
+    );
+    ALTER TABLE run RENAME TO old_run;
+    CREATE TABLE run (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        run_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        manifest TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        lines INTEGER NOT NULL,
+        attach INTEGER NOT NULL,
+        parent TEXT,
+        base_url TEXT,
+        looked_at REAL,                     -- when the preflight was made
+        taken_back_by TEXT,                 -- the run that takes this one back: it is not resumed
+        preflight INTEGER NOT NULL DEFAULT 0,   -- whether one was asked for
+        thorough INTEGER NOT NULL DEFAULT 0,
+        organization TEXT,
+        confirmed_at REAL,                  -- when somebody agreed to its changes
+        seal TEXT NOT NULL GENERATED ALWAYS AS (
+            {SEALS["run"]}
+        ) STORED,
+        weight INTEGER GENERATED ALWAYS AS (
+            (length(seal) * 3 + coalesce(CAST(looked_at * 4194304 AS INTEGER), 0) * 5
+                + coalesce(CAST(confirmed_at * 4194304 AS INTEGER), 0) * 7) & 4294967295
+        ) VIRTUAL
+    );
+    INSERT INTO run (only, run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, looked_at,
+            taken_back_by, confirmed_at)
+        SELECT only, run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, looked_at,
+            taken_back_by, CASE WHEN kind = 'rollback' OR EXISTS (SELECT 1 FROM session) THEN created_at END
+        FROM old_run;
+    DROP TABLE old_run;
+    ALTER TABLE line RENAME TO old_line;
+    CREATE TABLE line (
+        number INTEGER PRIMARY KEY,
+        disk TEXT NOT NULL,
+        virtual_machine TEXT NOT NULL,
+        machine_id TEXT,                    -- of a machine that is named by its FQDN, once it is known
+        further INTEGER NOT NULL,           -- whether the second step of its run is wanted, too
+        note TEXT,
+        origin INTEGER NOT NULL,            -- checksum of what the manifest says
+        found TEXT,                         -- what the preflight saw
+        look INTEGER NOT NULL DEFAULT 0,    -- whether its disk is to be read before its step is sent
+        step TEXT NOT NULL,
+        state INTEGER NOT NULL DEFAULT 0,
+        status TEXT NOT NULL DEFAULT 'waiting',
+        did INTEGER NOT NULL DEFAULT 0,     -- bits: what this run has changed
+        code TEXT,
+        detail TEXT,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        request_id TEXT,
+        task TEXT,
+        sent_at REAL,
+        finished_at REAL,
+        seal TEXT NOT NULL GENERATED ALWAYS AS (
+            {SEALS["line"]}
+        ) STORED,
+        weight INTEGER GENERATED ALWAYS AS (
+            (origin + number * 40503 + state * 97 + did * 1009 + attempts * 10007 + look * 5
+                + coalesce(CAST(sent_at * 4194304 AS INTEGER), 0) * 5
+                + coalesce(CAST(finished_at * 4194304 AS INTEGER), 0) * 3 + unicode(status) * 11 + unicode(step) * 13
+                + coalesce(unicode(found), 0) * 17 + coalesce(unicode(code), 0) * 19
+                + coalesce(length(detail), 0) * 23 + coalesce(length(machine_id), 0) * 29) & 4294967295
+        ) VIRTUAL
+    );
+    INSERT INTO line (number, disk, virtual_machine, machine_id, further, note, origin, found, look, step, state, status,
+            did, code, detail, attempts, request_id, task, sent_at, finished_at)
+        SELECT number, disk, virtual_machine, machine_id, further, note,
+            origin_of(number, disk, virtual_machine, further, note), found, look, step, state, status, did, code, detail,
+            attempts, request_id, task, sent_at, finished_at
+        FROM old_line;
+    DROP TABLE old_line;
+    CREATE INDEX line_machine ON line (coalesce(machine_id, virtual_machine));
+    ALTER TABLE second RENAME TO old_second;
+    CREATE TABLE second (
+        at INTEGER PRIMARY KEY,
+        requests INTEGER NOT NULL,
+        rate_limited INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        permitted INTEGER,
+        seal TEXT NOT NULL GENERATED ALWAYS AS (
+            {SEALS["second"]}
+        ) STORED,
+        weight INTEGER GENERATED ALWAYS AS (
+            (at * 7 + requests * 1009 + rate_limited * 10007 + failed * 40503 + coalesce(permitted, 0) * 3) & 4294967295
+        ) VIRTUAL
+    );
+    INSERT INTO second (at, requests, rate_limited, failed, permitted)
+        SELECT at, requests, rate_limited, failed, permitted FROM old_second;
+    DROP TABLE old_second;
+    ALTER TABLE wait RENAME TO old_wait;
+    CREATE TABLE wait (
+        since REAL NOT NULL,
+        until REAL NOT NULL,
+        reason TEXT NOT NULL,
+        seal TEXT NOT NULL GENERATED ALWAYS AS (
+            {SEALS["wait"]}
+        ) STORED,
+        weight INTEGER GENERATED ALWAYS AS (
+            (CAST(since * 4194304 AS INTEGER) * 3 + CAST(until * 4194304 AS INTEGER) * 5 + length(reason)) & 4294967295
+        ) VIRTUAL
+    );
+    INSERT INTO wait (since, until, reason) SELECT since, until, reason FROM old_wait;
+    DROP TABLE old_wait;
+    ALTER TABLE session RENAME TO old_session;
+    CREATE TABLE session (
+        number INTEGER PRIMARY KEY,
+        started_at REAL NOT NULL,
+        finished_at REAL,
+        ended TEXT,
+        reason TEXT,
+        elapsed REAL,                       -- seconds of the monotonic clock, so far
+        seal TEXT NOT NULL GENERATED ALWAYS AS (
+            {SEALS["session"]}
+        ) STORED,
+        weight INTEGER GENERATED ALWAYS AS (
+            (number * 40503 + CAST(started_at * 4194304 AS INTEGER) * 3
+                + coalesce(CAST(finished_at * 4194304 AS INTEGER), 0) * 5
+                + coalesce(CAST(elapsed * 4194304 AS INTEGER), 0) * 7 + coalesce(length(ended), 0)) & 4294967295
+        ) VIRTUAL
+    );
+    INSERT INTO session (number, started_at, finished_at, ended, reason)
+        SELECT number, started_at, finished_at, ended, reason FROM old_session;
+    DROP TABLE old_session;
     CREATE TABLE latency (
         since REAL PRIMARY KEY,             -- when a preflight or a session began to count
         buckets TEXT NOT NULL,              -- JSON: [[bucket, count], ...]
-        waited REAL NOT NULL                -- seconds
+        waited REAL NOT NULL,               -- seconds of waiting for permits
+        seal TEXT NOT NULL GENERATED ALWAYS AS (
+            {SEALS["latency"]}
+        ) STORED,
+        weight INTEGER GENERATED ALWAYS AS (
+            (CAST(since * 4194304 AS INTEGER) * 3 + CAST(waited * 4194304 AS INTEGER) * 5 + length(buckets)) & 4294967295
+        ) VIRTUAL
     );
-    """,
+    """
+    + FIRST_TALLY
+    + "".join(_counting(table) for table in TALLIED),
 )
 VERSION = len(MIGRATIONS)
 #: A line's machine: its id, or the name that the manifest has for it as long as the id is not known.
@@ -90,6 +290,7 @@ MACHINE = "coalesce(machine_id, virtual_machine)"
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
     """Carry out the migrations that a file has not had, each in a transaction of its own."""
+    connection.create_function("origin_of", 5, origin_of, deterministic=True)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     for number, script in enumerate(migrations[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")

@@ -45,7 +45,9 @@ def page(tmp_path: Path) -> Path:
                 "The virtual machine is locked by a task that has not ended yet: 100% busy",
             ),
         )
-        journal.connection.execute("INSERT INTO session VALUES (1, 1.78e9, 1.78e9 + 300, 'finished', NULL)")
+        journal.connection.execute(
+            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 1.78e9, 1.78e9 + 300, 'finished', NULL)"
+        )
         for second in range(0, 300, 7):
             journal.connection.execute("INSERT INTO second VALUES (1.78e9 + ?, 1234, 1, 0, 10000)", (second,))
         write_html(out, journal)

@@ -141,7 +141,10 @@ def test_the_status_of_a_run_says_how_it_ended(
     with Journal.create(file, new_info(RunKind.ASSIGN, "plan.csv", "0", len(lines)), lines) as journal:
         for number, status in enumerate(statuses):
             journal.connection.execute("UPDATE line SET status = ? WHERE number = ?", (status.value, number))
-        journal.connection.execute("INSERT INTO session VALUES (1, 1000, 1010, ?, NULL)", (ended,))
+        journal.connection.execute(
+            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 1000, 1010, ?, NULL)",
+            (ended,),
+        )
     assert run_status(str(file)) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[1] == (f"{sentence}katapult-async resume {file}" if open_lines else sentence)

@@ -334,7 +334,7 @@ def test_a_journal_of_a_killed_session_knows_when_it_was_last_active(tmp_path: P
     ):
         connection = run.journal.connection
         connection.execute(
-            "INSERT INTO session VALUES (1, 1000.5, NULL, NULL, NULL), (2, 2000.0, 2010.0, 'finished', NULL)"
+            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 1000.5, NULL, NULL, NULL), (2, 2000.0, 2010.0, 'finished', NULL)"
         )
         connection.execute(
             "INSERT INTO second VALUES (1001, 5, 0, 0, NULL), (1020, 5, 0, 0, NULL), (2001, 5, 0, 0, NULL)"

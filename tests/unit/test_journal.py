@@ -384,8 +384,14 @@ def every_line(journal: Journal) -> list[LineRecord]:
         ("INSERT INTO second VALUES (1, 1, 0, 0, CAST(x'ff' AS TEXT))", Journal.timeline),
         ("INSERT INTO second VALUES (1, 1, 0, 0, CAST(x'ff' AS TEXT))", Journal.summary),
         ("INSERT INTO wait VALUES (1, 2, CAST(x'ff' AS TEXT))", Journal.waits),
-        ("INSERT INTO session VALUES (1, 1, 2, 'finished', CAST(x'ff' AS TEXT))", Journal.sessions),
-        ("INSERT INTO session VALUES (1, 'x', NULL, NULL, NULL)", Journal.sessions),
+        (
+            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 1, 2, 'finished', CAST(x'ff' AS TEXT))",
+            Journal.sessions,
+        ),
+        (
+            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 'x', NULL, NULL, NULL)",
+            Journal.sessions,
+        ),
         ("DROP TABLE wait", Journal.waits),
     ],
 )

@@ -65,7 +65,10 @@ def make_journal(path: Path, *, kind: RunKind = RunKind.ASSIGN, ended: str = "fi
     with Journal.create(path, info, lines) as journal:
         for number, status in enumerate(STATUSES, start=1):
             journal.connection.execute("UPDATE line SET status = ? WHERE number = ?", (status.value, number))
-        journal.connection.execute("INSERT INTO session VALUES (1, ?, ?, ?, NULL)", (now - 60, now, ended))
+        journal.connection.execute(
+            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, ?, ?, ?, NULL)",
+            (now - 60, now, ended),
+        )
         journal.connection.execute("INSERT INTO second VALUES (?, 7, 1, 2, 1000)", (int(now) - 30,))
         journal.connection.execute("INSERT INTO wait VALUES (?, ?, 'permits')", (now - 20, now - 10))
         journal.connection.execute("INSERT INTO latency VALUES (?, '[[500, 6]]', 10.0)", (now - 60,))
@@ -224,7 +227,7 @@ def evil(tmp_path: Path) -> Path:
         change = journal.connection.execute
         change(
             "UPDATE line SET disk = ?1 || number, virtual_machine = ?1, note = ?1, step = ?1, code = ?1, detail = ?1,"
-            " request_id = ?1, task = ?1",
+            " request_id = ?1, task = ?1, origin = origin_of(number, ?1 || number, ?1, further, ?1)",
             (EVIL,),
         )
         change("UPDATE run SET manifest = ?1, parent = ?1, base_url = ?1, organization = ?1", (EVIL,))

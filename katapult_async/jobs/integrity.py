@@ -1,0 +1,265 @@
+"""Whether a journal says what was recorded in it: nothing changed, nothing missing, nothing from an earlier time.
+
+SQLite finds a damaged page, but not a changed value, and it takes a lost end of a journal for no end at all. So each
+row has a second copy of what it says (`seal`), each line a checksum of what the manifest says (`origin`), and one row
+(`tally`) counts the lines, sums a number of each row (`weight`) and knows whether the file is open for writing. Checks
+on opening compare them; the tables are in `schema`.
+
+A journal that was closed is one file, and its tally says so. A journal whose process was killed has its end in the
+write-ahead log (`-wal`), and the tally in the file itself says that it is open: without the log, or with one of another
+time or run, records are lost. How the end of the log is judged:
+
+- SQLite ignores a damaged frame and all that follow it. A request leaves only after its transaction was synchronised,
+  so at most the last transaction may be incomplete: frames behind the end of a damaged transaction prove damage.
+- SQLite's index of the log (`-shm`) is written after each commit and survives the process. A log that holds less than
+  the index says has lost records.
+- A damaged frame in the last transaction is a torn write where the index is there and does not say otherwise: such a
+  transaction was never synchronised, and nothing was sent because of it. Without the index nobody can tell, and the
+  journal is refused.
+- The log has a least size while it is in use, so that one that was cut off is found without its index, too.
+
+What cannot be found: all files of a journal replaced, together, by their own copies of an earlier moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+
+from .errors import JournalDamaged, JournalRecordsLost
+from .file import connect, set_pragma, side_file
+from .schema import SEALS, TALLIED, WEIGHT, migrate, origin_of
+from .wal import FRAME_HEADER, HEADER, Log, committed_by_index, read_log
+
+#: Frames of the write-ahead log that SQLite writes before it starts again from the beginning, mostly.
+RESERVED_FRAMES = 1000
+
+#: What SQLite and Python raise for what is not as it was written. A message about it may not even be text.
+_MALFORMED = (sqlite3.DatabaseError, OverflowError, ValueError, TypeError)
+
+_TALLY = "SELECT nonce, lines, weight, changes, generation, writing, reserved FROM tally"
+_TALLY_SEALED = f"SELECT count(*), total(seal = {SEALS['tally']}) FROM tally"
+_LINES = "SELECT count(*), (SELECT lines FROM run), (SELECT lines FROM tally) FROM line"
+_WEIGHT = f"SELECT {WEIGHT}, (SELECT weight FROM tally)"
+_ORIGINS = (
+    "SELECT count(*) FROM line WHERE origin IS NOT origin_of(number, disk, virtual_machine, further, note)"
+)
+_SEALED = {table: f"SELECT count(*) FROM {table} WHERE seal IS NOT {SEALS[table]}" for table in TALLIED}
+_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+_BEGIN_WRITING = "UPDATE tally SET writing = 1, generation = generation + 1, reserved = ?"
+_END_WRITING = "UPDATE tally SET writing = 0 WHERE writing"
+#: Every line that is not done counts as one that may have been sent: its disk is read before anything is sent.
+DOUBT_ALL = "UPDATE line SET state = 1, look = 1 WHERE state = 0 AND status IN ('waiting', 'unknown')"
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """The row that counts the others. See the columns of that name."""
+
+    nonce: int
+    lines: int
+    weight: int
+    changes: int
+    generation: int
+    writing: int
+    reserved: int
+
+
+# -- the files, before SQLite opens them -------------------------------------------------------------------------------
+
+
+def check_ending(path: Path, *, indexed: bool = True) -> Tally | None:
+    """Check that the end of a journal that no process writes to is there, and read the tally of the file itself.
+
+    None for a journal of the first version, which has no tally. indexed: whether the index may be opened: closing it
+    takes away the locks that other connections of this process have on it. Raises JournalRecordsLost, JournalDamaged.
+    """
+    wal = side_file(path, "-wal")
+    content = wal.read_bytes() if wal.exists() else None
+    log = read_log(content or b"")
+    try:
+        tally = _tally_of_file(path)
+    except JournalDamaged:
+        if not log.committed:
+            raise
+        tally = None  # its page was being written: the log has it, too
+    if tally is not None and tally.writing:
+        if log.size < HEADER:
+            raise _lost(path, f"{wal} is missing" if content is None else f"{wal} is empty")
+        _check_length(path, wal, log, tally)
+    if log.sound:
+        _check_log(path, wal, log, indexed=indexed)
+    return tally
+
+
+def _tally_of_file(path: Path) -> Tally | None:
+    """The tally as it is in the file itself, without what is in the write-ahead log."""
+    with contextlib.closing(connect(path, "ro&immutable=1")) as connection:
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            return read_tally(connection, path) if version >= 2 else None
+        except _MALFORMED as exc:
+            raise _damaged(path, str(exc)) from exc
+
+
+def _check_length(path: Path, wal: Path, log: Log, tally: Tally) -> None:
+    if log.size < tally.reserved:
+        raise _lost(path, f"the end of {wal} is missing")
+    if not log.sound:
+        raise _lost(path, f"{wal} is damaged")
+
+
+def _check_log(path: Path, wal: Path, log: Log, *, indexed: bool) -> None:
+    if log.later:
+        raise _lost(path, f"{wal} is damaged")
+    shm = side_file(path, "-shm")
+    if not indexed:
+        return
+    if not shm.exists():
+        if log.broken:
+            raise _lost(path, f"the end of {wal} is damaged")
+        return
+    committed = committed_by_index(shm.read_bytes()[:4096], log.salt)
+    if committed is not None and committed > log.committed:
+        raise _lost(path, f"{wal} is damaged or from an earlier time")
+
+
+def _lost(path: Path, why: str) -> JournalRecordsLost:
+    return JournalRecordsLost(
+        f"the latest records of {path} are lost: its process did not end by itself, and {why}. Put that file back. If it "
+        f"is gone for good, 'katapult-async resume {path} --records-lost' reads every disk before it sends anything"
+    )
+
+
+# -- what SQLite reads from them --------------------------------------------------------------------------------------
+
+
+def read_tally(connection: sqlite3.Connection, path: Path) -> Tally:
+    """Raises JournalDamaged, sqlite3.Error."""
+    if connection.execute(_TALLY_SEALED).fetchone() != (1, 1.0):
+        raise _damaged(path, "the row that counts its lines was changed")
+    return Tally(*connection.execute(_TALLY).fetchone())
+
+
+def check_content(
+    connection: sqlite3.Connection, path: Path, in_file: Tally | None = None, *, logged: bool = True
+) -> None:
+    """Check all that a journal of the present version says. in_file: the tally of the file itself, if it was read.
+    logged: whether SQLite reads the write-ahead log, too (it does not where the file is opened as immutable).
+
+    Raises JournalDamaged.
+    """
+    try:
+        # What the folder or the disk refuses is not the journal's fault, and is raised as it is.
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    except sqlite3.OperationalError:
+        raise
+    except _MALFORMED as exc:
+        raise _damaged(path, str(exc)) from exc
+    connection.create_function("origin_of", 5, origin_of, deterministic=True)
+    try:
+        with _snapshot(connection):
+            _check_file(connection, path, logged=logged)
+            _check_tally(read_tally(connection, path), in_file, path)
+            _check_rows(connection, path)
+    except _MALFORMED as exc:
+        raise _damaged(path, str(exc)) from exc
+
+
+@contextlib.contextmanager
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+
+
+def check_pages(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file that SQLite finds damaged. Raises JournalDamaged, sqlite3.Error."""
+    (complaint,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if complaint != "ok":
+        raise _damaged(path, f"SQLite says: {' '.join(str(complaint).split())}")
+
+
+def _check_file(connection: sqlite3.Connection, path: Path, *, logged: bool) -> None:
+    for pragma, value in (("encoding", "UTF-8"), *((("journal_mode", "wal"),) if logged else ())):
+        (found,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+        if found != value:
+            raise _damaged(path, f"its {pragma} was changed to {found}")
+    check_pages(connection, path)
+    if connection.execute(_SCHEMA).fetchall() != _schema():
+        raise _damaged(path, "its tables were changed")
+
+
+@lru_cache(maxsize=1)
+def _schema() -> list[tuple[str, ...]]:
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection)
+        return connection.execute(_SCHEMA).fetchall()
+
+
+def _check_tally(tally: Tally, in_file: Tally | None, path: Path) -> None:
+    if in_file is None:
+        return
+    if tally.nonce != in_file.nonce:
+        raise _damaged(path, f"{side_file(path, '-wal')} is another run's")
+    if (tally.generation, tally.changes) < (in_file.generation, in_file.changes):
+        raise _lost(path, f"{side_file(path, '-wal')} is from an earlier time")
+
+
+def _check_rows(connection: sqlite3.Connection, path: Path) -> None:
+    if len(set(connection.execute(_LINES).fetchone())) != 1:
+        raise _damaged(path, "lines are missing")
+    weight, tallied = connection.execute(_WEIGHT).fetchone()
+    if weight != tallied:
+        raise _damaged(path, "some of it is missing or from another time")
+    for statement in (*_SEALED.values(), _ORIGINS):
+        if connection.execute(statement).fetchone() != (0,):
+            raise _damaged(path, "what it says was changed")
+
+
+def _damaged(path: Path, why: str) -> JournalDamaged:
+    return JournalDamaged(
+        f"{path} is damaged and is left as it is: {why}. Use a copy of it, or see with 'katapult-async plan' what is "
+        "assigned"
+    )
+
+
+# -- while it is open for writing -------------------------------------------------------------------------------------
+
+
+def begin_writing(connection: sqlite3.Connection, path: Path) -> None:
+    """Record in the file itself that it is open for writing. Raises sqlite3.Error."""
+    (page,) = connection.execute("PRAGMA page_size").fetchone()
+    size = HEADER + RESERVED_FRAMES * (FRAME_HEADER + page)
+    connection.execute(_BEGIN_WRITING, (size,))
+    if not _reserve(side_file(path, "-wal"), size):
+        connection.execute(_BEGIN_WRITING, (0,))
+    set_pragma(connection, "wal_checkpoint(PASSIVE)")
+
+
+def _reserve(wal: Path, size: int) -> bool:
+    """Make the log at least so long. It takes no room on most file systems: nothing is written."""
+    try:
+        with wal.open("rb+") as file:
+            if os.fstat(file.fileno()).st_size < size:
+                file.truncate(size)
+                os.fsync(file.fileno())
+    except OSError:
+        return False
+    return True
+
+
+def end_writing(connection: sqlite3.Connection) -> None:
+    """Record that nothing more comes, and take over the whole log. Raises sqlite3.Error."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+    connection.execute(_END_WRITING)
+    set_pragma(connection, "wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,63 @@
+"""Records the progress of a run without a server, until somebody kills this process. Not a test."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+from katapult_async.jobs import Run
+from katapult_async.jobs.chronicle import _SECOND, _WAIT
+from katapult_async.jobs.recorder import _SENDING, _SETTLE
+from katapult_async.jobs.run import _begin
+from katapult_async.jobs.writer import Writer
+
+#: Lines that are recorded together.
+BATCH = 7
+
+
+def settled(number: int) -> tuple[object, ...]:
+    """What the recorder writes for a line. Every fifth fails."""
+    request = f"request-{number:030d}"
+    if number % 5 == 0:
+        return (
+            number,
+            "assign",
+            3,
+            "failed",
+            0,
+            0,
+            "unable_to_assign",
+            f"line {number}",
+            1,
+            request,
+            None,
+            1.5,
+            1.0,
+        )
+    return (number, "assign", 3, "assigned", 1, 0, None, None, 1, request, None, time.time(), time.time())
+
+
+async def main(path: str, most: int) -> None:
+    """Settle so many lines, a batch each time a line is read from standard input; wait there at the end."""
+    with Run.open(path) as run:
+        async with Writer(run.journal) as writer:
+            await writer.call(lambda db: _begin(db, time.time()))
+            for first in range(1, most + 1, BATCH):
+                numbers = range(first, min(first + BATCH, most + 1))
+                await writer.submit(_SENDING, [(number, time.time()) for number in numbers]).durable()
+                await writer.write(_SECOND, (1_700_000_000 + first, BATCH, 0, 0, 1000))
+                if first % 3 == 0:
+                    await writer.write(
+                        _WAIT, (1_700_000_000.5, 1_700_000_002.25 + first, "the window is used up")
+                    )
+                if first + BATCH <= most:  # the last ones are in flight when the process is killed
+                    await writer.submit(_SETTLE, [settled(number) for number in numbers]).durable()
+                sys.stdout.write(f"{first}\n")
+                sys.stdout.flush()
+                if not sys.stdin.readline():
+                    return
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
