@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 #: Makes a descriptor the controlling terminal, closes it, and becomes the program.
 OWN_TERMINAL = (
     "import fcntl, os, sys, termios; side = int(sys.argv[1]); fcntl.ioctl(side, termios.TIOCSCTTY, 0)\n"
-    "os.close(side); os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+    "os.close(side); os.execv(sys.argv[2], sys.argv[2:])"
 )
 
 
@@ -109,23 +109,24 @@ async def on_terminal(
     stdin: int | None = None,
     stdout: int | None = None,
     stderr: int | None = None,
-    **env: str,
+    program: Sequence[str] = PROGRAM,
+    env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[OnTerminal]:
     """Run a command on a terminal that controls it.
 
-    stdin, stdout, stderr: descriptors to use in place of the terminal.
+    stdin, stdout, stderr: descriptors to use in place of the terminal. program: what is run.
     """
     import pty
 
     terminal, side = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", OWN_TERMINAL, str(side), *PROGRAM[1:], *arguments),
+        *(sys.executable, "-c", OWN_TERMINAL, str(side), *program, *arguments),
         stdin=side if stdin is None else stdin,
         stdout=side if stdout is None else stdout,
         stderr=side if stderr is None else stderr,
         pass_fds=[side],
         start_new_session=True,
-        env=environment(KATAPULT_API_KEY=TOKEN, TERM="xterm", **env),
+        env=environment(KATAPULT_API_KEY=TOKEN, TERM="xterm", **(env or {})),
     )
     os.close(side)
     session = OnTerminal(process, terminal)

@@ -44,4 +44,4 @@ def _run() -> None:
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             # Outside the event loop, which has handlers of its own: end like Ctrl-C, and leave nothing behind.
             signal.signal(number, signal.default_int_handler)
-    app()
+    app(prog_name="katapult-async")

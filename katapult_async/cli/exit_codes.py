@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from katapult_async.safe_text import for_terminal
+from katapult_async.cli.safe import shown
 
 OK, SOME_NOT, BAD_INPUT, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -25,7 +25,7 @@ def bad_input(reason: str) -> int:
     Returns:
         The exit code for wrong usage or input. Commands that end for another reason return their own.
     """
-    print(f"katapult-async: {for_terminal(reason)}", file=sys.stderr)
+    print(f"katapult-async: {shown(reason)}", file=sys.stderr)
     return BAD_INPUT
 
 

@@ -6,9 +6,9 @@ import contextlib
 import sys
 
 from katapult_async.cli.exit_codes import INTERRUPTED, refuse
+from katapult_async.cli.safe import shown
 from katapult_async.cli.words import counted
 from katapult_async.jobs import Manifest, ManifestCheck, ManifestError
-from katapult_async.safe_text import for_terminal
 
 
 def open_checked(name: str) -> Manifest:
@@ -38,7 +38,7 @@ def _complain(checked: ManifestCheck) -> None:
     if checked.ok:
         return
     for complaint in checked.complaints:
-        print(for_terminal(str(complaint)), file=sys.stderr)
+        print(shown(str(complaint)), file=sys.stderr)
     more = checked.complaint_count - len(checked.complaints)
     if more > 0:
         print(f"and {counted(more, 'more problem')}", file=sys.stderr)

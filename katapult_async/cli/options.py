@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # Optional[...] throughout: typer evaluates these annotations, and Python 3.10 is supported.
 # ruff: noqa: UP045
 
+#: The longest time that an option accepts (seconds).
+DAY = 86_400.0
+
 
 def value_of(option: str, given: str | None, variable: str) -> str | None:
     """Return the value of a setting: of its option, else of its environment variable, else None.
@@ -83,7 +86,7 @@ Attach = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]
 TaskTimeout = Annotated[
-    float, typer.Option(min=1, metavar="SECONDS", help="Longest time for attaching one disk.")
+    float, typer.Option(min=1, max=DAY, metavar="SECONDS", help="Longest time for attaching one disk.")
 ]
 MaxFailures = Annotated[
     Optional[int],
@@ -104,11 +107,13 @@ class Connection:
         typer.Option(min=1, metavar="N", help="Requests permitted per minute, if you know the number."),
     ] = None
     max_per_second: Annotated[
-        Optional[float], typer.Option(min=0.001, metavar="N", help="Maximum requests per second.")
+        Optional[float], typer.Option(min=0.001, max=1e6, metavar="N", help="Maximum requests per second.")
     ] = None
     timeout: Annotated[
         Optional[float],
-        typer.Option(min=0.001, metavar="SECONDS", help="Longest time for one request. [default: 60]"),
+        typer.Option(
+            min=0.001, max=DAY, metavar="SECONDS", help="Longest time for one request. [default: 60]"
+        ),
     ] = None
     base_url: Annotated[
         Optional[str],

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
+from katapult_async.cli.safe import shown
 from katapult_async.cli.words import clock_time, count, counted, duration
 from katapult_async.jobs import Found, Preflight
-from katapult_async.safe_text import for_terminal
 
 _WORDS = {
     Found.TO_ASSIGN: "to assign",
@@ -38,7 +38,7 @@ def show(file: TextIO, preflight: Preflight, *, period: float, now: float) -> No
         for line in preflight.first[found]:
             detail = f": {line.detail}" if line.detail else ""
             text = f"line {line.number}: {line.disk} -> {line.virtual_machine}{detail}"
-            print(f"{'':>11}{for_terminal(text)}", file=file)
+            print(f"{'':>11}{shown(text)}", file=file)
         if number > len(preflight.first[found]):
             print(f"{'':>11}and {count(number - len(preflight.first[found]))} more", file=file)
     for sentence in sentences(preflight, period=period, now=now):

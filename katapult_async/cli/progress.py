@@ -23,9 +23,9 @@ from katapult_async import (
 )
 from katapult_async.cli.live import PAINT_EVERY, Line, Live, Part, fitted
 from katapult_async.cli.meter import Meter
+from katapult_async.cli.safe import shown
 from katapult_async.cli.terminal import is_plain
 from katapult_async.cli.words import clock_time, count, counted, duration
-from katapult_async.safe_text import for_terminal
 
 #: Seconds between two plain lines.
 EVERY = 5.0
@@ -162,7 +162,7 @@ class Progress(Observer):
 
     def note(self, text: str) -> None:
         """Write a line now."""
-        text = for_terminal(text)
+        text = shown(text)
         if self._live is not None:
             self._live.print_above(text)
         else:

@@ -20,12 +20,19 @@ class OutputError(OSError):
 
 
 class _Output(io.FileIO):
+    """Fails once. What is still in buffers then goes nowhere."""
+
+    broken = False
+
     def write(self, data: Buffer, /) -> int:
+        if self.broken:
+            return len(memoryview(data))
         try:
             return super().write(data)
         except BrokenPipeError:
             raise
         except OSError as exc:
+            self.broken = True
             raise OutputError(exc.errno, exc.strerror) from None
 
 

@@ -7,10 +7,10 @@ from typing import NamedTuple, TextIO
 
 from katapult_async import KatapultError
 from katapult_async.cli.access import command_for
+from katapult_async.cli.safe import shown
 from katapult_async.cli.words import count, counted, duration
 from katapult_async.jobs import Journal, LineRecord, LineStatus, RunKind, RunSummary
 from katapult_async.jobs.report import totals
-from katapult_async.safe_text import for_terminal
 
 #: Failures shown; further ones are counted.
 MOST_FAILURES = 20
@@ -77,12 +77,12 @@ def _remarks(journal: Journal, summary: RunSummary, ending: Ending) -> list[str]
     # The reason that ended the run is shown once, not for every request that was in flight then.
     why = getattr(refused_by, "code", None) or type(refused_by).__name__
     records = (line for line in journal.lines(problems_only=True) if line.status is not LineStatus.WAITING)
-    shown = list(islice((line for line in records if refused_by is None or line.code != why), MOST_FAILURES))
-    remarks = [describe(line) for line in shown]
+    listed = list(islice((line for line in records if refused_by is None or line.code != why), MOST_FAILURES))
+    remarks = [describe(line) for line in listed]
     if refused_by is not None:
-        remarks.append(for_terminal(f"The API refused the run: {refused_by}"))
-    elif failed > len(shown):
-        more = failed - len(shown)
+        remarks.append(shown(f"The API refused the run: {refused_by}"))
+    elif failed > len(listed):
+        more = failed - len(listed)
         remarks.append(f"{count(more)} more failed or unknown: {command_for('report', journal.name, None)}")
     if not summary.finished:
         reason = _stopped_by(summary, ending)
@@ -110,6 +110,6 @@ def describe(line: LineRecord) -> str:
         if line.request_id and line.request_id not in str(line.detail)
         else ""
     )
-    return for_terminal(
+    return shown(
         f"line {line.number}: {line.disk} -> {line.virtual_machine}: {line.status}: {code}{detail}{request}"
     )

@@ -131,6 +131,7 @@ async def look(
                 remaining=watch.remaining,
                 period=period,
                 max_per_second=client.max_per_second,
+                measured=client.concurrency * watch.requests / watch.took if watch.took else None,
             ),
             time.time(),
         ),

@@ -465,7 +465,7 @@ def said_by(form: str, journal: Journal, out: Meanwhile) -> tuple[dict[str, int]
             records.append(json.loads(text))
         said = {"lines": records[:-1], **records[-1]}
     elif form == "table":
-        write_table(out, journal, statuses=LineStatus)
+        write_table(out, journal, statuses=list(LineStatus))
         totals, _, rows = out.getvalue().partition("\n\n")
         totals, _, rows = rows.partition("\n\n")
         said = {"run": totals_of(re.findall(r"([a-z]+)  (\d+)", totals))}
