@@ -54,7 +54,9 @@ def for_json(document: str) -> str:
     """
     if document.isascii() and "\x7f" not in document:
         return document
-    return _UNSAFE.sub(lambda found: found[0] if found[0] in "\n\r\t" else f"\\u{ord(found[0]):04x}", document)
+    return _UNSAFE.sub(
+        lambda found: found[0] if found[0] in "\n\r\t" else f"\\u{ord(found[0]):04x}", document
+    )
 
 
 def _visible(character: str) -> str:

@@ -238,35 +238,90 @@ def rollback(
 
 
 class Form(str, Enum):
-    """The forms of a report."""
+    """The formats of a report."""
 
     table = "table"
     csv = "csv"
     json = "json"
+    jsonl = "jsonl"
     html = "html"
+    manifest = "manifest"
 
 
-@app.command()
-def status(run: RunFile) -> None:
-    """Say where a run stands, also while another process executes it."""
-    from katapult_async.cli.runs import run_status
+@command("status plan.csv.run", "status plan.csv.run --watch", "status plan.csv.run --json")
+def status(
+    run: RunFile,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show progress until the run ends, then exit with its code.")
+    ] = False,
+) -> None:
+    """Show where a run stands and what to do next.
 
-    sys.exit(run_status(run))
+    Reads the journal only, also while another process executes the run. No token is needed.
+    """
+    from katapult_async.cli.status import run_status
+
+    sys.exit(run_status(run, as_json=as_json, watch=watch))
 
 
-@app.command()
+@command("runs", "runs /srv/manifests --json")
+def runs(
+    folder: Annotated[
+        str,
+        typer.Argument(metavar="[FOLDER]", show_default=False, help="Folder of the journals. [default: .]"),
+    ] = ".",
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+) -> None:
+    """List the runs of a folder.
+
+    Shows state, counts and the time of each. Exits with 1 if a journal is damaged.
+    """
+    from katapult_async.cli.runs import run_runs
+
+    sys.exit(run_runs(checked_file("FOLDER", folder) or ".", as_json=as_json))
+
+
+@command(
+    "report plan.csv.run",
+    "report plan.csv.run --status failed,waiting",
+    "report plan.csv.run -o report.html",
+    "report plan.csv.run --format manifest -o rest.csv",
+)
 def report(
     run: RunFile,
-    form: Annotated[Form, typer.Option("--format", help="html is one self-contained page.")] = Form.table,
-    output: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", metavar="FILE", help="Write to a file. [default: standard output, -]"),
+    form: Annotated[
+        Optional[Form],  # noqa: UP045 - typer evaluates it
+        typer.Option("--format", help="Format. [default: by the name of FILE, else table]"),
     ] = None,
+    output: Annotated[
+        Optional[str],  # noqa: UP045 - typer evaluates it
+        typer.Option("--output", "-o", metavar="FILE", help="Write to a file. - is standard output."),
+    ] = None,
+    status: Annotated[
+        Optional[str],  # noqa: UP045 - typer evaluates it
+        typer.Option(
+            "--status", metavar="STATUS", help="Lines with this status. Separate several by commas."
+        ),
+    ] = None,
+    every_line: Annotated[bool, typer.Option("--all", help="Every line.")] = False,
 ) -> None:
-    """Write what became of every line of a run."""
-    from katapult_async.cli.runs import run_report
+    """Write what became of the lines of a run.
 
-    sys.exit(run_report(run, form=form.value, output=output))
+    A table and an HTML page show totals and failures. CSV, JSON and JSON Lines have every line. A manifest has the lines
+    that are not done, for another run. --status and --all choose other lines.
+    """
+    from katapult_async.cli.report import run_report
+
+    sys.exit(
+        run_report(
+            run,
+            form=form.value if form is not None else None,
+            output=checked_file("--output", output),
+            status=status,
+            every_line=every_line,
+        )
+    )
 
 
 @command("demo", "demo --disks 1000 --limit 300")

@@ -10,6 +10,7 @@ from katapult_async.cli.access import command_for
 from katapult_async.cli.safe import shown
 from katapult_async.cli.words import count, counted, duration
 from katapult_async.jobs import Journal, LineRecord, LineStatus, RunKind, RunSummary
+from katapult_async.jobs.report import totals
 
 #: Failures shown; further ones are counted.
 MOST_FAILURES = 20
@@ -47,7 +48,7 @@ def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool 
     if not (quiet and summary.ok):
         print(sentence(summary, journal.name), file=file)
     if not quiet:
-        for name, value in rows(summary, period=ending.period):
+        for name, value in totals(summary, period=ending.period, latency=journal.latency()):
             print(f"{name:>28}  {value}", file=file)
     for line in _remarks(journal, summary, ending):
         print(line, file=file)
@@ -68,22 +69,6 @@ def sentence(summary: RunSummary, name: str) -> str:
     if others:
         text += f" ({', '.join(others)})"
     return f"{text}. Report: {command_for('report', name, None)}"
-
-
-def rows(summary: RunSummary, *, period: float = 60.0) -> list[tuple[str, str]]:
-    """Return the totals of a run, by name."""
-    found = [
-        (status.value.replace("_", " "), count(summary.counts[status]))
-        for status in LineStatus
-        if status in summary.counts
-    ]
-    found.append(("requests", count(summary.requests)))
-    found.append(("refused by rate limit (429)", count(summary.rate_limited)))
-    permitted = summary.total_permitted
-    per = "minute" if period == 60 else f"{period:g} s"
-    found.append((f"permitted per {per}", count(permitted) if permitted else "not known"))
-    found.append(("time", duration(summary.elapsed)))
-    return found
 
 
 def _remarks(journal: Journal, summary: RunSummary, ending: Ending) -> list[str]:

@@ -7,7 +7,6 @@ import io
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import anyio
 import pytest
@@ -25,7 +24,6 @@ from katapult_async.cli.execute import stopping
 from katapult_async.cli.live import Live, Part
 from katapult_async.cli.meter import Meter
 from katapult_async.cli.progress import Progress
-from katapult_async.cli.runs import run_status
 from katapult_async.cli.summary import MOST_FAILURES, Ending, show_summary
 from katapult_async.cli.terminal import has_colors, is_plain
 from katapult_async.cli.words import clock_time
@@ -96,7 +94,10 @@ def test_only_a_terminal_gets_escape_codes_and_colors(
 
 def test_the_end_is_a_sentence_then_a_table() -> None:
     said = closed(journal_of(LineStatus.ASSIGNED, *[LineStatus.WAITING] * 7)).splitlines()
-    assert said[0] == "Assigned 1 of 8 disks in 0 s (7 waiting). Report: katapult-async report '<temporary journal>'"
+    assert (
+        said[0]
+        == "Assigned 1 of 8 disks in 0 s (7 waiting). Report: katapult-async report '<temporary journal>'"
+    )
     assert "                    assigned  1" in said
     assert "                     waiting  7" in said
     assert "        permitted per minute  not known" in said
@@ -122,43 +123,6 @@ def test_text_of_the_api_cannot_drive_the_terminal(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("KATAPULT_API_KEY", "not_there_0123")
     said = closed(journal_of(LineStatus.FAILED, code="a\x1b[2J\u202enot_there_0123"))
     assert "a\\x1b[2J\\u202e<token>" in said
-
-
-@pytest.mark.parametrize(
-    ("ended", "open_lines", "sentence"),
-    [
-        ("finished", [LineStatus.UNKNOWN, LineStatus.WAITING], "it ended with 2 lines open: go on with: "),
-        ("finished", [LineStatus.UNKNOWN], "it ended with 1 line open: go on with: "),
-        ("finished", [], "it is finished"),
-        ("interrupted", [LineStatus.WAITING], "it was interrupted: go on with: "),
-        ("refused", [LineStatus.WAITING], "it was refused: go on with: "),
-        ("failed", [LineStatus.WAITING], "it failed: go on with: "),
-        (None, [LineStatus.WAITING], "it was killed, or could not write any more: go on with: "),
-    ],
-)
-def test_the_status_of_a_run_says_how_it_ended(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    ended: str | None,
-    open_lines: list[LineStatus],
-    sentence: str,
-) -> None:
-    file = tmp_path / "a.run"
-    statuses = [LineStatus.ASSIGNED, *open_lines]
-    lines = [
-        NewLine(number=number, disk=f"disk_{number}", virtual_machine="vm_1", step="assign")
-        for number in range(len(statuses))
-    ]
-    with Journal.create(file, new_info(RunKind.ASSIGN, "plan.csv", "0", len(lines)), lines) as journal:
-        for number, status in enumerate(statuses):
-            journal.connection.execute("UPDATE line SET status = ? WHERE number = ?", (status.value, number))
-        journal.connection.execute(
-            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 1000, 1010, ?, NULL)",
-            (ended,),
-        )
-    assert run_status(str(file)) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[1] == (f"{sentence}katapult-async resume {file}" if open_lines else sentence)
 
 
 def progress_of(total: int = 9, *, verbose: bool = False, shown: bool = True) -> Progress:
