@@ -2,17 +2,34 @@
 
 Files of the folder in which a case runs: `plan.csv` (one good line), `bad.csv` (bad lines), `empty.csv`, `a.run` (a run that
 was made for the default host and has not started), `other.run` (made for another host), `text.run` (no journal), `folder`
-(a directory), `secret.csv` (not readable).
+(a directory).
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
-#: A token that must be in no output.
-TOKEN = "s3cret-token-9f8e7d"
+from katapult_async.jobs import Manifest, Run
+from tests.command_line import TOKEN
+
 #: Text that drives a terminal, as an argument.
 ESCAPES = "\x1b[31mred\x07\u202e"
+
+
+def make_files(folder: Path) -> None:
+    """Make the files that the cases name."""
+    (folder / "plan.csv").write_text("disk,virtual_machine\ndisk_1,vm_1\n")
+    (folder / "bad.csv").write_text("disk,virtual_machine\ndisk_1\nvm_1,disk_1\n")
+    (folder / "empty.csv").write_text("")
+    (folder / "text.run").write_text("This is no journal.\n" * 100)
+    (folder / "folder").mkdir()
+    for name, disk, base_url in (
+        ("a.run", "disk_1", None),
+        ("other.run", "disk_2", "https://other.example/core/v1"),
+    ):
+        with Manifest.from_items([(disk, "vm_1")]) as manifest:
+            Run.create(folder / name, manifest, base_url=base_url, confirmed=False).close()
 
 
 class BadInput(NamedTuple):
@@ -145,7 +162,10 @@ CASES: list[BadInput] = [
     BadInput(("resume", "none.run"), "there is no journal none.run"),
     BadInput(("resume", "text.run"), "text.run"),
     BadInput(("resume", "folder"), "folder"),
-    BadInput(("resume", ""), ""),
+    BadInput(("resume", ""), "RUN is empty"),
+    BadInput(("rollback", " "), "RUN is empty"),
+    BadInput(("status", ""), "RUN is empty"),
+    BadInput(("report", ""), "RUN is empty"),
     BadInput(("resume", "other.run", "--yes"), "made for https://other.example/core/v1"),
     BadInput(("resume", "other.run", "--yes"), "would go to https://api.katapult.io/core/v1"),
     BadInput(

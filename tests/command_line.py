@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 from katapult_async.testing import KatapultEmulator
 
-TOKEN = "s3cret-token"
+TOKEN = "s3cret-token-9f8e7d"
 PROGRAM = [sys.executable, "-W", "error", "-m", "katapult_async.cli"]
 ROOT = Path(__file__).parents[1]
 #: Makes a descriptor the controlling terminal, closes it, and becomes the program.
@@ -139,3 +142,33 @@ async def on_terminal(
             await process.wait()
         asyncio.get_running_loop().remove_reader(terminal)
         os.close(terminal)
+
+
+def run_many(cases: list[dict[str, object]], folder: Path) -> list[dict[str, Any]]:
+    """Run commands in a process of their own, one after the other: code, out and err of each."""
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-W", "error", str(ROOT / "tests" / "many_commands.py")],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=50,
+        check=True,
+        start_new_session=True,
+        env=environment(KATAPULT_API_KEY=TOKEN, COLUMNS="80", TERM="dumb"),
+    )
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def check_golden(name: str, found: str) -> None:
+    """Compare text with a file of tests/golden. KATAPULT_GOLDEN=write writes the file anew."""
+    file = ROOT / "tests" / "golden" / name
+    if os.environ.get("KATAPULT_GOLDEN") == "write":
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(found, encoding="utf-8")
+    expected = file.read_text(encoding="utf-8")
+    difference = difflib.unified_diff(
+        expected.splitlines(), found.splitlines(), "golden", "found", lineterm="", n=1
+    )
+    assert found == expected, "\n".join(difference)

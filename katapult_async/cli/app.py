@@ -25,6 +25,7 @@ from katapult_async.cli.options import (
     Thorough,
     Yes,
     checked_file,
+    checked_run,
     grouped,
     value_of,
 )
@@ -185,7 +186,7 @@ def resume(
     screen.start_log()
     sys.exit(
         run_resume(
-            run,
+            checked_run(run),
             retry_failed=retry_failed,
             yes=yes,
             task_timeout=task_timeout,
@@ -226,7 +227,7 @@ def rollback(
     screen.start_log()
     sys.exit(
         run_rollback(
-            run,
+            checked_run(run),
             run_file=new_run,
             yes=yes,
             task_timeout=task_timeout,
@@ -262,7 +263,7 @@ def status(
     """
     from katapult_async.cli.status import run_status
 
-    sys.exit(run_status(run, as_json=as_json, watch=watch))
+    sys.exit(run_status(checked_run(run), as_json=as_json, watch=watch))
 
 
 @command("runs", "runs /srv/manifests --json")
@@ -315,7 +316,7 @@ def report(
 
     sys.exit(
         run_report(
-            run,
+            checked_run(run),
             form=form.value if form is not None else None,
             output=checked_file("--output", output),
             status=status,

@@ -38,18 +38,27 @@ def value_of(option: str, given: str | None, variable: str) -> str | None:
         given: What stands on the command line. None if nothing does.
         variable: The name of the environment variable.
     """
-    for name, value in ((option, given), (variable, os.environ.get(variable))):
-        if value is not None:
-            if not value.strip():
-                refuse(f"{name} is empty: give a value, or leave {name} out")
-            return value
-    return None
+    if given is not None:
+        if not given.strip():
+            refuse(f"{option} is empty: give a value, or leave it out")
+        return given
+    value = os.environ.get(variable)
+    if value is not None and not value.strip():
+        refuse(f"the environment variable {variable} is empty: set it to a value, or unset it")
+    return value
 
 
 def checked_file(option: str, given: str | None) -> str | None:
     """Return the name of a file; exits with 2 if it is empty."""
     if given is not None and not given.strip():
-        refuse(f"{option} is empty: give the name of a file, or leave {option} out")
+        refuse(f"{option} is empty: give the name of a file, or leave it out")
+    return given
+
+
+def checked_run(given: str) -> str:
+    """Return the name of a journal; exits with 2 if it is empty."""
+    if not given.strip():
+        refuse("RUN is empty: give the journal of a run, for example plan.csv.run")
     return given
 
 

@@ -248,7 +248,7 @@ class Progress(Observer):
         ]
 
     def _ends(self, now: float) -> list[str]:
-        if self._step in ("look", "wait") or self.stopping:
+        if self._step in ("look", "wait") or self.stopping or self.patience_left() is not None:
             return []
         seconds = self.meter.seconds_for(max(self._total - self._done, 0), now)
         if seconds is None:

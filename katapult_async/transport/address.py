@@ -67,8 +67,8 @@ def is_same_base_url(one: str, other: str) -> bool:
 def _shown(base_url: str) -> str:
     # Somebody who mixes up two settings puts the token here.
     return (
-        base_url[:8] + "…"
-        if len(base_url) > 8 and "://" not in base_url
+        base_url[:3] + "…"
+        if len(base_url) > 3 and "://" not in base_url
         else base_url.rpartition("@")[2][:100]
     )
 

@@ -155,7 +155,7 @@ async def test_a_bad_plan_is_refused_whole() -> None:
         (["assign"], {}, "MANIFEST"),
         (["nonsense"], {}, "nonsense"),
         (["resume", "none.run"], {"KATAPULT_API_KEY": "t"}, "there is no journal none.run"),
-        (["resume", __file__], {"KATAPULT_API_KEY": "t"}, "is no journal of a run"),
+        (["resume", __file__], {"KATAPULT_API_KEY": "t"}, "is left as it is"),
         (["status", "none.run"], {}, "there is no journal none.run"),
         (["report", "none.run"], {}, "there is no journal none.run"),
         (["rollback", "none.run"], {"KATAPULT_API_KEY": "t"}, "there is no journal none.run"),
@@ -392,7 +392,7 @@ async def test_a_report_never_takes_the_place_of_the_run_it_is_of(tmp_path: Path
     a_run(1)
     before = (tmp_path / "a.run").read_bytes()
     for name in ("a.run", "./a.run", "a.run-wal", "a.run.lock"):
-        code, _, err = await run("report", "a.run", "-o", name)
+        code, _, err = await run("report", "a.run", "--format", "csv", "-o", name)
         assert code == 2
         assert err.endswith("belongs to the journal a.run: name another file for the report\n")
     assert (tmp_path / "a.run").read_bytes() == before
