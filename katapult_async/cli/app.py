@@ -12,7 +12,9 @@ import typer
 
 from katapult_async import __version__
 from katapult_async.cli.exit_codes import EXPLAINED
+from katapult_async.cli.numbers import decimal, whole
 from katapult_async.cli.options import (
+    DAY,
     Attach,
     Connection,
     ManifestName,
@@ -117,10 +119,10 @@ def assign(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing: the same as plan.")] = False,
     canary: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, metavar="N", help="Assign N lines, then ask before the rest."),
+        typer.Option(parser=whole(1), metavar="N", help="Assign N lines, then ask before the rest."),
     ] = None,
     max_failures: MaxFailures = None,
-    task_timeout: TaskTimeout = 600.0,
+    task_timeout: TaskTimeout = 600,
     *,
     connection: Connection,
     screen: Screen,
@@ -170,7 +172,7 @@ def resume(
     ] = False,
     yes: Yes = False,
     max_failures: MaxFailures = None,
-    task_timeout: TaskTimeout = 600.0,
+    task_timeout: TaskTimeout = 600,
     *,
     connection: Connection,
     screen: Screen,
@@ -206,7 +208,7 @@ def rollback(
     ] = None,
     yes: Yes = False,
     max_failures: MaxFailures = None,
-    task_timeout: TaskTimeout = 600.0,
+    task_timeout: TaskTimeout = 600,
     *,
     connection: Connection,
     screen: Screen,
@@ -327,16 +329,18 @@ def report(
 
 @command("demo", "demo --disks 1000 --limit 300")
 def demo(
-    disks: Annotated[int, typer.Option(min=1, metavar="N", help="Disks to assign.")] = 300,
+    disks: Annotated[int, typer.Option(parser=whole(1), metavar="N", help="Disks to assign.")] = 300,
     virtual_machines: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Virtual machines to assign them to.")
+        int, typer.Option(parser=whole(1), metavar="N", help="Virtual machines to assign them to.")
     ] = 40,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Requests permitted in a window.")] = 120,
+    limit: Annotated[
+        int, typer.Option(parser=whole(1), metavar="N", help="Requests permitted in a window.")
+    ] = 120,
     window: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="Length of the server's window.")
-    ] = 6.0,
+        float, typer.Option(parser=decimal(1, DAY), metavar="SECONDS", help="Length of the server's window.")
+    ] = 6,
     faults: Annotated[
-        float, typer.Option(min=0, max=0.9, metavar="PART", help="Part of the requests that fail.")
+        float, typer.Option(parser=decimal(0, 0.9), metavar="PART", help="Part of the requests that fail.")
     ] = 0.05,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same faults.")] = 0,
     *,

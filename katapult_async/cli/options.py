@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, cast, get_type_hints
 import typer
 
 from katapult_async.cli.exit_codes import refuse
+from katapult_async.cli.numbers import decimal, whole
 
 if TYPE_CHECKING:
     from katapult_async.client import Settings
@@ -95,11 +96,12 @@ Attach = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]
 TaskTimeout = Annotated[
-    float, typer.Option(min=1, max=DAY, metavar="SECONDS", help="Longest time for attaching one disk.")
+    float,
+    typer.Option(parser=decimal(1, DAY), metavar="SECONDS", help="Longest time for attaching one disk."),
 ]
 MaxFailures = Annotated[
     Optional[int],
-    typer.Option(min=0, metavar="N", help="Stop when more than N lines have failed. Resume works."),
+    typer.Option(parser=whole(0), metavar="N", help="Stop when more than N lines have failed. Resume works."),
 ]
 
 
@@ -107,21 +109,26 @@ MaxFailures = Annotated[
 class Connection:
     """How requests are sent, and where to."""
 
-    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Most requests in flight.")] = 32
+    concurrency: Annotated[
+        int, typer.Option(parser=whole(1), metavar="N", help="Most requests in flight.")
+    ] = 32
     per_virtual_machine: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Most requests in flight for one machine.")
+        int, typer.Option(parser=whole(1), metavar="N", help="Most requests in flight for one machine.")
     ] = 1
     total_permitted: Annotated[
         Optional[int],
-        typer.Option(min=1, metavar="N", help="Requests permitted per minute, if you know the number."),
+        typer.Option(
+            parser=whole(1), metavar="N", help="Requests permitted per minute, if you know the number."
+        ),
     ] = None
     max_per_second: Annotated[
-        Optional[float], typer.Option(min=0.001, max=1e6, metavar="N", help="Maximum requests per second.")
+        Optional[float],
+        typer.Option(parser=decimal(0.001, 1e6), metavar="N", help="Maximum requests per second."),
     ] = None
     timeout: Annotated[
         Optional[float],
         typer.Option(
-            min=0.001, max=DAY, metavar="SECONDS", help="Longest time for one request. [default: 60]"
+            parser=decimal(0.001, DAY), metavar="SECONDS", help="Longest time for one request. [default: 60]"
         ),
     ] = None
     base_url: Annotated[
@@ -134,7 +141,7 @@ class Connection:
     allow_http: Annotated[
         bool, typer.Option("--allow-http", help="Permit http:// to another host. The token is then readable.")
     ] = False
-    window: Annotated[float, typer.Option(hidden=True, min=0.1)] = 60.0
+    window: Annotated[float, typer.Option(hidden=True, parser=decimal(0.1, DAY))] = 60
 
     def settings(self) -> Settings:
         """Return the keyword arguments of Client."""
