@@ -19,7 +19,7 @@ from katapult_async.errors import KatapultError
 from katapult_async.logs import room_logger
 from katapult_async.models import AttachmentState, VirtualMachineState
 from katapult_async.observer import Observer, OutcomeEvent, StepEvent
-from katapult_async.scheduler import Items, Outcomes, OutcomeStatus, Recorder
+from katapult_async.scheduler import Items, Outcome, Outcomes, OutcomeStatus, Recorder
 
 from .busy import BusyMachines
 from .record import RunKind
@@ -77,7 +77,10 @@ class FirstLines:
 
 
 class _Failures(Observer):
-    """Counts lines that failed or are unknown, tasks included, and stops a session when they are too many."""
+    """Counts lines that failed or are unknown, and stops a session when they are too many.
+
+    Outcomes of requests come from the recorder, at once. The ends of tasks come as events.
+    """
 
     def __init__(self, most: int, stop: Callable[[], None]) -> None:
         self.count = 0
@@ -88,8 +91,15 @@ class _Failures(Observer):
     def too_many(self) -> bool:
         return self.count > self._most
 
+    def heard(self, outcome: Outcome) -> None:
+        self._count(outcome.status.value)
+
     def on_outcome(self, event: OutcomeEvent) -> None:
-        self.count += event.status in (OutcomeStatus.FAILED.value, OutcomeStatus.UNKNOWN.value)
+        if event.action == "wait":
+            self._count(event.status)
+
+    def _count(self, status: str) -> None:
+        self.count += status in (OutcomeStatus.FAILED.value, OutcomeStatus.UNKNOWN.value)
         if self.too_many:
             self._stop()
 
@@ -210,7 +220,14 @@ class Execution:
             return
         log.info("%s: %d lines", step, lines)
         self._client.session.observers.on_step(StepEvent(step=step.value, lines=lines))
-        recorder = StepRecorder(self._writer, self._kind, step, machines, admits=self._lines.admits)
+        recorder = StepRecorder(
+            self._writer,
+            self._kind,
+            step,
+            machines,
+            admits=self._lines.admits,
+            heard=self._failures.heard if self._failures is not None else None,
+        )
         outcomes = _fan_out_of(self._client, step)(recorder, recorder=recorder)
         try:
             async with outcomes:

@@ -84,9 +84,11 @@ class StepRecorder(Recorder):
         busy: BusyMachines | None = None,
         *,
         admits: Callable[[int], bool] = lambda _number: True,
+        heard: Callable[[Outcome], None] | None = None,
     ) -> None:
         self._writer = writer
         self._admits = admits
+        self._heard = heard
         self._busy = busy
         self._kind = kind
         self._step = step
@@ -155,6 +157,8 @@ class StepRecorder(Recorder):
 
     def heard(self, outcome: Outcome) -> None:
         """Know at once whether its machine takes a further task."""
+        if self._heard is not None:
+            self._heard(outcome)
         if self._busy is not None:
             self._busy.note(self._open[outcome.assignment.disk].virtual_machine, outcome)
 
