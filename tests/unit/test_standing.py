@@ -206,7 +206,7 @@ def test_a_command_can_be_copied_into_a_shell(path: str, shown: str) -> None:
     ("info", "permitted", "sent", "seconds"),
     [
         ({}, None, 0, None),  # nobody knows the limit
-        ({}, 1000, 0, 50.0),  # 500 in this window, which has begun 10 s ago, the rest at the next boundary
+        ({}, 1000, 0, 50.0),  # half in this window, which began 10 s ago, half at the next boundary
         ({}, 5000, 0, 0.0),  # this window has room for all
         ({}, 1000, 1000, 50.0 + 60.0),
         ({"kind": RunKind.ROLLBACK}, 1000, 0, 50.0 + 120.0),  # each disk is read first
