@@ -203,23 +203,30 @@ def test_a_command_can_be_copied_into_a_shell(path: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("info", "permitted", "sent", "seconds"),
+    ("kind", "attach", "permitted", "sent", "seconds"),
     [
-        ({}, None, 0, None),  # nobody knows the limit
-        ({}, 1000, 0, 50.0),  # half in this window, which began 10 s ago, half at the next boundary
-        ({}, 5000, 0, 0.0),  # this window has room for all
-        ({}, 1000, 1000, 50.0 + 60.0),
-        ({"kind": RunKind.ROLLBACK}, 1000, 0, 50.0 + 120.0),  # each disk is read first
-        ({"attach": True}, 1000, 0, 50.0 + 120.0),
+        (RunKind.ASSIGN, False, None, 0, None),  # nobody knows the limit
+        (
+            RunKind.ASSIGN,
+            False,
+            1000,
+            0,
+            50.0,
+        ),  # half in this window, which began 10 s ago, half at the next boundary
+        (RunKind.ASSIGN, False, 5000, 0, 0.0),  # this window has room for all
+        (RunKind.ASSIGN, False, 1000, 1000, 50.0 + 60.0),
+        (RunKind.ROLLBACK, False, 1000, 0, 50.0 + 120.0),  # each disk is read first
+        (RunKind.ASSIGN, True, 1000, 0, 50.0 + 120.0),
     ],
 )
 def test_when_it_will_end(
-    info: dict[str, object], permitted: int | None, sent: int, seconds: float | None
+    kind: RunKind, attach: bool, permitted: int | None, sent: int, seconds: float | None
 ) -> None:
     minute = 60.0 * 30_000_000
     counts = {LineStatus.ASSIGNED: 100, LineStatus.WAITING: 1500, LineStatus.UNKNOWN: 499}
     found = msgspec.structs.replace(
-        summary(counts, ended=None, locked_by="process 7 on host", **info), total_permitted=permitted
+        summary(counts, ended=None, locked_by="process 7 on host", kind=kind, attach=attach),
+        total_permitted=permitted,
     )
     recent = [Second(at=int(minute) - 5, requests=999), Second(at=int(minute) + 2, requests=sent)]
     assert ends_in(found, recent, now=minute + 10) == seconds
