@@ -1,24 +1,19 @@
-"""`status`: where a run stands and what leads on; once, or again and again until the run ends."""
+"""`status`: where a run stands, when it will end, and what leads on."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Iterator
 
 import msgspec
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.text import Text
 
-from katapult_async.cli.exit_codes import INTERRUPTED, OK, REFUSED, SOME_NOT, bad_input
-from katapult_async.cli.terminal import has_colors, hidden_keys, is_plain
+from katapult_async.cli.exit_codes import OK, bad_input
+from katapult_async.cli.words import clock_time, duration
 from katapult_async.jobs import Journal, JournalError
+from katapult_async.jobs.forecast import Pace, seconds_for
 from katapult_async.jobs.latency import Latency
-from katapult_async.jobs.record import RunSummary, Second
-from katapult_async.jobs.report.documents import StatusDocument, encode, run_document_of
+from katapult_async.jobs.record import LineStatus, RunKind, RunSummary, Second
+from katapult_async.jobs.report.documents import StatusDocument, encode, iso, run_document_of
 from katapult_async.jobs.report.standing import RunState, next_steps, progress, standing, state_of, title
 from katapult_async.jobs.report.text import totals
 from katapult_async.safe_text import for_terminal
@@ -26,25 +21,28 @@ from katapult_async.transport import DEFAULT_BASE_URL
 
 #: Seconds over which the rate is taken.
 RECENT = 60
-#: Seconds between two looks of `--watch`, and between two plain lines.
-EVERY, EVERY_LINE = 1.0, 5.0
-#: A look may take this part of the time: reading a long journal costs the run's machine something.
-SHARE = 0.1
-_EXIT_CODES = {
-    RunState.DONE: OK,
-    RunState.ROLLED_BACK: OK,
-    RunState.REFUSED: REFUSED,
-    RunState.INTERRUPTED: INTERRUPTED,
-}
+#: Seconds of the rate limit's window.
+WINDOW = 60
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a look at a journal has seen. rate: requests a second in the last minute, while the run is executed."""
+    """What a look at a journal has seen.
+
+    Args:
+        journal: The path of the journal, as the user names it.
+        summary: The run.
+        latency: How long its requests took.
+        at: When it was looked at (Unix seconds).
+        rate: Requests a second in the last minute. None unless a process executes the run.
+        ends_in: Seconds until it will end, about. None if that is not known.
+    """
 
     journal: str
     summary: RunSummary
     latency: Latency
-    rate: float | None
+    at: float
+    rate: float | None = None
+    ends_in: float | None = None
 
     @property
     def running(self) -> bool:
@@ -53,10 +51,12 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 def run_status(run_file: str, *, as_json: bool = False, watch: bool = False) -> int:
-    """Say where a run stands and return the exit code: 0, or that of the run if it is watched."""
+    """Show where a run stands and return the exit code: 0, or that of the run if it is watched."""
     try:
         if watch:
-            return _watch(run_file, as_json=as_json)
+            from katapult_async.cli.watch import watch_run
+
+            return watch_run(run_file, as_json=as_json)
         seen = look(run_file)
     except JournalError as exc:
         return bad_input(str(exc))
@@ -67,17 +67,36 @@ def run_status(run_file: str, *, as_json: bool = False, watch: bool = False) -> 
 def look(run_file: str) -> Seen:
     """Read where a run stands at this moment. Raises JournalError."""
     with Journal.read(run_file) as journal, journal.snapshot():
-        summary = journal.summary()
-        recent = journal.timeline()[-RECENT:]
-        rate = rate_of(summary, recent, now=time.time()) if summary.locked_by is not None else None
-        return Seen(run_file, summary, journal.latency(), rate)
+        summary, latency, now = journal.summary(), journal.latency(), time.time()
+        if summary.locked_by is None or not summary.sessions:
+            return Seen(run_file, summary, latency, now)
+        recent = [second for second in journal.timeline()[-RECENT:] if second.at >= now - RECENT]
+    return Seen(
+        run_file, summary, latency, now, rate_of(summary, recent, now=now), ends_in(summary, recent, now=now)
+    )
 
 
 def rate_of(summary: RunSummary, recent: list[Second], *, now: float) -> float:
-    """Return the requests a second in the last minute, or since the run began if that is less."""
-    began = summary.sessions[-1].started_at if summary.sessions else summary.info.created_at
-    over = min(max(now - began, 1.0), RECENT)
-    return sum(second.requests for second in recent if second.at >= now - over) / over
+    """Return the requests a second in the last minute, or since the session began if that is less."""
+    over = min(max(now - summary.sessions[-1].started_at, 1.0), RECENT)
+    return sum(second.requests for second in recent if second.at >= now - over - 1) / over
+
+
+def ends_in(summary: RunSummary, recent: list[Second], *, now: float) -> float | None:
+    """Return the seconds until a run will end, as `plan` forecasts them; None if no limit is known.
+
+    Args:
+        summary: The run.
+        recent: The seconds of the last minute in which requests were sent.
+        now: Unix time in seconds.
+    """
+    lines = sum(summary.counts.get(status, 0) for status in (LineStatus.WAITING, LineStatus.UNKNOWN))
+    # Attaching is a second request; a rollback reads each disk first.
+    requests = lines * (2 if summary.info.attach or summary.info.kind is RunKind.ROLLBACK else 1)
+    limit = summary.total_permitted
+    used = sum(second.requests for second in recent if second.at >= now - now % WINDOW)
+    remaining = None if limit is None else max(limit - used, 0)
+    return seconds_for(requests, Pace(limit=limit, remaining=remaining, period=WINDOW), now)
 
 
 def document(seen: Seen) -> str:
@@ -88,6 +107,7 @@ def document(seen: Seen) -> str:
             journal=for_terminal(seen.journal),
             run=run_document_of(seen.summary, seen.latency),
             rate=None if seen.rate is None else round(seen.rate, 2),
+            expected_end=None if seen.ends_in is None else iso(seen.at + seen.ends_in),
             next=[command for _, command in steps],
         )
     )
@@ -95,7 +115,7 @@ def document(seen: Seen) -> str:
 
 def sentences(seen: Seen) -> list[str]:
     """Return the status for a person, in lines."""
-    lines = [title(seen.summary), progress(seen.summary), _standing(seen)]
+    lines = [title(seen.summary), progress(seen.summary), " ".join([standing(seen.summary), *pace(seen)])]
     steps = _next_steps(seen)
     width = max((len(purpose) for purpose, _ in steps), default=0) + 1
     lines += [f"{purpose + ':':<{width}} {command}" for purpose, command in steps]
@@ -103,76 +123,15 @@ def sentences(seen: Seen) -> list[str]:
     return [*lines, "", *(f"{name:>28}  {value}" for name, value in rows)]
 
 
+def pace(seen: Seen) -> list[str]:
+    """Return how fast a run is and when it will end, in sentences. Empty unless a process executes it."""
+    found = [] if seen.rate is None else [f"{seen.rate:.1f} requests/s in the last minute."]
+    if seen.ends_in is not None:
+        at = clock_time(seen.at + seen.ends_in, seen.at)
+        found.append(f"Ends in about {duration(seen.ends_in)}, at {at}.")
+    return found
+
+
 def _next_steps(seen: Seen) -> list[tuple[str, str]]:
     named = os.environ.get("KATAPULT_BASE_URL") or DEFAULT_BASE_URL
     return next_steps(seen.summary, seen.journal, base_url=named)
-
-
-def _standing(seen: Seen) -> str:
-    text = standing(seen.summary)
-    return text if seen.rate is None else f"{text} {seen.rate:.1f} requests/s in the last minute."
-
-
-# -- watching --------------------------------------------------------------------------------------------------------
-
-
-def _watch(run_file: str, *, as_json: bool) -> int:
-    try:
-        if as_json or is_plain(sys.stdout):
-            last = _watch_in_lines(run_file, as_json=as_json)
-        else:
-            last = _watch_on_terminal(run_file)
-    except KeyboardInterrupt:
-        return INTERRUPTED  # of the watching: the run goes on
-    if not as_json:
-        print("\n".join(sentences(last)))
-    return _EXIT_CODES.get(state_of(last.summary), SOME_NOT)
-
-
-def _looks(run_file: str) -> Iterator[Seen]:
-    """Look again and again, until the run is not executed any more."""
-    while True:
-        began = time.monotonic()
-        seen = look(run_file)
-        took = time.monotonic() - began
-        yield seen
-        if not seen.running:
-            return
-        time.sleep(max(EVERY, took / SHARE))
-
-
-def _watch_in_lines(run_file: str, *, as_json: bool) -> Seen:
-    shown, due_at = "", 0.0
-    last: Seen | None = None
-    for last in _looks(run_file):
-        line = document(last) if as_json else f"{progress(last.summary)} {_standing(last)}"
-        if as_json or (last.running and line != shown and time.monotonic() >= due_at):
-            shown, due_at = line, time.monotonic() + EVERY_LINE
-            print(line, flush=True)
-    assert last is not None  # noqa: S101 - there is always a first look
-    return last
-
-
-def _watch_on_terminal(run_file: str) -> Seen:
-    last: Seen | None = None
-    console = Console(file=sys.stdout, highlight=False, no_color=not has_colors(sys.stdout))
-    with (
-        hidden_keys(sys.stdout),
-        Live(console=console, transient=True, auto_refresh=False, redirect_stdout=False) as live,
-    ):
-        for last in _looks(run_file):
-            live.update(_picture(last), refresh=True)
-    assert last is not None  # noqa: S101 - there is always a first look
-    return last
-
-
-def _picture(seen: Seen) -> Group:
-    summary = seen.summary
-    through = sum(number for status, number in summary.counts.items() if status.value != "waiting")
-    return Group(
-        Text(title(summary)),
-        ProgressBar(total=summary.info.lines or None, completed=through),
-        Text(progress(summary)),
-        Text(_standing(seen)),
-        Text("Ctrl-C ends the watching only.", style="dim"),
-    )

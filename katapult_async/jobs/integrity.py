@@ -24,7 +24,6 @@ What cannot be found: all files of a journal replaced, together, by their own co
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Iterator
 from functools import lru_cache
@@ -33,12 +32,9 @@ from pathlib import Path
 import msgspec
 
 from .errors import JournalDamaged, JournalRecordsLost
-from .file import connect, set_pragma, side_file
+from .file import connect, side_file
 from .schema import SEALS, TALLIED, WEIGHT, migrate, origin_of
-from .wal import FRAME_HEADER, HEADER, Log, committed_by_index, read_log
-
-#: Frames of the write-ahead log that SQLite writes before it starts again from the beginning, mostly.
-RESERVED_FRAMES = 1000
+from .wal import HEADER, Log, committed_by_index, read_log
 
 #: What SQLite and Python raise for what is not as it was written. A message about it may not even be text.
 _MALFORMED = (sqlite3.DatabaseError, OverflowError, ValueError, TypeError)
@@ -52,8 +48,6 @@ _ORIGINS = (
 )
 _SEALED = {table: f"SELECT count(*) FROM {table} WHERE seal IS NOT {SEALS[table]}" for table in TALLIED}
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
-_BEGIN_WRITING = "UPDATE tally SET writing = 1, generation = generation + 1, reserved = ?"
-_END_WRITING = "UPDATE tally SET writing = 0 WHERE writing"
 #: Every line that is not done counts as one that may have been sent: its disk is read before anything is sent.
 DOUBT_ALL = "UPDATE line SET state = 1, look = 1 WHERE state = 0 AND status IN ('waiting', 'unknown')"
 
@@ -185,7 +179,7 @@ def check_pages(connection: sqlite3.Connection, path: Path) -> None:
     """Refuse a file that SQLite finds damaged. Raises JournalDamaged, sqlite3.Error."""
     (complaint,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if complaint != "ok":
-        raise _damaged(path, f"SQLite says: {' '.join(str(complaint).split())}")
+        raise _damaged(path, f"SQLite says: {str(complaint).splitlines()[-1]}")
 
 
 def _check_file(connection: sqlite3.Connection, path: Path, *, logged: bool) -> None:
@@ -230,36 +224,3 @@ def _damaged(path: Path, why: str) -> JournalDamaged:
         f"{path} is damaged and is left as it is: {why}. Use a copy of it, or see with 'katapult-async plan' what is "
         "assigned"
     )
-
-
-# -- while it is open for writing -------------------------------------------------------------------------------------
-
-
-def begin_writing(connection: sqlite3.Connection, path: Path) -> None:
-    """Record in the file itself that it is open for writing. Raises sqlite3.Error."""
-    (page,) = connection.execute("PRAGMA page_size").fetchone()
-    size = HEADER + RESERVED_FRAMES * (FRAME_HEADER + page)
-    connection.execute(_BEGIN_WRITING, (size,))
-    if not _reserve(side_file(path, "-wal"), size):
-        connection.execute(_BEGIN_WRITING, (0,))
-    set_pragma(connection, "wal_checkpoint(PASSIVE)")
-
-
-def _reserve(wal: Path, size: int) -> bool:
-    """Make the log at least so long. It takes no room on most file systems: nothing is written."""
-    try:
-        with wal.open("rb+") as file:
-            if os.fstat(file.fileno()).st_size < size:
-                file.truncate(size)
-                os.fsync(file.fileno())
-    except OSError:
-        return False
-    return True
-
-
-def end_writing(connection: sqlite3.Connection) -> None:
-    """Record that nothing more comes, and take over the whole log. Raises sqlite3.Error."""
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
-    connection.execute(_END_WRITING)
-    set_pragma(connection, "wal_checkpoint(TRUNCATE)")

@@ -13,15 +13,14 @@ import sqlite3
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, TypeVar
 
 import msgspec
 
-from . import rows
+from .draft import NewLine, fill, new_info
 from .errors import JournalDamaged, JournalError, JournalExists, JournalRecordsLost, JournalWriteError
 from .file import (
     cannot_write,
@@ -40,55 +39,27 @@ from .file import (
     sync,
     translate,
 )
-from .integrity import DOUBT_ALL, Tally, begin_writing, check_content, check_ending, check_pages, end_writing
-from .latency import Histogram, Latency
+from .handle import begin_writing, close
+from .integrity import DOUBT_ALL, Tally, check_content, check_ending, check_pages
 from .lock import held_by
+from .reading import JournalReader
 from .record import (
-    LineRecord,
-    LineStatus,
     RollbackProgress,
     RunInfo,
-    RunKind,
     RunSummary,
-    Second,
-    Session,
-    Waited,
 )
-from .schema import APPLICATION_ID, FIRST_TALLY, VERSION, migrate, origin_of
+from .schema import VERSION, migrate
 
-T = TypeVar("T")
+__all__ = ["Journal", "NewLine", "new_info"]
 
 #: Times that a reader looks at a journal that seems damaged while its process begins or ends, and seconds between.
 _ATTEMPTS, _ATTEMPT_PAUSE = 5, 0.05
 
-_INSERT_RUN = """
-    INSERT INTO run (only, run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, preflight,
-        thorough, organization, confirmed_at)
-    VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_INSERT_LINE = """
-    INSERT INTO line (number, disk, virtual_machine, machine_id, step, further, note, origin)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-"""
 _CONFIRM = "UPDATE run SET confirmed_at = ?"
 
 
-class NewLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A line as it enters a journal. step: the first thing to do for it. further: whether the second step
-    of the run is wanted, too (attaching after assigning, unassigning after detaching).
-    """
-
-    number: int
-    disk: str
-    virtual_machine: str
-    step: str
-    machine_id: str | None = None
-    further: bool = False
-    note: str | None = None
-
-
-class Journal:
-    """An open journal. `connection` is for the rooms of a run; everything else reads through the methods."""
+class Journal(JournalReader):
+    """An open journal."""
 
     def __init__(
         self,
@@ -98,13 +69,11 @@ class Journal:
         copy: TemporaryDirectory[str] | None = None,
         writing: bool = False,
     ) -> None:
-        self.connection = connection
-        #: None for one that exists only as long as it is open.
-        self.path = path
+        super().__init__(connection, path)
         # Also when nobody closes it: what SQLite itself would do would leave a file that looks as if its end were lost.
         self._finalizer = weakref.finalize(
             self,
-            _close,
+            close,
             connection,
             path if writing else None,
             path if copy is None else None,
@@ -113,14 +82,6 @@ class Journal:
         )
         if path is not None and copy is None:
             note_open(path, more=1)
-
-    def __repr__(self) -> str:
-        return f"<Journal {self.name}>"
-
-    @property
-    def name(self) -> str:
-        """What to call it in messages."""
-        return str(self.path) if self.path is not None else "<temporary journal>"
 
     def __enter__(self) -> Journal:
         return self
@@ -137,6 +98,29 @@ class Journal:
         """Close the file. What was not committed is not in it."""
         self._finalizer()
 
+    def summary(self) -> RunSummary:
+        """Where the run stands now, and how far its rollback is, if there is one."""
+        summary = super().summary()
+        if summary.info.taken_back_by is None:
+            return summary
+        return msgspec.structs.replace(summary, rollback=self._rollback(summary.info.taken_back_by))
+
+    def _rollback(self, path: str) -> RollbackProgress:
+        """How far the rollback in that journal is, or in the one of that name beside this one: both may have moved."""
+        beside = self.path.with_name(Path(path).name) if self.path is not None else Path(path)
+        place = Path(path) if Path(path).exists() else beside
+        try:
+            with Journal.read(place) as journal:
+                summary = journal.summary()
+        except JournalError:
+            return RollbackProgress(path=path, reachable=False)
+        return RollbackProgress(
+            path=str(place),
+            lines=summary.info.lines,
+            done=sum(count for status, count in summary.counts.items() if status.ok),
+            finished=summary.finished,
+        )
+
     # -- making and opening -----------------------------------------------------------------------------------------
 
     @classmethod
@@ -147,7 +131,7 @@ class Journal:
         try:
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
-                _fill(connection, info, lines)
+                fill(connection, info, lines)
                 set_pragma(connection, "journal_mode = WAL")
             finally:
                 connection.close()
@@ -172,7 +156,7 @@ class Journal:
         connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA cache_size = -16000")  # KiB; the rest lies in a temporary file
-            _fill(connection, info, lines)
+            fill(connection, info, lines)
         except BaseException:
             connection.close()
             raise
@@ -317,148 +301,6 @@ class Journal:
         except sqlite3.Error as exc:
             raise cannot_write(self.path, exc) from exc
 
-    # -- reading ----------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """While this is open everything that is read is of one moment, whatever another process records meanwhile. One
-        inside another changes nothing. Not for the journal that a run is being executed through: that could not record
-        anything meanwhile. Open it a second time with `read`.
-        """
-        if self.connection.in_transaction:
-            yield
-            return
-        list(self._rows("BEGIN", tuple))
-        try:
-            yield
-        finally:
-            with contextlib.suppress(sqlite3.Error):  # closed before this was left
-                self.connection.execute("ROLLBACK")
-
-    def info(self) -> RunInfo:
-        """What the run is."""
-        info = next(self._rows(rows.INFO, rows.info), None)
-        if info is None:
-            raise JournalDamaged(f"{self.name} is damaged: it does not say what its run is")
-        return info
-
-    def summary(self) -> RunSummary:
-        """Where the run stands now."""
-        # Asked first: a run that ends meanwhile must not look like one that was killed.
-        locked_by = held_by(self.path) if self.path is not None else None
-        found = dict(self._rows(rows.COUNTS, lambda row: (LineStatus(row[0]), int(row[1]))))
-        requests, refused = next(self._rows(rows.REQUESTS, tuple))
-        permitted = self._rows(rows.PERMITTED, tuple)
-        info = self.info()
-        return RunSummary(
-            info=info,
-            counts={status: found[status] for status in LineStatus if status in found},
-            requests=requests,
-            rate_limited=refused,
-            total_permitted=next(permitted, (None,))[0],
-            sessions=tuple(self.sessions()),
-            locked_by=locked_by,
-            rollback=self._rollback(info.taken_back_by) if info.taken_back_by is not None else None,
-        )
-
-    def _rollback(self, path: str) -> RollbackProgress:
-        """How far the rollback in that journal is, or in the one of that name beside this one: both may have moved."""
-        beside = self.path.with_name(Path(path).name) if self.path is not None else Path(path)
-        place = Path(path) if Path(path).exists() else beside
-        try:
-            with Journal.read(place) as journal:
-                summary = journal.summary()
-        except JournalError:
-            return RollbackProgress(path=path, reachable=False)
-        return RollbackProgress(
-            path=str(place),
-            lines=summary.info.lines,
-            done=sum(count for status, count in summary.counts.items() if status.ok),
-            finished=summary.finished,
-        )
-
-    def lines(self, *, problems_only: bool = False) -> Iterator[LineRecord]:
-        """Every line in the order of the manifest, or only those that are not done. Streamed."""
-        return self._rows(rows.OPEN_LINES if problems_only else rows.LINES, rows.record)
-
-    def timeline(self) -> list[Second]:
-        """The seconds in which requests were sent."""
-        return list(self._rows(rows.TIMELINE, rows.second))
-
-    def waits(self) -> list[Waited]:
-        """The times in which requests waited for a permit."""
-        return list(self._rows(rows.WAITS, rows.waited))
-
-    def latency(self) -> Latency:
-        """How long the requests of all sessions took, and how long they waited for permits."""
-        histogram, waited = Histogram(), 0.0
-        for buckets, seconds in self._rows(rows.LATENCY, rows.latency):
-            histogram.add(buckets)
-            waited += seconds
-        return Latency.of(histogram, waited)
-
-    def sessions(self) -> list[Session]:
-        """The times in which the run was executed."""
-        return list(self._rows(rows.SESSIONS, rows.session))
-
-    def _rows(self, statement: str, make: Callable[[tuple[Any, ...]], T]) -> Iterator[T]:
-        """What is made of each row. A damaged file is often noticed in the middle only, by SQLite or by what it says."""
-        try:
-            for row in self.connection.execute(statement):
-                yield make(row)
-        except (sqlite3.DatabaseError, ValueError, TypeError) as exc:
-            raise JournalDamaged(f"{self.name} cannot be read: {exc}") from exc
-
-
-def new_info(kind: RunKind, manifest: str, digest: str, lines: int, **more: object) -> RunInfo:
-    """A run that begins its life now."""
-    known = {"run_id": uuid.uuid4().hex[:12], "kind": kind, "created_at": time.time()}
-    return msgspec.convert({**known, "manifest": manifest, "digest": digest, "lines": lines, **more}, RunInfo)
-
-
-def _fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine]) -> None:
-    connection.execute("PRAGMA journal_mode = OFF")  # nobody sees the file before it is whole
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    migrate(connection)
-    connection.execute("BEGIN")
-    connection.executemany(
-        _INSERT_LINE,
-        (
-            (
-                line.number,
-                line.disk,
-                line.virtual_machine,
-                line.machine_id,
-                line.step,
-                line.further,
-                line.note,
-                origin_of(line.number, line.disk, line.virtual_machine, line.further, line.note),
-            )
-            for line in lines
-        ),
-    )
-    connection.execute(
-        _INSERT_RUN,
-        (
-            info.run_id,
-            info.kind.value,
-            info.manifest,
-            info.digest,
-            info.created_at,
-            info.lines,
-            info.attach,
-            info.parent,
-            info.base_url,
-            info.preflight,
-            info.thorough,
-            info.organization,
-            info.confirmed_at,
-        ),
-    )
-    connection.execute(FIRST_TALLY)
-    connection.execute("COMMIT")
-
 
 def _check(path: Path, in_file: Tally | None) -> None:
     """Check what a journal says. It is opened so that nothing can be written to it: closing a connection that may
@@ -475,39 +317,3 @@ def _check(path: Path, in_file: Tally | None) -> None:
             raise translate(path, exc) from exc
         except ValueError as exc:
             raise JournalDamaged(f"{path} is damaged and is left as it is: {exc}") from exc
-
-
-def _close(
-    connection: sqlite3.Connection,
-    written: Path | None,
-    counted: Path | None,
-    copy: TemporaryDirectory[str] | None,
-    process: int,
-) -> None:
-    """Close a journal's file. written: it, if it was open for writing. process: the one that opened it."""
-    if os.getpid() != process:
-        return  # SQLite's connections do not survive a fork
-    try:
-        if written is not None:
-            end_writing(connection)
-    except sqlite3.Error:
-        _close_as_killed(connection, written)  # a full disk, which has been complained about before
-    else:
-        connection.close()
-    if counted is not None:
-        note_open(counted, more=-1)
-    if copy is not None:
-        copy.cleanup()
-
-
-def _close_as_killed(connection: sqlite3.Connection, path: Path | None) -> None:
-    """Leave the write-ahead log where it is, as the file says that it is open: another connection keeps SQLite from
-    taking it away.
-    """
-    with contextlib.suppress(sqlite3.Error, JournalError), contextlib.ExitStack() as stack:
-        if path is not None:
-            other = stack.enter_context(contextlib.closing(connect(path, "ro")))
-            other.execute(rows.INFO).fetchall()
-        connection.close()
-    with contextlib.suppress(sqlite3.Error):
-        connection.close()

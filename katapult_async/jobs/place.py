@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from .errors import JournalExists, JournalMismatch
+from .errors import JournalExists, JournalLocked, JournalMismatch
 from .journal import Journal
+from .lock import held_by
 from .manifest import ManifestCheck
 from .record import LineStatus, RollbackProgress, RunKind, RunSummary
 
@@ -56,7 +57,12 @@ def place_for(
 
 
 def place_for_rollback(of: str | Path, *, run: str | Path | None = None) -> Place:
-    """The journal for taking a run back. Raises JournalExists when that has been done already, JournalMismatch."""
+    """The journal for taking a run back.
+
+    Raises JournalLocked while the run is executed, JournalExists when it has been taken back already, JournalMismatch.
+    """
+    if (holder := held_by(Path(of))) is not None:
+        raise JournalLocked(f"the run {of} is being executed by {holder}: stop it there, then roll it back")
     path = Path(run) if run is not None else Path(f"{of}.rollback")
     if not path.exists():
         with Journal.read(of) as parent:

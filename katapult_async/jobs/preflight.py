@@ -29,7 +29,7 @@ class Found(str, enum.Enum):
     TO_ASSIGN = "to_assign"
     ALREADY_THERE = "already_there"
     #: On another machine.
-    CONFLICT = "conflict"
+    CONFLICT = "assignment_conflict"
     DISK_NOT_FOUND = "disk_not_found"
     MACHINE_NOT_FOUND = "virtual_machine_not_found"
     IN_TRASH = "in_trash"
@@ -42,6 +42,10 @@ class Found(str, enum.Enum):
 
     def __str__(self) -> str:
         return self.value
+
+    @classmethod
+    def _missing_(cls, value: object) -> Found | None:
+        return cls.CONFLICT if value == "conflict" else None  # of the first version
 
     @property
     def is_sent(self) -> bool:

@@ -28,6 +28,16 @@ class Asked(TypedDict, total=False):
     confirmed_at: float | None
 
 
+class Options(TypedDict, total=False):
+    """Keyword arguments of Run.create."""
+
+    base_url: str | None
+    preflight: bool
+    thorough: bool
+    organization: str | None
+    confirmed: bool
+
+
 async def preview(
     client: Client,
     manifest: Manifest,

@@ -5,14 +5,18 @@ Reads the journal of the run that is taken back; makes the lines of the new one.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
-from .errors import JournalDamaged
-from .journal import Journal, NewLine
-from .record import LineState
+from .errors import JournalDamaged, JournalError, JournalMismatch
+from .journal import Journal, NewLine, new_info
+from .lock import RunLock
+from .record import LineState, RunKind
 from .steps import Did, Step
 
 _CHANGED = int(Did.ASSIGNED | Did.ATTACHED)
@@ -65,3 +69,34 @@ def lines_to_take_back(parent: Journal) -> Iterator[NewLine]:
             step=(Step.DETACH if attached else Step.UNASSIGN).value,
             further=bool(did & Did.ASSIGNED) or not attached,
         )
+
+
+def make_rollback(of: Path, path: Path) -> tuple[Journal, RunLock]:
+    """Make the journal of a rollback in `path`, and lock it. See Run.roll_back."""
+    if not of.exists():
+        raise JournalError(f"there is no journal {of}")
+    with RunLock(of), Journal.open(of) as parent:
+        before = parent.info()
+        if before.kind is not RunKind.ASSIGN:
+            raise JournalMismatch(f"{of} is a rollback itself: run the manifest again instead")
+        count = to_take_back(parent).lines
+        if not count:
+            raise JournalMismatch(
+                f"the run {of} has changed nothing that is known to be its own: there is nothing to take back"
+            )
+        info = new_info(
+            RunKind.ROLLBACK,
+            before.manifest,
+            before.digest,
+            count,
+            parent=before.run_id,
+            base_url=before.base_url,
+            organization=before.organization,
+            confirmed_at=time.time(),
+        )
+        with contextlib.ExitStack() as stack:
+            lock = stack.enter_context(RunLock(path))
+            journal = stack.enter_context(Journal.create(path, info, lines_to_take_back(parent)))
+            parent.note_taken_back(path.absolute())
+            stack.pop_all()
+    return journal, lock

@@ -19,7 +19,7 @@ RECORD = (
 )
 # Of a session that was killed, what it sent last is all that is known of its end.
 SESSIONS = """
-    SELECT started_at, finished_at, ended, reason, (
+    SELECT started_at, finished_at, ended, reason, elapsed, (
         SELECT max(at) + 1.0 FROM second
         WHERE at < coalesce((SELECT min(started_at) FROM session AS later WHERE later.number > session.number), 1e18)
     )
@@ -52,7 +52,7 @@ def record(row: tuple[Any, ...]) -> LineRecord:
         step=row[4],
         state=LineState(row[5]),
         status=LineStatus(row[6]),
-        code=row[7],
+        code="assignment_conflict" if row[7] == "conflict" else row[7],  # of the first version
         detail=row[8],
         attempts=row[9],
         request_id=row[10],
@@ -96,11 +96,17 @@ def latency(row: tuple[Any, ...]) -> tuple[list[tuple[int, int]], float]:
 
 
 def session(row: tuple[Any, ...]) -> Session:
-    started, finished, ended, reason, seen = row
+    started, finished, ended, reason, elapsed, seen = row
     return Session(
         started_at=started,
         finished_at=finished,
-        active_until=finished or max(started, seen or 0.0),
+        active_until=_active_until(started, finished, elapsed, seen),
         ended=ended,
         reason=reason,
     )
+
+
+def _active_until(started: float, finished: float | None, elapsed: float | None, seen: float | None) -> float:
+    if elapsed is not None:
+        return started + elapsed
+    return max(started, finished if finished is not None else seen or 0.0)  # a session of the first version

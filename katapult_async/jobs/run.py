@@ -7,11 +7,11 @@ journal is the truth at each moment: whatever ends the process, opening the run 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,25 +23,24 @@ from katapult_async.transport.address import is_same_base_url
 from .chronicle import Chronicle
 from .errors import JournalError, JournalMismatch
 from .execution import Execution
-from .journal import Journal, new_info
+from .journal import Journal
 from .lock import RunLock
 from .manifest import Manifest
+from .place import place_for
 from .preflight import Preflight, look
-from .preview import from_manifest
-from .record import RunInfo, RunKind, RunSummary
-from .rollback import lines_to_take_back, to_take_back
-from .writer import Writer, column
+from .preview import Options, from_manifest
+from .record import RunInfo, RunSummary
+from .rollback import make_rollback
+from .session import PREFLIGHT_HOLDS, Stopwatch, begin
+from .writer import Writer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
 
 log = room_logger("jobs")
 
 #: Seconds after which a task that has not ended is left to a resumed run.
 TASK_TIMEOUT = 600.0
-#: Seconds after which what a preflight has seen is no longer taken for granted.
-PREFLIGHT_HOLDS = 600.0
-_END = f"""
-    UPDATE session SET finished_at = {column(0)}, ended = {column(1)}, reason = {column(2)} FROM json_each(?) AS r
-    WHERE number = (SELECT max(number) FROM session)
-"""
 
 
 class Run:
@@ -64,7 +63,7 @@ class Run:
         self._refused_by: KatapultError | None = None
         # Whether this object has made the preflight, or executed the run.
         self._looked = False
-        self._begun = bool(journal.sessions())
+        self._resumed = self._begun = bool(journal.sessions())
 
     def __repr__(self) -> str:
         return f"<Run {self._info.run_id} {self._info.kind} {self._journal.name}>"
@@ -166,6 +165,45 @@ class Run:
         return run
 
     @classmethod
+    def open_or_create(
+        cls,
+        manifest: str | Path | Manifest,
+        *,
+        run: str | Path | None = None,
+        attach: bool = False,
+        **asked: Unpack[Options],
+    ) -> Run:
+        """Open the unfinished run of a manifest, or make a new one.
+
+        The journal is beside the manifest, as `MANIFEST.run`. A finished run stays where it is, and the next one is
+        `MANIFEST.2.run`. A journal from which nothing was sent is replaced. `resumed` says which of these it was.
+
+        Args:
+            manifest: The file of the manifest, or an open manifest.
+            run: The file of the journal. It must be new, or the unfinished run of this manifest.
+            attach: As for `create`; an unfinished run must have been made with the same value.
+            **asked: The other options of `create`, for a new run.
+
+        Raises:
+            ManifestError: The manifest cannot be read, or has a mistake.
+            JournalExists: `run` is a finished run.
+            JournalMismatch: The journal is the unfinished run of something else, or the run of this manifest is being
+                rolled back.
+            JournalLocked: Another process executes the run.
+            JournalDamaged: The journal is not as it was written, or its latest records are gone.
+            JournalWriteError: The file cannot be written.
+        """
+        if not isinstance(manifest, Manifest):
+            with Manifest.open(manifest) as opened:
+                return cls.open_or_create(opened, run=run, attach=attach, **asked)
+        place = place_for(manifest.name, manifest.check(), attach=attach, run=run)
+        if place.begun:
+            return cls.open(place.path)
+        if place.unsent:
+            cls.open(place.path).discard()
+        return cls.create(place.path, manifest, attach=attach, **asked)
+
+    @classmethod
     def roll_back(cls, of: str | Path, path: str | Path) -> Run:
         """Make a run that takes back exactly what another one did: detach what it attached, unassign what it assigned.
         From then on the other one is not gone on with.
@@ -175,34 +213,7 @@ class Run:
         too, is what may have been there before the run (see `to_take_back`). Raises JournalMismatch for a run that is a
         rollback itself or has done nothing, JournalLocked while it is executed, JournalDamaged.
         """
-        of, path = Path(of), Path(path)
-        if not of.exists():
-            raise JournalError(f"there is no journal {of}")
-        with RunLock(of), Journal.open(of) as parent:
-            before = parent.info()
-            if before.kind is not RunKind.ASSIGN:
-                raise JournalMismatch(f"{of} is a rollback itself: run the manifest again instead")
-            count = to_take_back(parent).lines
-            if not count:
-                raise JournalMismatch(
-                    f"the run {of} has changed nothing that is known to be its own: there is nothing to take back"
-                )
-            info = new_info(
-                RunKind.ROLLBACK,
-                before.manifest,
-                before.digest,
-                count,
-                parent=before.run_id,
-                base_url=before.base_url,
-                organization=before.organization,
-                confirmed_at=time.time(),
-            )
-            with contextlib.ExitStack() as stack:
-                lock = stack.enter_context(RunLock(path))
-                journal = stack.enter_context(Journal.create(path, info, lines_to_take_back(parent)))
-                parent.note_taken_back(path.absolute())
-                stack.pop_all()
-        return cls(journal, lock)
+        return cls(*make_rollback(Path(of), Path(path)))
 
     def retry_failed(self) -> int:
         """Let the lines that have failed be tried again by the next execution, each after its disk has been read; how
@@ -230,6 +241,11 @@ class Run:
     def journal(self) -> Journal:
         """To read from while the run is not executed."""
         return self._journal
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the run had been executed before it was opened here."""
+        return self._resumed
 
     @property
     def refused_by(self) -> KatapultError | None:
@@ -332,7 +348,8 @@ class Run:
         self._begun = True
         self._refused_by = None
         async with self._recording(client) as writer:
-            await writer.call(lambda db: _begin(db, time.time()))
+            stopwatch = Stopwatch(writer)
+            await writer.call(lambda db: begin(db, stopwatch.started_at))
             execution = self._execution = Execution(
                 client,
                 writer,
@@ -345,7 +362,8 @@ class Run:
                 execution.stop()
             ended, reason = "failed", None
             try:
-                await execution.run()
+                with client.session.watching(stopwatch):
+                    await execution.run()
                 ended = "finished"
             except KatapultError as error:
                 if not error.stops_run:
@@ -367,7 +385,7 @@ class Run:
                 elif execution.has_held_back and ended == "finished":
                     ended, reason = "interrupted", f"only the first {limit_lines} lines were to be sent"
                 log.info("the session has ended: %s", ended)
-                writer.note(_END, (time.time(), ended, reason))
+                stopwatch.end(ended, reason)
         return self.summary()
 
     def stop(self) -> None:
@@ -395,33 +413,3 @@ class Run:
                     chronicle.flush()
         finally:
             run_id.reset(mark)
-
-
-def _begin(db: sqlite3.Connection, now: float) -> None:
-    """Begin a session: what was unknown is looked at again, and what the preflight has found is taken over."""
-    not_sent = "step = 'assign' AND state = 0"
-    db.execute("BEGIN IMMEDIATE")
-    db.execute("UPDATE line SET status = 'waiting' WHERE status = 'unknown'")
-    looked_at = db.execute("SELECT looked_at FROM run").fetchone()[0]
-    if looked_at is not None and not 0 <= now - looked_at <= PREFLIGHT_HOLDS:
-        # Too long ago to settle a line by it: the server decides.
-        db.execute(
-            "UPDATE line SET found = NULL, detail = NULL"
-            f" WHERE {not_sent} AND found NOT IN ('to_assign', 'not_ready', 'not_listed')"
-        )
-    db.execute(
-        "UPDATE line SET state = 3, status = 'already_assigned', finished_at = ?"
-        f" WHERE {not_sent} AND found = 'already_there' AND NOT further",
-        (now,),
-    )
-    db.execute(f"UPDATE line SET step = 'attach' WHERE {not_sent} AND found = 'already_there'")
-    db.execute(
-        "UPDATE line SET state = 3, status = 'failed', code = found, finished_at = ?,"
-        " detail = coalesce(detail, 'it is not among what the token can see')"
-        f" WHERE {not_sent} AND found NOT IN ('to_assign', 'not_ready', 'not_listed')",
-        (now,),
-    )
-    db.execute("INSERT INTO session (started_at) VALUES (?)", (now,))
-    db.execute("COMMIT")
-    # So that the file itself says that it is being executed, also when it is copied without its write-ahead log.
-    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

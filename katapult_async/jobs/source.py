@@ -8,8 +8,10 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import json
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
@@ -17,6 +19,8 @@ import msgspec
 
 COLUMNS = ("disk", "virtual_machine", "attach", "note")
 REQUIRED = ("disk", "virtual_machine")
+#: Characters of a line, at most. No line of a manifest is nearly as long; what is, is some other file.
+LONGEST_LINE = 1 << 16
 _DELIMITERS = ",;\t"
 #: What a byte that is no UTF-8 is decoded to ("surrogateescape"); UTF-8 itself has none of these.
 _STRAY = re.compile("[\udc80-\udcff]")
@@ -62,7 +66,7 @@ class Source:
     @classmethod
     def spooled(cls, file: BinaryIO) -> Source:
         """The text of a file that is read to its end at once."""
-        return cls(_spool(iter(lambda: file.read(1 << 16), b"")))
+        return cls(_spool(_until_too_long(iter(lambda: file.read(1 << 16), b""))))
 
     @classmethod
     def of_items(cls, items: Iterable[Fields]) -> Source:
@@ -85,9 +89,12 @@ class Source:
         if self._text.buffer.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             raise Unreadable(1, "it is UTF-16 text: save it as UTF-8")
         self._text.seek(0)
-        for number, line in enumerate(self._text, start=1):
+        lines = self._text if self._items else iter(lambda: self._text.readline(LONGEST_LINE + 1), "")
+        for number, line in enumerate(lines, start=1):
             if not line.isascii() and _STRAY.search(line):
                 raise Unreadable(number, "it is not UTF-8 text: save it as UTF-8")
+            if len(line) > LONGEST_LINE and not self._items:
+                raise Unreadable(number, "the line is longer than 64 KiB: is this file a manifest?")
             yield line
 
     def _kept_items(self) -> Iterator[tuple[int, Fields]]:
@@ -100,8 +107,8 @@ class Source:
             if not line.strip():
                 continue
             try:
-                yield number, _decode(line)
-            except (msgspec.DecodeError, RecursionError):
+                yield number, _object(line)
+            except (msgspec.DecodeError, RecursionError, ValueError):
                 yield number, BadRecord("it is no JSON object")
 
     def _csv(self) -> Iterator[tuple[int, Fields]]:
@@ -137,6 +144,31 @@ def _check_columns(line: int, columns: list[str]) -> None:
             "the first line must name the columns disk and virtual_machine (and may name attach and note), "
             f"each once; it says {', '.join(columns)[:200]!r}",
         )
+
+
+def _object(line: str) -> Fields:
+    fields = _decode(line)
+    # Each key has a colon, so that there is a second look only where there are more of them.
+    if line.count(":") == len(fields):
+        return fields
+    twice: list[str] = []
+
+    def check(pairs: list[tuple[str, object]]) -> None:
+        twice.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+
+    json.loads(line, object_pairs_hook=check)
+    return BadRecord(f"the field {twice[0][:50]!r} is given twice") if twice else fields
+
+
+def _until_too_long(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Nothing more once a line is too long: it is refused, and what comes after it is not read."""
+    length = 0
+    for chunk in chunks:
+        yield chunk
+        end = chunk.rfind(b"\n")
+        length = length + len(chunk) if end < 0 else len(chunk) - end - 1
+        if length > 4 * LONGEST_LINE:  # characters are counted there, and one may have four bytes
+            return
 
 
 def _item(fields: Fields) -> bytes:

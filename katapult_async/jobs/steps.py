@@ -134,9 +134,9 @@ def _machine_of(disk: Disk | None) -> str | None:
 
 
 def moved(step: Step, machine: str, *, task: str | None = None) -> Next:
-    """Somebody has moved the disk to another machine since, and what was queued for it happens there."""
+    """The disk is on another machine by now, and what was queued for it happens there."""
     there = f", where the task {task} is at work on it" if task is not None else ""
-    return lost(step, AssignmentConflict.code, f"somebody has moved it to {machine}{there}", task=task)
+    return lost(step, AssignmentConflict.code, f"it is on {machine} now{there}", task=task)
 
 
 def lost(step: Step, code: str, detail: str, *, task: str | None = None) -> Next:

@@ -54,7 +54,7 @@ _SORT = """
         WHEN d.id IS NULL THEN 'disk_not_found'
         WHEN d.trashed OR m.trashed THEN 'in_trash'
         WHEN d.machine = m.id THEN 'already_there'
-        WHEN d.machine IS NOT NULL THEN 'conflict'
+        WHEN d.machine IS NOT NULL THEN 'assignment_conflict'
         WHEN d.data_center <> m.data_center THEN 'data_centers_differ'
         WHEN d.state <> 'built' THEN 'not_ready'
         WHEN m.state IN ('starting', 'allocating', 'resetting', 'migrating', 'stopping', 'shutting_down',

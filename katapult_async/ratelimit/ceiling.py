@@ -85,6 +85,11 @@ class Ceiling:
         return f"<Ceiling {self._per_second:g} per second, waiting={self._waiting}>"
 
     @property
+    def per_second(self) -> float:
+        """Requests per second at most."""
+        return self._per_second
+
+    @property
     def waiting(self) -> int:
         """Requests that have not passed yet, the one that waits at the gate included."""
         return self._waiting

@@ -44,6 +44,7 @@ from katapult_async.scheduler import (
 from katapult_async.transport import Meter, Operation, Session
 
 from .pages import pages
+from .virtual_machines import find_wanted
 
 log = room_logger("resources")
 
@@ -192,6 +193,7 @@ ASSIGNING = Action(
     already=OutcomeStatus.ALREADY_ASSIGNED,
     probe=PROBE,
     needs_virtual_machine=True,
+    find_wanted=find_wanted,
 )
 UNASSIGNING = Action(
     name="unassign",

@@ -9,13 +9,21 @@ from msgspec import UNSET
 from katapult_async.models import AttachedDisk, VirtualMachine, lookups
 from katapult_async.models.responses import AttachedDiskPage, VirtualMachinePage, VirtualMachineResponse
 from katapult_async.ratelimit import Priority
-from katapult_async.transport import Operation, Session
+from katapult_async.scheduler import Assignment
+from katapult_async.transport import Meter, Operation, Session
 
 from .pages import pages
 
 GET = Operation("GET", "/virtual_machines/virtual_machine", VirtualMachineResponse)
 DISKS = Operation("GET", "/virtual_machines/virtual_machine/disks", AttachedDiskPage)
 LIST = Operation("GET", "/organizations/organization/virtual_machines", VirtualMachinePage)
+
+
+async def find_wanted(session: Session, item: Assignment, meter: Meter) -> None:
+    """Raise NotFound or ObjectInTrash if the virtual machine that an item names is not there."""
+    if item.virtual_machine is not None:
+        query = [lookups.virtual_machine(item.virtual_machine).query("virtual_machine")]
+        await session.request(GET, query=query, meter=meter)
 
 
 class VirtualMachines:

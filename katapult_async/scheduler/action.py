@@ -24,7 +24,8 @@ Read = Callable[[Session, Assignment, Meter], Awaitable[Disk]]
 class Action:
     """One kind of bulk run. done, already: the words for an item that is done, and for one that was so before.
 
-    probe: a request that changes nothing and concerns no item. Any answer of the API to it proves that the API is there.
+    find_wanted: raises NotFound or ObjectInTrash if the virtual machine that an item names is not there: asked when the
+    disk turns out to be elsewhere. probe: a request that changes nothing and concerns no item. Any answer of the API to it proves that the API is there.
     """
 
     name: str
@@ -35,3 +36,4 @@ class Action:
     already: OutcomeStatus
     probe: Operation[Any]
     needs_virtual_machine: bool = False
+    find_wanted: Callable[[Session, Assignment, Meter], Awaitable[None]] | None = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+from msgspec import UNSET
+
 from katapult_async.errors import (
     AssignmentConflict,
     Execution,
@@ -181,7 +183,7 @@ class Settling:
         if found is Found.DONE:
             status = self._action.done if self._ever_unclear else self._action.already
             return self._outcome(status, disk=disk, certain=self._seen_before)
-        return self._outcome(OutcomeStatus.FAILED, disk=disk, error=_refused(found, disk, self._item))
+        return self._outcome(OutcomeStatus.FAILED, disk=disk, error=await self._conflict(found, disk))
 
     async def _read_back(self, error: KatapultError, step: Step) -> Outcome | None:
         try:
@@ -203,9 +205,20 @@ class Settling:
         if step is Step.CHECK:
             return self._outcome(OutcomeStatus.FAILED, disk=disk, error=error)
         if found is not Found.NOT_DONE:
-            return self._outcome(OutcomeStatus.FAILED, disk=disk, error=_refused(found, disk, self._item))
+            return self._outcome(OutcomeStatus.FAILED, disk=disk, error=await self._conflict(found, disk))
         self._seen_before = True
         return None
+
+    async def _conflict(self, found: Found, disk: Disk) -> KatapultError:
+        """Why an item cannot be done whose disk is elsewhere: the machine that is wanted may not even be there."""
+        if found is Found.CONFLICT and self._action.find_wanted is not None:
+            try:
+                await self._action.find_wanted(self._session, self._item, self)
+            except (NotFound, ObjectInTrash) as gone:
+                return gone
+            except KatapultError:
+                pass  # where the disk is, is known all the same
+        return _refused(found, disk, self._item)
 
     def _outcome(
         self,
@@ -261,12 +274,12 @@ def not_attempted(item: Assignment) -> Outcome:
 def _refused(found: Found, disk: Disk, item: Assignment) -> AssignmentConflict:
     bond = disk.virtual_machine_disk
     machine = bond.virtual_machine.id if bond else None
+    name = bond.virtual_machine.fqdn if bond else UNSET
     if found is Found.BOOT_DISK:
         return AssignmentConflict(
             f"{item.disk} is the boot disk of {machine}, and stays there", virtual_machine=machine
         )
     where = f"is on {machine}" if machine is not None else "is on no machine"
+    where += f" ({name})" if name is not UNSET else ""
     wanted = f", not on {item.virtual_machine}" if item.virtual_machine is not None else ""
-    return AssignmentConflict(
-        f"{item.disk} {where}{wanted}; somebody else has moved it", virtual_machine=machine
-    )
+    return AssignmentConflict(f"{item.disk} {where}{wanted}", virtual_machine=machine)

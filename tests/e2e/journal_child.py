@@ -9,7 +9,7 @@ import time
 from katapult_async.jobs import Run
 from katapult_async.jobs.chronicle import _SECOND, _WAIT
 from katapult_async.jobs.recorder import _SENDING, _SETTLE
-from katapult_async.jobs.run import _begin
+from katapult_async.jobs.session import begin
 from katapult_async.jobs.writer import Writer
 
 #: Lines that are recorded together.
@@ -42,7 +42,7 @@ async def main(path: str, most: int) -> None:
     """Settle so many lines, a batch each time a line is read from standard input; wait there at the end."""
     with Run.open(path) as run:
         async with Writer(run.journal) as writer:
-            await writer.call(lambda db: _begin(db, time.time()))
+            await writer.call(lambda db: begin(db, time.time()))
             for first in range(1, most + 1, BATCH):
                 numbers = range(first, min(first + BATCH, most + 1))
                 await writer.submit(_SENDING, [(number, time.time()) for number in numbers]).durable()

@@ -112,7 +112,7 @@ async def test_what_cannot_be_done_is_seen_before_and_left_alone(tmp_path: Path)
         assert counts == {
             "to_assign": 1,
             "already_there": 1,
-            "conflict": 1,
+            "assignment_conflict": 1,
             "disk_not_found": 1,
             "virtual_machine_not_found": 1,
             "in_trash": 1,

@@ -134,7 +134,7 @@ def check(folder: Path, files: Files, truth: list[object]) -> bool:
             assert not refused, "opening accepts what reading refuses"
     except JournalError:
         assert refused, "opening refuses what reading accepts"
-    with Journal.read(path) if not refused else pytest.raises(JournalError):  # type: ignore[attr-defined]
+    with Journal.read(path) if not refused else pytest.raises(JournalError):
         if refused:
             Journal.read(path)
     shutil.rmtree(folder)

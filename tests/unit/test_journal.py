@@ -356,9 +356,19 @@ def test_a_manifest_that_is_not_right_makes_no_run(tmp_path: Path) -> None:
 # -- damage that is seen late ---------------------------------------------------------------------------------------
 
 
-def test_damage_in_the_middle_of_the_lines_is_said_when_they_are_read(tmp_path: Path) -> None:
+def test_damage_in_the_middle_of_the_lines_is_said_before_they_are_read(tmp_path: Path) -> None:
     overwritten(tmp_path / "a.run", page=40)
+    with pytest.raises(JournalDamaged, match=r"a\.run is damaged and is left as it is: SQLite says: Page 4"):
+        Journal.read(tmp_path / "a.run")
+
+
+def test_damage_while_a_journal_is_open_is_said_when_its_lines_are_read(tmp_path: Path) -> None:
+    """More lines than SQLite keeps in memory."""
+    Journal.create(tmp_path / "a.run", info(30_000), lines(30_000)).close()
     with Journal.read(tmp_path / "a.run") as journal:
+        with (tmp_path / "a.run").open("rb+") as file:
+            file.seek(4096 * 40)
+            file.write(b"\x5a" * 4096 * 6)
         assert next(journal.lines()).number == 1
         for write in (write_csv, write_json, write_html, write_table):
             with pytest.raises(JournalDamaged, match=r"a\.run cannot be read: "):

@@ -8,6 +8,7 @@ import io
 import os
 import sys
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -251,3 +252,82 @@ def test_each_bad_item_is_a_complaint_with_its_position() -> None:
             list(manifest)
     with Manifest.from_items([]) as manifest:
         assert manifest.check().complaints[0].reason == "there is nothing in it"
+
+
+# -- JSON that says a thing twice, and lines without an end ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ('{"disk":"disk_1","virtual_machine":"vm_1","disk":"disk_2"}', "disk"),
+        ('{"disk":"disk_1","virtual_machine":"vm_1","virtual_machine" : "vm_1"}', "virtual_machine"),
+        ('{"disk":"disk_1","virtual_machine":"vm_1","note":"a: b","n\\u006fte":"c"}', "note"),
+    ],
+)
+def test_a_json_object_that_names_a_field_twice_is_refused(line: str, field: str) -> None:
+    with Manifest.open("-", stdin=io.BytesIO(line.encode())) as manifest:
+        (complaint,) = manifest.check().complaints
+    assert str(complaint) == f"<standard input>:1: the field {field!r} is given twice"
+
+
+def test_colons_in_the_text_of_a_json_object_are_no_fields() -> None:
+    (line,) = lines_of('{"disk":"disk_1","virtual_machine":"vm_1","note":"at 10:30:00"}')
+    assert line.note == "at 10:30:00"
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "1" + "0" * 5000 + ".5", "[" * 3000 + "]" * 3000])
+def test_numbers_and_nests_that_python_refuses_are_complaints(value: str) -> None:
+    text = f'{{"disk":{value},"virtual_machine":"vm_1","disk":"a:b"}}'
+    with Manifest.open("-", stdin=io.BytesIO(text.encode())) as manifest:
+        assert not manifest.check().ok
+
+
+class Endless(io.RawIOBase):
+    """A line that does not end."""
+
+    def __init__(self, start: bytes, most: int) -> None:
+        self._start, self.read_so_far, self._most = start, 0, most
+
+    def read(self, size: int = -1) -> bytes:
+        assert self.read_so_far < self._most, "it is read on and on"
+        start, self._start = self._start, b""
+        self.read_so_far += size
+        return (start + b"x" * size)[:size]
+
+
+def test_a_line_without_an_end_is_refused_without_being_read_whole() -> None:
+    endless = Endless(b"disk,virtual_machine\ndisk_1,", 1 << 20)
+    with Manifest.open("-", stdin=endless) as manifest:  # type: ignore[arg-type]
+        (complaint,) = manifest.check().complaints
+    assert str(complaint) == ("<standard input>:2: the line is longer than 64 KiB: is this file a manifest?")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no resource module")
+@pytest.mark.parametrize("start", [b"disk,virtual_machine\ndisk_1,vm_1,", b'{"disk":"', b"\n"])
+def test_a_long_line_of_a_file_takes_no_memory(tmp_path: Path, start: bytes) -> None:
+    with (tmp_path / "plan.csv").open("wb") as file:
+        file.write(start)
+        file.truncate(200 << 20)  # a line of zeros: it takes no room on the disk
+    tracemalloc.start()
+    try:
+        with Manifest.open(tmp_path / "plan.csv") as manifest:
+            assert not manifest.check().ok
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 4 << 20
+
+
+def test_a_line_of_64_kib_is_read() -> None:
+    start = '{"disk":"disk_1","virtual_machine":"vm_1","note":"'
+    text = start + "x" * ((1 << 16) - len(start) - 3) + '"}\n'
+    assert len(text) == 1 << 16
+    assert len(lines_of(text)) == 1
+
+
+def test_items_of_a_program_may_be_long() -> None:
+    note = "x" * (1 << 17)
+    items = [ManifestLine(number=1, disk="disk_1", virtual_machine="vm_1", note=note)]
+    with Manifest.from_items(items) as manifest:
+        assert [line.note for line in manifest] == [note]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from katapult_async.jobs import LineStatus, RunInfo, RunKind, RunState, RunSummary, Session
+from katapult_async.cli.status import ends_in, rate_of
+from katapult_async.jobs import LineStatus, RunInfo, RunKind, RunState, RunSummary, Second, Session
 from katapult_async.jobs.record import RollbackProgress
 from katapult_async.jobs.report.standing import command, next_steps, progress, standing, state_of, title
 from katapult_async.words import local_time
@@ -199,3 +200,40 @@ def test_what_it_is() -> None:
 )
 def test_a_command_can_be_copied_into_a_shell(path: str, shown: str) -> None:
     assert command("resume", path) == shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "attach", "permitted", "sent", "seconds"),
+    [
+        (RunKind.ASSIGN, False, None, 0, None),  # nobody knows the limit
+        (
+            RunKind.ASSIGN,
+            False,
+            1000,
+            0,
+            50.0,
+        ),  # half in this window, which began 10 s ago, half at the next boundary
+        (RunKind.ASSIGN, False, 5000, 0, 0.0),  # this window has room for all
+        (RunKind.ASSIGN, False, 1000, 1000, 50.0 + 60.0),
+        (RunKind.ROLLBACK, False, 1000, 0, 50.0 + 120.0),  # each disk is read first
+        (RunKind.ASSIGN, True, 1000, 0, 50.0 + 120.0),
+    ],
+)
+def test_when_it_will_end(
+    kind: RunKind, attach: bool, permitted: int | None, sent: int, seconds: float | None
+) -> None:
+    minute = 60.0 * 30_000_000
+    counts = {LineStatus.ASSIGNED: 100, LineStatus.WAITING: 1500, LineStatus.UNKNOWN: 499}
+    found = msgspec.structs.replace(
+        summary(counts, ended=None, locked_by="process 7 on host", kind=kind, attach=attach),
+        total_permitted=permitted,
+    )
+    recent = [Second(at=int(minute) - 5, requests=999), Second(at=int(minute) + 2, requests=sent)]
+    assert ends_in(found, recent, now=minute + 10) == seconds
+
+
+def test_the_rate_is_that_of_the_last_minute_or_of_the_session_so_far() -> None:
+    found = summary(NONE, ended=None, locked_by="process 7 on host")  # begun at 1000.0
+    seconds = [Second(at=at, requests=30) for at in range(1000, 1100)]
+    assert rate_of(found, seconds[:10], now=1010.0) == pytest.approx(30.0)
+    assert rate_of(found, seconds[-60:], now=1100.0) == pytest.approx(30.0)

@@ -132,6 +132,7 @@ class StatusDocument(
     journal: str
     run: RunDocument
     rate: Annotated[float | None, Meta(description="Requests a second in the last minute, while it runs.")]
+    expected_end: Annotated[Timestamp | None, Meta(description="When it will end, about, while it runs.")]
     next: Annotated[list[str], Meta(description="Commands that lead on, the most useful one first.")]
 
 

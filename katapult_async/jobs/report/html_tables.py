@@ -39,7 +39,7 @@ def lines_table(
 ) -> Iterator[str]:
     """Yield the table of lines, with a heading and what they have in common."""
     total = sum(summary.counts.get(status, 0) for status in statuses)
-    name = "Failures" if set(statuses) == FAILURES else "Lines"
+    name = "Failures" if frozenset(statuses) == FAILURES else "Lines"
     yield f"<h2>{name} ({count(total)})</h2>\n"
     if not total:
         yield "<p>None.</p>\n"

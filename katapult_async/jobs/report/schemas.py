@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,12 +21,13 @@ def schemas() -> dict[str, str]:
 
 
 def _schema(document: type[msgspec.Struct]) -> str:
-    schema = {
+    schema: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": document.__struct_config__.tag,
         **msgspec.json.schema(document),
     }
-    for definition in schema["$defs"].values():
+    definitions: dict[str, dict[str, Any]] = schema["$defs"]
+    for definition in definitions.values():
         # A later version of this package may add fields. What it prints today is tested to have these only.
         definition.pop("additionalProperties", None)
     return json.dumps(schema, indent=2) + "\n"

@@ -1,0 +1,88 @@
+"""The mark in a journal's file that it is open for writing: set before the first record, taken away with the last.
+
+What a file with the mark and without its write-ahead log means is judged by `integrity`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from . import rows
+from .errors import JournalError
+from .file import connect, note_open, set_pragma, side_file
+from .wal import FRAME_HEADER, HEADER
+
+#: Frames of the write-ahead log that SQLite writes before it starts again from the beginning, mostly.
+RESERVED_FRAMES = 1000
+_BEGIN_WRITING = "UPDATE tally SET writing = 1, generation = generation + 1, reserved = ?"
+_END_WRITING = "UPDATE tally SET writing = 0 WHERE writing"
+
+
+def begin_writing(connection: sqlite3.Connection, path: Path) -> None:
+    """Record in the file itself that it is open for writing. Raises sqlite3.Error."""
+    (page,) = connection.execute("PRAGMA page_size").fetchone()
+    size = HEADER + RESERVED_FRAMES * (FRAME_HEADER + page)
+    connection.execute(_BEGIN_WRITING, (size,))
+    if not _reserve(side_file(path, "-wal"), size):
+        connection.execute(_BEGIN_WRITING, (0,))
+    set_pragma(connection, "wal_checkpoint(PASSIVE)")
+
+
+def _reserve(wal: Path, size: int) -> bool:
+    """Make the log at least so long. It takes no room on most file systems: nothing is written."""
+    try:
+        with wal.open("rb+") as file:
+            if os.fstat(file.fileno()).st_size < size:
+                file.truncate(size)
+                os.fsync(file.fileno())
+    except OSError:
+        return False
+    return True
+
+
+def end_writing(connection: sqlite3.Connection) -> None:
+    """Record that nothing more comes, and take over the whole log. Raises sqlite3.Error."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+    connection.execute(_END_WRITING)
+    set_pragma(connection, "wal_checkpoint(TRUNCATE)")
+
+
+def close(
+    connection: sqlite3.Connection,
+    written: Path | None,
+    counted: Path | None,
+    copy: TemporaryDirectory[str] | None,
+    process: int,
+) -> None:
+    """Close a journal's file. written: it, if it was open for writing. process: the one that opened it."""
+    if os.getpid() != process:
+        return  # SQLite's connections do not survive a fork
+    try:
+        if written is not None:
+            end_writing(connection)
+    except sqlite3.Error:
+        _close_as_killed(connection, written)  # a full disk, which has been complained about before
+    else:
+        connection.close()
+    if counted is not None:
+        note_open(counted, more=-1)
+    if copy is not None:
+        copy.cleanup()
+
+
+def _close_as_killed(connection: sqlite3.Connection, path: Path | None) -> None:
+    """Leave the write-ahead log where it is, as the file says that it is open: another connection keeps SQLite from
+    taking it away.
+    """
+    with contextlib.suppress(sqlite3.Error, JournalError), contextlib.ExitStack() as stack:
+        if path is not None:
+            other = stack.enter_context(contextlib.closing(connect(path, "ro")))
+            other.execute(rows.INFO).fetchall()
+        connection.close()
+    with contextlib.suppress(sqlite3.Error):
+        connection.close()
