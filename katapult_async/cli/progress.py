@@ -62,6 +62,7 @@ class Progress(Observer):
         patience_left: Returns the seconds until the run gives up, or None. Set by the caller.
         meter: What the requests show of the rate limit.
         stopping: Whether the run is being stopped.
+        heard: When the last response arrived, in seconds of the monotonic clock.
     """
 
     in_flight: Callable[[], int] = staticmethod(lambda: 0)
@@ -82,7 +83,7 @@ class Progress(Observer):
         self._shown = shown
         self._verbose = verbose
         self._printed = time.monotonic()
-        self._heard = self._printed
+        self.heard = self._printed
         self._wait: WaitEvent | None = None
         self._told = 0.0
         self._live: Live | None = None
@@ -102,7 +103,7 @@ class Progress(Observer):
 
     def on_request(self, event: RequestEvent) -> None:
         """Count a request."""
-        self._heard = time.monotonic()
+        self.heard = time.monotonic()
         self.meter.add(event)
         if self._step == "look":
             self._print()
@@ -211,7 +212,7 @@ class Progress(Observer):
             if left > 0.05:
                 at = clock_time(wait.until, now)
                 return [f"waits {duration(max(round(left), 1))} for {wait.reason}", f"until {at}"]
-        return [answers] if answers and time.monotonic() - self._heard >= QUIET else []
+        return [answers] if answers and time.monotonic() - self.heard >= QUIET else []
 
     def _bar(self, width: int) -> Line:
         name = STEPS.get(self._step, self._step)

@@ -56,12 +56,12 @@ def guard() -> None:
     closed = [number for number in (0, 1, 2) if not _is_open(number)]
     for _ in closed:
         os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr = _wrapped(_Remarks(2, "w", closefd=False), sys.stderr, write_through=True)
+    if _is_real(sys.stderr):
+        sys.stderr = _wrapped(_Remarks(2, "w", closefd=False), sys.stderr.encoding, write_through=True)
     if sys.stdout is None or 1 in closed:
         raise OutputError(9, "it is closed")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout = _wrapped(_Output(1, "w", closefd=False), sys.stdout, write_through=False)
+    if _is_real(sys.stdout):
+        sys.stdout = _wrapped(_Output(1, "w", closefd=False), sys.stdout.encoding, write_through=False)
 
 
 def give_up_output() -> None:
@@ -79,11 +79,16 @@ def _is_open(number: int) -> bool:
     return True
 
 
-def _wrapped(raw: io.FileIO, like: TextIO, *, write_through: bool) -> TextIO:
+def _is_real(stream: TextIO | None) -> bool:
+    # Programs that call `main` may have put another object in the place of a stream.
+    return isinstance(stream, io.TextIOWrapper)
+
+
+def _wrapped(raw: io.FileIO, encoding: str, *, write_through: bool) -> TextIO:
     # Text of the API may have characters that an old locale does not have. That must not end a run.
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
-        encoding=like.encoding,
+        encoding=encoding,
         errors="backslashreplace",
         line_buffering=raw.isatty() or write_through,
         write_through=write_through,

@@ -29,9 +29,11 @@ def test_the_table_is_long_enough() -> None:
     assert len(CASES) >= 100
 
 
-@pytest.mark.parametrize(
-    "number", range(len(CASES)), ids=lambda n: f"{n}-{'-'.join(CASES[n].arguments)[:60]!a}"
-)
+def name_of(number: int) -> str:
+    return f"{number}-{'-'.join(CASES[number].arguments)[:60]!a}"
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=name_of)
 def test_bad_input_is_one_clear_message(number: int, outcomes: list[dict[str, Any]]) -> None:
     case, outcome = CASES[number], outcomes[number]
     err = outcome["err"]

@@ -260,8 +260,15 @@ def test_quiet_says_nothing_and_verbose_everything(capsys: pytest.CaptureFixture
 
 def test_painting_goes_back_over_what_a_narrower_terminal_has_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal, widths = Terminal(), [100]
-    monkeypatch.setattr("katapult_async.cli.live.width_of", lambda _stream: widths[-1])
-    monkeypatch.setattr("katapult_async.cli.live.hidden_keys", lambda _stream: contextlib.nullcontext())
+
+    def width(_stream: object) -> int:
+        return widths[-1]
+
+    def no_keys(_stream: object) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr("katapult_async.cli.live.width_of", width)
+    monkeypatch.setattr("katapult_async.cli.live.hidden_keys", no_keys)
     live = Live(terminal, lambda width: [[Part("x" * min(width, 90))], [Part("y")]])
     with live:
         live.paint()
@@ -301,7 +308,7 @@ def test_without_typer_it_says_what_to_install() -> None:
 def test_silence_is_explained() -> None:
     """Nothing comes out for half a minute when servers do not answer."""
     progress = progress_of()
-    progress._heard -= 10
+    progress.heard -= 10
     assert progress.waiting(0.0) == []
     progress.in_flight = lambda: 7
     assert progress.waiting(0.0) == ["waits for 7 responses"]
