@@ -44,8 +44,6 @@ def run_report(
                 write_form(sys.stdout, journal, wanted, statuses=statuses)
     except JournalError as exc:
         return bad_input(str(exc))
-    except BrokenPipeError:
-        raise
     except OSError as exc:
         if file is None:
             raise
