@@ -170,6 +170,10 @@ def resume(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try failed lines again, too.")
     ] = False,
+    records_lost: Annotated[
+        bool,
+        typer.Option("--records-lost", help="The latest records are lost: read every disk first."),
+    ] = False,
     yes: Yes = False,
     max_failures: MaxFailures = None,
     task_timeout: TaskTimeout = 600,
@@ -190,6 +194,7 @@ def resume(
         run_resume(
             checked_run(run),
             retry_failed=retry_failed,
+            records_lost=records_lost,
             yes=yes,
             task_timeout=task_timeout,
             max_failures=max_failures,

@@ -19,6 +19,7 @@ def run_resume(
     run_file: str,
     *,
     retry_failed: bool,
+    records_lost: bool,
     yes: bool,
     task_timeout: float,
     max_failures: int | None,
@@ -32,7 +33,7 @@ def run_resume(
     """
     token = token_for(settings)
     try:
-        with Run.open(run_file) as run:
+        with Run.open(run_file, records_lost=records_lost) as run:
             check_host(run_file, run.info, settings)
             if run.needs_preflight or run.needs_confirmation:
                 code = can_be_asked(yes=yes)

@@ -32,7 +32,7 @@ from pathlib import Path
 import msgspec
 
 from .errors import JournalDamaged, JournalRecordsLost
-from .file import connect, side_file
+from .file import check_version, connect, side_file
 from .schema import SEALS, TALLIED, WEIGHT, migrate, origin_of
 from .wal import HEADER, Log, committed_by_index, read_log
 
@@ -95,8 +95,7 @@ def _tally_of_file(path: Path) -> Tally | None:
     """The tally as it is in the file itself, without what is in the write-ahead log."""
     with contextlib.closing(connect(path, "ro&immutable=1")) as connection:
         try:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            return read_tally(connection, path) if version >= 2 else None
+            return read_tally(connection, path) if check_version(connection, path) >= 2 else None
         except _MALFORMED as exc:
             raise _damaged(path, str(exc)) from exc
 

@@ -28,7 +28,7 @@ from .writer import Batch, Values, Writer, column
 READ_AHEAD = 500
 #: Lines marked as sent at a time.
 MARK_AHEAD = 32
-_SENDING = f"""
+SENDING = f"""
     UPDATE line SET state = 1, attempts = attempts + 1, sent_at = coalesce(sent_at, {column(1)}), code = NULL,
         detail = NULL
     FROM json_each(?) AS r WHERE number = {column(0)}
@@ -37,7 +37,7 @@ _UNMARK = f"""
     UPDATE line SET state = 0, attempts = attempts - 1, sent_at = CASE WHEN attempts > 1 THEN sent_at END
     FROM json_each(?) AS r WHERE number = {column(0)} AND state = 1
 """
-_SETTLE = f"""
+SETTLE = f"""
     UPDATE line SET step = {column(1)}, state = {column(2)}, status = {column(3)},
         did = (did | {column(4)}) & ~{column(5)}, code = {column(6)}, detail = {column(7)}, attempts = {column(8)},
         request_id = coalesce({column(9)}, request_id), task = coalesce({column(10)}, task),
@@ -146,7 +146,7 @@ class StepRecorder(Recorder):
 
     def _mark(self, lines: Sequence[OpenLine]) -> Batch:
         now = time.time()
-        return self._writer.submit(_SENDING, [(line.number, now) for line in lines])
+        return self._writer.submit(SENDING, [(line.number, now) for line in lines])
 
     def _mark_ahead(self) -> None:
         coming = list(islice(self._ready, self._marked_ready, self._marked_ready + MARK_AHEAD))
@@ -196,7 +196,7 @@ class StepRecorder(Recorder):
             if values:
                 self._writer.submit(statement, values)
         if rows:
-            await self._writer.submit(_SETTLE, rows).durable()
+            await self._writer.submit(SETTLE, rows).durable()
 
     def close(self) -> None:
         """Take back the marks of lines whose turn has not come. Call it when nothing is in flight any more."""
@@ -215,7 +215,7 @@ def _newly_known(line: OpenLine, outcome: Outcome) -> str | None:
 
 async def settle(writer: Writer, number: int, following: Next, at: float, attempts: int) -> None:
     """Record, durably, what a line has become. at: unix seconds."""
-    await writer.write(_SETTLE, _settling(number, following, at, attempts))
+    await writer.write(SETTLE, _settling(number, following, at, attempts))
 
 
 def _settling(

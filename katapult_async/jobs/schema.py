@@ -202,11 +202,9 @@ MIGRATIONS: tuple[str, ...] = (
             {SEALS["line"]}
         ) STORED,
         weight INTEGER GENERATED ALWAYS AS (
-            (origin + number * 40503 + state * 97 + did * 1009 + attempts * 10007 + look * 5
-                + coalesce(CAST(sent_at * 4194304 AS INTEGER), 0) * 5
-                + coalesce(CAST(finished_at * 4194304 AS INTEGER), 0) * 3 + unicode(status) * 11 + unicode(step) * 13
-                + coalesce(unicode(found), 0) * 17 + coalesce(unicode(code), 0) * 19
-                + coalesce(length(detail), 0) * 23 + coalesce(length(machine_id), 0) * 29) & 4294967295
+            (origin + number * 40503 + state * 97 + did * 1009 + attempts * 10007 + look * 5 + length(seal) * 13
+                + unicode(status) * 11 + coalesce(CAST(sent_at * 4194304 AS INTEGER), 0) * 5
+                + coalesce(CAST(finished_at * 4194304 AS INTEGER), 0) * 3) & 4294967295
         ) VIRTUAL
     );
     INSERT INTO line (number, disk, virtual_machine, machine_id, further, note, origin, found, look, step, state, status,

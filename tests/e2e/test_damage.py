@@ -27,9 +27,13 @@ from katapult_async.jobs import (
     Manifest,
     Run,
 )
+from katapult_async.jobs.file import side_file
 
 CHILD = Path(__file__).with_name("journal_child.py")
 DAMAGES = int(os.environ.get("KATAPULT_DAMAGES", "60"))
+#: The long form: KATAPULT_KILLS=60
+KILLS = int(os.environ.get("KATAPULT_KILLS", "8"))
+READS = 20 * KILLS
 LINES = 200
 NAME = "plan.run"
 Files = dict[str, bytes]
@@ -139,6 +143,71 @@ def check(folder: Path, files: Files, truth: list[object]) -> bool:
             Journal.read(path)
     shutil.rmtree(folder)
     return refused
+
+
+def test_a_journal_is_never_refused_because_its_process_was_killed(tmp_path: Path) -> None:
+    """Also where that happens while it is opened, closed or checkpointed."""
+    rng = random.Random(KILLS)
+    path = tmp_path / NAME
+    with Manifest.from_items((f"disk_{number}", "vm_1") for number in range(LINES)) as manifest:
+        Run.create(path, manifest).close()
+    sessions = 0
+    for _ in range(KILLS):
+        process = subprocess.Popen(  # noqa: S603 - our own child
+            [sys.executable, "-W", "error", str(CHILD), str(path), str(LINES), "again"],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(CHILD.parents[2])},
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"recording\n"
+        try:
+            process.wait(rng.uniform(0.0, 0.3))
+        except subprocess.TimeoutExpired:
+            process.kill()
+        assert process.wait() == -9
+        process.stdout.close()
+        with Journal.read(path) as journal:
+            found = len(journal.sessions())
+            assert found >= sessions
+            sessions = found
+        if rng.random() < 0.3:
+            side_file(path, "-shm").unlink(missing_ok=True)  # as after a power cut, or when files are moved
+            Journal.read(path).close()
+    assert sessions > KILLS
+
+
+def test_a_reader_never_takes_a_run_under_way_for_a_damaged_one(tmp_path: Path) -> None:
+    """The run is opened, closed and opened again all the time."""
+    path = tmp_path / NAME
+    with Manifest.from_items((f"disk_{number}", "vm_1") for number in range(LINES)) as manifest:
+        Run.create(path, manifest).close()
+    process = subprocess.Popen(  # noqa: S603 - our own child
+        [sys.executable, "-W", "error", str(CHILD), str(path), str(LINES), "again"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(CHILD.parents[2])},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"recording\n"
+    try:
+        for _ in range(READS):
+            with Journal.read(path) as journal:
+                assert len(list(journal.lines())) == LINES
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_program_that_closes_nothing_leaves_a_whole_journal(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    with Manifest.from_items([("disk_1", "vm_1")]) as manifest:
+        Run.create(path, manifest).close()
+    code = f"from katapult_async.jobs import Run; run = Run.open({str(path)!r}); run.confirm()"
+    subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(CHILD.parents[2])}
+    )
+    Journal.read(path).close()
+    assert sorted(file.name for file in tmp_path.iterdir()) == [NAME, f"{NAME}.lock"]
 
 
 # -- random damage --------------------------------------------------------------------------------------------------
