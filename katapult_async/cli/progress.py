@@ -44,6 +44,8 @@ STEPS = {
     "detach": "detaching",
     "unassign": "unassigning",
 }
+#: Requests that a line needs, where it is not one: a rollback reads each disk first.
+REQUESTS = {"detach": 2, "unassign": 2}
 _STYLES = {"failed": "red", "unknown": "yellow", "not_attempted": "dim"}
 
 
@@ -251,7 +253,8 @@ class Progress(Observer):
     def _ends(self, now: float) -> list[str]:
         if self._step in ("look", "wait") or self.stopping or self.patience_left() is not None:
             return []
-        seconds = self.meter.seconds_for(max(self._total - self._done, 0), now)
+        requests = max(self._total - self._done, 0) * REQUESTS.get(self._step, 1)
+        seconds = self.meter.seconds_for(requests, now)
         if seconds is None:
             return []
         return [f"ends in about {duration(round(seconds))}, at {clock_time(now + seconds, now)}"]
