@@ -13,7 +13,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run `katapult-async` with the arguments of the process."""
-    from katapult_async.cli.exit_codes import SOME_NOT, bad_input
+    from katapult_async.cli.exit_codes import INTERRUPTED, SOME_NOT, bad_input
     from katapult_async.cli.streams import OutputError, give_up_output, guard
 
     try:
@@ -26,6 +26,8 @@ def main() -> None:
         code = bad_input(f"cannot write to standard output: {exc.strerror}")
     except BrokenPipeError:
         code = SOME_NOT  # the reader has closed the pipe (`| head`): nobody is left to tell
+    except KeyboardInterrupt:
+        code = INTERRUPTED  # before a command began, or in the last flush
     else:
         return
     give_up_output()

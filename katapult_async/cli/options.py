@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, cast, get_type_hints
 
 import typer
 
-from katapult_async.cli.exit_codes import refuse
+from katapult_async.cli.exit_codes import INTERRUPTED, refuse
 from katapult_async.cli.numbers import decimal, whole
 
 if TYPE_CHECKING:
@@ -213,7 +214,11 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     def run(**values: Any) -> None:
         for name, group in groups.items():
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
-        command(**values)
+        try:
+            command(**values)
+        except KeyboardInterrupt:  # outside the event loop: nothing is in flight
+            print("katapult-async: interrupted", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

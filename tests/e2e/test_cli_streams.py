@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,22 @@ async def test_a_log_that_becomes_full_is_said_once() -> None:
     assert f"cannot write the log {Path('log').absolute()}: No space left on device." in err
     assert "Logging error" not in err
     assert "Assigned 40 of 40 disks" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_an_interrupt_while_nothing_is_in_flight_is_one_sentence(number: signal.Signals) -> None:
+    with Manifest.from_items((f"disk_{n}", "vm_1") for n in range(5000)) as manifest:
+        Run.create("long.run", manifest).close()
+    process = await asyncio.create_subprocess_exec(
+        *(*PROGRAM, "report", "long.run", "--format", "csv"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        limit=1024,  # nobody reads further than this: the report waits
+        env=environment(),
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readexactly(500)
+    process.send_signal(number)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert err.decode() in ("katapult-async: interrupted\n", "")

@@ -213,9 +213,9 @@ def test_a_rollback_needs_two_requests_for_a_line(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(time, "time", lambda: 6030.0)
     progress = progress_of(2500)
     progress.on_request(request(6029.0, permitted=1000, remaining=1000))
-    assert "ends in about 1 min 31 s" in progress.line()  # 1,000 now, 1,000 in 30 s, 500 in 90 s
+    assert "ends in about 1 min 32 s" in progress.line()  # 1,000 now, 1,000 in 30 s, 500 in 90 s
     progress.on_step(StepEvent(step="unassign", lines=1250))
-    assert "ends in about 1 min 31 s" in progress.line()
+    assert "ends in about 1 min 32 s" in progress.line()
 
 
 def test_a_wait_is_shown_until_it_is_over() -> None:
