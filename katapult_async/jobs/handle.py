@@ -22,11 +22,17 @@ _BEGIN_WRITING = "UPDATE tally SET writing = 1, generation = generation + 1, res
 _END_WRITING = "UPDATE tally SET writing = 0 WHERE writing"
 
 
-def begin_writing(connection: sqlite3.Connection, path: Path) -> None:
-    """Record in the file itself that it is open for writing. Raises sqlite3.Error."""
+def begin_writing(connection: sqlite3.Connection, path: Path, *, first: str | None = None) -> None:
+    """Record in the file itself that it is open for writing. first: a statement that is carried out with it, or not at
+    all. Raises sqlite3.Error.
+    """
     (page,) = connection.execute("PRAGMA page_size").fetchone()
     size = HEADER + RESERVED_FRAMES * (FRAME_HEADER + page)
+    connection.execute("BEGIN IMMEDIATE")
+    if first is not None:
+        connection.execute(first)
     connection.execute(_BEGIN_WRITING, (size,))
+    connection.execute("COMMIT")
     if not _reserve(side_file(path, "-wal"), size):
         connection.execute(_BEGIN_WRITING, (0,))
     set_pragma(connection, "wal_checkpoint(PASSIVE)")
@@ -66,7 +72,7 @@ def close(
         if written is not None:
             end_writing(connection)
     except sqlite3.Error:
-        _close_as_killed(connection, written)  # a full disk, which has been complained about before
+        close_as_killed(connection, written)  # a full disk, which has been complained about before
     else:
         connection.close()
     if counted is not None:
@@ -75,7 +81,7 @@ def close(
         copy.cleanup()
 
 
-def _close_as_killed(connection: sqlite3.Connection, path: Path | None) -> None:
+def close_as_killed(connection: sqlite3.Connection, path: Path | None) -> None:
     """Leave the write-ahead log where it is, as the file says that it is open: another connection keeps SQLite from
     taking it away.
     """

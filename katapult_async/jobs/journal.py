@@ -39,15 +39,11 @@ from .file import (
     sync,
     translate,
 )
-from .handle import begin_writing, close
+from .handle import begin_writing, close, close_as_killed
 from .integrity import DOUBT_ALL, Tally, check_content, check_ending, check_pages
 from .lock import held_by
 from .reading import JournalReader
-from .record import (
-    RollbackProgress,
-    RunInfo,
-    RunSummary,
-)
+from .record import RollbackProgress, RunInfo, RunSummary
 from .schema import VERSION, migrate
 
 __all__ = ["Journal", "NewLine", "new_info"]
@@ -56,6 +52,11 @@ __all__ = ["Journal", "NewLine", "new_info"]
 _ATTEMPTS, _ATTEMPT_PAUSE = 5, 0.05
 
 _CONFIRM = "UPDATE run SET confirmed_at = ?"
+_TAKEN_BACK = "UPDATE run SET taken_back_by = ?"
+_REOPEN_FAILED = """
+    UPDATE line SET state = 0, status = 'waiting', code = NULL, detail = NULL, finished_at = NULL, found = NULL, look = 1
+    WHERE status = 'failed'
+"""
 
 
 class Journal(JournalReader):
@@ -187,23 +188,19 @@ class Journal(JournalReader):
                 raise
             lost = True
             _check(path, None)
-        journal = cls._open(path)
-        if lost:
-            journal.doubt_all()
-        return journal
+        return cls._open(path, first=DOUBT_ALL if lost else None)
 
     @classmethod
-    def _open(cls, path: Path) -> Journal:
+    def _open(cls, path: Path, *, first: str | None = None) -> Journal:
         connection = connect(path, "rw")
         try:
             set_pragma(connection, "synchronous = FULL")  # survives a power cut, too
             migrate(connection)
-            begin_writing(connection, path)
-        except sqlite3.Error as exc:
-            connection.close()
-            raise translate(path, exc) from exc
-        except BaseException:
-            connection.close()
+            begin_writing(connection, path, first=first)
+        except BaseException as exc:
+            close_as_killed(connection, path)
+            if isinstance(exc, sqlite3.Error):
+                raise translate(path, exc) from exc
             raise
         return cls(connection, path, writing=True)
 
@@ -278,22 +275,15 @@ class Journal(JournalReader):
 
     def note_taken_back(self, by: Path) -> None:
         """This run is being taken back by the one in `by`. Raises JournalWriteError."""
-        self._change("UPDATE run SET taken_back_by = ?", (str(by),))
+        self._change(_TAKEN_BACK, (str(by),))
 
     def note_confirmed(self, at: float) -> None:
         """Record that the user agreed to the changes. at: unix seconds. Raises JournalWriteError."""
         self._change(_CONFIRM, (at,))
 
-    def doubt_all(self) -> None:
-        """Let every line that is not done count as one that may have been sent. Raises JournalWriteError."""
-        self._change(DOUBT_ALL)
-
     def reopen_failed(self) -> int:
         """Let the lines that have failed wait again; how many they are. Raises JournalWriteError."""
-        return self._change(
-            "UPDATE line SET state = 0, status = 'waiting', code = NULL, detail = NULL, finished_at = NULL, found = NULL,"
-            " look = 1 WHERE status = 'failed'"
-        )
+        return self._change(_REOPEN_FAILED)
 
     def _change(self, statement: str, values: tuple[object, ...] = ()) -> int:
         try:
