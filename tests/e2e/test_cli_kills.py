@@ -83,7 +83,7 @@ async def test_a_killed_run_ends_as_its_journal_says_and_can_be_undone(
             if command is None:
                 break
             await run(*command, *common, env={"KATAPULT_API_KEY": TOKEN, "KATAPULT_BASE_URL": emulator.url})
-        assert command is None
+        assert await said_by_status(emulator.url) is None
         check_outcomes(emulator, before, await report())
 
         for attempt in range(12):
