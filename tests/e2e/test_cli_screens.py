@@ -43,7 +43,7 @@ def widest(text: str) -> int:
 
 async def test_the_display_follows_the_width_of_the_terminal() -> None:
     async with (
-        emulator_with(disks=400, virtual_machines=400, latency=0.2) as emulator,
+        emulator_with(disks=2000, virtual_machines=2000, latency=0.5) as emulator,
         on_terminal(*arguments(emulator)) as terminal,
     ):
         resize(terminal, 140)
