@@ -1,6 +1,6 @@
 """`python -m benchmarks.startup`: importing the package and asking the command line for help, in cold processes.
 
-Each is paired with the least that it could cost: importing aiohttp, and importing typer and rich. The two of a pair
+Each is paired with the least that it could cost: importing aiohttp, and importing typer and rich (which typer brings along). The two of a pair
 run one right after the other, so the ratio of a pair is worth more than either number.
 """
 

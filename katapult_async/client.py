@@ -193,6 +193,21 @@ class Client:
         return self._base_url
 
     @property
+    def concurrency(self) -> int:
+        """Requests in flight at most in a bulk run."""
+        return self._concurrency
+
+    @property
+    def max_per_second(self) -> float | None:
+        """This client's own limit of requests per second; None for none."""
+        return self._max_per_second
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a bulk run waits for an API that does not answer."""
+        return self._patience
+
+    @property
     def session(self) -> Session:
         """The session underneath, for calls this SDK has no method for."""
         if self._session is None:

@@ -1,40 +1,49 @@
-"""The command line: katapult-async. Presentation only; what it does is done by the rooms above.
+"""The command line `katapult-async`. It presents; the packages below it do the work.
 
 Starting it loads neither an HTTP client nor an event loop: each command imports what it needs.
 """
 
 from __future__ import annotations
 
-import io
-import os
 import signal
 import sys
-from importlib import import_module
-from typing import TextIO
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """The entry point of `katapult-async`."""
+    """Run `katapult-async` with the arguments of the process."""
+    from katapult_async.cli.exit_codes import INTERRUPTED, SOME_NOT, bad_input
+    from katapult_async.cli.streams import OutputError, give_up_output, guard
+
     try:
-        import_module("rich")  # typer runs without it, the commands do not
+        guard()
+        try:
+            _run()
+        finally:
+            sys.stdout.flush()
+    except OutputError as exc:
+        code = bad_input(f"cannot write to standard output: {exc.strerror}")
+    except BrokenPipeError:
+        code = SOME_NOT  # the reader has closed the pipe (`| head`): nobody is left to tell
+    except KeyboardInterrupt:
+        code = INTERRUPTED  # before a command began, or in the last flush
+    else:
+        return
+    give_up_output()
+    raise SystemExit(code)
+
+
+def _run() -> None:
+    try:
         from katapult_async.cli.app import app
     except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in {"typer", "rich", "click"}:
+        if (exc.name or "").partition(".")[0] not in {"typer", "click"}:
             raise
-        print("the command line needs two more packages: pip install 'katapult-async[cli]'", file=sys.stderr)
+        print("the command line needs one more package: pip install 'katapult-async[cli]'", file=sys.stderr)
         raise SystemExit(2) from None
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        # Outside of the event loop, which has handlers of its own: ends like Ctrl-C, and leaves nothing behind.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    output: TextIO = sys.stdout
-    if isinstance(output, io.TextIOWrapper):
-        # What the API says may hold characters that an old locale has not: no reason to end in the middle of a run.
-        output.reconfigure(errors="backslashreplace")
-    try:
-        app()
-    except BrokenPipeError:
-        # Somebody closed our output (`| head`): nothing is left to say, also not by the interpreter's own flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
-        raise SystemExit(1) from None
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            # Outside the event loop, which has handlers of its own: end like Ctrl-C, and leave nothing behind.
+            signal.signal(number, signal.default_int_handler)
+    app(prog_name="katapult-async")

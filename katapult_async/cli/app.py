@@ -1,28 +1,371 @@
-"""The commands and their options. Each one imports the rooms it needs when it runs."""
+"""The commands with their options and help. Each one imports what it needs when it runs."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 
 from katapult_async import __version__
-from katapult_async.cli.terminal import is_plain
-
-if TYPE_CHECKING:
-    from katapult_async.client import Settings
+from katapult_async.cli.exit_codes import EXPLAINED
+from katapult_async.cli.numbers import decimal, whole
+from katapult_async.cli.options import (
+    DAY,
+    Attach,
+    Connection,
+    ManifestName,
+    MaxFailures,
+    NewRun,
+    Organization,
+    RunFile,
+    Screen,
+    TaskTimeout,
+    Thorough,
+    Yes,
+    checked_file,
+    checked_run,
+    grouped,
+    value_of,
+)
 
 app = typer.Typer(
     name="katapult-async",
-    help="Bulk operations on the Katapult cloud API, as fast as its rate limit permits.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they would show local variables, and among them the token
-    add_completion=False,
-    rich_markup_mode=None if is_plain(sys.stdout) or is_plain(sys.stderr) else "rich",
+    rich_markup_mode=None,  # help looks the same in a pipe, and starts faster
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
+
+
+def command(*examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command, with examples at the end of its help."""
+    shown = "\b\nExamples:\n" + "\n".join(f"  katapult-async {example}" for example in examples)
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        app.command(epilog=shown)(grouped(function))
+        return function
+
+    return register
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"katapult-async {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="\b\n" + EXPLAINED)
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Assign disks in bulk on the Katapult cloud API, as fast as its rate limit permits.
+
+    The API token is read from the environment variable KATAPULT_API_KEY.
+    """
+
+
+@command("plan plan.csv --organization acme", "plan plan.csv --json")
+def plan(
+    manifest: ManifestName,
+    organization: Organization = None,
+    attach: Attach = False,
+    thorough: Thorough = False,
+    *,
+    connection: Connection,
+    screen: Screen,
+) -> None:
+    """Show what assigning a manifest would find and cost.
+
+    Reads the organization's disks and virtual machines. Changes nothing. Exits with 1 if some lines cannot be assigned.
+    """
+    from katapult_async.cli.plan import run_plan
+
+    settings = connection.settings()
+    organization = value_of("--organization", organization, "KATAPULT_ORGANIZATION")
+    screen.start_log()
+    sys.exit(
+        run_plan(
+            manifest,
+            organization=organization,
+            attach=attach,
+            thorough=thorough,
+            screen=screen,
+            settings=settings,
+        )
+    )
+
+
+@command(
+    "assign plan.csv --organization acme",
+    "assign plan.csv --organization acme --canary 10",
+    "assign plan.csv --no-preflight --yes --json > outcomes.jsonl",
+)
+def assign(
+    manifest: ManifestName,
+    run: NewRun = None,
+    organization: Organization = None,
+    preflight: Annotated[
+        bool, typer.Option("--preflight/--no-preflight", help="Look first at what is there.")
+    ] = True,
+    thorough: Thorough = False,
+    attach: Attach = False,
+    yes: Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing: the same as plan.")] = False,
+    canary: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(parser=whole(1), metavar="N", help="Assign N lines, then ask before the rest."),
+    ] = None,
+    max_failures: MaxFailures = None,
+    task_timeout: TaskTimeout = 600,
+    *,
+    connection: Connection,
+    screen: Screen,
+) -> None:
+    """Assign the disks of a manifest to virtual machines.
+
+    The manifest is checked whole before the first request. Then the command shows what is there, and asks.
+
+    A journal records every line. Whatever ends the run, the same command resumes it.
+    """
+    from katapult_async.cli.assign import Wanted, run_assign
+    from katapult_async.cli.plan import run_plan
+
+    settings = connection.settings()
+    organization = value_of("--organization", organization, "KATAPULT_ORGANIZATION")
+    run = checked_file("--run", run)
+    screen.start_log()
+    if dry_run:
+        sys.exit(
+            run_plan(
+                manifest,
+                organization=organization,
+                attach=attach,
+                thorough=thorough,
+                screen=screen,
+                settings=settings,
+            )
+        )
+    wanted = Wanted(
+        organization=organization,
+        preflight=preflight,
+        thorough=thorough,
+        attach=attach,
+        yes=yes,
+        task_timeout=task_timeout,
+        canary=canary,
+        max_failures=max_failures,
+    )
+    sys.exit(run_assign(manifest, run_file=run, wanted=wanted, screen=screen, settings=settings))
+
+
+@command("resume plan.csv.run", "resume plan.csv.run --retry-failed")
+def resume(
+    run: RunFile,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try failed lines again, too.")
+    ] = False,
+    records_lost: Annotated[
+        bool,
+        typer.Option("--records-lost", help="The latest records are lost: read every disk first."),
+    ] = False,
+    yes: Yes = False,
+    max_failures: MaxFailures = None,
+    task_timeout: TaskTimeout = 600,
+    *,
+    connection: Connection,
+    screen: Screen,
+) -> None:
+    """Continue a run that was interrupted or killed.
+
+    Lines that were sent and have no outcome are read back first, so that nothing is sent twice. A run that never
+    started is looked at and asked about first, as assign does it.
+    """
+    from katapult_async.cli.resume import run_resume
+
+    settings = connection.settings()
+    screen.start_log()
+    sys.exit(
+        run_resume(
+            checked_run(run),
+            retry_failed=retry_failed,
+            records_lost=records_lost,
+            yes=yes,
+            task_timeout=task_timeout,
+            max_failures=max_failures,
+            screen=screen,
+            settings=settings,
+        )
+    )
+
+
+@command("rollback plan.csv.run", "rollback plan.csv.run --yes")
+def rollback(
+    run: RunFile,
+    new_run: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--run", metavar="FILE", help="Journal of the rollback. [default: RUN.rollback]"),
+    ] = None,
+    yes: Yes = False,
+    max_failures: MaxFailures = None,
+    task_timeout: TaskTimeout = 600,
+    *,
+    connection: Connection,
+    screen: Screen,
+) -> None:
+    """Undo exactly what a run did.
+
+    It detaches the disks that the run attached, and unassigns the disks that the run assigned.
+
+    Each disk is read first. Boot disks, and disks that have moved to another machine since, are left alone.
+
+    A rollback is a run with its own journal. The same command resumes it, or tries again what failed. A run that has
+    been rolled back cannot be resumed.
+    """
+    from katapult_async.cli.rollback import run_rollback
+
+    settings = connection.settings()
+    new_run = checked_file("--run", new_run)
+    screen.start_log()
+    sys.exit(
+        run_rollback(
+            checked_run(run),
+            run_file=new_run,
+            yes=yes,
+            task_timeout=task_timeout,
+            max_failures=max_failures,
+            screen=screen,
+            settings=settings,
+        )
+    )
+
+
+class Form(str, Enum):
+    """The formats of a report."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    jsonl = "jsonl"
+    html = "html"
+    manifest = "manifest"
+
+
+@command("status plan.csv.run", "status plan.csv.run --watch", "status plan.csv.run --json")
+def status(
+    run: RunFile,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show progress until the run ends, then exit with its code.")
+    ] = False,
+) -> None:
+    """Show where a run stands and what to do next.
+
+    Reads the journal only, also while another process executes the run. No token is needed.
+    """
+    from katapult_async.cli.status import run_status
+
+    sys.exit(run_status(checked_run(run), as_json=as_json, watch=watch))
+
+
+@command("runs", "runs /srv/manifests --json")
+def runs(
+    folder: Annotated[
+        str,
+        typer.Argument(metavar="[FOLDER]", show_default=False, help="Folder of the journals. [default: .]"),
+    ] = ".",
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+) -> None:
+    """List the runs of a folder.
+
+    Shows state, counts and the time of each. Exits with 1 if a journal is damaged.
+    """
+    from katapult_async.cli.runs import run_runs
+
+    sys.exit(run_runs(checked_file("FOLDER", folder) or ".", as_json=as_json))
+
+
+@command(
+    "report plan.csv.run",
+    "report plan.csv.run --status failed,waiting",
+    "report plan.csv.run -o report.html",
+    "report plan.csv.run --format manifest -o rest.csv",
+)
+def report(
+    run: RunFile,
+    form: Annotated[
+        Optional[Form],  # noqa: UP045 - typer evaluates it
+        typer.Option("--format", help="Format. [default: by the name of FILE, else table]"),
+    ] = None,
+    output: Annotated[
+        Optional[str],  # noqa: UP045 - typer evaluates it
+        typer.Option("--output", "-o", metavar="FILE", help="Write to a file. - is standard output."),
+    ] = None,
+    status: Annotated[
+        Optional[str],  # noqa: UP045 - typer evaluates it
+        typer.Option(
+            "--status", metavar="STATUS", help="Lines with this status. Separate several by commas."
+        ),
+    ] = None,
+    every_line: Annotated[bool, typer.Option("--all", help="Every line.")] = False,
+) -> None:
+    """Write what became of the lines of a run.
+
+    A table and an HTML page show totals and failures. CSV, JSON and JSON Lines have every line. A manifest has the lines
+    that are not done, for another run. --status and --all choose other lines.
+    """
+    from katapult_async.cli.report import run_report
+
+    sys.exit(
+        run_report(
+            checked_run(run),
+            form=form.value if form is not None else None,
+            output=checked_file("--output", output),
+            status=status,
+            every_line=every_line,
+        )
+    )
+
+
+@command("demo", "demo --disks 1000 --limit 300")
+def demo(
+    disks: Annotated[int, typer.Option(parser=whole(1), metavar="N", help="Disks to assign.")] = 300,
+    virtual_machines: Annotated[
+        int, typer.Option(parser=whole(1), metavar="N", help="Virtual machines to assign them to.")
+    ] = 40,
+    limit: Annotated[
+        int, typer.Option(parser=whole(1), metavar="N", help="Requests permitted in a window.")
+    ] = 120,
+    window: Annotated[
+        float, typer.Option(parser=decimal(1, DAY), metavar="SECONDS", help="Length of the server's window.")
+    ] = 6,
+    faults: Annotated[
+        float, typer.Option(parser=decimal(0, 0.9), metavar="PART", help="Part of the requests that fail.")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same faults.")] = 0,
+    *,
+    screen: Screen,
+) -> None:
+    """Assign disks of an emulator, under a real rate limit. Nothing leaves this machine."""
+    from katapult_async.cli.demo import run_demo
+
+    screen.start_log()
+    sys.exit(
+        run_demo(
+            disks=disks,
+            virtual_machines=virtual_machines,
+            limit=limit,
+            window=window,
+            faults=faults,
+            seed=seed,
+            screen=screen,
+        )
+    )
 
 
 class Kind(str, Enum):
@@ -33,359 +376,6 @@ class Kind(str, Enum):
     sliding = "sliding"
     bucket = "bucket"
     burst = "burst"
-
-
-class Form(str, Enum):
-    """The forms of a report."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-    html = "html"
-
-
-def _version(value: bool) -> None:
-    if value:
-        print(f"katapult-async {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Bulk operations on the Katapult cloud API, as fast as its rate limit permits."""
-
-
-@app.command()
-def demo(
-    disks: Annotated[int, typer.Option(min=1, help="Disks to assign.")] = 300,
-    virtual_machines: Annotated[int, typer.Option(min=1, help="Virtual machines to put them on.")] = 40,
-    limit: Annotated[int, typer.Option(min=1, help="Requests permitted in a window.")] = 120,
-    window: Annotated[float, typer.Option(min=1, help="Length of the server's window in seconds.")] = 6.0,
-    faults: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Part of the requests that goes wrong.")
-    ] = 0.05,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same faults.")] = 0,
-) -> None:
-    """Put some hundred disks on machines of an emulator, under a real rate limit. Nothing leaves this machine."""
-    from katapult_async.cli.demo import run_demo
-
-    sys.exit(
-        run_demo(
-            disks=disks,
-            virtual_machines=virtual_machines,
-            limit=limit,
-            window=window,
-            faults=faults,
-            seed=seed,
-        )
-    )
-
-
-# -- options that several commands share -----------------------------------------------------------------------------
-
-ManifestName = Annotated[
-    str,
-    typer.Argument(
-        metavar="MANIFEST",
-        help="CSV with the header disk,virtual_machine (and attach, note); JSON Lines; - for stdin.",
-    ),
-]
-RunFile = Annotated[str, typer.Argument(metavar="RUN", help="The journal of the run: MANIFEST.run.")]
-NewRun = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--run", metavar="FILE", help="Where its journal is kept. [default: beside the manifest]"),
-]
-Organization = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(envvar="KATAPULT_ORGANIZATION", help="org_… or its sub-domain: whose disks they are."),
-]
-Thorough = Annotated[
-    bool, typer.Option("--thorough", help="Read each disk by itself, and compare data centres.")
-]
-Attach = Annotated[
-    bool, typer.Option("--attach", help="Attach each disk after assigning it, where the machine runs.")
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-TaskTimeout = Annotated[float, typer.Option(min=1, help="Seconds that attaching a disk may take.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
-Concurrency = Annotated[int, typer.Option(min=1, help="Requests in flight at most.")]
-PerVirtualMachine = Annotated[int, typer.Option(min=1, help="Of these, on one machine.")]
-TotalPermitted = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option(min=1, help="Requests permitted per minute, if you know it."),
-]
-MaxPerSecond = Annotated[Optional[float], typer.Option(min=0.001, help="Your own ceiling.")]  # noqa: UP045
-BaseUrl = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(envvar="KATAPULT_BASE_URL", help="Of another installation."),
-]
-AllowHttp = Annotated[
-    bool, typer.Option("--allow-http", help="Send the token over http:// to another host, too.")
-]
-Window = Annotated[float, typer.Option(hidden=True, min=0.1)]
-Log = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(metavar="FILE", help="Append to this file what happens, request by request."),
-]
-
-
-def _settings(
-    concurrency: int,
-    per_virtual_machine: int,
-    total_permitted: int | None,
-    max_per_second: float | None,
-    base_url: str | None,
-    *,
-    allow_http: bool,
-    window: float,
-) -> Settings:
-    settings: Settings = {
-        "concurrency": concurrency,
-        "per_virtual_machine": per_virtual_machine,
-        "total_permitted": total_permitted,
-        "max_per_second": max_per_second,
-        "rate_window": window,
-        "allow_http": allow_http,
-    }
-    if base_url:
-        settings["base_url"] = base_url
-    return settings
-
-
-def _log_to(file: Path | None) -> None:
-    if file is None:
-        return
-    import logging
-
-    try:
-        handler = logging.FileHandler(file, encoding="utf-8")
-    except OSError as exc:
-        print(f"katapult-async: cannot write the log {file}: {exc.strerror}", file=sys.stderr)
-        raise typer.Exit(2) from None
-    handler.setFormatter(
-        logging.Formatter(
-            "%(asctime)s %(levelname)s %(name)s run=%(run_id)s request=%(request_id)s %(message)s"
-        )
-    )
-    logger = logging.getLogger("katapult_async")
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-
-
-# -- commands --------------------------------------------------------------------------------------------------------
-
-
-@app.command()
-def plan(
-    manifest: ManifestName,
-    organization: Organization = None,
-    attach: Attach = False,
-    thorough: Thorough = False,
-    as_json: AsJson = False,
-    total_permitted: TotalPermitted = None,
-    max_per_second: MaxPerSecond = None,
-    base_url: BaseUrl = None,
-    allow_http: AllowHttp = False,
-    window: Window = 60.0,
-    log: Log = None,
-) -> None:
-    """Show what assigning the disks of a manifest would find and cost. Changes nothing.
-
-    Exit codes: 0 all can be assigned or are there already, 1 some cannot, 2 bad usage or input, 3 refused, 130
-    interrupted.
-    """
-    from katapult_async.cli.assign import run_plan
-    from katapult_async.cli.bulk import bad_input
-
-    _log_to(log)
-    if organization is None:
-        sys.exit(bad_input("whose disks? Name the organization (--organization, or KATAPULT_ORGANIZATION)"))
-    settings = _settings(
-        32, 1, total_permitted, max_per_second, base_url, allow_http=allow_http, window=window
-    )
-    sys.exit(
-        run_plan(
-            manifest,
-            organization=organization,
-            attach=attach,
-            thorough=thorough,
-            as_json=as_json,
-            settings=settings,
-        )
-    )
-
-
-@app.command()
-def assign(
-    manifest: ManifestName,
-    run: NewRun = None,
-    organization: Organization = None,
-    preflight: Annotated[bool, typer.Option(help="Look first at what is there already.")] = True,
-    thorough: Thorough = False,
-    attach: Attach = False,
-    yes: Yes = False,
-    task_timeout: TaskTimeout = 600.0,
-    as_json: AsJson = False,
-    concurrency: Concurrency = 32,
-    per_virtual_machine: PerVirtualMachine = 1,
-    total_permitted: TotalPermitted = None,
-    max_per_second: MaxPerSecond = None,
-    base_url: BaseUrl = None,
-    allow_http: AllowHttp = False,
-    window: Window = 60.0,
-    log: Log = None,
-) -> None:
-    """Assign the disks of a manifest to virtual machines, with the token in KATAPULT_API_KEY.
-
-    The manifest is checked whole before the first request. Every line is kept in a journal, so that whatever ends the
-    run, running the same command again (or resume) goes on where it stopped. Exit codes: 0 all done, 1 some not, 2 bad
-    usage or input, 3 the run was refused (token, network, scope, nobody there), 130 interrupted.
-    """
-    from katapult_async.cli.assign import run_assign
-
-    _log_to(log)
-    settings = _settings(
-        concurrency,
-        per_virtual_machine,
-        total_permitted,
-        max_per_second,
-        base_url,
-        allow_http=allow_http,
-        window=window,
-    )
-    sys.exit(
-        run_assign(
-            manifest,
-            run_file=run,
-            organization=organization,
-            preflight=preflight,
-            thorough=thorough,
-            attach=attach,
-            yes=yes,
-            task_timeout=task_timeout,
-            as_json=as_json,
-            settings=settings,
-        )
-    )
-
-
-@app.command()
-def resume(
-    run: RunFile,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try the lines that have failed again, too.")
-    ] = False,
-    records_lost: Annotated[
-        bool,
-        typer.Option(
-            "--records-lost", help="Resume although the latest records are gone: read every disk first."
-        ),
-    ] = False,
-    task_timeout: TaskTimeout = 600.0,
-    as_json: AsJson = False,
-    concurrency: Concurrency = 32,
-    per_virtual_machine: PerVirtualMachine = 1,
-    total_permitted: TotalPermitted = None,
-    max_per_second: MaxPerSecond = None,
-    base_url: BaseUrl = None,
-    allow_http: AllowHttp = False,
-    window: Window = 60.0,
-    log: Log = None,
-) -> None:
-    """Go on with a run that was interrupted or killed: what was sent without an answer is read back first."""
-    from katapult_async.cli.runs import run_resume
-
-    _log_to(log)
-    settings = _settings(
-        concurrency,
-        per_virtual_machine,
-        total_permitted,
-        max_per_second,
-        base_url,
-        allow_http=allow_http,
-        window=window,
-    )
-    sys.exit(
-        run_resume(
-            run,
-            retry_failed=retry_failed,
-            records_lost=records_lost,
-            task_timeout=task_timeout,
-            as_json=as_json,
-            settings=settings,
-        )
-    )
-
-
-@app.command()
-def rollback(
-    run: RunFile,
-    new_run: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--run", metavar="FILE", help="Where its journal is kept. [default: RUN.rollback]"),
-    ] = None,
-    yes: Yes = False,
-    task_timeout: TaskTimeout = 600.0,
-    as_json: AsJson = False,
-    concurrency: Concurrency = 32,
-    per_virtual_machine: PerVirtualMachine = 1,
-    total_permitted: TotalPermitted = None,
-    max_per_second: MaxPerSecond = None,
-    base_url: BaseUrl = None,
-    allow_http: AllowHttp = False,
-    window: Window = 60.0,
-    log: Log = None,
-) -> None:
-    """Take back exactly what a run did: detach what it attached, unassign what it assigned.
-
-    Each disk is read right before. Boot disks, and disks that have gone to another machine since, are left alone. It is
-    a run with a journal itself, and can be resumed; the same command again goes on with it, or tries again what could
-    not be taken back. The run that is taken back is not gone on with from then on.
-    """
-    from katapult_async.cli.runs import run_rollback
-
-    _log_to(log)
-    settings = _settings(
-        concurrency,
-        per_virtual_machine,
-        total_permitted,
-        max_per_second,
-        base_url,
-        allow_http=allow_http,
-        window=window,
-    )
-    sys.exit(
-        run_rollback(
-            run, run_file=new_run, yes=yes, task_timeout=task_timeout, as_json=as_json, settings=settings
-        )
-    )
-
-
-@app.command()
-def status(run: RunFile) -> None:
-    """Say where a run stands, also while another process executes it."""
-    from katapult_async.cli.runs import run_status
-
-    sys.exit(run_status(run))
-
-
-@app.command()
-def report(
-    run: RunFile,
-    form: Annotated[Form, typer.Option("--format", help="html is one self-contained page.")] = Form.table,
-    output: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", metavar="FILE", help="Write to a file. [default: standard output, -]"),
-    ] = None,
-) -> None:
-    """Write what became of every line of a run."""
-    from katapult_async.cli.runs import run_report
-
-    sys.exit(run_report(run, form=form.value, output=output))
 
 
 @app.command()

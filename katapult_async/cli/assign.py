@@ -1,206 +1,148 @@
-"""`plan` and `assign`: the manifest is checked whole, then looked ahead with, then carried out as a durable run."""
+"""`assign`: a manifest becomes a durable run, which is looked at, asked about and executed."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-import time
+from typing import NamedTuple
 
-from katapult_async import Client
-from katapult_async.cli.bulk import (
-    INTERRUPTED,
-    OK,
-    SOME_NOT,
-    bad_input,
-    carry_out,
-    console_for,
-    look,
-    run_loop,
-)
-from katapult_async.cli.foresight import as_json as preflight_json
-from katapult_async.cli.foresight import show
+from katapult_async.cli.access import check_host, token_for
+from katapult_async.cli.execute import carry_out, print_json
+from katapult_async.cli.exit_codes import OK, SOME_NOT, bad_input
+from katapult_async.cli.manifest import open_checked
+from katapult_async.cli.options import Screen
+from katapult_async.cli.prepare import can_be_asked, prepare
+from katapult_async.cli.questions import confirmed, target
+from katapult_async.cli.signals import run_loop
+from katapult_async.cli.words import counted
 from katapult_async.client import Settings
-from katapult_async.jobs import JournalError, Manifest, ManifestCheck, ManifestError, Preflight, Run, preview
+from katapult_async.jobs import JournalError, LineStatus, Manifest, ManifestError, Run
 from katapult_async.jobs.place import Place, place_for
 from katapult_async.transport import DEFAULT_BASE_URL
 
 
-def token_or_reason(settings: Settings) -> tuple[str, str]:
-    """The token of the environment, and why it (or another setting) cannot be used: empty if it can."""
-    token = os.environ.get("KATAPULT_API_KEY", "")
-    if not token:
-        return "", "the environment variable KATAPULT_API_KEY is not set: put the API token there"
-    try:
-        client = Client(token, **settings)
-    except ValueError as exc:
-        return "", str(exc)
-    if "base_url" in settings:
-        settings["base_url"] = client.base_url
-    return token, ""
+class Wanted(NamedTuple):
+    """What the user has asked `assign` to do."""
+
+    organization: str | None
+    preflight: bool
+    thorough: bool
+    attach: bool
+    yes: bool
+    task_timeout: float
+    canary: int | None
+    max_failures: int | None
 
 
-def open_checked(name: str) -> Manifest:
-    """Raises ManifestError, saying why it cannot be read, or after saying what is wrong with which line."""
-    with contextlib.ExitStack() as stack:
-        try:
-            # There is no sys.stdin at all when it was closed (`<&-`).
-            stdin = sys.stdin.buffer if sys.stdin is not None else None
-            manifest = stack.enter_context(Manifest.open(name, stdin=stdin))
-            _complain(manifest.check())
-        except KeyboardInterrupt:
-            print("interrupted while the manifest was read: nothing was sent", file=sys.stderr)
-            raise SystemExit(INTERRUPTED) from None
-        stack.pop_all()
-    return manifest
+def run_assign(name: str, *, run_file: str | None, wanted: Wanted, screen: Screen, settings: Settings) -> int:
+    """Execute a manifest, or resume its unfinished run.
 
-
-def _complain(checked: ManifestCheck) -> None:
-    if checked.ok:
-        return
-    for complaint in checked.complaints:
-        print(complaint, file=sys.stderr)
-    more = checked.complaint_count - len(checked.complaints)
-    if more > 0:
-        print(f"and {more} more", file=sys.stderr)
-    raise ManifestError("nothing was sent: mend the manifest and run it again")
-
-
-def run_plan(
-    name: str, *, organization: str, attach: bool, thorough: bool, as_json: bool, settings: Settings
-) -> int:
-    """Look ahead; the exit code."""
-    token, reason = token_or_reason(settings)
-    if reason:
-        return bad_input(reason)
+    Returns:
+        The exit code.
+    """
+    token = token_for(settings)
     try:
         with open_checked(name) as manifest:
-            result: Preflight | int = run_loop(
-                look(
-                    lambda client: preview(client, manifest, organization, attach=attach, thorough=thorough),
-                    token,
-                    settings,
-                    as_json=as_json,
-                )
-            )
-    except ManifestError as exc:
-        return bad_input(str(exc))
-    if isinstance(result, int):
-        return result
-    if as_json:
-        print(preflight_json(result), flush=True)
-    else:
-        show(console_for(as_json=False), result, period=settings.get("rate_window", 60.0), now=time.time())
-    impossible = sum(count for found, count in result.counts.items() if found.is_impossible)
-    return SOME_NOT if impossible else OK
-
-
-def run_assign(
-    name: str,
-    *,
-    run_file: str | None,
-    organization: str | None,
-    preflight: bool,
-    thorough: bool,
-    attach: bool,
-    yes: bool,
-    task_timeout: float,
-    as_json: bool,
-    settings: Settings,
-) -> int:
-    """Carry out a manifest, or go on with it; the exit code."""
-    token, reason = token_or_reason(settings)
-    if reason:
-        return bad_input(reason)
-    try:
-        with open_checked(name) as manifest:
-            place = place_for(name, manifest.check(), attach=attach, run=run_file)
-            if preflight and organization is None and not place.begun:
+            place = place_for(name, manifest.check(), attach=wanted.attach, run=run_file)
+            if wanted.preflight and wanted.organization is None and not place.begun:
                 return bad_input(
-                    "whose disks? Name the organization (--organization, or KATAPULT_ORGANIZATION) so that what is "
-                    "there already is seen first, or do without that look with --no-preflight"
+                    "which organization owns the disks? Add --organization, or set KATAPULT_ORGANIZATION. "
+                    "--no-preflight assigns without looking first"
                 )
-            run = _open(place, manifest, attach=attach, settings=settings)
+            run = _open(place, manifest, wanted, settings)
         with run:
-            print(_said_first(run, place), file=sys.stderr)
-            if not place.begun:
-                code = _prepare(
-                    run,
-                    organization if preflight else None,
-                    token,
-                    settings,
-                    thorough=thorough,
-                    as_json=as_json,
-                    ask=not yes and name != "-",
-                )
-                if code is not None:
+            check_host(str(place.path), run.info, settings)
+            code = _prepare(run, place, token, settings, wanted, screen)
+            if code is not None:
+                if not place.begun:
                     run.discard()
-                    return code
-            return run_loop(carry_out(run, token, settings, as_json=as_json, task_timeout=task_timeout))
+                return code
+            return _execute(run, token, settings, wanted, screen)
     except (ManifestError, JournalError) as exc:
         return bad_input(str(exc))
 
 
-def _open(place: Place, manifest: Manifest, *, attach: bool, settings: Settings) -> Run:
+def _open(place: Place, manifest: Manifest, wanted: Wanted, settings: Settings) -> Run:
     if place.begun:
         return Run.open(place.path)
     if place.unsent:
         Run.open(place.path).discard()
     return Run.create(
-        place.path, manifest, attach=attach, base_url=settings.get("base_url", DEFAULT_BASE_URL)
+        place.path,
+        manifest,
+        attach=wanted.attach,
+        base_url=settings.get("base_url", DEFAULT_BASE_URL),
+        preflight=wanted.preflight,
+        thorough=wanted.thorough,
+        organization=wanted.organization,
+        confirmed=False,
     )
 
 
-def _said_first(run: Run, place: Place) -> str:
-    if place.begun:
-        return f"going on with the unfinished run of this manifest: {place.path}"
-    lines = "1 line" if run.info.lines == 1 else f"{run.info.lines} lines"
-    return f"{lines}; the journal of this run is {place.path}"
-
-
 def _prepare(
-    run: Run,
-    organization: str | None,
-    token: str,
-    settings: Settings,
-    *,
-    thorough: bool,
-    as_json: bool,
-    ask: bool,
+    run: Run, place: Place, token: str, settings: Settings, wanted: Wanted, screen: Screen
 ) -> int | None:
-    """Look first, if an organization is given, and ask; None to go on, an exit code if there will be no run."""
-    changes = f"{run.info.lines}"
-    if organization is not None:
-        result: Preflight | int = run_loop(
-            look(
-                lambda client: run.preflight(client, organization, thorough=thorough),
+    """Look and ask, as far as the run needs it; None to go on, else the exit code."""
+    unprepared = run.needs_preflight or run.needs_confirmation
+    code = can_be_asked(yes=wanted.yes) if unprepared or wanted.canary is not None else None
+    if code is not None:
+        return code
+    if not screen.quiet:
+        print(_first_line(run, place), file=sys.stderr)
+    return prepare(run, token, settings, screen=screen, yes=wanted.yes) if unprepared else None
+
+
+def _first_line(run: Run, place: Place) -> str:
+    if place.begun:
+        return f"resuming the unfinished run of this manifest: {place.path}"
+    return f"{counted(run.info.lines, 'line')}; the journal of this run is {place.path}"
+
+
+def _execute(run: Run, token: str, settings: Settings, wanted: Wanted, screen: Screen) -> int:
+    """Execute the run; the first lines alone if that is wanted."""
+
+    def execute(limit_lines: int | None) -> int:
+        return run_loop(
+            carry_out(
+                run,
                 token,
                 settings,
-                as_json=as_json,
+                screen=screen,
+                task_timeout=wanted.task_timeout,
+                limit_lines=limit_lines,
+                max_failures=wanted.max_failures,
             )
         )
-        if isinstance(result, int):
-            return result
-        show(console_for(as_json=as_json), result, period=settings.get("rate_window", 60.0), now=time.time())
-        if not (result.assign_requests or result.attach):
-            return None
-        changes = f"{result.assign_requests}"
-        if result.attach:
-            changes = f"up to {result.assign_requests + result.attach}"  # some may be attached already
-    return confirmed(f"Go on with {changes} change{'' if changes == '1' else 's'}?") if ask else None
+
+    if wanted.canary is not None:
+        failed_before = _failed(run)
+        code = execute(wanted.canary)
+        if run.summary().finished or code not in (OK, SOME_NOT):
+            return _end_here(run, code, screen)
+        stop = _ask_for_the_rest(run, settings, wanted, failed=_failed(run) - failed_before)
+        if stop is not None:
+            return _end_here(run, stop, screen)
+    return execute(None)
 
 
-def confirmed(question: str) -> int | None:
-    """Ask on a terminal; without one nobody is there to ask. None for yes, else an exit code."""
-    if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty():
+def _failed(run: Run) -> int:
+    """Return how many lines have been sent and have failed. The preflight's failures were not sent."""
+    problems = run.journal.lines(problems_only=True)
+    return sum(1 for line in problems if line.status is not LineStatus.WAITING and line.attempts)
+
+
+def _end_here(run: Run, code: int, screen: Screen) -> int:
+    if screen.as_json:
+        print_json(run)
+    return code
+
+
+def _ask_for_the_rest(run: Run, settings: Settings, wanted: Wanted, *, failed: int) -> int | None:
+    """Decide, after the first lines, about the others; None to go on, else the exit code."""
+    rest = counted(run.summary().counts.get(LineStatus.WAITING, 0), "disk")
+    if wanted.yes:
+        if failed:
+            bad_input(f"{counted(failed, 'line')} of the canary failed. The other {rest} were not sent")
+            return SOME_NOT
         return None
-    try:
-        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-        answer = sys.stdin.readline()
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        return INTERRUPTED
-    if answer.strip().lower() in ("y", "yes"):
-        return None
-    print("nothing was sent", file=sys.stderr)
-    return SOME_NOT
+    where = target(run.info.organization, settings.get("base_url", DEFAULT_BASE_URL))
+    return confirmed(f"Assign the other {rest} {where}?", nothing_sent=False)

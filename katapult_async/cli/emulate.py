@@ -8,7 +8,8 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from katapult_async.cli.bulk import OK, bad_input, on_signals, run_loop
+from katapult_async.cli.exit_codes import OK, bad_input
+from katapult_async.cli.signals import on_signals, run_loop
 from katapult_async.testing import KatapultEmulator
 from katapult_async.testing.watching import ledger_of
 

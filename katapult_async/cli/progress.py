@@ -1,4 +1,4 @@
-"""What a person sees while a run is under way: a live line on a terminal, a plain line now and then elsewhere.
+"""What a person sees while a run is under way: live lines on a terminal, a plain line now and then elsewhere.
 
 Keeps counts only, so that a run of any length needs the same memory.
 """
@@ -10,48 +10,82 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import TextIO
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
-from katapult_async import Observer, OutcomeEvent, OutcomeStatus, RequestEvent, StepEvent, WaitEvent
+from katapult_async import (
+    Observer,
+    OutcomeEvent,
+    OutcomeStatus,
+    RequestEvent,
+    RetryEvent,
+    StepEvent,
+    WaitEvent,
+)
+from katapult_async.cli.live import PAINT_EVERY, Line, Live, Part, fitted
+from katapult_async.cli.meter import Meter
+from katapult_async.cli.safe import shown
+from katapult_async.cli.terminal import is_plain
+from katapult_async.cli.words import clock_time, count, counted, duration
 
 #: Seconds between two plain lines.
 EVERY = 5.0
-#: Seconds after which a plain line says that it is still at work although nothing happens.
+#: Seconds after which a plain line says that the run is still at work although nothing happens.
 SILENCE = 30.0
 #: Seconds of waiting that are worth a word.
 WORTH_TELLING = 0.25
-#: Seconds without an answer after which it is said that answers are waited for.
+#: Seconds without a response after which the display says that it waits for responses.
 QUIET = 2.0
-#: What is being done in each step of a run.
+#: What a run does in each step, and what has become of a line then.
 STEPS = {
-    "look": "looking at what is there",
+    "look": "preflight",
     "assign": "assigning",
     "attach": "attaching",
     "wait": "waiting for tasks",
     "detach": "detaching",
     "unassign": "unassigning",
 }
-_UNDONE = (OutcomeStatus.FAILED.value, OutcomeStatus.UNKNOWN.value, OutcomeStatus.NOT_ATTEMPTED.value)
+#: Requests that a line needs, where it is not one: a rollback reads each disk first.
+REQUESTS = {"detach": 2, "unassign": 2}
+_STYLES = {"failed": "red", "unknown": "yellow", "not_attempted": "dim"}
 
 
 class Progress(Observer):
-    """Counts what happens and shows it, at most a few times a second. total: lines of the first step. in_flight: how many
-    requests are under way, set by the one who knows. heard: when an answer came last (the monotonic clock).
+    """Counts what happens and shows it.
+
+    Args:
+        stream: Where to show it.
+        step: The first step of the run.
+        total: Lines of the first step.
+        shown: Whether to show progress at all.
+        verbose: Whether to show each outcome and each retry.
+
+    Attributes:
+        in_flight: Returns how many requests are in flight. Set by the caller.
+        patience_left: Returns the seconds until the run gives up, or None. Set by the caller.
+        meter: What the requests show of the rate limit.
+        stopping: Whether the run is being stopped.
+        heard: When the last response arrived, in seconds of the monotonic clock.
     """
 
     in_flight: Callable[[], int] = staticmethod(lambda: 0)
+    patience_left: Callable[[], float | None] = staticmethod(lambda: None)
 
-    def __init__(self, console: Console, *, step: str = "assign", total: int = 0) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        step: str = "assign",
+        total: int = 0,
+        shown: bool = True,
+        verbose: bool = False,
+    ) -> None:
         self.stopping = False
-        self._console = console
-        self._requests = self._rate_limited = 0
-        self._began = time.monotonic()
-        self._shown = self.heard = self._began
+        self.meter = Meter()
+        self._stream = stream
+        self._shown = shown
+        self._verbose = verbose
+        self._printed = time.monotonic()
+        self.heard = self._printed
         self._wait: WaitEvent | None = None
         self._told = 0.0
         self._live: Live | None = None
@@ -60,53 +94,51 @@ class Progress(Observer):
     def _begin(self, step: str, total: int) -> None:
         self._step = step
         self._total = total
+        self._counts: dict[str, int] = {}
         self._done = 0
-        self._undone: dict[str, int] = dict.fromkeys(_UNDONE, 0)
 
-    # -- listening --------------------------------------------------------------------------------------------------
+    # -- observing --------------------------------------------------------------------------------------------------
 
     def on_step(self, event: StepEvent) -> None:
-        """Another step of the run begins."""
+        """Count anew for the next step."""
         self._begin(event.step, event.lines)
 
     def on_request(self, event: RequestEvent) -> None:
-        """A request has ended."""
-        self._requests += 1
+        """Count a request."""
         self.heard = time.monotonic()
-        self._rate_limited += event.rate_limited
+        self.meter.add(event)
         if self._step == "look":
             self._print()
 
     def on_wait(self, event: WaitEvent) -> None:
-        """Requests begin to wait."""
+        """Note what requests wait for."""
         self._wait = event
         until = event.until
-        # A long wait is told at once, and once: until it is over there may be nothing else to tell.
+        # A long wait is shown at once, and once: nothing else may happen until it is over.
         told = until is None or until - event.since < EVERY or until - self._told < EVERY
         self._told = until if until is not None and not told else self._told
         self._print(even_if_early=not told)
 
+    def on_retry(self, event: RetryEvent) -> None:
+        """Show a retry, if everything is shown."""
+        if self._verbose:
+            self.note(f"{event.operation}: retry {event.attempt} in {duration(event.delay)}: {event.reason}")
+
     def on_outcome(self, event: OutcomeEvent) -> None:
-        """An item is through."""
-        if event.ok:
-            self._done += 1
-        else:
-            self._undone[event.status] = self._undone.get(event.status, 0) + 1
+        """Count an outcome."""
+        self._counts[event.status] = self._counts.get(event.status, 0) + 1
+        self._done += 1
+        if self._verbose:
+            machine = f" -> {event.virtual_machine}" if event.virtual_machine else ""
+            why = f" ({event.code})" if event.code else ""
+            self.note(f"{event.disk}{machine}: {event.status.replace('_', ' ')}{why}")
         self._print()
 
     # -- showing ----------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Progress:
-        if self._console.is_terminal:
-            # Nothing is redirected: results on standard output must stay there when this is on standard error.
-            self._live = Live(
-                console=self._console,
-                get_renderable=self._render,
-                refresh_per_second=8,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
+        if self._shown and not is_plain(self._stream):
+            self._live = Live(self._stream, self.lines)
             self._live.__enter__()
         return self
 
@@ -121,65 +153,119 @@ class Progress(Observer):
             self._live = None
 
     async def beat(self) -> None:
-        """Say now and then, in plain lines, that nothing happens; until it is cancelled."""
+        """Paint the live lines, or write a plain line when nothing has happened for long, until cancelled."""
         while True:
+            if self._live is not None:
+                await asyncio.sleep(PAINT_EVERY)
+                self._live.paint()
+                continue
             await asyncio.sleep(EVERY)
-            if time.monotonic() - self._shown >= SILENCE:
+            if time.monotonic() - self._printed >= SILENCE:
                 self._print()
 
     def note(self, text: str) -> None:
-        """Say something now."""
+        """Write a line now."""
+        text = shown(text)
         if self._live is not None:
-            self._console.print(text, highlight=False)
+            self._live.print_above(text)
         else:
             print(text, file=sys.stderr, flush=True)
 
-    def line(self) -> str:
-        """How far it is, in one line."""
-        elapsed = max(time.monotonic() - self._began, 0.001)
-        parts = [STEPS.get(self._step, self._step)]
-        if self._step != "look":
-            parts[0] += f": {self._done} of {self._total} done"
-            parts.append(f"{self._undone[OutcomeStatus.FAILED.value]} failed")
-            parts += [
-                f"{count} {status.replace('_', ' ')}"
-                for status, count in self._undone.items()
-                if count and status != OutcomeStatus.FAILED.value
-            ]
-        parts += [f"{self._requests / elapsed:.1f} requests/s", f"{self._rate_limited} 429s"]
-        return ", ".join(parts)
+    def lines(self, width: int) -> list[Line]:
+        """Return the live lines.
 
-    def waiting(self, now: float) -> str:
-        """What it waits for and until when; empty if for nothing. now: unix time (seconds)."""
+        Args:
+            width: Columns that a line may take.
+        """
+        now = time.time()
+        return [
+            self._bar(width),
+            *fitted(self._outcomes(), width),
+            *fitted([Part(text) for text in self.meter.words(now)], width),
+            *fitted([Part(text, "bold") for text in self._ends(now)], width),
+            *fitted([Part(text, "dim") for text in self.waiting(now)], width),
+        ]
+
+    def line(self) -> str:
+        """Return one plain line of everything."""
+        now = time.time()
+        start = STEPS.get(self._step, self._step)
+        if self._step != "look":
+            start += f": {count(self._done)} of {count(self._total)}"
+        outcomes = [part.text for part in self._outcomes()]
+        return ", ".join([start, *outcomes, *self.meter.words(now), *self._ends(now), *self.waiting(now)])
+
+    def waiting(self, now: float) -> list[str]:
+        """Return what the run waits for, and until when. Empty while it waits for nothing.
+
+        Args:
+            now: Unix time in seconds.
+        """
         answers = self._answers()
         if self.stopping:
-            return f"stopping, {answers}" if answers else "stopping"
+            return ["stopping", answers] if answers else ["stopping"]
+        patience = self.patience_left()
+        if patience is not None:
+            at = clock_time(now + patience, now)
+            return ["the API does not answer", f"the run gives up in {duration(patience)}, at {at}"]
         wait = self._wait
         if wait is not None and wait.until is not None and wait.until - wait.since >= WORTH_TELLING:
             left = wait.until - now
             if left > 0.05:
-                at = time.strftime("%H:%M:%S", time.localtime(wait.until))
-                return f"waits {max(left, 1):.0f} s, until {at}, for {wait.reason}"
-        return answers if time.monotonic() - self.heard >= QUIET else ""
+                at = clock_time(wait.until, now)
+                return [f"waits {duration(max(round(left), 1))} for {wait.reason}", f"until {at}"]
+        return [answers] if answers and time.monotonic() - self.heard >= QUIET else []
+
+    def _bar(self, width: int) -> Line:
+        name = STEPS.get(self._step, self._step)
+        if not self._total:
+            return [Part(name[:width])]
+        share = min(self._done / self._total, 1.0)
+        numbers = f"{count(self._done)} of {count(self._total)}  {int(100 * share)} %"
+        columns = min(width - len(name) - len(numbers) - 4, 60)
+        if columns < 5:
+            return [Part(f"{name}  {numbers}"[:width])]
+        full, empty = self._characters()
+        done = round(share * columns)
+        bar = [Part(full * done, "green"), Part(empty * (columns - done), "dim")]
+        return [Part(f"{name}  "), *bar, Part(f"  {numbers}")]
+
+    def _characters(self) -> tuple[str, str]:
+        try:
+            "━─".encode(self._stream.encoding or "ascii")
+        except (LookupError, UnicodeEncodeError):
+            return "#", "."
+        return "━", "─"
+
+    def _outcomes(self) -> list[Part]:
+        if self._step == "look":
+            return [Part(counted(self.meter.requests, "request"))]
+        counts = {OutcomeStatus.FAILED.value: 0, **self._counts}
+        order = sorted(counts, key=lambda status: (status in _STYLES, status))
+        return [
+            Part(
+                f"{count(counts[status])} {status.replace('_', ' ')}",
+                _STYLES.get(status, "") if counts[status] else "",
+            )
+            for status in order
+        ]
+
+    def _ends(self, now: float) -> list[str]:
+        if self._step in ("look", "wait") or self.stopping or self.patience_left() is not None:
+            return []
+        requests = max(self._total - self._done, 0) * REQUESTS.get(self._step, 1)
+        seconds = self.meter.seconds_for(requests, now)
+        if seconds is None:
+            return []
+        return [f"ends in about {duration(round(seconds))}, at {clock_time(now + seconds, now)}"]
 
     def _answers(self) -> str:
-        count = self.in_flight()
-        return f"waits for {count} answer{'' if count == 1 else 's'}" if count else ""
+        in_flight = self.in_flight()
+        return f"waits for {counted(in_flight, 'response')}" if in_flight else ""
 
     def _print(self, *, even_if_early: bool = False) -> None:
-        if self._live is None and (even_if_early or time.monotonic() - self._shown >= EVERY):
-            self._shown = time.monotonic()
-            now = time.time()
-            parts = [self.line(), self.waiting(now)]
-            print(", ".join(filter(None, parts)), file=sys.stderr, flush=True)
-
-    def _render(self) -> Group:
-        through = self._done + sum(self._undone.values())
-        bar = Table.grid(expand=True)  # ends the bar's line, which the bar itself does not
-        bar.add_row(ProgressBar(total=self._total or None, completed=through))
-        # Text is not filled up to the edge: the terminal's own ^C after a full line would break the display.
-        return Group(
-            bar,
-            Text(self.line()),
-            Text(self.waiting(time.time())),
-        )
+        if not self._shown or self._live is not None:
+            return
+        if even_if_early or time.monotonic() - self._printed >= EVERY:
+            self._printed = time.monotonic()
+            print(self.line(), file=sys.stderr, flush=True)

@@ -1,189 +1,57 @@
-"""`resume`, `rollback`, `status` and `report`: what is done with a run that has a journal."""
+"""`runs`: the journals of a folder, with their state."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
 
-from katapult_async.cli.assign import confirmed, token_or_reason
-from katapult_async.cli.bulk import OK, bad_input, carry_out, run_loop
-from katapult_async.client import Settings
-from katapult_async.jobs import (
-    Journal,
-    JournalError,
-    LineStatus,
-    Run,
-    RunSummary,
-    Second,
-    to_take_back,
-    write_csv,
-    write_html,
-    write_json,
-    write_table,
-)
-from katapult_async.jobs.output import written_whole
-from katapult_async.jobs.place import Place, place_for_rollback
-from katapult_async.jobs.report import totals
+from katapult_async.cli.exit_codes import OK, SOME_NOT, bad_input
+from katapult_async.jobs.report.documents import ListedRun, RunsDocument, encode
+from katapult_async.jobs.report.listing import listed_runs
+from katapult_async.jobs.report.standing import STATE_WORDS
+from katapult_async.safe_text import for_terminal
+from katapult_async.words import count, local_time
 
-#: Seconds over which `status` takes the rate.
-RECENT = 60
-#: The formats of `report`.
-WRITERS: dict[str, Callable[[TextIO, Journal], None]] = {
-    "table": write_table,
-    "csv": write_csv,
-    "json": write_json,
-    "html": write_html,
-}
+_HEADINGS = ("journal", "state", "done", "failed", "last active")
 
 
-def run_resume(
-    run_file: str,
-    *,
-    retry_failed: bool,
-    task_timeout: float,
-    as_json: bool,
-    settings: Settings,
-    records_lost: bool = False,
-) -> int:
-    """Go on with a run; the exit code."""
-    token, reason = token_or_reason(settings)
-    if reason:
-        return bad_input(reason)
+def run_runs(folder: str, *, as_json: bool = False) -> int:
+    """List the runs of a folder and return the exit code: 1 if a journal cannot be read."""
     try:
-        with Run.open(run_file, records_lost=records_lost) as run:
-            if retry_failed:
-                print(f"{_lines(run.retry_failed())} that failed: tried again now", file=sys.stderr)
-            return _execute(run, token, settings, task_timeout=task_timeout, as_json=as_json)
-    except JournalError as exc:
-        return bad_input(str(exc))
-
-
-def run_rollback(
-    of: str, *, run_file: str | None, yes: bool, task_timeout: float, as_json: bool, settings: Settings
-) -> int:
-    """Take a run back, or go on with that; the exit code."""
-    token, reason = token_or_reason(settings)
-    if reason:
-        return bad_input(reason)
-    try:
-        place = place_for_rollback(of, run=run_file)
-        if not place.begun or place.failed:
-            code = _ask_to_take_back(of, place, yes=yes)
-            if code is not None:
-                return code
-        if place.unsent:
-            Run.open(place.path).discard()
-        with Run.open(place.path) if place.begun else Run.roll_back(of, place.path) as run:
-            if place.failed:
-                run.retry_failed()
-            print(f"the journal of taking back {of} is {place.path}", file=sys.stderr)
-            return _execute(run, token, settings, task_timeout=task_timeout, as_json=as_json)
-    except JournalError as exc:
-        return bad_input(str(exc))
-
-
-def _ask_to_take_back(of: str, place: Place, *, yes: bool) -> int | None:
-    """Say what will be done, and ask; None to go on."""
-    if place.failed:
-        count = place.failed
-        print(f"{_lines(count)} of {of} could not be taken back: tried again now", file=sys.stderr)
-    else:
-        with Journal.read(of) as parent:
-            found = to_take_back(parent)
-        count = found.lines
-        print(f"{_lines(count)} of {of} to take back", file=sys.stderr)
-        if found.uncertain:
-            print(
-                f"{found.uncertain} more may have been on their machines before the run (their requests were never "
-                "answered, and no preflight had looked): they are left alone",
-                file=sys.stderr,
-            )
-    if yes or not count:
-        return None
-    disks = "1 disk from its virtual machine" if count == 1 else f"{count} disks from their virtual machines"
-    return confirmed(f"Take {disks}?")
-
-
-def _lines(count: int) -> str:
-    return "1 line" if count == 1 else f"{count} lines"
-
-
-def _execute(run: Run, token: str, settings: Settings, *, task_timeout: float, as_json: bool) -> int:
-    # A run knows its installation; what is named on the command line must be the same one.
-    if run.info.base_url is not None:
-        settings.setdefault("base_url", run.info.base_url)
-    return run_loop(carry_out(run, token, settings, as_json=as_json, task_timeout=task_timeout))
-
-
-def run_status(run_file: str) -> int:
-    """Say where a run stands; the exit code."""
-    try:
-        with Journal.read(run_file) as journal, journal.snapshot():
-            summary, recent = journal.summary(), journal.timeline()[-RECENT:]
-    except JournalError as exc:
-        return bad_input(str(exc))
-    for sentence in _standing(run_file, summary, recent, now=time.time()):
-        print(sentence)
-    for name, value in totals(summary):
-        print(f"{name:>20}  {value}")
-    return OK
-
-
-def _standing(run_file: str, summary: RunSummary, recent: list[Second], *, now: float) -> list[str]:
-    info = summary.info
-    done = sum(count for status, count in summary.counts.items() if status.ok)
-    sentences = [f"{info.kind} of {info.manifest}: {done} of {info.lines} lines are done"]
-    if summary.locked_by is not None:
-        last_minute = [second for second in recent if second.at >= now - RECENT]
-        rate = sum(second.requests for second in last_minute) / RECENT
-        sentences.append(
-            f"it is being executed by {summary.locked_by}, {rate:.1f} requests/s in the last minute"
-        )
-    elif info.taken_back_by is not None:
-        sentences.append(f"it has been taken back: katapult-async status {info.taken_back_by}")
-    elif summary.finished:
-        sentences.append("it is finished" if summary.sessions else "it has not been executed")
-    else:
-        sentences.append(f"{_ended(summary)}: go on with: katapult-async resume {run_file}")
-    if summary.counts.get(LineStatus.FAILED):
-        sentences.append(f"why lines have failed: katapult-async report {run_file}")
-    return sentences
-
-
-def _ended(summary: RunSummary) -> str:
-    """How a run that is not finished came to rest."""
-    if not summary.sessions:
-        return "it has not been executed"
-    ended = summary.sessions[-1].ended
-    if ended == "finished":
-        # All was done that could be: tasks that did not end in time, and what nobody could tell, are still open.
-        open_lines = summary.counts.get(LineStatus.UNKNOWN, 0) + summary.counts.get(LineStatus.WAITING, 0)
-        return f"it ended with {_lines(open_lines)} open"
-    if ended is None:
-        return "it was killed, or could not write any more"
-    return "it failed" if ended == "failed" else f"it was {ended}"
-
-
-def run_report(run_file: str, *, form: str, output: Path | None) -> int:
-    """Write the report of a run; the exit code."""
-    if output is not None and str(output) == "-":
-        output = None
-    write = WRITERS[form]
-    try:
-        with Journal.read(run_file) as journal:
-            if output is None:
-                write(sys.stdout, journal)
-                sys.stdout.flush()
-            else:
-                with written_whole(output, journal.path) as file:
-                    write(file, journal)
-    except JournalError as exc:
-        return bad_input(str(exc))
-    except BrokenPipeError:
-        raise
+        runs = listed_runs(Path(folder))
     except OSError as exc:
-        return bad_input(f"cannot write {output or 'to standard output'}: {exc.strerror}")
-    return OK
+        return bad_input(f"cannot list the folder {folder}: {exc.strerror}")
+    if as_json:
+        print(encode(RunsDocument(folder=for_terminal(folder), runs=[run for run, _ in runs])))
+    elif not runs:
+        print(f"No runs in {for_terminal(folder)}.")
+    else:
+        for line in _table(runs):
+            print(line)
+    return SOME_NOT if any(run.problem for run, _ in runs) else OK
+
+
+def _table(runs: Sequence[tuple[ListedRun, float | None]]) -> Iterator[str]:
+    rows = [_HEADINGS, *(_row(run, active_at) for run, active_at in runs)]
+    widths = [max(len(row[column]) for row in rows if len(row) > 2) for column in range(len(_HEADINGS))]
+    widths[0] = max(len(row[0]) for row in rows)
+    for row in rows:
+        if len(row) == 2:  # what cannot be read: the reason may be long
+            yield f"{row[0]:<{widths[0]}}  {row[1]}"
+            continue
+        name, state, done, failed, active = row
+        yield (
+            f"{name:<{widths[0]}}  {state:<{widths[1]}}  {done:>{widths[2]}}  {failed:>{widths[3]}}  {active}"
+        ).rstrip()
+
+
+def _row(run: ListedRun, active_at: float | None) -> tuple[str, ...]:
+    if run.problem is not None or run.state is None:
+        return run.journal, f"damaged: {run.problem}"
+    return (
+        run.journal,
+        STATE_WORDS[run.state],
+        f"{count(run.done or 0)} of {count(run.lines or 0)}",
+        count(run.failed or 0),
+        local_time(active_at) if active_at is not None else "never",
+    )

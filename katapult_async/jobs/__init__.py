@@ -20,8 +20,8 @@ from .errors import (
     JournalRecordsLost,
     JournalWriteError,
 )
-from .html import write_html
 from .journal import Journal
+from .latency import Latency
 from .manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
 from .preflight import Found, FoundLine, Preflight
 from .preview import preview
@@ -37,7 +37,17 @@ from .record import (
     Session,
     Waited,
 )
-from .report import write_csv, write_json, write_table
+from .report import (
+    ReportForm,
+    RunState,
+    write_csv,
+    write_html,
+    write_json,
+    write_json_lines,
+    write_manifest,
+    write_report,
+    write_table,
+)
 from .rollback import ToTakeBack, to_take_back
 from .run import Run
 
@@ -53,6 +63,7 @@ __all__ = [
     "JournalMismatch",
     "JournalRecordsLost",
     "JournalWriteError",
+    "Latency",
     "LineRecord",
     "LineState",
     "LineStatus",
@@ -61,10 +72,12 @@ __all__ = [
     "ManifestError",
     "ManifestLine",
     "Preflight",
+    "ReportForm",
     "RollbackProgress",
     "Run",
     "RunInfo",
     "RunKind",
+    "RunState",
     "RunSummary",
     "Second",
     "Session",
@@ -75,5 +88,8 @@ __all__ = [
     "write_csv",
     "write_html",
     "write_json",
+    "write_json_lines",
+    "write_manifest",
+    "write_report",
     "write_table",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
@@ -17,8 +18,8 @@ from katapult_async.client import Client
 from katapult_async.errors import KatapultError
 from katapult_async.logs import room_logger
 from katapult_async.models import AttachmentState, VirtualMachineState
-from katapult_async.observer import StepEvent
-from katapult_async.scheduler import Items, Outcomes, Recorder
+from katapult_async.observer import Observer, OutcomeEvent, StepEvent
+from katapult_async.scheduler import Items, Outcome, Outcomes, OutcomeStatus, Recorder
 
 from .busy import BusyMachines
 from .record import RunKind
@@ -51,12 +52,78 @@ _BUSY = f"step = ? AND state = 0 AND status = 'waiting' AND code = '{BUSY}'"
 _TO_ATTACH = "step = 'attach' AND state = 0 AND status = 'waiting'"
 
 
-class Execution:
-    """One session of a run. `stop` ends it gently; `refused_by` is the error that ended it, if one did."""
+class FirstLines:
+    """Admits the first lines that ask, and these lines again in later steps.
 
-    def __init__(self, client: Client, writer: Writer, kind: RunKind, *, task_timeout: float) -> None:
+    Args:
+        limit: How many lines. None for all.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._admitted: set[int] = set()
+        #: Whether a line had to wait for a later session.
+        self.held_back = False
+
+    def admits(self, number: int) -> bool:
+        """Return whether this line may be executed now."""
+        if self._limit is None or number in self._admitted:
+            return True
+        if len(self._admitted) >= self._limit:
+            self.held_back = True
+            return False
+        self._admitted.add(number)
+        return True
+
+
+class _Failures(Observer):
+    """Counts lines that failed or are unknown, and stops a session when they are too many.
+
+    Outcomes of requests come from the recorder, at once. The ends of tasks come as events.
+    """
+
+    def __init__(self, most: int, stop: Callable[[], None]) -> None:
+        self.count = 0
+        self._most = most
+        self._stop = stop
+
+    @property
+    def too_many(self) -> bool:
+        return self.count > self._most
+
+    def heard(self, outcome: Outcome) -> None:
+        self._count(outcome.status.value)
+
+    def on_outcome(self, event: OutcomeEvent) -> None:
+        if event.action == "wait":
+            self._count(event.status)
+
+    def _count(self, status: str) -> None:
+        self.count += status in (OutcomeStatus.FAILED.value, OutcomeStatus.UNKNOWN.value)
+        if self.too_many:
+            self._stop()
+
+
+class Execution:
+    """One session of a run. `stop` ends it gently; `refused_by` is the error that ended it, if one did.
+
+    When more than `max_failures` of the lines that this session has sent have failed or are unknown, it stops gently.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        writer: Writer,
+        kind: RunKind,
+        *,
+        task_timeout: float,
+        limit_lines: int | None = None,
+        max_failures: int | None = None,
+    ) -> None:
         self.refused_by: KatapultError | None = None
         self.stopped = False
+        self._failures = _Failures(max_failures, self.stop) if max_failures is not None else None
+        self._lines = FirstLines(limit_lines)
         self._client = client
         self._writer = writer
         self._kind = kind
@@ -70,6 +137,21 @@ class Execution:
         """Whether nothing more is to be done."""
         return self.stopped or self.refused_by is not None
 
+    @property
+    def has_too_many_failures(self) -> bool:
+        """Whether more lines have failed than the caller permits."""
+        return self._failures is not None and self._failures.too_many
+
+    @property
+    def has_held_back(self) -> bool:
+        """Whether lines were left to a later session because of `limit_lines`."""
+        return self._lines.held_back
+
+    @property
+    def patience_left(self) -> float | None:
+        """Seconds until the session gives up, while the API does not answer. None while it answers."""
+        return self._outcomes.patience_left if self._outcomes is not None else None
+
     def stop(self) -> None:
         """Send nothing new; what is on the wire is waited for."""
         self.stopped = True
@@ -80,6 +162,13 @@ class Execution:
 
     async def run(self) -> None:
         """All steps, as far as it gets."""
+        if self._failures is None:
+            await self._run()
+            return
+        with self._client.session.watching(self._failures):
+            await self._run()
+
+    async def _run(self) -> None:
         first, *_ = steps = STEPS[self._kind]
         for _ in range(MOST_PASSES):
             for step in steps:
@@ -131,7 +220,14 @@ class Execution:
             return
         log.info("%s: %d lines", step, lines)
         self._client.session.observers.on_step(StepEvent(step=step.value, lines=lines))
-        recorder = StepRecorder(self._writer, self._kind, step, machines)
+        recorder = StepRecorder(
+            self._writer,
+            self._kind,
+            step,
+            machines,
+            admits=self._lines.admits,
+            heard=self._failures.heard if self._failures is not None else None,
+        )
         outcomes = _fan_out_of(self._client, step)(recorder, recorder=recorder)
         try:
             async with outcomes:

@@ -7,7 +7,6 @@ cannot tell and is cheap. Changes nothing, on the platform or about the lines' o
 from __future__ import annotations
 
 import enum
-import math
 import sqlite3
 import time
 
@@ -17,6 +16,7 @@ from katapult_async.client import Client
 from katapult_async.logs import room_logger
 from katapult_async.observer import Observer, RequestEvent
 
+from .forecast import Pace, seconds_for
 from .survey import compare_data_centers, examine_machines, read_lists, sort_lines, take_over
 from .writer import Writer
 
@@ -75,7 +75,7 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
     assign_requests: that assigning will cost, as far as nothing goes wrong. attach: lines to be attached afterwards; each
     costs one request more, and each of the `attach_machines` some for looking and waiting. total_permitted: requests
     per minute, as far as known. remaining: of these in the current minute. seconds: from now until the last request
-    leaves at that rate and the client's own `max_per_second`; None while neither is known. not_compared: disks whose data centre was not looked at.
+    leaves at that rate; None while the rate is not known. not_compared: disks whose data centre was not looked at.
     not_examined: machines whose state was not looked at.
     """
 
@@ -118,7 +118,6 @@ async def look(
     to_send = sum(count for found, count in counts.items() if found.is_sent)
     period = client.session.gate.window.period
     limit = client.session.gate.limit
-    ceiling = client.session.ceiling
     result = Preflight(
         counts=counts,
         first=first,
@@ -131,11 +130,14 @@ async def look(
         # A machine with disks to attach is looked at once before and about twice while its tasks run.
         seconds=seconds_for(
             to_send + attach + 3 * machines_to_attach,
-            limit=limit,
-            remaining=watch.remaining,
-            per_second=ceiling.per_second if ceiling is not None else None,
-            period=period,
-            now=time.time(),
+            Pace(
+                limit=limit,
+                remaining=watch.remaining,
+                period=period,
+                max_per_second=client.max_per_second,
+                measured=client.concurrency * watch.requests / watch.took if watch.took else None,
+            ),
+            time.time(),
         ),
         not_compared=not_compared,
         not_examined=not_examined,
@@ -156,38 +158,6 @@ class _Watch(Observer):
         self.requests += 1
         self.remaining = event.remaining
         self.took += event.ended_at - event.sent_at
-
-
-def seconds_for(
-    requests: int,
-    *,
-    limit: int | None,
-    remaining: int | None,
-    per_second: float | None,
-    period: float,
-    now: float,
-) -> float | None:
-    """Seconds from now until the last of some requests has left.
-
-    Args:
-        requests: How many there are.
-        limit: Requests permitted in a window of the server; None if that is not known.
-        remaining: Of these in the present window; None if that is not known.
-        per_second: The client's own limit; None if it has none.
-        period: The length of a window in seconds.
-        now: Unix seconds. Windows of the server's clock are taken to be like ours.
-
-    Returns:
-        The seconds, or None if neither limit is known.
-    """
-    own = max(requests - 1, 0) / per_second if per_second is not None else None
-    if limit is None:
-        return own
-    left = remaining if remaining is not None else limit
-    if requests <= left:
-        return own or 0.0
-    to_boundary = period - now % period
-    return max(own or 0.0, to_boundary + (math.ceil((requests - left) / limit) - 1) * period)
 
 
 def _read_result(

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from . import rows
 from .errors import JournalDamaged
+from .latency import Histogram, Latency
 from .lock import held_by
 from .record import LineRecord, LineStatus, RunInfo, RunSummary, Second, Session, Waited
 
@@ -87,6 +88,14 @@ class JournalReader:
     def waits(self) -> list[Waited]:
         """The times in which requests waited for a permit."""
         return list(self._rows(rows.WAITS, rows.waited))
+
+    def latency(self) -> Latency:
+        """How long the requests of all sessions took, and how long they waited for permits."""
+        histogram, waited = Histogram(), 0.0
+        for buckets, seconds in self._rows(rows.LATENCY, rows.latency):
+            histogram.add(buckets)
+            waited += seconds
+        return Latency.of(histogram, waited)
 
     def sessions(self) -> list[Session]:
         """The times in which the run was executed."""

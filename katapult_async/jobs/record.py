@@ -63,7 +63,7 @@ class LineRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     number: the line of the manifest (the position, from 1, where it came from an iterable). step: what is done with it
     now, or was done last. code: the API's error code, or the kind of failure. detail: the reason in words. attempts:
     requests that were to change something. request_id: of the answer that decided. task: the last one queued for it.
-    sent_at, finished_at: None while it was not.
+    sent_at, finished_at: None while it was not. attach: whether the disk is to be attached after it is assigned.
     """
 
     number: int
@@ -80,6 +80,7 @@ class LineRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     task: str | None = None
     sent_at: float | None = None
     finished_at: float | None = None
+    attach: bool = False
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -76,8 +76,19 @@ class OpenLine(msgspec.Struct, frozen=True, gc=False):
 class StepRecorder(Recorder):
     """The lines of one step: an async iterable of items for the fan-out, and its recorder."""
 
-    def __init__(self, writer: Writer, kind: RunKind, step: Step, busy: BusyMachines | None = None) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        kind: RunKind,
+        step: Step,
+        busy: BusyMachines | None = None,
+        *,
+        admits: Callable[[int], bool] = lambda _number: True,
+        heard: Callable[[Outcome], None] | None = None,
+    ) -> None:
         self._writer = writer
+        self._admits = admits
+        self._heard = heard
         self._busy = busy
         self._kind = kind
         self._step = step
@@ -98,7 +109,7 @@ class StepRecorder(Recorder):
         while not self._ready:
             lines = await self._writer.call(self._read)
             if lines:
-                self._ready.extend(lines)
+                self._ready.extend(line for line in lines if self._admits(line.number))
                 self._last = lines[-1].number
             elif self._not_ready:
                 raise StopAsyncIteration
@@ -146,6 +157,8 @@ class StepRecorder(Recorder):
 
     def heard(self, outcome: Outcome) -> None:
         """Know at once whether its machine takes a further task."""
+        if self._heard is not None:
+            self._heard(outcome)
         if self._busy is not None:
             self._busy.note(self._open[outcome.assignment.disk].virtual_machine, outcome)
 

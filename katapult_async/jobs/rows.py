@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from .record import LineRecord, LineState, LineStatus, RunInfo, RunKind, Second, Session, Waited
+
+_decode_buckets = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 RECORD = (
     "number, disk, virtual_machine, note, step, state, status, code, detail, attempts, request_id, task, sent_at,"
-    " finished_at"
+    " finished_at, further"
 )
 # Of a session that was killed, what it sent last is all that is known of its end.
 SESSIONS = """
@@ -31,6 +35,7 @@ REQUESTS = "SELECT coalesce(sum(requests), 0), coalesce(sum(rate_limited), 0) FR
 PERMITTED = "SELECT permitted FROM second WHERE permitted IS NOT NULL ORDER BY at DESC LIMIT 1"
 TIMELINE = "SELECT at, requests, rate_limited, failed, permitted FROM second ORDER BY at"
 WAITS = "SELECT since, until, reason FROM wait ORDER BY since"
+LATENCY = "SELECT buckets, waited FROM latency ORDER BY since"
 PROBLEMS = (LineStatus.FAILED, LineStatus.UNKNOWN, LineStatus.WAITING)
 LINES = f"SELECT {RECORD} FROM line ORDER BY number"
 OPEN_LINES = f"""
@@ -54,6 +59,7 @@ def record(row: tuple[Any, ...]) -> LineRecord:
         task=row[11],
         sent_at=row[12],
         finished_at=row[13],
+        attach=bool(row[14]),
     )
 
 
@@ -83,6 +89,10 @@ def second(row: tuple[Any, ...]) -> Second:
 
 def waited(row: tuple[Any, ...]) -> Waited:
     return Waited(since=row[0], until=row[1], reason=row[2])
+
+
+def latency(row: tuple[Any, ...]) -> tuple[list[tuple[int, int]], float]:
+    return _decode_buckets(row[0]), float(row[1])
 
 
 def session(row: tuple[Any, ...]) -> Session:

@@ -253,6 +253,11 @@ class Run:
         return self._refused_by
 
     @property
+    def patience_left(self) -> float | None:
+        """Seconds until `execute` gives up, while the API does not answer. None while it answers."""
+        return self._execution.patience_left if self._execution is not None else None
+
+    @property
     def needs_preflight(self) -> bool:
         """Whether a preflight was asked for and has to be made before the run begins.
 
@@ -317,9 +322,18 @@ class Run:
         self._info = self._journal.info()
         return result
 
-    async def execute(self, client: Client, *, task_timeout: float = TASK_TIMEOUT) -> RunSummary:
+    async def execute(
+        self,
+        client: Client,
+        *,
+        task_timeout: float = TASK_TIMEOUT,
+        limit_lines: int | None = None,
+        max_failures: int | None = None,
+    ) -> RunSummary:
         """Carry out, or go on with, the run. Lines that the preflight has found to be there already, or impossible,
-        are settled without a request. task_timeout: seconds that a task of attaching may take.
+        are settled without a request. task_timeout: seconds that a task of attaching may take. limit_lines: send only
+        so many lines; a later `execute` continues with the rest. max_failures: stop gently when more lines than that
+        have failed in this session.
 
         Returns early after `stop`, or when the run is refused (`refused_by`). Nothing is raised for a line. Raises
         JournalMismatch for another installation and for a run that nobody has confirmed, JournalWriteError when nothing
@@ -337,7 +351,12 @@ class Run:
             stopwatch = Stopwatch(writer)
             await writer.call(lambda db: begin(db, stopwatch.started_at))
             execution = self._execution = Execution(
-                client, writer, self._info.kind, task_timeout=task_timeout
+                client,
+                writer,
+                self._info.kind,
+                task_timeout=task_timeout,
+                limit_lines=limit_lines,
+                max_failures=max_failures,
             )
             if self._stopped:
                 execution.stop()
@@ -359,8 +378,12 @@ class Run:
                 if execution.refused_by is not None:
                     self._refused_by = execution.refused_by
                     ended, reason = "refused", str(execution.refused_by)
+                elif execution.has_too_many_failures:
+                    ended, reason = "interrupted", f"more than {max_failures} lines failed"
                 elif execution.stopped and ended == "finished":
                     ended = "interrupted"
+                elif execution.has_held_back and ended == "finished":
+                    ended, reason = "interrupted", f"only the first {limit_lines} lines were to be sent"
                 log.info("the session has ended: %s", ended)
                 stopwatch.end(ended, reason)
         return self.summary()

@@ -32,9 +32,10 @@ SEALS = {
         "printf('%d|%d|%d|%s|%s|%d', number, started_at * 4194304, finished_at * 4194304, ended, reason, "
         "elapsed * 4194304)"
     ),
+    "latency": ("printf('%d|%s|%d', since * 4194304, buckets, waited * 4194304)"),
 }
 #: Every table whose rows count in `tally`.
-TALLIED = ("run", "line", "second", "wait", "session")
+TALLIED = ("run", "line", "second", "wait", "session", "latency")
 #: The sum of the weights of all rows.
 WEIGHT = " + ".join(f"(SELECT coalesce(sum(weight), 0) FROM {table})" for table in TALLIED)
 #: The tally of a journal whose lines are complete.
@@ -265,6 +266,17 @@ MIGRATIONS: tuple[str, ...] = (
     INSERT INTO session (number, started_at, finished_at, ended, reason)
         SELECT number, started_at, finished_at, ended, reason FROM old_session;
     DROP TABLE old_session;
+    CREATE TABLE latency (
+        since REAL PRIMARY KEY,             -- when a preflight or a session began to count
+        buckets TEXT NOT NULL,              -- JSON: [[bucket, count], ...]
+        waited REAL NOT NULL,               -- seconds of waiting for permits
+        seal TEXT NOT NULL GENERATED ALWAYS AS (
+            {SEALS["latency"]}
+        ) STORED,
+        weight INTEGER GENERATED ALWAYS AS (
+            (CAST(since * 4194304 AS INTEGER) * 3 + CAST(waited * 4194304 AS INTEGER) * 5 + length(buckets)) & 4294967295
+        ) VIRTUAL
+    );
     """
     + FIRST_TALLY
     + "".join(_counting(table) for table in TALLIED),

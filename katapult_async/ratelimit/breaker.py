@@ -95,6 +95,11 @@ class Breaker:
     def __repr__(self) -> str:
         return f"<Breaker {self.state.name} failures={self.failures} seen={self.seen}>"
 
+    @property
+    def gives_up_at(self) -> float | None:
+        """When patience ends, in the seconds of the caller's clock. None unless a probe has failed."""
+        return self._opened + self._patience if self.confirmed else None
+
     def ask(self, now: float) -> float:
         """Seconds until a probe may go. 0 once when the pause is over: the caller sends the probe."""
         if self.state is BreakerState.HALF_OPEN:

@@ -67,6 +67,12 @@ class BreakerGate:
         return self._breaker.seen
 
     @property
+    def patience_left(self) -> float | None:
+        """Seconds until the run gives up. None unless a probe has shown that the API does not answer."""
+        gives_up_at = self._breaker.gives_up_at
+        return None if gives_up_at is None else max(gives_up_at - asyncio.get_running_loop().time(), 0.0)
+
+    @property
     def failures(self) -> int:
         """Requests in a row without a valid answer."""
         return self._breaker.failures

@@ -92,6 +92,11 @@ class Outcomes(AsyncIterator[Outcome]):
         """Well-formed or not, the items that the input has given so far."""
         return self._feed.pulled if self._group is not None else 0
 
+    @property
+    def patience_left(self) -> float | None:
+        """Seconds until the run gives up, while the API does not answer. None while it answers."""
+        return self._breaker.patience_left if self._group is not None else None
+
     # -- the stream -----------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Outcomes:

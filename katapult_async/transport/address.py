@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 DEFAULT_BASE_URL = "https://api.katapult.io/core/v1"
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+_HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
 class Secret(str):
@@ -38,7 +39,7 @@ def check_base_url(base_url: str, *, allow_http: bool) -> str:
             f"the base URL must look like {DEFAULT_BASE_URL}, not {_shown(base_url)!r}"
         ) from None
     host = parts.hostname
-    if parts.scheme not in ("https", "http") or not host:
+    if parts.scheme not in ("https", "http") or not host or not _is_host(host) or port == 0:
         raise ValueError(f"the base URL must look like {DEFAULT_BASE_URL}, not {_shown(base_url)!r}")
     if parts.username is not None or parts.password is not None:
         raise ValueError("the base URL must not carry a user name or a password")
@@ -66,8 +67,8 @@ def is_same_base_url(one: str, other: str) -> bool:
 def _shown(base_url: str) -> str:
     # Somebody who mixes up two settings puts the token here.
     return (
-        base_url[:8] + "…"
-        if len(base_url) > 8 and "://" not in base_url
+        base_url[:3] + "…"
+        if len(base_url) > 3 and "://" not in base_url
         else base_url.rpartition("@")[2][:100]
     )
 
@@ -75,6 +76,21 @@ def _shown(base_url: str) -> str:
 def _kind(value: object) -> str:
     # The value itself may be the token.
     return "None" if value is None else f"an object of the type {type(value).__name__}"
+
+
+def _is_host(host: str) -> bool:
+    """Whether this is an IP address or a name that can be looked up. Looking up others raises what is no OSError."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return True
+    try:
+        name = host.encode("idna").decode()
+    except UnicodeError:
+        return False
+    return len(name) <= 253 and not set(name) - _HOST_CHARACTERS
 
 
 def _is_loopback(host: str) -> bool:

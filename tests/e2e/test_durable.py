@@ -468,6 +468,7 @@ async def test_the_look_ahead_reads_whole_pages(tmp_path: Path) -> None:
         assert preflight.counts == {Found.TO_ASSIGN: 1000}
         assert emulator.ledger.by_path["/organizations/organization/disks"] == 5
         assert preflight.requests == emulator.ledger.total == 5 + 1 + 40
-        assert preflight.seconds == 0.0
+        assert preflight.seconds is not None
+        assert preflight.seconds < 30  # as long as the connection takes: the limit does not matter
         assert preflight.not_compared == 1000
     assert list(tmp_path.iterdir()) == []

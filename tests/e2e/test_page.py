@@ -1,4 +1,4 @@
-"""The page of a report as a browser shows it: its search, and how wide it is."""
+"""The page of a report as a browser shows it: its search, how wide it is, and whether its labels can be read."""
 
 from __future__ import annotations
 
@@ -45,6 +45,11 @@ def page(tmp_path: Path) -> Path:
                 "The virtual machine is locked by a task that has not ended yet: 100% busy",
             ),
         )
+        journal.connection.execute(
+            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 1.78e9, 1.78e9 + 300, 'finished', NULL)"
+        )
+        for second in range(0, 300, 7):
+            journal.connection.execute("INSERT INTO second VALUES (1.78e9 + ?, 1234, 1, 0, 10000)", (second,))
         write_html(out, journal)
     return tmp_path / "report.html"
 
@@ -53,7 +58,7 @@ def shown(page: Path, fragment: str = "", *, width: int = 1280) -> str:
     """What the page has become after its scripts have run."""
     command = [
         *(BROWSER, *FLAGS, f"--user-data-dir={page.parent / 'browser'}", f"--window-size={width},900"),
-        *("--dump-dom", f"{page.as_uri()}{fragment}"),
+        *("--virtual-time-budget=4000", "--dump-dom", f"{page.as_uri()}{fragment}"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)  # noqa: S603 - our own page
     return done.stdout
@@ -75,11 +80,44 @@ def test_a_search_can_be_sent_to_somebody_as_a_fragment(page: Path, fragment: st
     assert re.findall(r'<output id="shown"[^>]*>([^<]*)</output>', dom) == [found]
 
 
-@pytest.mark.parametrize("width", [1280, 1600])
-def test_all_columns_fit_beside_each_other(page: Path, width: int) -> None:
+def measured(page: Path, script: str, *, width: int) -> str:
+    """What a script finds on the page, in a frame as wide as a screen: a window cannot be as narrow as a telephone."""
     text = page.read_text("utf-8")
     # Its policy permits no script of ours.
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
-    measure = "const box = document.getElementById('failures').parentNode; document.title = box.scrollWidth - box.clientWidth"
-    page.write_text(text.replace("</body>", f"<script>{measure}</script></body>"), "utf-8")
-    assert "<title>0</title>" in shown(page, width=width)
+    post = f"<script>parent.postMessage(String({script}), '*')</script>"
+    page.with_name("inner.html").write_text(text.replace("</body>", f"{post}</body>"), "utf-8")
+    outer = page.with_name("outer.html")
+    outer.write_text(
+        "<title>nothing</title><script>onmessage = (event) => { document.title = event.data; }</script>"
+        f'<iframe src="inner.html" style="border: 0; width: {width}px; height: 30000px"></iframe>'
+    )
+    found = re.search(r"<title>([^<]*)</title>", shown(outer, width=1280))
+    assert found is not None
+    return found[1]
+
+
+CUT = """[...document.querySelectorAll('svg text')].filter((text) => {
+  const box = text.getBoundingClientRect();
+  return box.width && (box.left < 0 || box.right > document.documentElement.clientWidth);
+}).map((text) => text.textContent).join('|') || `${document.documentElement.clientWidth} wide, none`"""
+SMALL = """Math.min(...[...document.querySelectorAll('svg text')].map((text) => text.getBoundingClientRect().height)
+  .filter(Boolean)) > 11"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_label_of_the_chart_is_cut_or_too_small_to_read(page: Path, width: int) -> None:
+    assert measured(page, CUT, width=width) == f"{width} wide, none"
+    assert measured(page, SMALL, width=width) == "true"
+
+
+def test_nothing_on_a_telephone_is_wider_than_its_screen(page: Path) -> None:
+    assert measured(page, "document.documentElement.scrollWidth", width=390) == "390"
+
+
+@pytest.mark.parametrize("width", [1265, 1600])
+def test_all_columns_fit_beside_each_other(page: Path, width: int) -> None:
+    measure = (
+        "(({parentNode: box}) => box.scrollWidth - box.clientWidth)(document.getElementById('failures'))"
+    )
+    assert measured(page, measure, width=width) == "0"

@@ -246,6 +246,11 @@ def test_tokens_that_cannot_be_are_refused_before_anything_is_sent(token: str) -
         ("https://user:pass@api.example/", "user name"),
         ("https://api.example/?x=1", "no '\\?'"),
         ("", "must look like"),
+        ("https://two..dots", "must look like"),
+        ("https://" + "a" * 64 + ".example", "must look like"),
+        ("https://a blank.example", "must look like"),
+        ("https://api.example:0", "must look like"),
+        ("https://api.example:99999", "must look like"),
     ],
 )
 def test_base_urls_that_must_not_be_used(url: str, words: str) -> None:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import subprocess
 import sys
-from pathlib import Path
+import time
 
 import anyio
 import pytest
-from rich.console import Console
 
-from katapult_async import AuthenticationError, OutcomeEvent, OutcomeStatus, StepEvent, WaitEvent
-from katapult_async.cli.bulk import stopping
-from katapult_async.cli.closing import MOST_FAILURES, closing
+from katapult_async import (
+    AuthenticationError,
+    OutcomeEvent,
+    OutcomeStatus,
+    RequestEvent,
+    RetryEvent,
+    StepEvent,
+    WaitEvent,
+)
+from katapult_async.cli.execute import stopping
+from katapult_async.cli.live import Live, Part
+from katapult_async.cli.meter import Meter
 from katapult_async.cli.progress import Progress
-from katapult_async.cli.runs import run_status
-from katapult_async.cli.terminal import is_plain
+from katapult_async.cli.summary import MOST_FAILURES, Ending, show_summary
+from katapult_async.cli.terminal import has_colors, is_plain
+from katapult_async.cli.words import clock_time
 from katapult_async.errors import APIError
 from katapult_async.jobs import Journal, LineStatus, RunKind
+from katapult_async.jobs.forecast import Pace, seconds_for
 from katapult_async.jobs.journal import NewLine, new_info
 
 
@@ -54,55 +65,50 @@ def journal_of(*statuses: LineStatus, code: str = "disk_not_found") -> Journal:
     return journal
 
 
-def closed(
-    journal: Journal,
-    *,
-    interrupted: bool = False,
-    refused_by: APIError | None = None,
-    plain: bool = True,
-) -> str:
+def closed(journal: Journal, *, interrupted: bool = False, refused_by: APIError | None = None) -> str:
+    """What is said at the end of a run."""
     file = io.StringIO()
-    console = Console(file=file, force_terminal=not plain, width=80)
     with journal:
-        closing(console, journal, interrupted=interrupted, refused_by=refused_by)
+        show_summary(file, journal, Ending(interrupted=interrupted, refused_by=refused_by))
     return file.getvalue()
 
 
 @pytest.mark.parametrize(
-    ("stream", "environment", "plain"),
+    ("stream", "environment", "plain", "colors"),
     [
-        (Terminal(), {}, False),
-        (Terminal(), {"TERM": "xterm-256color"}, False),
-        (Terminal(), {"TERM": "dumb"}, True),
-        (Terminal(), {"NO_COLOR": "1"}, True),
-        (Terminal(), {"NO_COLOR": ""}, False),
-        (io.StringIO(), {"FORCE_COLOR": "1", "GITHUB_ACTIONS": "true"}, True),
-        (None, {}, True),
+        (Terminal(), {}, False, True),
+        (Terminal(), {"TERM": "xterm-256color"}, False, True),
+        (Terminal(), {"TERM": "dumb"}, True, False),
+        (Terminal(), {"NO_COLOR": "1"}, False, False),
+        (Terminal(), {"NO_COLOR": ""}, False, True),
+        (io.StringIO(), {"FORCE_COLOR": "1", "GITHUB_ACTIONS": "true"}, True, False),
+        (None, {}, True, False),
     ],
 )
-def test_only_a_terminal_gets_escape_codes(
-    stream: io.StringIO | None, environment: dict[str, str], plain: bool
+def test_only_a_terminal_gets_escape_codes_and_colors(
+    stream: io.StringIO | None, environment: dict[str, str], plain: bool, colors: bool
 ) -> None:
     assert is_plain(stream, environment) is plain
+    assert has_colors(stream, environment) is colors
 
 
-def test_the_closing_table_is_plain_lines_without_a_terminal() -> None:
-    statuses = (LineStatus.ASSIGNED, *[LineStatus.WAITING] * 7)
-    plain = closed(journal_of(*statuses))
-    assert "assigned  1\n" in plain
-    assert "waiting  7\n" in plain
-    assert "permitted per minute  not known\n" in plain
-    assert "not finished: go on with: katapult-async resume" in plain
-    assert "\x1b" not in plain
-    assert "│" in closed(journal_of(*statuses), plain=False)
+def test_the_end_is_a_sentence_then_a_table() -> None:
+    said = closed(journal_of(LineStatus.ASSIGNED, *[LineStatus.WAITING] * 7)).splitlines()
+    assert (
+        said[0]
+        == "Assigned 1 of 8 disks in 0 s (7 waiting). Report: katapult-async report '<temporary journal>'"
+    )
+    assert "                    assigned  1" in said
+    assert "                     waiting  7" in said
+    assert "        permitted per minute  not known" in said
+    assert said[-1] == "Not finished. Resume: katapult-async resume '<temporary journal>'"
 
 
 def test_failures_are_listed_up_to_a_number_and_then_counted() -> None:
     said = closed(journal_of(*[LineStatus.FAILED] * (MOST_FAILURES + 3)))
-    assert "line 0: disk_0 -> vm_1: failed: disk_not_found: not there (request id r-0)\n" in said
+    assert "line 0: disk_0 -> vm_1: failed: disk_not_found: not there (request ID r-0)\n" in said
     assert said.count("failed: ") == MOST_FAILURES
-    assert "and 3 more" in said
-    assert "katapult-async report" in said
+    assert "3 more failed or unknown: katapult-async report " in said
 
 
 def test_what_ended_the_run_is_said_once() -> None:
@@ -113,70 +119,130 @@ def test_what_ended_the_run_is_said_once() -> None:
     assert "failed  5" in said
 
 
-@pytest.mark.parametrize(
-    ("ended", "open_lines", "sentence"),
-    [
-        ("finished", [LineStatus.UNKNOWN, LineStatus.WAITING], "it ended with 2 lines open: go on with: "),
-        ("finished", [LineStatus.UNKNOWN], "it ended with 1 line open: go on with: "),
-        ("finished", [], "it is finished"),
-        ("interrupted", [LineStatus.WAITING], "it was interrupted: go on with: "),
-        ("refused", [LineStatus.WAITING], "it was refused: go on with: "),
-        ("failed", [LineStatus.WAITING], "it failed: go on with: "),
-        (None, [LineStatus.WAITING], "it was killed, or could not write any more: go on with: "),
-    ],
-)
-def test_the_status_of_a_run_says_how_it_ended(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    ended: str | None,
-    open_lines: list[LineStatus],
-    sentence: str,
-) -> None:
-    file = tmp_path / "a.run"
-    statuses = [LineStatus.ASSIGNED, *open_lines]
-    lines = [
-        NewLine(number=number, disk=f"disk_{number}", virtual_machine="vm_1", step="assign")
-        for number in range(len(statuses))
-    ]
-    with Journal.create(file, new_info(RunKind.ASSIGN, "plan.csv", "0", len(lines)), lines) as journal:
-        for number, status in enumerate(statuses):
-            journal.connection.execute("UPDATE line SET status = ? WHERE number = ?", (status.value, number))
-        journal.connection.execute(
-            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 1000, 1010, ?, NULL)",
-            (ended,),
-        )
-    assert run_status(str(file)) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[1] == (f"{sentence}katapult-async resume {file}" if open_lines else sentence)
+def test_text_of_the_api_cannot_drive_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KATAPULT_API_KEY", "not_there_0123")
+    said = closed(journal_of(LineStatus.FAILED, code="a\x1b[2J\u202enot_there_0123"))
+    assert "a\\x1b[2J\\u202e<token>" in said
 
 
-def test_the_live_line_tells_each_status_by_its_own_word() -> None:
-    progress = Progress(Console(file=io.StringIO()), total=9)
+def progress_of(total: int = 9, *, verbose: bool = False, shown: bool = True) -> Progress:
+    return Progress(io.StringIO(), total=total, verbose=verbose, shown=shown)
+
+
+def texts(progress: Progress, width: int) -> list[str]:
+    return ["".join(part.text for part in line) for line in progress.lines(width)]
+
+
+def request(at: float, *, permitted: int | None = None, remaining: int | None = None) -> RequestEvent:
+    return RequestEvent(
+        operation="POST /disks/disk/assign",
+        sent_at=at,
+        ended_at=at + 0.1,
+        status=200,
+        permitted=permitted,
+        remaining=remaining,
+    )
+
+
+def test_the_plain_line_tells_each_status_by_its_own_word() -> None:
+    progress = progress_of()
     for status in (OutcomeStatus.ASSIGNED, OutcomeStatus.ALREADY_ASSIGNED, OutcomeStatus.FAILED):
         progress.on_outcome(outcome(status))
-    assert progress.line().startswith("assigning: 2 of 9 done, 1 failed, 0.0 requests/s")
+    assert progress.line().startswith(
+        "assigning: 3 of 9, 1 already assigned, 1 assigned, 1 failed, 0.0 requests/s"
+    )
     progress.on_outcome(outcome(OutcomeStatus.UNKNOWN))
     progress.on_outcome(outcome(OutcomeStatus.NOT_ATTEMPTED))
-    assert "1 failed, 1 unknown, 1 not attempted" in progress.line()
+    assert "1 failed, 1 not attempted, 1 unknown" in progress.line()
     progress.on_step(StepEvent(step="attach", lines=4))
-    assert progress.line().startswith("attaching: 0 of 4 done, 0 failed")
+    assert progress.line().startswith("attaching: 0 of 4, 0 failed")
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 140])
+def test_no_live_line_is_wider_than_the_terminal(width: int) -> None:
+    progress = progress_of(12_345)
+    now = time.time()
+    for second in range(10):
+        progress.on_request(request(now - second, permitted=1000, remaining=900 - second))
+    for status in (OutcomeStatus.ASSIGNED, OutcomeStatus.ALREADY_ASSIGNED, OutcomeStatus.FAILED):
+        progress.on_outcome(outcome(status))
+    progress.on_wait(WaitEvent(since=now, until=now + 40, reason="the next window of the server's clock"))
+    lines = texts(progress, width)
+    assert max(map(len, lines)) <= width
+    assert "assigning" in lines[0]
+    if width >= 60:
+        assert "of 12,345  0 %" in lines[0]
+        assert any(line.startswith("ends in about ") for line in lines)
+        assert any("for the next window of the server's clock" in line for line in lines)
+        assert "of 1,000 permitted this minute used" in " ".join(lines)
+    assert len(lines) <= {140: 5, 80: 6, 60: 8}.get(width, 15)
+
+
+def test_a_bar_is_made_of_what_the_stream_can_show() -> None:
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    progress = Progress(ascii_only, total=2)
+    progress.on_outcome(outcome(OutcomeStatus.ASSIGNED))
+    assert "###" in texts(progress, 60)[0]
+    assert "━" not in texts(progress, 60)[0]
+
+
+def test_the_rate_is_of_the_last_seconds_and_the_budget_of_this_window() -> None:
+    meter = Meter()
+    for second in range(100):
+        for _ in range(20 if second < 80 else 2):
+            meter.add(request(6000.0 + second))
+    meter.add(request(6099.5, permitted=1000, remaining=400))
+    assert meter.per_second(6100.0) == pytest.approx(2.1, abs=0.3)
+    assert meter.words(6100.0)[1] == "600 of 1,000 permitted this minute used"
+    # The next minute of the server is a full one.
+    assert meter.words(6121.0)[1] == "0 of 1,000 permitted this minute used"
+    assert meter.seconds_for(1400, 6100.0) == pytest.approx(20.0 + 1000 / 320)
+
+
+def test_the_end_agrees_with_the_preflight() -> None:
+    """Both ask the same function. A run that begins as the preflight ends gets the same answer."""
+    meter = Meter()
+    meter.add(request(6000.0, permitted=1000, remaining=750))
+    pace = Pace(limit=1000, remaining=750, measured=32 / 0.1)
+    assert meter.seconds_for(5000, 6010.0) == pytest.approx(seconds_for(5000, pace, 6010.0))
+    meter.max_per_second = 10.0
+    assert meter.seconds_for(5000, 6010.0) == pytest.approx(500.0)
+
+
+def test_a_rollback_needs_two_requests_for_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 6030.0)
+    progress = progress_of(2500)
+    progress.on_request(request(6029.0, permitted=1000, remaining=1000))
+    assert "ends in about 1 min 32 s" in progress.line()  # 1,000 now, 1,000 in 30 s, 500 in 90 s
+    progress.on_step(StepEvent(step="unassign", lines=1250))
+    assert "ends in about 1 min 32 s" in progress.line()
 
 
 def test_a_wait_is_shown_until_it_is_over() -> None:
-    progress = Progress(Console(file=io.StringIO()), total=9)
-    assert progress.waiting(100.0) == ""
+    progress = progress_of()
+    assert progress.waiting(100.0) == []
     progress.on_wait(WaitEvent(since=100.0, until=None, reason="an answer"))
-    assert progress.waiting(100.0) == ""
+    assert progress.waiting(100.0) == []
     progress.on_wait(WaitEvent(since=100.0, until=104.0, reason="the next window"))
-    assert progress.waiting(101.0).startswith("waits 3 s, until ")
-    assert progress.waiting(101.0).endswith("for the next window")
-    assert progress.waiting(104.0) == ""
+    first, until = progress.waiting(101.0)
+    assert first == "waits 3 s for the next window"
+    assert until == f"until {clock_time(104.0, 101.0)}"
+    assert progress.waiting(104.0) == []
     progress.stopping = True
-    assert progress.waiting(101.0) == "stopping"
+    assert progress.waiting(101.0) == ["stopping"]
+
+
+def test_an_outage_says_when_the_run_gives_up() -> None:
+    progress = progress_of()
+    progress.patience_left = lambda: 299.0
+    assert progress.waiting(1000.0) == [
+        "the API does not answer",
+        f"the run gives up in 4 min 59 s, at {clock_time(1299.0, 1000.0)}",
+    ]
 
 
 def test_a_long_wait_is_told_once_and_at_once_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(Console(file=io.StringIO(), force_terminal=False), total=9)
+    progress = progress_of()
     with progress:
         for _ in range(3):
             progress.on_wait(WaitEvent(since=100.0, until=101.0, reason="a moment"))
@@ -187,17 +253,53 @@ def test_a_long_wait_is_told_once_and_at_once_without_a_terminal(capsys: pytest.
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_quiet_says_nothing_and_verbose_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = progress_of(shown=False)
+    quiet.on_wait(WaitEvent(since=100.0, until=150.0, reason="the next window"))
+    quiet.on_outcome(outcome(OutcomeStatus.ASSIGNED))
+    assert capsys.readouterr().err == ""
+    verbose = progress_of(verbose=True)
+    verbose.on_outcome(outcome(OutcomeStatus.ALREADY_ASSIGNED))
+    verbose.on_retry(RetryEvent(operation="assign disk_1\x1b", attempt=2, delay=1.5, reason="a reset"))
+    assert capsys.readouterr().err.splitlines() == [
+        "disk_1 -> vm_1: already assigned",
+        "assign disk_1\\x1b: retry 2 in 1.5 s: a reset",
+    ]
+
+
+def test_painting_goes_back_over_what_a_narrower_terminal_has_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, widths = Terminal(), [100]
+
+    def width(_stream: object) -> int:
+        return widths[-1]
+
+    def no_keys(_stream: object) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr("katapult_async.cli.live.width_of", width)
+    monkeypatch.setattr("katapult_async.cli.live.hidden_keys", no_keys)
+    live = Live(terminal, lambda width: [[Part("x" * min(width, 90))], [Part("y")]])
+    with live:
+        live.paint()
+        assert terminal.getvalue().endswith("\r\x1b[1A\x1b[J" + "x" * 90 + "\ny")
+        widths.append(40)  # the line of ninety now takes three rows
+        live.paint()
+        assert terminal.getvalue().endswith("\r\x1b[3A\x1b[J" + "x" * 39 + "\ny")
+        live.print_above("a line that stays")
+        assert "\r\x1b[1A\x1b[Ja line that stays\n" in terminal.getvalue()
+
+
 @pytest.mark.parametrize(
-    ("in_flight", "words"), [(0, "nothing is in flight"), (1, "for 1 request in"), (32, "for 32 requests in")]
+    ("in_flight", "words"),
+    [(0, "no request is in flight"), (1, "for 1 request in"), (32, "for 32 requests in")],
 )
 def test_stopping_says_what_it_waits_for(in_flight: int, words: str) -> None:
     assert words in stopping(in_flight)
 
 
-@pytest.mark.parametrize("missing", ["typer", "rich"])
-def test_without_its_packages_it_says_what_to_install(missing: str) -> None:
+def test_without_typer_it_says_what_to_install() -> None:
     code = (
-        f"import sys; sys.modules[{missing!r}] = None\n"
+        "import sys; sys.modules['typer'] = None\n"
         "sys.argv = ['katapult-async', 'demo']\n"
         "from katapult_async.cli import main\n"
         "main()\n"
@@ -208,19 +310,19 @@ def test_without_its_packages_it_says_what_to_install(missing: str) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        "the command line needs two more packages: pip install 'katapult-async[cli]'"
+        "the command line needs one more package: pip install 'katapult-async[cli]'"
     ]
 
 
 def test_silence_is_explained() -> None:
     """Nothing comes out for half a minute when servers do not answer."""
-    progress = Progress(Console(file=io.StringIO()), total=10)
+    progress = progress_of()
     progress.heard -= 10
-    assert progress.waiting(0.0) == ""
+    assert progress.waiting(0.0) == []
     progress.in_flight = lambda: 7
-    assert progress.waiting(0.0) == "waits for 7 answers"
+    assert progress.waiting(0.0) == ["waits for 7 responses"]
     progress.stopping = True
-    assert progress.waiting(0.0) == "stopping, waits for 7 answers"
+    assert progress.waiting(0.0) == ["stopping", "waits for 7 responses"]
 
 
 async def test_a_log_shows_that_a_run_is_alive(
@@ -228,7 +330,7 @@ async def test_a_log_shows_that_a_run_is_alive(
 ) -> None:
     monkeypatch.setattr("katapult_async.cli.progress.EVERY", 0.01)
     monkeypatch.setattr("katapult_async.cli.progress.SILENCE", 0.02)
-    progress = Progress(Console(file=io.StringIO()), total=10)
+    progress = progress_of(10)
     with progress, anyio.move_on_after(0.2):
         await progress.beat()
-    assert capsys.readouterr().err.count("assigning: 0 of 10 done") >= 2
+    assert capsys.readouterr().err.count("assigning: 0 of 10") >= 2

@@ -27,12 +27,16 @@ from katapult_async.jobs import (
     Session,
     Waited,
 )
-from katapult_async.jobs import html as html_page
-from katapult_async.jobs.html import write_page
+from katapult_async.jobs.latency import Histogram, Latency
 from katapult_async.jobs.record import LineState
-from katapult_async.jobs.timeline import HEIGHT, WIDTH, axis_of, draw
+from katapult_async.jobs.report import html_tables
+from katapult_async.jobs.report.axis import axis_of
+from katapult_async.jobs.report.chart import NARROW, WIDE, Layout, draw, window_phase
+from katapult_async.jobs.report.html import write_page
+from katapult_async.words import counted, local_time
 
 BEGAN = 1_780_000_000.0
+NOW = BEGAN + 3600.0
 EVIL = "<script>alert('\"&')</script>"
 
 
@@ -60,6 +64,7 @@ def a_summary(counts: dict[LineStatus, int], **more: object) -> RunSummary:
         digest="d",
         created_at=BEGAN,
         lines=sum(counts.values()),
+        confirmed_at=BEGAN,
     )
     known = {
         "requests": 5,
@@ -73,7 +78,16 @@ def a_summary(counts: dict[LineStatus, int], **more: object) -> RunSummary:
 def a_page(summary: RunSummary, problems: list[LineRecord], timeline: list[Second] | None = None) -> str:
     out = io.StringIO()
     waits = [Waited(since=BEGAN + 2, until=BEGAN + 50, reason=EVIL)]
-    write_page(out, summary, problems=problems, timeline=timeline or [], waits=waits)
+    write_page(
+        out,
+        summary,
+        lines=problems,
+        timeline=timeline or [],
+        waits=waits,
+        latency=Latency.of(Histogram([(550, 10)]), 48.0),
+        path=Path("/srv/plan.csv.run"),
+        now=NOW,
+    )
     return out.getvalue()
 
 
@@ -137,21 +151,17 @@ def test_its_policy_permits_exactly_its_own_style_and_script(kind: str) -> None:
     assert policy[1].startswith("default-src 'none'")
 
 
-def test_only_failures_are_in_the_table_and_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(html_page, "MOST_FAILURES", 2)
-    problems = [a_line(n, code="conflict") for n in range(1, 5)]
-    problems += [a_line(5, LineStatus.UNKNOWN), a_line(6, LineStatus.WAITING)]
+def test_only_so_many_lines_are_in_the_table_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html_tables, "MOST_LINES", 2)
+    problems = [a_line(n, code="conflict") for n in range(1, 5)] + [a_line(5, LineStatus.UNKNOWN)]
     counts = {LineStatus.ASSIGNED: 3, LineStatus.FAILED: 4, LineStatus.UNKNOWN: 1, LineStatus.WAITING: 1}
     page = a_page(a_summary(counts), problems)
     assert "Failures (5)" in page
     assert "<code>conflict</code> 4, <code>unknown</code> 1" in page
     assert "The first 2 are shown" in page
-    assert [disk for disk in ("disk_1", "disk_2", "disk_3", "disk_5", "disk_6") if disk in page] == [
-        "disk_1",
-        "disk_2",
-    ]
-    assert "3 of 9 lines are done, 4 have failed, 1 are not known, 1 have not been executed." in page
-    assert "Resuming the run goes on" in page
+    assert [disk for disk in ("disk_1", "disk_2", "disk_3", "disk_5") if disk in page] == ["disk_1", "disk_2"]
+    assert "3 of 9 lines done, 4 failed, 1 unknown, 1 waiting." in page
+    assert "<li>Resume: <code>katapult-async resume plan.csv.run</code></li>" in page
 
 
 def test_a_run_without_failures_or_requests_says_so() -> None:
@@ -162,27 +172,118 @@ def test_a_run_without_failures_or_requests_says_so() -> None:
     assert 'id="failures"' not in page
 
 
-def test_a_run_that_is_under_way_says_who_executes_it() -> None:
-    page = a_page(a_summary({LineStatus.WAITING: 4}, locked_by="process 12 on host"), [])
+def test_a_run_that_is_under_way_is_neither_good_nor_bad() -> None:
+    counts = {LineStatus.WAITING: 4, LineStatus.FAILED: 1}
+    page = a_page(a_summary(counts, locked_by="process 12 on host"), [a_line(1)])
     assert (
-        "0 of 4 lines were done when this page was made; it was being executed by process 12 on host." in page
+        '<p class="neutral">0 of 5 lines done, 1 failed, 4 waiting. Running in process 12 on host.</p>'
+        in page
     )
+    assert f"The page shows the run as it was {local_time(NOW)}." in page
+    assert "<td>running</td>" not in page  # its only session has ended: the next one has not begun
+
+
+@pytest.mark.parametrize(
+    ("counts", "mood"),
+    [
+        ({LineStatus.ASSIGNED: 2}, "good"),
+        ({LineStatus.ASSIGNED: 1, LineStatus.FAILED: 1}, "bad"),
+        ({LineStatus.ASSIGNED: 1, LineStatus.UNKNOWN: 1}, "neutral"),
+    ],
+)
+def test_the_mood_of_the_first_sentence(counts: dict[LineStatus, int], mood: str) -> None:
+    assert re.findall(r'<p class="(good|bad|neutral)">', a_page(a_summary(counts), [])) == [mood]
+
+
+def test_the_foot_says_when_the_page_was_made_and_when_the_run_was_created() -> None:
+    page = a_page(a_summary({LineStatus.ASSIGNED: 1}), [])
+    assert f"<footer>page made {local_time(NOW)} · run r1 · created {local_time(BEGAN)}</footer>" in page
+
+
+def test_a_request_id_stands_once_in_a_row() -> None:
+    failed = a_line(1, detail="The disk is gone (request id 0f9c-2e1b)", request_id="0f9c-2e1b")
+    page = a_page(a_summary({LineStatus.FAILED: 1}), [failed])
+    assert page.count("0f9c-2e1b") == 1
+    assert "The disk is gone" in Elements(page).cells
+
+
+def test_response_times_and_waits_are_among_the_totals() -> None:
+    page = a_page(a_summary({LineStatus.ASSIGNED: 1}), [])
+    assert "<dt>waited for permits</dt><dd>48 s</dd>" in page
+    assert re.search(r"<dt>response time p99</dt><dd>\d+ ms</dd>", page)
+
+
+def seconds_of(*requests: int, permitted: int = 600) -> list[Second]:
+    return [Second(at=int(BEGAN) + n, requests=sent, permitted=permitted) for n, sent in enumerate(requests)]
+
+
+def classes_of(drawing: str) -> list[str | None]:
+    return [element.get("class") for element in ET.fromstring(drawing).iter()]  # noqa: S314 - it is our own
 
 
 def test_refusals_waits_and_changes_of_the_permitted_rate_are_drawn() -> None:
     seconds = [
-        Second(at=int(BEGAN) + n, requests=10, rate_limited=int(n == 3), permitted=600 if n < 5 else 60)
+        Second(at=int(BEGAN) + n, requests=40, rate_limited=int(n == 3), permitted=600 if n < 5 else 60)
         for n in range(9)
     ]
-    drawing = draw(
-        seconds, [Waited(since=BEGAN + 4, until=BEGAN + 6, reason="r")], [session(BEGAN, BEGAN + 10)]
-    )
-    root = ET.fromstring(drawing)  # noqa: S314 - it is our own
-    classes = [element.get("class") for element in root.iter()]
+    waits = [Waited(since=BEGAN + 4, until=BEGAN + 6, reason="r")]
+    classes = classes_of(draw(seconds, waits, [session(BEGAN, BEGAN + 10)]))
     assert classes.count("refused") == 1
     assert classes.count("wait") == 1
-    assert classes.count("permitted") == 4  # two rates in each of the two plots
+    assert classes.count("average") == 2  # two rates in the plot of seconds
+    assert (
+        classes.count("budget") == 3
+    )  # two in the plot of minutes, and the one that is in the scale of seconds
     assert classes.count("break") == 0
+
+
+def test_a_permitted_burst_stays_below_the_budget_in_both_plots() -> None:
+    """The even rate alone made each burst look like a violation."""
+    root = ET.fromstring(draw(seconds_of(400, 200), [], [session(BEGAN, BEGAN + 60)]))  # noqa: S314 - it is our own
+    budgets = [
+        float(path.get("d", "").split(",")[1].split()[0])
+        for path in root.iter()
+        if path.get("class") == "budget"
+    ]
+    tops = [float(rect.get("y", "")) for rect in root.iter() if rect.get("class") == "bar"]
+    assert len(budgets) == 2
+    assert min(tops[:2]) >= budgets[0]
+    assert min(tops[2:]) >= budgets[1]
+
+
+def test_a_budget_far_above_the_bars_is_named_and_not_drawn() -> None:
+    drawing = draw(seconds_of(2, 2, permitted=6000), [], [session(BEGAN, BEGAN + 60)])
+    assert "budget of 6,000 a minute: off the scale" in drawing
+
+
+def test_minutes_begin_like_the_servers_windows() -> None:
+    """Its clock differs from ours: two bursts in one of our minutes are in two of its windows."""
+    minute = int(BEGAN // 60) * 60
+    apart = [Second(at=minute + at, requests=600, permitted=600) for at in (10, 70)]
+    assert window_phase(apart) == 0
+    together = [
+        Second(at=minute + 5, requests=600, permitted=600),
+        Second(at=minute + 59, requests=600, permitted=600),
+    ]
+    phase = window_phase(together)
+    assert 5 < phase <= 59
+    drawing = draw(together, [], [session(minute, minute + 60)])
+    assert f"minutes begin at :{phase:02}" in drawing
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("length", [5, 100, 1500, 90_000])
+@pytest.mark.parametrize(("requests", "permitted"), [(12_345, 1000), (100, 60_000)])
+def test_no_label_is_cut_at_an_edge(layout: Layout, length: int, requests: int, permitted: int) -> None:
+    """Seven units are more than the width of a letter on average."""
+    seconds = [Second(at=int(BEGAN) + n, requests=requests, permitted=permitted) for n in range(0, length, 5)]
+    root = ET.fromstring(draw(seconds, [], [session(BEGAN, BEGAN + length)], layout))  # noqa: S314 - it is our own
+    for label in root.iter("text"):
+        x, width = float(label.get("x", "")), 7.0 * len(label.text or "")
+        kinds = (label.get("class") or "").split()
+        left = x - width if {"end", "value"} & set(kinds) else x - width / 2 if "time" in kinds else x
+        assert left >= 0, label.text
+        assert left + width <= layout.width, label.text
 
 
 def test_the_time_between_two_sessions_is_left_out() -> None:
@@ -192,7 +293,7 @@ def test_the_time_between_two_sessions_is_left_out() -> None:
     assert axis is not None
     assert axis.seconds == 60
     drawing = draw(seconds, [], sessions)
-    assert "nothing was executed for 2 h 29 min" in drawing
+    assert "not executed for 2 h 29 min" in drawing
 
 
 @given(
@@ -200,9 +301,10 @@ def test_the_time_between_two_sessions_is_left_out() -> None:
         st.tuples(st.integers(0, 400_000), st.integers(1, 5000), st.integers(0, 3)), min_size=1, max_size=80
     ),
     st.one_of(st.none(), st.integers(1, 2000)),
+    st.sampled_from([WIDE, NARROW]),
 )
 def test_the_busiest_second_and_every_refusal_are_drawn_inside_the_drawing(
-    sent: list[tuple[int, int, int]], permitted: int | None
+    sent: list[tuple[int, int, int]], permitted: int | None, layout: Layout
 ) -> None:
     by_second = {int(BEGAN) + at: (requests, refused) for at, requests, refused in sent}
     seconds = [
@@ -210,16 +312,19 @@ def test_the_busiest_second_and_every_refusal_are_drawn_inside_the_drawing(
         for at, (requests, refused) in sorted(by_second.items())
     ]
     sessions = [session(seconds[0].at - 0.5, None, active_until=seconds[-1].at + 1.0)]
-    root = ET.fromstring(draw(seconds, [], sessions))  # noqa: S314 - it is our own
+    root = ET.fromstring(draw(seconds, [], sessions, layout))  # noqa: S314 - it is our own
     titles = [title.text or "" for title in root.iter("title")]
-    assert any(f": {max(s.requests for s in seconds)} requests in this second" in title for title in titles)
-    refused = sum(int(found[1]) for found in (re.search(r": (\d+) answers? 429", t) for t in titles) if found)
+    busiest = counted(max(s.requests for s in seconds), "request")
+    assert any(f": {busiest} in this second" in title for title in titles)
+    refused = sum(
+        int(found[1]) for found in (re.search(r": (\d+) requests? refused", t) for t in titles) if found
+    )
     assert refused == sum(second.rate_limited for second in seconds)
     for rect in root.iter("rect"):
         x, width = float(rect.get("x", "")), float(rect.get("width", ""))
         y, height = float(rect.get("y", "")), float(rect.get("height", ""))
-        assert 0 <= x <= x + width <= WIDTH
-        assert 0 <= y <= y + height <= HEIGHT
+        assert 0 <= x <= x + width <= layout.width
+        assert 0 <= y <= y + height <= layout.height
 
 
 def test_a_journal_of_a_killed_session_knows_when_it_was_last_active(tmp_path: Path) -> None:

@@ -30,10 +30,9 @@ from katapult_async.jobs import (
     RunInfo,
     RunKind,
 )
-from katapult_async.jobs.html import write_html
 from katapult_async.jobs.journal import NewLine, new_info
 from katapult_async.jobs.place import place_for, place_for_rollback
-from katapult_async.jobs.report import json_lines, write_csv, write_json, write_table
+from katapult_async.jobs.report import json_lines, write_csv, write_html, write_json, write_table
 from katapult_async.jobs.schema import MIGRATIONS, VERSION, migrate
 from katapult_async.jobs.writer import Writer, column
 
@@ -476,15 +475,16 @@ def said_by(form: str, journal: Journal, out: Meanwhile) -> tuple[dict[str, int]
             records.append(json.loads(text))
         said = {"lines": records[:-1], **records[-1]}
     elif form == "table":
-        write_table(out, journal)
+        write_table(out, journal, statuses=list(LineStatus))
         totals, _, rows = out.getvalue().partition("\n\n")
+        totals, _, rows = rows.partition("\n\n")
         said = {"run": totals_of(re.findall(r"([a-z]+)  (\d+)", totals))}
         said["lines"] = [{"status": row.split()[3]} for row in rows.splitlines()[1:]]
     else:
         write_html(out, journal)
         page = out.getvalue()
         said = {"run": totals_of(re.findall(r"<dt>([a-z]+)</dt><dd>(\d+)</dd>", page))}
-        assert page.count(": 1 requests in this second") == said["run"]["requests"]
+        assert page.count(": 1 request in this second") == 2 * said["run"]["requests"]  # in two layouts
         statuses = re.findall(r"<td>(failed)</td>", page) + ["waiting"] * said["run"]["counts"]["waiting"]
         said["lines"] = [{"status": status} for status in statuses]
     return said["run"]["counts"], [line["status"] for line in said["lines"]], said["run"]["requests"]

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from .errors import JournalError
-from .file import SIDE_FILES
-from .lock import lock_path
+from katapult_async.jobs.errors import JournalError
+from katapult_async.jobs.file import SIDE_FILES
+from katapult_async.jobs.lock import lock_path
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from katapult_async.jobs import JournalError
-from katapult_async.jobs.output import written_whole
+from katapult_async.jobs.report.atomic_file import written_whole
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
 

@@ -1,0 +1,168 @@
+"""Execute one durable run in front of a person or a program: shown, interruptible, summed up in an exit code.
+
+All commands that execute runs share it. It decides nothing about the run itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from katapult_async import Client, KatapultError
+from katapult_async.cli.access import command_for
+from katapult_async.cli.exit_codes import INTERRUPTED, OK, REFUSED, SOME_NOT, bad_input
+from katapult_async.cli.options import Screen
+from katapult_async.cli.progress import Progress
+from katapult_async.cli.signals import on_signals
+from katapult_async.cli.summary import Ending, show_summary
+from katapult_async.cli.words import counted
+from katapult_async.client import Settings
+from katapult_async.jobs import JournalError, Preflight, Run
+from katapult_async.jobs.report import json_lines
+
+
+async def carry_out(
+    run: Run,
+    token: str,
+    settings: Settings,
+    *,
+    screen: Screen,
+    task_timeout: float,
+    limit_lines: int | None = None,
+    max_failures: int | None = None,
+) -> int:
+    """Execute a run and show its end. Nothing that can be expected to go wrong is raised.
+
+    Args:
+        run: The run. It stays open.
+        token: The API token.
+        settings: Of the client.
+        screen: What to show.
+        task_timeout: Seconds that attaching one disk may take.
+        limit_lines: Execute only so many lines. None for all.
+        max_failures: Stop when more lines than that have failed. None for never.
+
+    Returns:
+        The exit code.
+    """
+    progress = _progress(screen, total=run.info.lines)
+    interrupted = False
+    watched: Settings = {**settings, "observer": progress}
+    client = Client(token, **watched)
+    try:
+        async with client:
+            _connect(progress, client, run)
+            with progress, ExitStack() as stack:
+                _stop_on_signals(stack, run, progress)
+                stack.callback(asyncio.create_task(progress.beat()).cancel)
+                try:
+                    await run.execute(
+                        client, task_timeout=task_timeout, limit_lines=limit_lines, max_failures=max_failures
+                    )
+                except asyncio.CancelledError:
+                    interrupted = True  # the second signal: resuming reads back what was in flight
+    except JournalError as exc:
+        resume = command_for("resume", run.journal.name, run.info.base_url)
+        bad_input(f"{exc}. When it can be written again: {resume}")
+        return SOME_NOT
+    ending = Ending(
+        interrupted=interrupted or progress.stopping,
+        refused_by=run.refused_by,
+        period=client.session.gate.window.period,
+    )
+    if screen.as_json and limit_lines is None:
+        print_json(run)
+    show_summary(sys.stderr if screen.as_json else sys.stdout, run.journal, ending, quiet=screen.quiet)
+    if ending.interrupted:
+        return INTERRUPTED
+    if run.refused_by is not None:
+        return REFUSED
+    return OK if run.summary().ok else SOME_NOT
+
+
+def print_json(run: Run) -> None:
+    """Write each line of a run, then its totals, to standard output."""
+    for line in json_lines(run.journal):
+        print(line)
+    sys.stdout.flush()
+
+
+async def look(
+    look_with: Callable[[Client], Coroutine[Any, Any, Preflight]],
+    token: str,
+    settings: Settings,
+    *,
+    screen: Screen,
+) -> Preflight | int:
+    """Make a preflight, and show its progress.
+
+    Returns:
+        What it has found, or an exit code if it could not be made.
+    """
+    progress = _progress(screen, step="look")
+    watched: Settings = {**settings, "observer": progress}
+    try:
+        async with Client(token, **watched) as client:
+            _connect(progress, client, None)
+            with progress, ExitStack() as stack:
+                task = asyncio.current_task()
+                if task is not None:
+                    on_signals(stack, partial(_cancel, task))
+                stack.callback(asyncio.create_task(progress.beat()).cancel)
+                return await look_with(client)
+    except JournalError as error:
+        return bad_input(f"the preflight could not be made: {error}. Nothing was changed")
+    except KatapultError as error:
+        bad_input(f"the preflight could not be made: {error}. Nothing was changed")
+        return REFUSED
+    except asyncio.CancelledError:
+        bad_input("interrupted; nothing was changed")
+        return INTERRUPTED
+
+
+def _progress(screen: Screen, *, step: str = "assign", total: int = 0) -> Progress:
+    shown = not (screen.no_progress or screen.quiet)
+    return Progress(sys.stderr, step=step, total=total, shown=shown, verbose=screen.verbose)
+
+
+def _connect(progress: Progress, client: Client, run: Run | None) -> None:
+    """Let the display see what only the client and the run know."""
+    gate = client.session.gate
+    progress.in_flight = lambda: gate.window.in_flight
+    if run is not None:
+        progress.patience_left = lambda: run.patience_left
+    meter = progress.meter
+    meter.known_limit = lambda: gate.limit
+    meter.period = gate.window.period
+    meter.max_per_second = client.max_per_second
+    meter.concurrency = client.concurrency
+
+
+def _stop_on_signals(stack: ExitStack, run: Run, progress: Progress) -> None:
+    """Let the first signal end the run gently, and the second one at once."""
+    task = asyncio.current_task()
+
+    def handle() -> None:
+        if progress.stopping and task is not None:
+            task.cancel()
+            return
+        progress.stopping = True
+        run.stop()
+        progress.note(stopping(progress.in_flight()))
+
+    on_signals(stack, handle)
+
+
+def stopping(in_flight: int) -> str:
+    """Return what to say on the first signal."""
+    if not in_flight:
+        return "stopping: no request is in flight"
+    return f"stopping: waiting for {counted(in_flight, 'request')} in flight (Ctrl-C again stops at once)"
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()

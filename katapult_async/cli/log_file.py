@@ -1,0 +1,41 @@
+"""The file of `--log`. A log that cannot be written any more ends with one sentence, and the run goes on."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from katapult_async import __version__
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s run=%(run_id)s request=%(request_id)s %(message)s"
+
+
+class LogFile(logging.FileHandler):
+    """Writes records until the first error."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        """Say once that the log ends here, and write nothing more."""
+        del record
+        logging.getLogger("katapult_async").removeHandler(self)
+        reason = getattr(sys.exc_info()[1], "strerror", None) or "an error"
+        print(
+            f"katapult-async: cannot write the log {self.baseFilename}: {reason}. The run continues without a log.",
+            file=sys.stderr,
+        )
+        self.stream = None  # what it still holds cannot be flushed either
+
+
+def log_to(file: Path) -> None:
+    """Append what happens to a file.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    with file.open("a", encoding="utf-8") as start:
+        start.write(f"katapult-async {__version__}\n")
+    handler = LogFile(file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    logger = logging.getLogger("katapult_async")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)

@@ -1,0 +1,238 @@
+"""The options that several commands share, and the one place that reads their values.
+
+A value comes from its option, or else from its environment variable. Both are refused if they are empty: an empty
+`--base-url "$URL"` must not mean the default host.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional, cast, get_type_hints
+
+import typer
+
+from katapult_async.cli.exit_codes import INTERRUPTED, refuse
+from katapult_async.cli.numbers import decimal, whole
+
+if TYPE_CHECKING:
+    from katapult_async.client import Settings
+
+# Optional[...] throughout: typer evaluates these annotations, and Python 3.10 is supported.
+# ruff: noqa: UP045
+
+#: The longest time that an option accepts (seconds).
+DAY = 86_400.0
+
+
+def value_of(option: str, given: str | None, variable: str) -> str | None:
+    """Return the value of a setting: of its option, else of its environment variable, else None.
+
+    Exits with 2 if the one that is given is empty.
+
+    Args:
+        option: The option's name, for the message.
+        given: What stands on the command line. None if nothing does.
+        variable: The name of the environment variable.
+    """
+    if given is not None:
+        if not given.strip():
+            refuse(f"{option} is empty: give a value, or leave it out")
+        return given
+    value = os.environ.get(variable)
+    if value is not None and not value.strip():
+        refuse(f"the environment variable {variable} is empty: set it to a value, or unset it")
+    return value
+
+
+def checked_file(option: str, given: str | None) -> str | None:
+    """Return the name of a file; exits with 2 if it is empty."""
+    if given is not None and not given.strip():
+        refuse(f"{option} is empty: give the name of a file, or leave it out")
+    return given
+
+
+def checked_run(given: str) -> str:
+    """Return the name of a journal; exits with 2 if it is empty."""
+    if not given.strip():
+        refuse("RUN is empty: give the journal of a run, for example plan.csv.run")
+    return given
+
+
+ManifestName = Annotated[
+    str,
+    typer.Argument(
+        metavar="MANIFEST",
+        show_default=False,
+        help="CSV with the header disk,virtual_machine (attach and note are optional), or JSON Lines. "
+        "- reads standard input.",
+    ),
+]
+RunFile = Annotated[
+    str, typer.Argument(metavar="RUN", show_default=False, help="The journal of the run: MANIFEST.run.")
+]
+NewRun = Annotated[
+    Optional[str],
+    typer.Option("--run", metavar="FILE", help="Journal of the new run. [default: MANIFEST.run]"),
+]
+Organization = Annotated[
+    Optional[str],
+    typer.Option(
+        "--organization",
+        metavar="NAME",
+        help="Organization that owns the disks: org_… or its subdomain. [env: KATAPULT_ORGANIZATION]",
+    ),
+]
+Thorough = Annotated[
+    bool,
+    typer.Option("--thorough", help="Preflight reads each disk, and compares data centers."),
+]
+Attach = Annotated[
+    bool, typer.Option("--attach", help="Attach each disk after assigning it, if its machine runs.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]
+TaskTimeout = Annotated[
+    float,
+    typer.Option(parser=decimal(1, DAY), metavar="SECONDS", help="Longest time for attaching one disk."),
+]
+MaxFailures = Annotated[
+    Optional[int],
+    typer.Option(parser=whole(0), metavar="N", help="Stop when more than N lines have failed. Resume works."),
+]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How requests are sent, and where to."""
+
+    concurrency: Annotated[
+        int, typer.Option(parser=whole(1), metavar="N", help="Most requests in flight.")
+    ] = 32
+    per_virtual_machine: Annotated[
+        int, typer.Option(parser=whole(1), metavar="N", help="Most requests in flight for one machine.")
+    ] = 1
+    total_permitted: Annotated[
+        Optional[int],
+        typer.Option(
+            parser=whole(1), metavar="N", help="Requests permitted per minute, if you know the number."
+        ),
+    ] = None
+    max_per_second: Annotated[
+        Optional[float],
+        typer.Option(parser=decimal(0.001, 1e6), metavar="N", help="Maximum requests per second."),
+    ] = None
+    timeout: Annotated[
+        Optional[float],
+        typer.Option(
+            parser=decimal(0.001, DAY), metavar="SECONDS", help="Longest time for one request. [default: 60]"
+        ),
+    ] = None
+    base_url: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="URL",
+            help="API base URL. [env: KATAPULT_BASE_URL; default: https://api.katapult.io/core/v1]",
+        ),
+    ] = None
+    allow_http: Annotated[
+        bool, typer.Option("--allow-http", help="Permit http:// to another host. The token is then readable.")
+    ] = False
+    window: Annotated[float, typer.Option(hidden=True, parser=decimal(0.1, DAY))] = 60
+
+    def settings(self) -> Settings:
+        """Return the keyword arguments of Client."""
+        from katapult_async.transport import Timeout
+
+        settings: Settings = {
+            "concurrency": self.concurrency,
+            "per_virtual_machine": self.per_virtual_machine,
+            "total_permitted": self.total_permitted,
+            "max_per_second": self.max_per_second,
+            "rate_window": self.window,
+            "allow_http": self.allow_http,
+        }
+        if self.timeout is not None:
+            settings["timeout"] = Timeout(connect=min(self.timeout, 10.0), total=self.timeout)
+        base_url = value_of("--base-url", self.base_url, "KATAPULT_BASE_URL")
+        if base_url is not None:
+            settings["base_url"] = base_url
+        return settings
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What is shown while a run is under way, and where results go."""
+
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON object per line to standard output.")
+    ] = False
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show only questions, problems and failed lines.")
+    ] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every outcome and retry.")] = False
+    log: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", help="Append every request to this file.")
+    ] = None
+
+    def start_log(self) -> None:
+        """Open the log, if one is wanted. Exits with 2 if it cannot be written."""
+        if self.log is None:
+            return
+        from katapult_async.cli.log_file import log_to
+
+        checked_file("--log", str(self.log) if str(self.log) != "." else "")
+        try:
+            log_to(self.log)
+        except OSError as exc:
+            refuse(f"cannot write the log {self.log}: {exc.strerror}")
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take the fields of a dataclass as options.
+
+    Each parameter that is annotated with a dataclass, for example Connection, is replaced by options for its fields. The
+    command itself gets the dataclass.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, type[Any]] = {}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        hint: Any = hints[parameter.name]
+        if is_dataclass(hint):
+            groups[parameter.name] = cast("type[Any]", hint)
+            parameters += _fields_of(cast("type[Any]", hint))
+        else:
+            parameters.append(parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        try:
+            command(**values)
+        except KeyboardInterrupt:  # outside the event loop: nothing is in flight
+            print("katapult-async: interrupted", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def _fields_of(group: type[Any]) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]

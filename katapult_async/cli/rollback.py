@@ -1,0 +1,112 @@
+"""`rollback`: undo exactly what a run did, or resume that. Says what it costs before it asks."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from katapult_async.cli.access import check_host, command_for, token_for
+from katapult_async.cli.execute import carry_out
+from katapult_async.cli.exit_codes import bad_input
+from katapult_async.cli.options import Screen
+from katapult_async.cli.questions import confirmed, nobody_to_ask, target
+from katapult_async.cli.signals import run_loop
+from katapult_async.cli.words import clock_time, counted, duration
+from katapult_async.client import Settings
+from katapult_async.jobs import Journal, JournalError, LineStatus, Run, RunSummary, to_take_back
+from katapult_async.jobs.forecast import Pace, rollback_requests, seconds_for
+from katapult_async.jobs.place import Place, place_for_rollback
+from katapult_async.transport import DEFAULT_BASE_URL
+
+
+def run_rollback(
+    of: str,
+    *,
+    run_file: str | None,
+    yes: bool,
+    task_timeout: float,
+    max_failures: int | None,
+    screen: Screen,
+    settings: Settings,
+) -> int:
+    """Roll a run back, or resume its rollback.
+
+    Returns:
+        The exit code.
+    """
+    token = token_for(settings)
+    try:
+        with Journal.read(of) as parent:
+            summary = parent.summary()
+        check_host(of, summary.info, settings)
+        if summary.locked_by is not None:
+            return bad_input(f"{summary.locked_by} is executing {of}: stop it (Ctrl-C there), then roll back")
+        place = place_for_rollback(of, run=run_file)
+        if not place.begun or place.failed:
+            code = None if yes else nobody_to_ask()
+            if code is None:
+                code = _ask(of, summary, place, settings, yes=yes)
+            if code is not None:
+                return code
+        if place.unsent:
+            Run.open(place.path).discard()
+        with Run.open(place.path) if place.begun else Run.roll_back(of, place.path) as run:
+            if place.failed:
+                run.retry_failed()
+            if not screen.quiet:
+                print(f"the journal of this rollback is {place.path}", file=sys.stderr)
+            return run_loop(
+                carry_out(
+                    run, token, settings, screen=screen, task_timeout=task_timeout, max_failures=max_failures
+                )
+            )
+    except JournalError as exc:
+        return bad_input(str(exc))
+
+
+def _ask(of: str, summary: RunSummary, place: Place, settings: Settings, *, yes: bool) -> int | None:
+    """Say what will be done and what it costs, and ask; None to go on, else the exit code."""
+    if place.failed:
+        lines, attached = place.failed, 0
+        print(f"{counted(lines, 'line')} of {of} could not be rolled back: trying again", file=sys.stderr)
+    else:
+        with Journal.read(of) as parent:
+            scope = to_take_back(parent)
+        lines, attached = scope.lines, min(summary.counts.get(LineStatus.ATTACHED, 0), scope.lines)
+        if scope.uncertain:
+            more = counted(scope.uncertain, "more disk")
+            print(
+                f"{more} may have been assigned before the run, because their requests were never answered and no "
+                f"preflight had looked. The rollback leaves them alone: {command_for('report', of, None)}",
+                file=sys.stderr,
+            )
+    if not lines:
+        return None  # making the rollback says why
+    print(cost(lines, attached, summary, settings, now=time.time()), file=sys.stderr)
+    if yes:
+        return None
+    where = target(summary.info.organization, settings.get("base_url", DEFAULT_BASE_URL))
+    return confirmed(f"Unassign {counted(lines, 'disk')} {where}?")
+
+
+def cost(lines: int, attached: int, summary: RunSummary, settings: Settings, *, now: float) -> str:
+    """Return what a rollback costs, in one sentence.
+
+    Args:
+        lines: Disks to unassign.
+        attached: Disks to detach first.
+        summary: Of the run that is rolled back.
+        settings: Of the client.
+        now: Unix time in seconds.
+    """
+    requests = rollback_requests(lines, attached)
+    pace = Pace(
+        limit=settings.get("total_permitted") or summary.total_permitted,
+        period=settings.get("rate_window", 60.0),
+        max_per_second=settings.get("max_per_second"),
+    )
+    sentence = f"Rolling back {counted(lines, 'disk')} needs about {counted(requests, 'request')}"
+    seconds = seconds_for(requests, pace, now)
+    if seconds is None:
+        return f"{sentence}. How long that takes is not known, because the rate limit is not known yet."
+    return f"{sentence}, and ends in about {duration(round(seconds))}, at {clock_time(now + seconds, now)}."

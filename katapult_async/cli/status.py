@@ -1,0 +1,137 @@
+"""`status`: where a run stands, when it will end, and what leads on."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import msgspec
+
+from katapult_async.cli.exit_codes import OK, bad_input
+from katapult_async.cli.words import clock_time, duration
+from katapult_async.jobs import Journal, JournalError
+from katapult_async.jobs.forecast import Pace, seconds_for
+from katapult_async.jobs.latency import Latency
+from katapult_async.jobs.record import LineStatus, RunKind, RunSummary, Second
+from katapult_async.jobs.report.documents import StatusDocument, encode, iso, run_document_of
+from katapult_async.jobs.report.standing import RunState, next_steps, progress, standing, state_of, title
+from katapult_async.jobs.report.text import totals
+from katapult_async.safe_text import for_terminal
+from katapult_async.transport import DEFAULT_BASE_URL
+
+#: Seconds over which the rate is taken.
+RECENT = 60
+#: Seconds of the rate limit's window.
+WINDOW = 60
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What a look at a journal has seen.
+
+    Args:
+        journal: The path of the journal, as the user names it.
+        summary: The run.
+        latency: How long its requests took.
+        at: When it was looked at (Unix seconds).
+        rate: Requests a second in the last minute. None unless a process executes the run.
+        ends_in: Seconds until it will end, about. None if that is not known.
+    """
+
+    journal: str
+    summary: RunSummary
+    latency: Latency
+    at: float
+    rate: float | None = None
+    ends_in: float | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a process executes the run."""
+        return state_of(self.summary) is RunState.RUNNING
+
+
+def run_status(run_file: str, *, as_json: bool = False, watch: bool = False) -> int:
+    """Show where a run stands and return the exit code: 0, or that of the run if it is watched."""
+    try:
+        if watch:
+            from katapult_async.cli.watch import watch_run
+
+            return watch_run(run_file, as_json=as_json)
+        seen = look(run_file)
+    except JournalError as exc:
+        return bad_input(str(exc))
+    print(document(seen) if as_json else "\n".join(sentences(seen)))
+    return OK
+
+
+def look(run_file: str) -> Seen:
+    """Read where a run stands at this moment. Raises JournalError."""
+    with Journal.read(run_file) as journal, journal.snapshot():
+        summary, latency, now = journal.summary(), journal.latency(), time.time()
+        if summary.locked_by is None or not summary.sessions:
+            return Seen(run_file, summary, latency, now)
+        recent = [second for second in journal.timeline()[-RECENT:] if second.at >= now - RECENT]
+    return Seen(
+        run_file, summary, latency, now, rate_of(summary, recent, now=now), ends_in(summary, recent, now=now)
+    )
+
+
+def rate_of(summary: RunSummary, recent: list[Second], *, now: float) -> float:
+    """Return the requests a second in the last minute, or since the session began if that is less."""
+    over = min(max(now - summary.sessions[-1].started_at, 1.0), RECENT)
+    return sum(second.requests for second in recent if second.at >= now - over - 1) / over
+
+
+def ends_in(summary: RunSummary, recent: list[Second], *, now: float) -> float | None:
+    """Return the seconds until a run will end, as `plan` forecasts them; None if no limit is known.
+
+    Args:
+        summary: The run.
+        recent: The seconds of the last minute in which requests were sent.
+        now: Unix time in seconds.
+    """
+    lines = sum(summary.counts.get(status, 0) for status in (LineStatus.WAITING, LineStatus.UNKNOWN))
+    # Attaching is a second request; a rollback reads each disk first.
+    requests = lines * (2 if summary.info.attach or summary.info.kind is RunKind.ROLLBACK else 1)
+    limit = summary.total_permitted
+    used = sum(second.requests for second in recent if second.at >= now - now % WINDOW)
+    remaining = None if limit is None else max(limit - used, 0)
+    return seconds_for(requests, Pace(limit=limit, remaining=remaining, period=WINDOW), now)
+
+
+def document(seen: Seen) -> str:
+    """Return the status for a program, as JSON in one line."""
+    steps = _next_steps(seen)
+    return encode(
+        StatusDocument(
+            journal=for_terminal(seen.journal),
+            run=run_document_of(seen.summary, seen.latency),
+            rate=None if seen.rate is None else round(seen.rate, 2),
+            expected_end=None if seen.ends_in is None else iso(seen.at + seen.ends_in),
+            next=[command for _, command in steps],
+        )
+    )
+
+
+def sentences(seen: Seen) -> list[str]:
+    """Return the status for a person, in lines."""
+    lines = [title(seen.summary), progress(seen.summary), " ".join([standing(seen.summary), *pace(seen)])]
+    steps = _next_steps(seen)
+    width = max((len(purpose) for purpose, _ in steps), default=0) + 1
+    lines += [f"{purpose + ':':<{width}} {command}" for purpose, command in steps]
+    rows = totals(seen.summary, latency=seen.latency)
+    return [*lines, "", *(f"{name:>28}  {value}" for name, value in rows)]
+
+
+def pace(seen: Seen) -> list[str]:
+    """Return how fast a run is and when it will end, in sentences. Empty unless a process executes it."""
+    found = [] if seen.rate is None else [f"{seen.rate:.1f} requests/s in the last minute."]
+    if seen.ends_in is not None:
+        at = clock_time(seen.at + seen.ends_in, seen.at)
+        found.append(f"Ends in about {duration(seen.ends_in)}, at {at}.")
+    return found
+
+
+def _next_steps(seen: Seen) -> list[tuple[str, str]]:
+    named = os.environ.get("KATAPULT_BASE_URL") or DEFAULT_BASE_URL
+    return next_steps(seen.summary, seen.journal, base_url=named)

@@ -1,0 +1,115 @@
+"""The end of a run for a person: one sentence, a table, the failures, and the next command."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import NamedTuple, TextIO
+
+from katapult_async import KatapultError
+from katapult_async.cli.access import command_for
+from katapult_async.cli.safe import shown
+from katapult_async.cli.words import count, counted, duration
+from katapult_async.jobs import Journal, LineRecord, LineStatus, RunKind, RunSummary
+from katapult_async.jobs.report import totals
+
+#: Failures shown; further ones are counted.
+MOST_FAILURES = 20
+#: What a run has done with disks, by kind: the statuses that count as its work, and the verb.
+_WORK = {
+    RunKind.ASSIGN: ((LineStatus.ASSIGNED, LineStatus.ATTACHED), "Assigned"),
+    RunKind.ROLLBACK: ((LineStatus.UNASSIGNED, LineStatus.DETACHED), "Unassigned"),
+}
+
+
+class Ending(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        interrupted: Whether a signal ended it.
+        refused_by: The error for which the API refused the whole run.
+        period: Length of the server's window in seconds.
+    """
+
+    interrupted: bool = False
+    refused_by: KatapultError | None = None
+    period: float = 60.0
+
+
+def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool = False) -> None:
+    """Write the end of a run.
+
+    Args:
+        file: Where to.
+        journal: The journal of the run.
+        ending: How the run ended.
+        quiet: Whether to leave out the table, and the sentence if all is well.
+    """
+    summary = journal.summary()
+    if not (quiet and summary.ok):
+        print(sentence(summary, journal.name), file=file)
+    if not quiet:
+        for name, value in totals(summary, period=ending.period, latency=journal.latency()):
+            print(f"{name:>28}  {value}", file=file)
+    for line in _remarks(journal, summary, ending):
+        print(line, file=file)
+    file.flush()
+
+
+def sentence(summary: RunSummary, name: str) -> str:
+    """Return what a run has done, in one sentence, and where to read more."""
+    statuses, verb = _WORK[summary.info.kind]
+    changed = sum(summary.counts.get(status, 0) for status in statuses)
+    disks = counted(summary.info.lines, "disk")
+    text = f"{verb} {count(changed)} of {disks} in {duration(summary.elapsed)}"
+    others = [
+        f"{count(number)} {status.value.replace('_', ' ')}"
+        for status, number in summary.counts.items()
+        if status not in statuses
+    ]
+    if others:
+        text += f" ({', '.join(others)})"
+    return f"{text}. Report: {command_for('report', name, None)}"
+
+
+def _remarks(journal: Journal, summary: RunSummary, ending: Ending) -> list[str]:
+    failed = sum(summary.counts.get(status, 0) for status in (LineStatus.FAILED, LineStatus.UNKNOWN))
+    refused_by = ending.refused_by
+    # The reason that ended the run is shown once, not for every request that was in flight then.
+    why = getattr(refused_by, "code", None) or type(refused_by).__name__
+    records = (line for line in journal.lines(problems_only=True) if line.status is not LineStatus.WAITING)
+    listed = list(islice((line for line in records if refused_by is None or line.code != why), MOST_FAILURES))
+    remarks = [describe(line) for line in listed]
+    if refused_by is not None:
+        remarks.append(shown(f"The API refused the run: {refused_by}"))
+    elif failed > len(listed):
+        more = failed - len(listed)
+        remarks.append(f"{count(more)} more failed or unknown: {command_for('report', journal.name, None)}")
+    if not summary.finished:
+        reason = _stopped_by(summary, ending)
+        remarks.append(
+            f"{reason} Resume: {command_for('resume', journal.name, summary.info.base_url)}".lstrip()
+        )
+    return remarks
+
+
+def _stopped_by(summary: RunSummary, ending: Ending) -> str:
+    if ending.interrupted:
+        return "Interrupted."
+    last = summary.sessions[-1] if summary.sessions else None
+    if last is not None and last.ended == "interrupted" and last.reason:
+        return f"Stopped: {last.reason}."
+    return "Not finished." if ending.refused_by is None else ""
+
+
+def describe(line: LineRecord) -> str:
+    """Return one line of a run and what became of it."""
+    detail = line.detail or "no reason is known"
+    code = f"{line.code}: " if line.code and line.code not in detail else ""
+    request = (
+        f" (request ID {line.request_id})"
+        if line.request_id and line.request_id not in str(line.detail)
+        else ""
+    )
+    return shown(
+        f"line {line.number}: {line.disk} -> {line.virtual_machine}: {line.status}: {code}{detail}{request}"
+    )

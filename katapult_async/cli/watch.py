@@ -1,0 +1,118 @@
+"""`status --watch`: a run of another process, followed to its end. Only the journal is read; nothing is disturbed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from katapult_async.cli.exit_codes import INTERRUPTED, OK, REFUSED, SOME_NOT
+from katapult_async.cli.live import PAINT_EVERY, Line, Live, Part, fitted
+from katapult_async.cli.status import Seen, document, look, pace, sentences
+from katapult_async.cli.terminal import is_plain
+from katapult_async.cli.words import count
+from katapult_async.jobs import LineStatus
+from katapult_async.jobs.report.standing import RunState, progress, standing, state_of, title
+
+#: Seconds between two looks, and between two plain lines.
+EVERY, EVERY_LINE = 1.0, 5.0
+#: A look may take this part of the time: reading a long journal costs the run's machine something.
+SHARE = 0.1
+_EXIT_CODES = {
+    RunState.DONE: OK,
+    RunState.ROLLED_BACK: OK,
+    RunState.REFUSED: REFUSED,
+    RunState.INTERRUPTED: INTERRUPTED,
+}
+#: The widest bar, in columns.
+_WIDEST = 60
+
+
+def watch_run(run_file: str, *, as_json: bool) -> int:
+    """Follow a run until no process executes it, and return the exit code of the run. Raises JournalError."""
+    try:
+        if as_json or is_plain(sys.stdout):
+            last = _in_lines(run_file, as_json=as_json)
+        else:
+            last = _on_terminal(run_file)
+    except KeyboardInterrupt:
+        return INTERRUPTED  # of the watching: the run continues
+    if not as_json:
+        print("\n".join(sentences(last)))
+    return _EXIT_CODES.get(state_of(last.summary), SOME_NOT)
+
+
+def _looks(run_file: str, pause: Callable[[float], None]) -> Iterator[Seen]:
+    """Look again and again, until no process executes the run."""
+    while True:
+        began = time.monotonic()
+        seen = look(run_file)
+        took = time.monotonic() - began
+        yield seen
+        if not seen.running:
+            return
+        pause(max(EVERY, took / SHARE))
+
+
+def _in_lines(run_file: str, *, as_json: bool) -> Seen:
+    shown, due_at = "", 0.0
+    looks = _looks(run_file, time.sleep)
+    for seen in looks:
+        if as_json:
+            print(document(seen), flush=True)
+        if not seen.running:
+            return seen
+        line = " ".join([progress(seen.summary), standing(seen.summary), *pace(seen)])
+        if not as_json and line != shown and time.monotonic() >= due_at:
+            shown, due_at = line, time.monotonic() + EVERY_LINE
+            print(line, flush=True)
+    raise AssertionError("looks end with a run that is not executed")
+
+
+def _on_terminal(run_file: str) -> Seen:
+    seen = look(run_file)
+    if not seen.running:
+        return seen
+
+    def pause(seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            live.paint()
+            time.sleep(PAINT_EVERY)
+
+    with Live(sys.stdout, lambda width: _lines(seen, width)) as live:
+        for seen in _looks(run_file, pause):  # noqa: B007 - what is painted
+            pass
+    return seen
+
+
+def _lines(seen: Seen, width: int) -> list[Line]:
+    words = [standing(seen.summary), *pace(seen)]
+    return [
+        [Part(title(seen.summary)[:width], "bold")],
+        _bar(seen, width),
+        [Part(progress(seen.summary)[:width])],
+        *fitted([Part(text.rstrip(".")) for text in words], width),
+        [Part("Ctrl-C ends the watching only."[:width], "dim")],
+    ]
+
+
+def _bar(seen: Seen, width: int) -> Line:
+    total = seen.summary.info.lines
+    through = total - seen.summary.counts.get(LineStatus.WAITING, 0)
+    share = through / total if total else 1.0
+    numbers = f"{count(through)} of {count(total)}  {int(100 * share)} %"
+    columns = min(width - len(numbers) - 2, _WIDEST)
+    if columns < 5:
+        return [Part(numbers[:width])]
+    done = round(share * columns)
+    full, empty = _characters()
+    return [Part(full * done, "green"), Part(empty * (columns - done), "dim"), Part(f"  {numbers}")]
+
+
+def _characters() -> tuple[str, str]:
+    try:
+        "━─".encode(sys.stdout.encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return "#", "."
+    return "━", "─"

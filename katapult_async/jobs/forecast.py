@@ -1,0 +1,64 @@
+"""How long a number of requests will take under a rate limit. `plan` and the live display both ask here.
+
+Pure arithmetic. It assumes windows of the server's clock, a server clock like this machine's, and no retries.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """What limits the requests of a run.
+
+    Attributes:
+        limit: Requests permitted in a window. None while it is not known.
+        remaining: Requests permitted in the rest of the current window. None for a full window.
+        period: Length of the window in seconds.
+        max_per_second: The user's own maximum of requests per second. None for none.
+        measured: Requests per second that the connection has carried while it did not wait. None while it is not known.
+    """
+
+    limit: int | None
+    remaining: int | None = None
+    period: float = 60.0
+    max_per_second: float | None = None
+    measured: float | None = None
+
+
+def seconds_for(requests: int, pace: Pace, now: float) -> float | None:
+    """Return the seconds until the last of the requests has been sent, or None if nothing is known about the pace.
+
+    Args:
+        requests: Requests that are still to be sent.
+        pace: What limits them.
+        now: Unix time in seconds, for the position in the current window.
+    """
+    if requests <= 0:
+        return 0.0
+    own = [rate for rate in (pace.max_per_second, pace.measured) if rate is not None and rate > 0]
+    fastest = min(own, default=math.inf)
+    if pace.limit is None:
+        # Without a limit only a maximum of the user says how long it takes.
+        return requests / fastest if pace.max_per_second is not None else None
+    to_boundary = pace.period - now % pace.period
+    remaining = pace.limit if pace.remaining is None else max(pace.remaining, 0)
+    in_this_window = min(remaining, fastest * to_boundary)
+    if requests <= in_this_window:
+        return requests / fastest
+    left = requests - in_this_window
+    per_window = min(pace.limit, fastest * pace.period)
+    full_windows = math.ceil(left / per_window) - 1
+    return to_boundary + full_windows * pace.period + (left - full_windows * per_window) / fastest
+
+
+def rollback_requests(lines: int, attached: int) -> int:
+    """Return about how many requests a rollback needs.
+
+    Args:
+        lines: Disks to unassign. Each is read, then unassigned.
+        attached: Disks among them to detach first. Each is read, then detached, and its task is polled.
+    """
+    return 2 * lines + 3 * attached

@@ -1,0 +1,33 @@
+"""What became of a run, for people and for programs: a table, CSV, JSON, JSON Lines, a manifest, and a page for a browser.
+
+A report streams, and reads its journal at one moment, also while another process executes the run. `write_report` chooses
+the form by the name of the file.
+"""
+
+from __future__ import annotations
+
+from .csv_json import json_lines, write_csv, write_json, write_json_lines
+from .documents import RunDocument, StatusDocument, run_document
+from .forms import ReportForm, write_form, write_report
+from .html import write_html
+from .manifest import write_manifest
+from .standing import RunState
+from .text import totals, write_table
+
+__all__ = [
+    "ReportForm",
+    "RunDocument",
+    "RunState",
+    "StatusDocument",
+    "json_lines",
+    "run_document",
+    "totals",
+    "write_csv",
+    "write_form",
+    "write_html",
+    "write_json",
+    "write_json_lines",
+    "write_manifest",
+    "write_report",
+    "write_table",
+]

@@ -1,0 +1,294 @@
+"""The timeline of a run as an SVG drawing: requests per second and per window against what is permitted.
+
+Pure: takes what a journal knows, returns text. Where there are more seconds than places to draw them, the busiest second of
+each place is drawn: a peak is never averaged away. Two layouts exist, because text in a drawing that is scaled down cannot
+be read on a telephone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from html import escape
+
+import msgspec
+
+from katapult_async.jobs.record import Second, Session, Waited
+from katapult_async.safe_text import for_terminal
+from katapult_async.words import count, counted, duration
+
+from .axis import Axis, axis_of
+
+#: Seconds of the rate limit's window.
+WINDOW = 60
+_NARROWEST = 2.0
+#: A budget that is so many times higher than the highest bar is named and not drawn: the bars would disappear.
+_OUT_OF_SCALE = 4
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """The measures of a drawing. seconds, windows: top and bottom of the two plots. stacked: remarks have a line of their
+    own.
+    """
+
+    name: str
+    width: int
+    height: int
+    left: int
+    right: int
+    seconds: tuple[int, int]
+    windows: tuple[int, int]
+    stacked: bool
+
+
+WIDE = Layout(
+    name="wide",
+    width=960,
+    height=400,
+    left=62,
+    right=30,
+    seconds=(32, 202),
+    windows=(266, 356),
+    stacked=False,
+)
+NARROW = Layout(
+    name="narrow",
+    width=360,
+    height=456,
+    left=62,
+    right=30,
+    seconds=(62, 212),
+    windows=(302, 402),
+    stacked=True,
+)
+
+
+def draw(
+    seconds: Sequence[Second], waits: Sequence[Waited], sessions: Sequence[Session], layout: Layout = WIDE
+) -> str:
+    """Return the drawing; an empty string if no request was sent."""
+    axis = axis_of(seconds, sessions, left=layout.left, right=layout.width - layout.right)
+    if axis is None:
+        return ""
+    phase = window_phase(seconds)
+    box = f"0 0 {layout.width} {layout.height}"
+    parts = [
+        f'<svg class="{layout.name}" viewBox="{box}" role="img" aria-label="Requests against what is permitted">',
+        *_breaks(axis, layout),
+        *_waits(axis, waits, layout),
+        *_plot_of_seconds(axis, seconds, layout),
+        *_plot_of_windows(axis, seconds, layout, phase),
+        *_refusals(axis, seconds, layout),
+        *_labels(axis, layout),
+        "</svg>",
+    ]
+    return "\n".join(parts)
+
+
+def window_phase(seconds: Sequence[Second]) -> int:
+    """Return the second of this machine's minute at which the server's windows begin.
+
+    It is 0 unless a minute that begins then would exceed what is permitted. The server's clock and this machine's differ:
+    the bursts of two windows may fall into one minute here. Then the second that exceeds the budget least is the best
+    guess.
+    """
+    permitted = max((second.permitted or 0 for second in seconds), default=0)
+    if not permitted or _busiest_window(seconds, 0) <= permitted:
+        return 0
+    return min(range(WINDOW), key=lambda phase: _busiest_window(seconds, phase))
+
+
+def _busiest_window(seconds: Sequence[Second], phase: int) -> int:
+    busiest = window = current = 0
+    for second in seconds:
+        number = (second.at - phase) // WINDOW
+        if number != window:
+            window, current = number, 0
+        current += second.requests - second.rate_limited
+        busiest = max(busiest, current)
+    return busiest
+
+
+# One bar: from when, for how many seconds, how high, and what it says when pointed at.
+_Bar = tuple[float, float, int, str]
+# A line of what is permitted: its class, since when it holds, how high it is, and what it says.
+_Line = tuple[str, float, float, str]
+_Height = Callable[[float], float]
+
+
+def _plot_of_seconds(axis: Axis, seconds: Sequence[Second], layout: Layout) -> Iterable[str]:
+    width = max(1, math.ceil(_NARROWEST / axis.scale))
+    busiest: dict[int, Second] = {}
+    for second in seconds:
+        place = second.at // width
+        if place not in busiest or second.requests > busiest[place].requests:
+            busiest[place] = second
+    bars = [
+        (float(place * width), float(width), second.requests, f"{_clock(second.at)}: {_requests(second)}")
+        for place, second in sorted(busiest.items())
+    ]
+    highest = max(second.requests for second in seconds)
+    lines: list[_Line] = []
+    hidden = 0
+    for at, permitted in _changes(seconds):
+        average = permitted / WINDOW
+        lines.append(("average", at, average, f"{average:.3g} a second use up the budget evenly"))
+        if permitted > _OUT_OF_SCALE * max(highest, average):
+            hidden = max(hidden, permitted)
+        else:
+            lines.append(("budget", at, float(permitted), _budget(permitted)))
+    remarks = [f"each bar is the busiest second of {width}"] if width > 1 else []
+    remarks += [f"budget of {count(hidden)} a minute: off the scale"] if hidden else []
+    yield from _plot("Requests per second", remarks, layout.seconds, axis, layout, bars, lines)
+
+
+def _plot_of_windows(axis: Axis, seconds: Sequence[Second], layout: Layout, phase: int) -> Iterable[str]:
+    windows: dict[int, list[int]] = {}
+    for second in seconds:
+        counts = windows.setdefault((second.at - phase) // WINDOW, [0, 0])
+        counts[0] += second.requests
+        counts[1] += second.rate_limited
+    bars = [
+        (
+            float(number * WINDOW + phase),
+            float(WINDOW),
+            requests,
+            f"the minute from {_clock(number * WINDOW + phase)}: {_sent(requests, refused)}",
+        )
+        for number, (requests, refused) in sorted(windows.items())
+    ]
+    lines = [("budget", at, float(permitted), _budget(permitted)) for at, permitted in _changes(seconds)]
+    remarks = [f"minutes begin at :{phase:02}, as on the server"] if phase else []
+    yield from _plot("Requests per minute", remarks, layout.windows, axis, layout, bars, lines)
+
+
+def _budget(permitted: int) -> str:
+    return f"permitted: {count(permitted)} a minute"
+
+
+def _changes(seconds: Sequence[Second]) -> list[tuple[float, int]]:
+    """When a number of requests was permitted first, and which, where it changes."""
+    steps: list[tuple[float, int]] = []
+    for second in seconds:
+        if second.permitted is not None and (not steps or steps[-1][1] != second.permitted):
+            steps.append((float(second.at), second.permitted))
+    return steps
+
+
+def _plot(
+    title: str,
+    remarks: list[str],
+    place: tuple[int, int],
+    axis: Axis,
+    layout: Layout,
+    bars: list[_Bar],
+    lines: list[_Line],
+) -> Iterable[str]:
+    top, bottom = place
+    highest = _round_up(max([float(bar[2]) for bar in bars] + [line[2] for line in lines]))
+
+    def y(value: float) -> float:
+        return bottom - value / highest * (bottom - top)
+
+    end = layout.width - layout.right
+    height = 14 * len(remarks) if layout.stacked else 0
+    yield f'<text class="name" x="{layout.left}" y="{top - 12 - height}">{title}</text>'
+    if remarks and not layout.stacked:
+        yield f'<text class="remark end" x="{end}" y="{top - 12}">{"; ".join(remarks)}</text>'
+    elif remarks:
+        for number, remark in enumerate(reversed(remarks)):
+            yield f'<text class="remark" x="{layout.left}" y="{top - 12 - 14 * number}">{remark}</text>'
+    for value in (0.0, highest / 2, highest):
+        yield f'<line class="grid" x1="{layout.left}" x2="{end}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
+        yield f'<text class="value" x="{layout.left - 6}" y="{y(value) + 4:.1f}">{_value(value)}</text>'
+    for at, length, requests, says in bars:
+        for since, until in axis.pieces(at, at + length):
+            left = axis.x(since)
+            width = max(axis.x(until) - left - 0.5, 1.0)
+            yield (
+                f'<rect class="bar" x="{left:.1f}" y="{y(requests):.1f}" width="{width:.1f}"'
+                f' height="{max(bottom - y(requests), 0.5):.1f}"><title>{escape(says)}</title></rect>'
+            )
+    for kind in ("average", "budget"):
+        yield from _permitted(axis, [line for line in lines if line[0] == kind], y)
+
+
+def _permitted(axis: Axis, lines: list[_Line], y: _Height) -> Iterable[str]:
+    ends = [line[1] for line in lines[1:]] + [axis.spans[-1][1]]
+    for (kind, at, value, says), until in zip(lines, ends, strict=False):
+        for since, end in axis.pieces(at, until):
+            yield (
+                f'<path class="{kind}" d="M{axis.x(since):.1f},{y(value):.1f} H{axis.x(end):.1f}">'
+                f"<title>{escape(says)}</title></path>"
+            )
+
+
+def _waits(axis: Axis, waits: Sequence[Waited], layout: Layout) -> Iterable[str]:
+    top, bottom = layout.seconds
+    for wait in waits:
+        says = f"{_clock(wait.since)} to {_clock(wait.until)}, waits for {for_terminal(wait.reason)}"
+        for since, until in axis.pieces(wait.since, wait.until):
+            yield (
+                f'<rect class="wait" x="{axis.x(since):.1f}" y="{top}" width="{axis.x(until) - axis.x(since):.1f}"'
+                f' height="{bottom - top}"><title>{escape(says)}</title></rect>'
+            )
+
+
+def _refusals(axis: Axis, seconds: Sequence[Second], layout: Layout) -> Iterable[str]:
+    top = layout.seconds[1]
+    by_place: dict[int, list[int]] = {}
+    for second in seconds:
+        if second.rate_limited:
+            at_and_count = by_place.setdefault(round(axis.x(second.at + 0.5) / 4), [second.at, 0])
+            at_and_count[1] += second.rate_limited
+    for at, refused in by_place.values():
+        x = axis.x(at + 0.5)
+        yield (
+            f'<path class="refused" d="M{x:.1f},{top + 2} l5,9 h-10 z"><title>{_clock(at)}:'
+            f" {counted(refused, 'request')} refused (429)</title></path>"
+        )
+
+
+def _breaks(axis: Axis, layout: Layout) -> Iterable[str]:
+    for x, seconds in axis.breaks():
+        yield (
+            f'<path class="break" d="M{x:.1f},{layout.seconds[0]} V{layout.windows[1]}"><title>not executed for'
+            f" {duration(seconds)}</title></path>"
+        )
+
+
+def _labels(axis: Axis, layout: Layout) -> Iterable[str]:
+    for x, text in axis.labels():
+        for bottom in (layout.seconds[1], layout.windows[1]):
+            yield f'<text class="time" x="{x:.1f}" y="{bottom + 26}">{text}</text>'
+    moment = datetime.fromtimestamp(axis.spans[0][0]).astimezone()
+    zone = "UTC" if not moment.utcoffset() else f"{moment:%Z (UTC%z)}"
+    yield (
+        f'<text class="remark end" x="{layout.width - layout.right}" y="{layout.height - 2}">'
+        f"Times are {escape(zone)}</text>"
+    )
+
+
+def _requests(second: Second) -> str:
+    failed = f", {count(second.failed)} failed" if second.failed else ""
+    return _sent(second.requests, second.rate_limited, " in this second") + failed
+
+
+def _sent(requests: int, refused: int, when: str = "") -> str:
+    text = f"{counted(requests, 'request')}{when}"
+    return f"{text}, {count(refused)} of them refused (429)" if refused else text
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+
+
+def _value(value: float) -> str:
+    return count(round(value)) if value == round(value) else f"{value:g}"
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 4, 6, 10, 20, 40, ...: a scale whose half is a plain number, too."""
+    power = 10.0 ** math.floor(math.log10(max(value, 1.0)))
+    return next(digit * power for digit in (1, 2, 4, 6, 10) if digit * power >= max(value, 1.0))

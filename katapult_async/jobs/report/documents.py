@@ -1,0 +1,259 @@
+"""The JSON of runs as types. What is encoded and what `docs/schemas` documents are the same structs.
+
+Each document names its schema and the schema's version. A field is added without a new version; a field that changes its
+meaning, or goes away, makes one. Times are ISO 8601 in UTC, durations are seconds.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from katapult_async.jobs.journal import Journal
+from katapult_async.jobs.latency import Latency
+from katapult_async.jobs.record import LineRecord, LineStatus, RollbackProgress, RunKind, RunSummary
+from katapult_async.safe_text import for_json
+
+from .standing import RunState, state_of
+
+L = TypeVar("L", bound="LineDocument")
+
+Timestamp = Annotated[
+    str,
+    Meta(
+        description="ISO 8601 in UTC.",
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        examples=["2026-11-24T15:13:05.120Z"],
+    ),
+]
+
+
+class LineDocument(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """One line of a run. Its fields are the columns of CSV, in this order."""
+
+    line: Annotated[int, Meta(description="Line of the manifest, or position from 1.")]
+    disk: str
+    virtual_machine: Annotated[str, Meta(description="ID or FQDN, as in the manifest.")]
+    status: LineStatus
+    code: Annotated[str | None, Meta(description="Error code of the API, or kind of failure.")]
+    detail: Annotated[str | None, Meta(description="The reason in words.")]
+    attempts: Annotated[int, Meta(description="Requests sent to change something.")]
+    request_id: Annotated[str | None, Meta(description="ID of the request whose response decided.")]
+    task: Annotated[str | None, Meta(description="ID of the last task queued for the line.")]
+    step: Annotated[str, Meta(description="Step that is done now, or was done last.")]
+    sent_at: Timestamp | None
+    finished_at: Timestamp | None
+    note: Annotated[str | None, Meta(description="Note of the manifest.")]
+
+
+class SessionDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One time the run was executed. Without `finished_at` it is under way, or it was killed."""
+
+    started_at: Timestamp
+    finished_at: Timestamp | None
+    ended: Annotated[str | None, Meta(description="finished, interrupted, refused or failed.")]
+    reason: str | None
+
+
+class RunDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The totals of a run."""
+
+    run_id: str
+    kind: RunKind
+    state: RunState
+    manifest: str
+    created_at: Timestamp
+    lines: int
+    counts: Annotated[dict[LineStatus, int], Meta(description="Lines by status, each that occurs.")]
+    ok: Annotated[bool, Meta(description="Whether every line is done.")]
+    finished: Annotated[bool, Meta(description="Whether resuming has nothing left to do.")]
+    requests: int
+    requests_at_least: Annotated[bool, Meta(description="A session was killed: `requests` is a lower bound.")]
+    rate_limited: Annotated[int, Meta(description="429 responses.")]
+    total_permitted: Annotated[
+        int | None, Meta(description="Requests permitted per minute, as far as known.")
+    ]
+    elapsed: Annotated[float, Meta(description="Seconds of all sessions together.")]
+    latency: Annotated[Latency, Meta(description="How long requests took, in seconds.")]
+    sessions: list[SessionDocument]
+    base_url: str | None
+    organization: str | None
+    parent: Annotated[str | None, Meta(description="ID of the run that this run rolls back.")]
+    rollback: Annotated[RollbackProgress | None, Meta(description="The rollback of this run.")]
+    locked_by: Annotated[str | None, Meta(description="Process that executes the run now.")]
+
+
+class ReportDocument(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="schema",
+    tag="katapult-async/report/1",
+):
+    """The report of a run: `katapult-async report RUN --format json`."""
+
+    run: RunDocument
+    lines: list[LineDocument]
+
+
+class LineRow(
+    LineDocument, frozen=True, kw_only=True, gc=False, tag_field="schema", tag="katapult-async/line/1"
+):
+    """One line of a run in JSON Lines: `--json` of commands that execute runs, `report RUN --format jsonl`."""
+
+
+class RunRow(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="schema",
+    tag="katapult-async/run/1",
+):
+    """The last row of JSON Lines: the totals."""
+
+    run: RunDocument
+
+
+class StatusDocument(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="schema",
+    tag="katapult-async/status/1",
+):
+    """Where a run stands: `katapult-async status RUN --json`."""
+
+    journal: str
+    run: RunDocument
+    rate: Annotated[float | None, Meta(description="Requests a second in the last minute, while it runs.")]
+    expected_end: Annotated[Timestamp | None, Meta(description="When it will end, about, while it runs.")]
+    next: Annotated[list[str], Meta(description="Commands that lead on, the most useful one first.")]
+
+
+class ListedRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A journal in a folder. One that cannot be read has a `problem`, and nothing else is known of it."""
+
+    journal: str
+    problem: Annotated[str | None, Meta(description="Why the journal cannot be read.")] = None
+    run_id: str | None = None
+    kind: RunKind | None = None
+    state: RunState | None = None
+    manifest: str | None = None
+    created_at: Timestamp | None = None
+    active_at: Annotated[Timestamp | None, Meta(description="When it was executed last.")] = None
+    lines: int | None = None
+    done: int | None = None
+    failed: int | None = None
+
+
+class RunsDocument(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="schema",
+    tag="katapult-async/runs/1",
+):
+    """The runs of a folder: `katapult-async runs FOLDER --json`."""
+
+    folder: str
+    runs: list[ListedRun]
+
+
+#: What is documented in docs/schemas, by file.
+DOCUMENTS: dict[str, type[msgspec.Struct]] = {
+    "line": LineRow,
+    "report": ReportDocument,
+    "run": RunRow,
+    "runs": RunsDocument,
+    "status": StatusDocument,
+}
+_encode = msgspec.json.Encoder().encode
+
+
+def encode(document: msgspec.Struct) -> str:
+    """Encode a document as JSON in one line, without a character that a terminal would act on."""
+    return for_json(_encode(document).decode())
+
+
+def iso(at: float | None) -> str | None:
+    """Format Unix seconds as ISO 8601 in UTC, to the millisecond."""
+    if at is None:
+        return None
+    moment = datetime.fromtimestamp(at, tz=timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def line_document(line: LineRecord) -> LineDocument:
+    """Return one line as JSON and CSV show it."""
+    return _line(LineDocument, line)
+
+
+def line_row(line: LineRecord) -> LineRow:
+    """Return one line as JSON Lines show it."""
+    return _line(LineRow, line)
+
+
+def _line(document: type[L], line: LineRecord) -> L:
+    return document(
+        line=line.number,
+        disk=line.disk,
+        virtual_machine=line.virtual_machine,
+        status=line.status,
+        code=line.code,
+        detail=line.detail,
+        attempts=line.attempts,
+        request_id=line.request_id,
+        task=line.task,
+        step=line.step,
+        sent_at=iso(line.sent_at),
+        finished_at=iso(line.finished_at),
+        note=line.note,
+    )
+
+
+def run_document(journal: Journal) -> RunDocument:
+    """Read the totals of a run from its journal."""
+    return run_document_of(journal.summary(), journal.latency())
+
+
+def run_document_of(summary: RunSummary, latency: Latency) -> RunDocument:
+    """Return the totals of a run."""
+    info = summary.info
+    return RunDocument(
+        run_id=info.run_id,
+        kind=info.kind,
+        state=state_of(summary),
+        manifest=info.manifest,
+        created_at=iso(info.created_at) or "",
+        lines=info.lines,
+        counts=summary.counts,
+        ok=summary.ok,
+        finished=summary.finished,
+        requests=summary.requests,
+        requests_at_least=summary.requests_at_least,
+        rate_limited=summary.rate_limited,
+        total_permitted=summary.total_permitted,
+        elapsed=round(max(summary.elapsed, 0.0), 3),
+        latency=latency,
+        sessions=[
+            SessionDocument(
+                started_at=iso(session.started_at) or "",
+                finished_at=iso(session.finished_at),
+                ended=session.ended,
+                reason=session.reason,
+            )
+            for session in summary.sessions
+        ],
+        base_url=info.base_url,
+        organization=info.organization,
+        parent=info.parent,
+        rollback=summary.rollback,
+        locked_by=summary.locked_by,
+    )

@@ -1,0 +1,150 @@
+"""The report of a run as one page for a browser: totals, timeline, sessions, and a table of what has failed.
+
+One file that needs nothing else, no server and no network (its content security policy permits none), may be mailed
+about, and can be read with scripts switched off: they only add the search and the sorting. Times are those of the
+machine that makes the page, with their zone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TextIO
+
+from katapult_async.jobs.journal import Journal
+from katapult_async.jobs.latency import Latency
+from katapult_async.jobs.record import LineRecord, LineStatus, RunSummary, Second, Waited
+from katapult_async.words import local_time
+
+from .chart import NARROW, WIDE, draw
+from .html_tables import lines_table, sessions_table, text
+from .selection import FAILURES, selected
+from .standing import RunState, command, next_steps, progress, standing, state_of, title
+from .text import totals
+
+_GOOD = frozenset({RunState.DONE})
+_BAD = frozenset({RunState.DONE_WITH_FAILURES, RunState.REFUSED, RunState.STOPPED_BY_ERROR, RunState.KILLED})
+
+
+def write_html(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus] = FAILURES) -> None:
+    """Write the page for a journal, as it is at one moment, with a table of the lines with one of `statuses`."""
+    with journal.snapshot():
+        write_page(
+            out,
+            journal.summary(),
+            lines=selected(journal, statuses),
+            statuses=statuses,
+            timeline=journal.timeline(),
+            waits=journal.waits(),
+            latency=journal.latency(),
+            path=journal.path,
+            now=time.time(),
+        )
+
+
+def write_page(
+    out: TextIO,
+    summary: RunSummary,
+    *,
+    lines: Iterable[LineRecord],
+    statuses: Collection[LineStatus] = FAILURES,
+    timeline: Sequence[Second],
+    waits: Sequence[Waited],
+    latency: Latency | None = None,
+    path: Path | None = None,
+    now: float,
+) -> None:
+    """Write the page.
+
+    Args:
+        out: Where to write it.
+        summary: The run.
+        lines: The lines of the table, in order.
+        statuses: Which lines those are.
+        timeline: The seconds in which requests were sent.
+        waits: The times in which requests waited for permits.
+        latency: How long requests took.
+        path: The journal, for the commands that lead on.
+        now: When the page is made (Unix seconds).
+    """
+    out.writelines(_head(summary))
+    out.writelines(_overview(summary, latency, path, now))
+    out.writelines(_timeline(summary, timeline, waits))
+    out.writelines(lines_table(summary, lines, statuses))
+    out.writelines(sessions_table(summary))
+    out.writelines(_foot(summary, now))
+
+
+def _head(summary: RunSummary) -> Iterator[str]:
+    style, script = _file("report.css"), _file("report.js")
+    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    name = text(title(summary))
+    yield (
+        "<!doctype html>\n"
+        '<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{name}</title>\n<style>{style}</style></head>\n"
+        f"<body><main><h1>{name}</h1>\n"
+    )
+
+
+def _overview(summary: RunSummary, latency: Latency | None, path: Path | None, now: float) -> Iterator[str]:
+    state = state_of(summary)
+    mood = "good" if state in _GOOD else "bad" if state in _BAD else "neutral"
+    yield f'<p class="{mood}">{text(progress(summary))} {text(standing(summary))}</p>\n'
+    if state is RunState.RUNNING:
+        yield f"<p>The page shows the run as it was {text(local_time(now))}.</p>\n"
+    report = command("report", path.name) if path is not None else ""
+    steps = [step for step in next_steps(summary, path.name) if step[1] != report] if path is not None else []
+    if steps:
+        items = (f"<li>{text(purpose)}: <code>{text(line)}</code></li>" for purpose, line in steps)
+        yield f'<ul class="next">{"".join(items)}</ul>\n'
+    yield '<dl class="totals">\n'
+    for name, value in totals(summary, latency=latency):
+        yield f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>\n"
+    yield "</dl>\n"
+
+
+def _timeline(summary: RunSummary, timeline: Sequence[Second], waits: Sequence[Waited]) -> Iterator[str]:
+    yield "<h2>Timeline</h2>\n"
+    drawings = [draw(timeline, waits, summary.sessions, layout) for layout in (WIDE, NARROW)]
+    if not all(drawings):
+        yield "<p>No request has been sent.</p>\n"
+        return
+    yield from drawings
+    keys = [
+        ("bar", "requests"),
+        ("budget", "permitted: the budget of a minute"),
+        ("average", "the budget, spread evenly over its minute"),
+        ("wait", "waiting for permits"),
+        ("refused", "refused (429)"),
+        ("break", "not executed (left out)"),
+    ]
+    items = "".join(f'<li><i class="{kind}"></i> {meaning}</li>' for kind, meaning in keys)
+    yield (
+        f'\n<ul class="key">{items}</ul>\n<p class="soft">Requests may be sent in bursts. A second above the even'
+        " rate is permitted as long as its minute stays within the budget.</p>\n"
+    )
+
+
+def _foot(summary: RunSummary, now: float) -> Iterator[str]:
+    info = summary.info
+    facts = [f"page made {local_time(now)}", f"run {info.run_id}", f"created {local_time(info.created_at)}"]
+    facts += [f"rolls back run {info.parent}"] if info.parent else []
+    facts += [info.organization] if info.organization else []
+    facts += [info.base_url] if info.base_url else []
+    yield f"<footer>{text(' · '.join(facts))}</footer>\n</main><script>{_file('report.js')}</script></body></html>\n"
+
+
+def _file(name: str) -> str:
+    return (resources.files("katapult_async.jobs.report") / "page" / name).read_text("utf-8")
+
+
+def _hash(content: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

@@ -1,0 +1,43 @@
+"""Writes the JSON schemas of `docs/schemas`: `python -m katapult_async.jobs.report.schemas docs/schemas`.
+
+They are made from the structs that are encoded, so that they cannot say anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .documents import DOCUMENTS
+
+
+def schemas() -> dict[str, str]:
+    """Return the text of each schema by the name of its file."""
+    return {f"{name}.json": _schema(document) for name, document in DOCUMENTS.items()}
+
+
+def _schema(document: type[msgspec.Struct]) -> str:
+    schema: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": document.__struct_config__.tag,
+        **msgspec.json.schema(document),
+    }
+    definitions: dict[str, dict[str, Any]] = schema["$defs"]
+    for definition in definitions.values():
+        # A later version of this package may add fields. What it prints today is tested to have these only.
+        definition.pop("additionalProperties", None)
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def main(folder: str) -> None:
+    """Write every schema into a folder."""
+    for name, text in schemas().items():
+        Path(folder, name).write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,72 @@
+"""A report as a table for a terminal: totals, then the lines that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TextIO
+
+from katapult_async.jobs.journal import Journal
+from katapult_async.jobs.latency import Latency
+from katapult_async.jobs.record import LineRecord, LineStatus, RunSummary
+from katapult_async.safe_text import for_terminal
+from katapult_async.words import count, duration, milliseconds
+
+from .selection import FAILURES, selected
+from .standing import progress, standing, title
+
+
+def write_table(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus] = FAILURES) -> None:
+    """Write what the run is, its totals, then each line with one of `statuses`, in columns as wide as IDs are."""
+    with journal.snapshot():
+        summary, latency = journal.summary(), journal.latency()
+        out.write(f"{title(summary)}\n{progress(summary)} {standing(summary)}\n\n")
+        out.writelines(f"{name:>28}  {value}\n" for name, value in totals(summary, latency=latency))
+        heading = f"\n{'line':>8}  {'disk':<21}  {'virtual machine':<21}  {'status':<18}  attempts  detail\n"
+        for line in selected(journal, statuses):
+            out.write(heading + _row(line))
+            heading = ""
+
+
+def _row(line: LineRecord) -> str:
+    why = ": ".join(part for part in (line.code, line.detail) if part)
+    row = (
+        f"{line.number:>8}  {for_terminal(line.disk):<21}  {for_terminal(line.virtual_machine):<21}"
+        f"  {line.status.value:<18}  {line.attempts:>8}  {for_terminal(why)}"
+    )
+    return row.rstrip() + "\n"
+
+
+def totals(
+    summary: RunSummary, *, period: float = 60.0, latency: Latency | None = None
+) -> list[tuple[str, str]]:
+    """Return the numbers of a run by name, in words.
+
+    Args:
+        summary: The run.
+        period: Length of the rate limit's window in seconds.
+        latency: How long requests took, where that is to be shown.
+    """
+    rows = [
+        (status.value.replace("_", " "), count(summary.counts[status]))
+        for status in LineStatus
+        if status in summary.counts
+    ]
+    least = "at least " if summary.requests_at_least else ""
+    rows.append(("requests", f"{least}{count(summary.requests)}"))
+    rows.append(("refused by rate limit (429)", count(summary.rate_limited)))
+    per = "minute" if period == 60 else f"{period:g} s"
+    permitted = summary.total_permitted
+    rows.append((f"permitted per {per}", count(permitted) if permitted else "not known"))
+    rows.append(("time", duration(summary.elapsed)))
+    if latency is not None:
+        rows += latency_rows(latency)
+    return rows
+
+
+def latency_rows(latency: Latency) -> list[tuple[str, str]]:
+    """Return how long requests took and how long permits were waited for, by name, in words."""
+    rows = [("waited for permits", duration(latency.waited))]
+    for name, seconds in (("p50", latency.p50), ("p95", latency.p95), ("p99", latency.p99)):
+        if seconds is not None:
+            rows.append((f"response time {name}", milliseconds(seconds)))
+    return rows
