@@ -19,6 +19,16 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .bulk import (
+        Assignment,
+        BulkError,
+        BulkReport,
+        Outcome,
+        Outcomes,
+        OutcomeStatus,
+        Recorder,
+        Start,
+    )
     from .client import Client
     from .errors import (
         APIError,
@@ -78,16 +88,6 @@ if TYPE_CHECKING:
         WaitEvent,
     )
     from .ratelimit import Priority
-    from .scheduler import (
-        Assignment,
-        BulkError,
-        BulkReport,
-        Outcome,
-        Outcomes,
-        OutcomeStatus,
-        Recorder,
-        Start,
-    )
     from .transport import RetryPolicy, SessionPool, Timeout
 
 __all__ = [
@@ -159,7 +159,7 @@ __all__ = [
 ]
 
 # Imported when first asked for: the command line answers --help without loading an HTTP client.
-_ROOMS = ("client", "scheduler", "transport", "ratelimit", "observer", "errors", "models")
+_ROOMS = ("client", "bulk", "transport", "ratelimit", "observer", "errors", "models")
 
 
 def __getattr__(name: str) -> object:

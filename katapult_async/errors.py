@@ -26,7 +26,7 @@
     │   └── ServerError               5xx: it may have been executed
     ├── NoAnswer                      the API did not answer for so long that a bulk run has given up
     ├── AssignmentConflict            reading back showed that the disk is on another machine
-    └── BulkError                     (katapult_async.scheduler) not every item of a run is done: .report
+    └── BulkError                     (katapult_async.bulk) not every item of a run is done: .report
 
 What `error_from_response` makes of a response that is no success:
 

@@ -20,7 +20,7 @@ else:
     _Adapter = logging.LoggerAdapter  # takes no type argument on Python 3.10
 
 
-class RoomLogger(_Adapter):
+class PackageLogger(_Adapter):
     """Adds the two ids to each record. Log methods take `request_id` beside logging's own arguments."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
@@ -30,6 +30,6 @@ class RoomLogger(_Adapter):
         return msg, kwargs
 
 
-def room_logger(room: str) -> RoomLogger:
+def package_logger(room: str) -> PackageLogger:
     """The logger of a room."""
-    return RoomLogger(logging.getLogger(f"katapult_async.{room}"), {})
+    return PackageLogger(logging.getLogger(f"katapult_async.{room}"), {})

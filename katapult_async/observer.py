@@ -12,9 +12,9 @@ from typing import Protocol
 
 import msgspec
 
-from .logs import room_logger
+from .logs import package_logger
 
-log = room_logger("observer")
+log = package_logger("observer")
 
 
 class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):

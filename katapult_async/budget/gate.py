@@ -17,14 +17,14 @@ from collections.abc import Callable
 import anyio
 import msgspec
 
-from katapult_async.logs import room_logger, run_id
+from katapult_async.logs import package_logger, run_id
 from katapult_async.ratelimit import Evicted, Evidence, GateByType, Permit, Priority, Wait, Window
 from katapult_async.ratelimit.trailing import TrailingCount
 
 from .state import DEAD, HEARTBEAT, Look, Report, State, Want
 from .store import Looked, Store, StoreUnavailable
 
-log = room_logger("budget")
+log = package_logger("budget")
 
 #: Seconds between two looks: this many times as long as the last one took, so that looking costs at most a tenth of the
 #: time, but at least and at most so many. What takes longer is spent waiting for the store.

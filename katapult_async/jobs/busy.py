@@ -6,8 +6,8 @@ while a task of this run was under way there takes one at a time: from then on i
 
 from __future__ import annotations
 
+from katapult_async.bulk import Outcome
 from katapult_async.errors import TaskQueueingError
-from katapult_async.scheduler import Outcome
 
 
 class BusyMachines:

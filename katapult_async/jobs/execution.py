@@ -14,12 +14,12 @@ from typing import Protocol
 
 import anyio
 
+from katapult_async.bulk import Items, Outcome, Outcomes, OutcomeStatus, Recorder
 from katapult_async.client import Client
 from katapult_async.errors import KatapultError
-from katapult_async.logs import room_logger
+from katapult_async.logs import package_logger
 from katapult_async.models import AttachmentState, VirtualMachineState
 from katapult_async.observer import Observer, OutcomeEvent, StepEvent
-from katapult_async.scheduler import Items, Outcome, Outcomes, OutcomeStatus, Recorder
 
 from .busy import BusyMachines
 from .record import RunKind
@@ -30,7 +30,7 @@ from .survey import each
 from .waiting import Waiting
 from .writer import Writer
 
-log = room_logger("jobs")
+log = package_logger("jobs")
 
 #: A disk is not plugged into a machine that is not running: it is attached when the machine starts (attach_on_boot).
 NOT_RUNNING = frozenset(
@@ -91,7 +91,7 @@ class _Failures(Observer):
     def too_many(self) -> bool:
         return self.count > self._most
 
-    def heard(self, outcome: Outcome) -> None:
+    def count_outcome(self, outcome: Outcome) -> None:
         self._count(outcome.status.value)
 
     def on_outcome(self, event: OutcomeEvent) -> None:
@@ -226,7 +226,7 @@ class Execution:
             step,
             machines,
             admits=self._lines.admits,
-            heard=self._failures.heard if self._failures is not None else None,
+            heard=self._failures.count_outcome if self._failures is not None else None,
         )
         outcomes = _fan_out_of(self._client, step)(recorder, recorder=recorder)
         try:

@@ -16,8 +16,8 @@ from typing import BinaryIO, cast
 
 import msgspec
 
+from katapult_async.bulk import Assignment
 from katapult_async.models import lookups
-from katapult_async.scheduler import Assignment
 
 from .source import COLUMNS, REQUIRED, BadRecord, Fields, Source, Unreadable
 

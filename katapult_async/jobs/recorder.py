@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from katapult_async.scheduler import Assignment, Outcome, Recorder, Start
+from katapult_async.bulk import Assignment, Outcome, Recorder, Start
 
 from .busy import BusyMachines
 from .record import LineState, RunKind
@@ -129,20 +129,20 @@ class StepRecorder(Recorder):
             for number, disk, machine, further, attempts, state, look, free in rows
         ]
 
-    async def sending(self, item: Assignment) -> Start:
+    async def before_send(self, item: Assignment) -> Start:
         """See that its request may leave: that it is recorded as sent."""
         line = self._open[item.disk]
         if line.state is LineState.SENT:
             return Start.READ_BACK
         if self._busy is not None and not self._busy.may_take(line.virtual_machine):
             self._left.add(line.number)
-            return Start.LEAVE
+            return Start.SKIP
         mark = self._marks.pop(line.number, None) or self._mark([line])
         if len(self._marks) < MARK_AHEAD // 2:
             self._mark_ahead()
         await mark.durable()
         # What is taken back must be as this run left it.
-        return Start.LOOK if line.look or self._kind is RunKind.ROLLBACK else Start.SEND
+        return Start.READ_FIRST if line.look or self._kind is RunKind.ROLLBACK else Start.SEND
 
     def _mark(self, lines: Sequence[OpenLine]) -> Batch:
         now = time.time()
@@ -155,14 +155,14 @@ class StepRecorder(Recorder):
             self._marks.update(dict.fromkeys((line.number for line in lines), self._mark(lines)))
         self._marked_ready += len(coming)
 
-    def heard(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
         """Know at once whether its machine takes a further task."""
         if self._heard is not None:
             self._heard(outcome)
         if self._busy is not None:
             self._busy.note(self._open[outcome.assignment.disk].virtual_machine, outcome)
 
-    async def settled(self, outcomes: Sequence[Outcome]) -> None:
+    async def persist(self, outcomes: Sequence[Outcome]) -> None:
         """Record what became of them."""
         rows: list[Values] = []
         names: list[Values] = []

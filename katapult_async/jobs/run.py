@@ -17,7 +17,7 @@ import msgspec
 
 from katapult_async.client import Client
 from katapult_async.errors import KatapultError
-from katapult_async.logs import room_logger, run_id
+from katapult_async.logs import package_logger, run_id
 from katapult_async.transport.address import is_same_base_url
 
 from .chronicle import Chronicle
@@ -37,7 +37,7 @@ from .writer import Writer
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on
 
-log = room_logger("jobs")
+log = package_logger("jobs")
 
 #: Seconds after which a task that has not ended is left to a resumed run.
 TASK_TIMEOUT = 600.0

@@ -13,10 +13,10 @@ import enum
 
 import msgspec
 
+from katapult_async.bulk import Outcome, OutcomeStatus
 from katapult_async.errors import AssignmentConflict, Execution, TaskQueueingError
 from katapult_async.models import AttachmentState, Disk, TaskStatus
 from katapult_async.resources.disks import is_on
-from katapult_async.scheduler import Outcome, OutcomeStatus
 
 from .record import LineState, LineStatus, RunKind
 

@@ -14,7 +14,7 @@ import msgspec
 
 from katapult_async.client import Client
 from katapult_async.errors import AssignmentConflict, KatapultError, NotFound, ObjectInTrash
-from katapult_async.logs import room_logger
+from katapult_async.logs import package_logger
 from katapult_async.models import AttachmentState, TaskStatus
 from katapult_async.observer import OutcomeEvent, StepEvent
 from katapult_async.ratelimit import Priority
@@ -27,7 +27,7 @@ from .steps import Did, Next, Step, lost, moved, plugged, task_failed, task_late
 from .survey import each
 from .writer import Writer
 
-log = room_logger("jobs")
+log = package_logger("jobs")
 
 #: Seconds until the first look, and the longest between two.
 FIRST_LOOK, LONGEST_PAUSE = 1.0, 10.0

@@ -17,11 +17,11 @@ from katapult_async.errors import (
     RequestTimeout,
     ServiceUnavailable,
 )
-from katapult_async.logs import room_logger
+from katapult_async.logs import package_logger
 
 from .breaker import DEFAULT_PATIENCE, Breaker, BreakerState
 
-log = room_logger("ratelimit")
+log = package_logger("ratelimit")
 
 #: Tries of one request that outages are blamed for, at most. More outages than that, each of them in one of its tries,
 #: may well be its own doing.

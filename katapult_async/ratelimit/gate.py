@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from katapult_async.logs import room_logger
+from katapult_async.logs import package_logger
 
 from .evidence import Evidence
 from .permit import Permit, Wait, WaitReason
@@ -27,7 +27,7 @@ from .window import Window
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
-log = room_logger("ratelimit")
+log = package_logger("ratelimit")
 
 
 class Priority(enum.IntEnum):

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from katapult_async.logs import room_logger
+from katapult_async.logs import package_logger
 
 from .evidence import Evidence
 from .gate import Evicted, Gate, Priority
 from .permit import Permit, Wait
 from .window import Window
 
-log = room_logger("ratelimit")
+log = package_logger("ratelimit")
 
 
 class GateByType:

@@ -10,10 +10,10 @@ from typing import Any
 
 from msgspec import UNSET
 
+from katapult_async.bulk import Action, Assignment, OutcomeStatus, ReadBack
 from katapult_async.errors import ProtocolError
 from katapult_async.models import AttachmentState, Disk, Task, lookups, requests
 from katapult_async.models.responses import DiskResponse, DiskTaskResponse
-from katapult_async.scheduler import Action, Assignment, Found, OutcomeStatus
 from katapult_async.transport import Meter, Operation, Session
 
 from .virtual_machines import find_wanted
@@ -117,34 +117,34 @@ def _boots(disk: Disk) -> bool:
     return bond is not None and bond is not UNSET and bond.boot is True
 
 
-def _found_assigned(disk: Disk, item: Assignment) -> Found:
+def _found_assigned(disk: Disk, item: Assignment) -> ReadBack:
     if is_on(disk, item.virtual_machine):
-        return Found.DONE
-    return Found.CONFLICT if is_on(disk, None) else Found.NOT_DONE
+        return ReadBack.DONE
+    return ReadBack.CONFLICT if is_on(disk, None) else ReadBack.NOT_DONE
 
 
-def _found_unassigned(disk: Disk, item: Assignment) -> Found:
+def _found_unassigned(disk: Disk, item: Assignment) -> ReadBack:
     if not is_on(disk, None):
-        return Found.DONE
+        return ReadBack.DONE
     if _boots(disk):
-        return Found.BOOT_DISK
-    return Found.NOT_DONE if is_on(disk, item.virtual_machine) else Found.CONFLICT
+        return ReadBack.BOOT_DISK
+    return ReadBack.NOT_DONE if is_on(disk, item.virtual_machine) else ReadBack.CONFLICT
 
 
-def _found_plugged(disk: Disk, item: Assignment, wanted: tuple[AttachmentState, ...]) -> Found:
+def _found_plugged(disk: Disk, item: Assignment, wanted: tuple[AttachmentState, ...]) -> ReadBack:
     bond = disk.virtual_machine_disk
     if not bond or not is_on(disk, item.virtual_machine):
-        return Found.CONFLICT
-    return Found.DONE if bond.state in wanted else Found.NOT_DONE
+        return ReadBack.CONFLICT
+    return ReadBack.DONE if bond.state in wanted else ReadBack.NOT_DONE
 
 
-def _found_attached(disk: Disk, item: Assignment) -> Found:
+def _found_attached(disk: Disk, item: Assignment) -> ReadBack:
     return _found_plugged(disk, item, (AttachmentState.ATTACHED, AttachmentState.ATTACHING))
 
 
-def _found_detached(disk: Disk, item: Assignment) -> Found:
+def _found_detached(disk: Disk, item: Assignment) -> ReadBack:
     if _boots(disk):
-        return Found.BOOT_DISK
+        return ReadBack.BOOT_DISK
     return _found_plugged(disk, item, (AttachmentState.DETACHED, AttachmentState.DETACHING))
 
 

@@ -7,6 +7,18 @@ from typing import NoReturn
 
 from msgspec import UNSET, UnsetType
 
+from katapult_async.bulk import (
+    Action,
+    Assignment,
+    BulkReport,
+    Items,
+    ItemWork,
+    Outcome,
+    Outcomes,
+    Recorder,
+    check_items,
+    read_item,
+)
 from katapult_async.models import (
     Annotation,
     BusType,
@@ -22,18 +34,6 @@ from katapult_async.models.requests import DiskArguments, VirtualMachineDiskArgu
 from katapult_async.models.resources import TrashObject
 from katapult_async.models.responses import DiskPage, DiskResponse, DiskTaskResponse, DiskTrashedResponse
 from katapult_async.ratelimit.breaker import DEFAULT_PATIENCE
-from katapult_async.scheduler import (
-    Action,
-    Assignment,
-    BulkReport,
-    Items,
-    Outcome,
-    Outcomes,
-    Recorder,
-    Settling,
-    check_items,
-    read_item,
-)
 from katapult_async.transport import Operation, Session
 
 from .disk_actions import (
@@ -289,7 +289,7 @@ class Disks:
         return (outcome.disk if outcome.disk is not None else _raise(outcome)), outcome.task
 
     async def _settle(self, action: Action, item: Assignment) -> Outcome:
-        outcome = await Settling(action, self._session, item).run()
+        outcome = await ItemWork(action, self._session, item).run()
         return outcome if outcome.ok else _raise(outcome)
 
     # -- many disks -------------------------------------------------------------------------------------------------

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from katapult_async.logs import room_logger
-from katapult_async.scheduler import BulkError, BulkReport, Outcomes
+from katapult_async.bulk import BulkError, BulkReport, Outcomes
+from katapult_async.logs import package_logger
 
-log = room_logger("resources")
+log = package_logger("resources")
 
 
 async def drain(run: Outcomes) -> BulkReport:

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 
 from msgspec import UNSET
 
+from katapult_async.bulk import Assignment
 from katapult_async.models import AttachedDisk, VirtualMachine, lookups
 from katapult_async.models.responses import AttachedDiskPage, VirtualMachinePage, VirtualMachineResponse
 from katapult_async.ratelimit import Priority
-from katapult_async.scheduler import Assignment
 from katapult_async.transport import Meter, Operation, Session
 
 from .pages import pages

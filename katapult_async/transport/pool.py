@@ -15,8 +15,8 @@ from katapult_async.ratelimit import Ceiling, GateByType, Window
 
 from .address import Secret, check_base_url, check_count, check_seconds, check_token
 from .connector import Connector
-from .lean import LeanWire, is_tested
-from .lines import Lines
+from .fast.pool import FastPool
+from .fast.wire import FastWire, is_tested
 from .retry import RetryPolicy, check_retry
 from .session import Session
 from .wire import DEFAULT_MAX_BODY, Exchange, Timeout, Wire, check_timeout
@@ -36,7 +36,7 @@ class SessionPool:
     ssl_context: for a private certificate authority. max_body: bytes of a response that are read at most.
     trust_env: use the proxy settings and .netrc of the environment (off: nothing outside the code decides where the
     token goes). allow_http: allow base URLs that send the token in clear text to other hosts than loopback. lean: send
-    requests the short way (docs/lean-transport.md) where that is possible: with versions of aiohttp that it was tested
+    requests the short way (docs/fast-path.md) where that is possible: with versions of aiohttp that it was tested
     with, and without trust_env. budget: shares each token's rate limit with other processes: a Budget, "file" (of this
     user on this machine) or the URL of a Redis server; None shares it within this pool only.
     """
@@ -58,7 +58,7 @@ class SessionPool:
         # A proxy of the environment is aiohttp's business: the lean way knows none.
         self._lean = lean and not trust_env
         self._connector: Connector | None = None
-        self._lines: Lines | None = None
+        self._fast_pool: FastPool | None = None
         self._sessions: set[Session] = set()
         self._budget = as_budget(budget)
         self._gates: dict[tuple[str, str], GateByType | SharedGate] = {}
@@ -67,7 +67,7 @@ class SessionPool:
 
     def __repr__(self) -> str:
         state = "open" if self._connector is not None else "closed"
-        way = repr(self._lines) if self._lines is not None else "aiohttp's client"
+        way = repr(self._fast_pool) if self._fast_pool is not None else "aiohttp's client"
         return f"<SessionPool {state}, {len(self._sessions)} sessions, {len(self._gates)} tokens, {way}>"
 
     async def __aenter__(self) -> SessionPool:
@@ -85,7 +85,7 @@ class SessionPool:
             await self._budget.check()
         self._connector = Connector(ssl_context=self._ssl)
         if self._lean and is_tested(aiohttp.__version__):
-            self._lines = Lines(self._connector, max_body=self._max_body)
+            self._fast_pool = FastPool(self._connector, max_body=self._max_body)
         return self
 
     async def __aexit__(
@@ -95,7 +95,7 @@ class SessionPool:
         traceback: TracebackType | None,
     ) -> None:
         connector, self._connector = self._connector, None
-        lines, self._lines = self._lines, None
+        lines, self._fast_pool = self._fast_pool, None
         for session in list(self._sessions):
             await self.close_session(session)
         for key, gate in list(self._gates.items()):
@@ -195,6 +195,6 @@ class SessionPool:
         plain = Wire(
             connector, headers=headers, timeout=timeout, max_body=self._max_body, trust_env=self._trust_env
         )
-        if self._lines is None:
+        if self._fast_pool is None:
             return plain
-        return LeanWire(self._lines, plain, headers=headers, timeout=timeout)
+        return FastWire(self._fast_pool, plain, headers=headers, timeout=timeout)

@@ -29,7 +29,7 @@ from katapult_async.errors import (
     TransportError,
     error_from_response,
 )
-from katapult_async.logs import room_logger
+from katapult_async.logs import package_logger
 from katapult_async.observer import Observer, Observers, RequestEvent, RetryEvent, WaitEvent, check_observer
 from katapult_async.ratelimit import (
     BreakerGate,
@@ -51,7 +51,7 @@ from .wire import Exchange, Reply, client_is_closed
 
 R = TypeVar("R")
 
-log = room_logger("transport")
+log = package_logger("transport")
 
 Query = Sequence[tuple[str, str]]
 

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from katapult_async import Assignment, Client, Observer, Outcome, OutcomeStatus, RequestEvent
-from katapult_async.scheduler import Start
+from katapult_async.bulk import Start
 from katapult_async.testing import FaultKind, KatapultEmulator
 from tests.e2e.test_bulk import client_for, pairs
 from tests.raw_server import http, raw_server, read_request
@@ -109,13 +109,13 @@ class Slow:
         self.kept: list[Sequence[Outcome]] = []
         self.waits = True
 
-    async def sending(self, _item: Assignment) -> Start:
+    async def before_send(self, _item: Assignment) -> Start:
         return Start.SEND
 
-    def heard(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
         pass
 
-    async def settled(self, outcomes: Sequence[Outcome]) -> None:
+    async def persist(self, outcomes: Sequence[Outcome]) -> None:
         self.kept.append(outcomes)
         if self.waits:
             await asyncio.Event().wait()
@@ -192,7 +192,7 @@ async def test_an_answer_about_another_disk_is_not_believed() -> None:
 
 async def test_a_recorder_that_raises_after_a_response_loses_no_outcome() -> None:
     class Full(Slow):
-        def heard(self, outcome: Outcome) -> None:
+        def on_outcome(self, outcome: Outcome) -> None:
             raise OSError(f"disk full: {outcome}")
 
     async with KatapultEmulator(disks=3, virtual_machines=3) as emulator, client_for(emulator) as client:

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from katapult_async import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus
-from katapult_async.scheduler import reader
+from katapult_async.bulk import reader
 from katapult_async.testing import KatapultEmulator
 from tests.e2e.test_bulk import client_for, pairs, server_tasks
 

@@ -15,8 +15,8 @@ from yarl import URL
 from katapult_async import Client, ConnectError, RetryPolicy, SessionPool, Timeout
 from katapult_async.errors import Execution
 from katapult_async.transport.connector import TRIES, Connector
-from katapult_async.transport.lean import LeanWire
-from katapult_async.transport.lines import Lines
+from katapult_async.transport.fast.pool import FastPool
+from katapult_async.transport.fast.wire import FastWire
 from katapult_async.transport.wire import Exchange, Wire
 from tests.raw_server import DISK, http, raw_server, read_request
 
@@ -56,8 +56,8 @@ async def wire_over(connector: Connector, way: str, connect: float = 5) -> Async
     limits = Timeout(connect=connect, total=5)
     try:
         plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
-        pool = Lines(connector, max_body=1000)
-        wire = LeanWire(pool, plain, headers={}, timeout=limits) if way == "lean" else plain
+        pool = FastPool(connector, max_body=1000)
+        wire = FastWire(pool, plain, headers={}, timeout=limits) if way == "lean" else plain
         try:
             yield wire
         finally:
@@ -125,7 +125,7 @@ async def test_bytes_that_nobody_asked_for_are_no_answer(
         for expected in range(1, 5):
             assert (await client.disks.get("disk_x")).id == f"disk_{expected}"
             await server.has_said(expected)
-        assert ("Lines" in repr(pool)) is (way == "lean")
+        assert ("FastPool" in repr(pool)) is (way == "lean")
 
 
 async def test_what_one_kept_connection_did_is_no_reason_to_leave_the_lean_way() -> None:

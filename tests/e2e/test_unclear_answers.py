@@ -19,9 +19,9 @@ from katapult_async import (
     ProtocolError,
     RetryPolicy,
 )
+from katapult_async.bulk import Outcomes
 from katapult_async.models import Disk, Task
 from katapult_async.resources.disks import ASSIGNING
-from katapult_async.scheduler import Outcomes
 from katapult_async.testing import FaultKind, KatapultEmulator
 from katapult_async.transport import Meter, Session
 from tests.raw_server import http, raw_server, read_request

@@ -9,7 +9,7 @@ from aiohttp.client_proto import ResponseHandler
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from katapult_async.transport.head import LONGEST_HEAD, read_head
+from katapult_async.transport.fast.response_head import LONGEST_HEAD, read_head
 
 NAMES = [
     "Date", "Content-Type", "Content-Length", "content-length", "Transfer-Encoding", "Connection", "X-Request-Id",

@@ -18,7 +18,7 @@ PUBLIC = [
     "katapult_async.otel",
     "katapult_async.ratelimit",
     "katapult_async.resources",
-    "katapult_async.scheduler",
+    "katapult_async.bulk",
     "katapult_async.testing",
     "katapult_async.transport",
 ]

@@ -22,7 +22,7 @@ ROOMS = [
     "ratelimit",
     "budget",
     "transport",
-    "scheduler",
+    "bulk",
     "resources",
     "client",
     "jobs",

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from katapult_async.bulk import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus, Verdict, judge
+from katapult_async.bulk.look_ahead import LookAhead
 from katapult_async.errors import (
     APIError,
     AuthenticationError,
@@ -22,8 +24,6 @@ from katapult_async.errors import (
     ServiceUnavailable,
     UnableToAssign,
 )
-from katapult_async.scheduler import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus, Step, judge
-from katapult_async.scheduler.lookahead import LookAhead
 from katapult_async.transport import MachineNames, RetryPolicy, may_repeat
 from katapult_async.transport.machine_names import MOST_PAIRS
 
@@ -35,18 +35,18 @@ def api(kind: type[APIError], status: int, code: str) -> APIError:
 @pytest.mark.parametrize(
     ("error", "step", "after_unclear"),
     [
-        (ConnectError("x"), Step.RETRY, Step.RETRY),
-        (api(ServiceUnavailable, 503, "service_unavailable"), Step.RETRY, Step.RETRY),
-        (ConnectionLost("x"), Step.READ_BACK, Step.READ_BACK),
-        (RequestTimeout("x"), Step.READ_BACK, Step.READ_BACK),
-        (ProtocolError("x"), Step.READ_BACK, Step.READ_BACK),
-        (api(ServerError, 502, "x"), Step.READ_BACK, Step.READ_BACK),
-        (api(UnableToAssign, 422, "unable_to_assign"), Step.CHECK, Step.CHECK),
-        (api(NotFound, 404, "disk_not_found"), Step.FAIL, Step.CHECK),
-        (api(AuthenticationError, 403, "invalid_api_token"), Step.STOP, Step.STOP),
+        (ConnectError("x"), Verdict.RETRY, Verdict.RETRY),
+        (api(ServiceUnavailable, 503, "service_unavailable"), Verdict.RETRY, Verdict.RETRY),
+        (ConnectionLost("x"), Verdict.READ_BACK, Verdict.READ_BACK),
+        (RequestTimeout("x"), Verdict.READ_BACK, Verdict.READ_BACK),
+        (ProtocolError("x"), Verdict.READ_BACK, Verdict.READ_BACK),
+        (api(ServerError, 502, "x"), Verdict.READ_BACK, Verdict.READ_BACK),
+        (api(UnableToAssign, 422, "unable_to_assign"), Verdict.CHECK, Verdict.CHECK),
+        (api(NotFound, 404, "disk_not_found"), Verdict.FAIL, Verdict.CHECK),
+        (api(AuthenticationError, 403, "invalid_api_token"), Verdict.STOP, Verdict.STOP),
     ],
 )
-def test_what_an_answer_means(error: KatapultError, step: Step, after_unclear: Step) -> None:
+def test_what_an_answer_means(error: KatapultError, step: Verdict, after_unclear: Verdict) -> None:
     assert judge(error, unclear_before=False) is step
     assert judge(error, unclear_before=True) is after_unclear
 

@@ -30,8 +30,10 @@ def read_head(data: bytes) -> tuple[int, CIMultiDict[str], int, int] | None:
     match = _HEAD.match(data, 0, LONGEST_HEAD)
     if match is None:
         return None
-    lines = match[2].decode("ascii").split("\r\n")
-    headers = CIMultiDict([(name, value) for name, _, value in [line.partition(": ") for line in lines]])
+    connections = match[2].decode("ascii").split("\r\n")
+    headers = CIMultiDict(
+        [(name, value) for name, _, value in [connection.partition(": ") for connection in connections]]
+    )
     length = headers.get("Content-Length", "")
     if not length.isdecimal() or len(length) > 9 or len(headers.getall("Content-Length")) > 1:
         return None

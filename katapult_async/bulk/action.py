@@ -12,7 +12,7 @@ from katapult_async.models import Disk, Task
 from katapult_async.transport import Meter, Operation, Session
 
 from .outcome import Assignment, OutcomeStatus
-from .verdict import Found
+from .verdict import ReadBack
 
 #: Sends one request for one item: the disk afterwards and the task that was queued, if any.
 Send = Callable[[Session, Assignment, Meter], Awaitable[tuple[Disk, Task | None]]]
@@ -35,7 +35,7 @@ class Action:
     name: str
     send: Send
     read: Read
-    found: Callable[[Disk, Assignment], Found]
+    found: Callable[[Disk, Assignment], ReadBack]
     done: OutcomeStatus
     already: OutcomeStatus
     probe: Operation[Any]

@@ -9,27 +9,27 @@ from __future__ import annotations
 
 from .action import Action
 from .delivery import Recorder
-from .fanout import Outcomes
+from .fan_out import Outcomes
 from .item import Item, Items, check_items, read_item
+from .item_work import ItemWork
 from .outcome import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus
-from .settle import Settling
-from .verdict import Found, Start, Step, judge
+from .verdict import ReadBack, Start, Verdict, judge
 
 __all__ = [
     "Action",
     "Assignment",
     "BulkError",
     "BulkReport",
-    "Found",
     "Item",
+    "ItemWork",
     "Items",
     "Outcome",
     "OutcomeStatus",
     "Outcomes",
+    "ReadBack",
     "Recorder",
-    "Settling",
     "Start",
-    "Step",
+    "Verdict",
     "check_items",
     "judge",
     "read_item",

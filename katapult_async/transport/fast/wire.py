@@ -2,7 +2,7 @@
 
 For a bulk run aiohttp's client builds the same request, the same headers and a timer ten thousand times. Here a
 request is written in one piece to a connection of aiohttp's connector, and an answer of the plainest shape is read in
-one piece (line.py). docs/lean-transport.md says what is skipped, why that is safe, and what it gives.
+one piece (connection.py). docs/fast-path.md says what is skipped, why that is safe, and what it gives.
 
 Falls back on the plain wire by itself: with versions of aiohttp that it was not tested with, when anything of aiohttp
 is not as expected, and for requests that are not like the API's. Never after something was sent.
@@ -18,13 +18,13 @@ import anyio
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
-from katapult_async.logs import room_logger
+from katapult_async.logs import package_logger
+from katapult_async.transport.wire import Reply, Timeout, Wire, translate
 
-from .line import Line, UnexpectedInside
-from .lines import Lines
-from .wire import Reply, Timeout, Wire, translate
+from .connection import FastConnection, UnexpectedInside
+from .pool import FastPool
 
-log = room_logger("transport")
+log = package_logger("transport")
 
 #: Minor versions of aiohttp with which the tests have passed.
 TESTED = frozenset({"3.12", "3.13", "3.14"})
@@ -37,11 +37,13 @@ def is_tested(version: str) -> bool:
     return ".".join(version.split(".")[:2]) in TESTED
 
 
-class LeanWire:
-    """Sends requests over the lines of a pool. `plain` is what it falls back on."""
+class FastWire:
+    """Sends requests over the connections of a pool. `plain` is what it falls back on."""
 
-    def __init__(self, lines: Lines, plain: Wire, *, headers: Mapping[str, str], timeout: Timeout) -> None:
-        self._lines = lines
+    def __init__(
+        self, connections: FastPool, plain: Wire, *, headers: Mapping[str, str], timeout: Timeout
+    ) -> None:
+        self._connections = connections
         self._plain = plain
         # A connection that takes all the time there is was surely not used: that is a ConnectTimeout, too.
         self._timeout = Timeout(connect=min(timeout.connect, timeout.total), total=timeout.total)
@@ -50,7 +52,7 @@ class LeanWire:
         self._given_up = False
 
     def __repr__(self) -> str:
-        return f"<LeanWire {'given up' if self._given_up else repr(self._lines)}>"
+        return f"<FastWire {'given up' if self._given_up else repr(self._connections)}>"
 
     async def close(self) -> None:
         await self._plain.close()
@@ -61,9 +63,9 @@ class LeanWire:
             return await self._plain.exchange(method, url, headers, body)
         timeout = self._timeout
         try:
-            origin = self._lines.origin(url)
+            origin = self._connections.origin(url)
             request = self._write(method, url, origin.host, headers, body)
-            line = await self._lines.take(origin, total=timeout.total, connect=timeout.connect)
+            connection = await self._connections.take(origin, total=timeout.total, connect=timeout.connect)
         except UnexpectedInside:
             self._given_up = True
             log.info("aiohttp %s is not as expected inside: requests take its plain way", aiohttp.__version__)
@@ -72,25 +74,25 @@ class LeanWire:
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
             raise translate(exc, timeout) from exc
         try:
-            reply = await line.ask(request)
+            reply = await connection.ask(request)
             if reply is not None:
-                self._lines.keep(origin, line)
+                self._connections.keep(origin, connection)
                 return reply
-            reply = await self._read_on(line)
+            reply = await self._read_on(connection)
         except (aiohttp.ClientError, HttpProcessingError, OSError, asyncio.TimeoutError) as exc:
-            self._lines.drop(line)
+            self._connections.drop(connection)
             raise translate(exc, timeout) from exc
         except BaseException:
-            self._lines.drop(
-                line
+            self._connections.drop(
+                connection
             )  # cancelled, or the answer is refused: it must not be read by the next request
             raise
-        self._lines.forget(line)
+        self._connections.forget(connection)
         return reply
 
-    async def _read_on(self, line: Line) -> Reply:
-        with anyio.move_on_after(line.deadline - asyncio.get_running_loop().time()):
-            return await line.read_on()
+    async def _read_on(self, connection: FastConnection) -> Reply:
+        with anyio.move_on_after(connection.deadline - asyncio.get_running_loop().time()):
+            return await connection.read_on()
         raise asyncio.TimeoutError
 
     def _write(
@@ -110,7 +112,7 @@ class LeanWire:
 
 
 def _render(headers: Mapping[str, str]) -> str:
-    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-    if any(not line[:-2].isprintable() or not line.isascii() for line in lines):
+    connections = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    if any(not connection[:-2].isprintable() or not connection.isascii() for connection in connections):
         raise ValueError("a header has a character that may not stand in one")
-    return "".join(lines)
+    return "".join(connections)

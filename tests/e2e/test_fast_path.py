@@ -20,10 +20,10 @@ from katapult_async import (
     SessionPool,
     Timeout,
 )
-from katapult_async.transport import lines
 from katapult_async.transport.connector import Connector
-from katapult_async.transport.lean import LeanWire, is_tested
-from katapult_async.transport.lines import Lines
+from katapult_async.transport.fast import pool as fast_pool
+from katapult_async.transport.fast.pool import FastPool
+from katapult_async.transport.fast.wire import FastWire, is_tested
 from katapult_async.transport.wire import Wire
 from tests.raw_server import DISK, answering, http, raw_server, read_request
 
@@ -93,7 +93,7 @@ async def test_bytes_after_an_answer_end_the_connection(pause: float) -> None:
 
 
 async def test_lines_that_are_idle_for_too_long_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "KEEP_ALIVE", 0.1)
+    monkeypatch.setattr(fast_pool, "KEEP_ALIVE", 0.1)
     ended: list[bool] = []
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -113,7 +113,7 @@ async def test_lines_that_are_idle_for_too_long_are_closed(monkeypatch: pytest.M
 async def test_a_line_is_kept_from_its_last_answer_on_however_long_that_took(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lines, "KEEP_ALIVE", 0.2)
+    monkeypatch.setattr(fast_pool, "KEEP_ALIVE", 0.2)
     connections = 0
     ended = asyncio.Event()
 
@@ -151,8 +151,8 @@ async def test_what_is_busy_ends_when_the_lines_are_closed_for_no_time_out_is_wa
     async with raw_server(silent) as url, connector:
         limits = Timeout(total=0.3)
         plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
-        pool = Lines(connector, max_body=1000)
-        wire = LeanWire(pool, plain, headers={}, timeout=limits)
+        pool = FastPool(connector, max_body=1000)
+        wire = FastWire(pool, plain, headers={}, timeout=limits)
         request = asyncio.create_task(wire.exchange("GET", URL(url), {}, None))
         await arrived.wait()
         pool.close()
@@ -186,8 +186,8 @@ async def test_what_is_not_as_expected_is_left_to_the_plain_way(*, returns: bool
     async with raw_server(answering(http(DISK), http(DISK))) as url, connector:
         limits = Timeout()
         plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
-        pool = Lines(connector, max_body=1000)
-        wire = LeanWire(pool, plain, headers={"A": "b"}, timeout=limits)
+        pool = FastPool(connector, max_body=1000)
+        wire = FastWire(pool, plain, headers={"A": "b"}, timeout=limits)
         for _ in range(2):
             reply = await wire.exchange("GET", URL(url), {}, None)
             assert (reply.status, reply.body) == (200, DISK)
@@ -203,8 +203,8 @@ async def test_methods_that_the_api_has_not_go_the_plain_way() -> None:
         async with connector:
             limits = Timeout()
             plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
-            pool = Lines(connector, max_body=1000)
-            wire = LeanWire(pool, plain, headers={}, timeout=limits)
+            pool = FastPool(connector, max_body=1000)
+            wire = FastWire(pool, plain, headers={}, timeout=limits)
             assert (await wire.exchange("HEAD", URL(url), {}, None)).body == b""
             assert "0 busy, 0 free" in repr(wire)
             await wire.close()
@@ -217,10 +217,10 @@ async def test_no_header_can_be_smuggled_in(value: str) -> None:
     async with connector:
         limits = Timeout()
         plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
-        pool = Lines(connector, max_body=1000)
+        pool = FastPool(connector, max_body=1000)
         with pytest.raises(ValueError, match="header"):
-            LeanWire(pool, plain, headers={"A": value}, timeout=limits)
-        wire = LeanWire(pool, plain, headers={}, timeout=limits)
+            FastWire(pool, plain, headers={"A": value}, timeout=limits)
+        wire = FastWire(pool, plain, headers={}, timeout=limits)
         with pytest.raises(ValueError, match="header"):
             await wire.exchange("GET", URL("http://127.0.0.1:9/"), {"A": value}, None)
         await wire.close()

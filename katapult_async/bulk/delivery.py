@@ -13,14 +13,14 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from katapult_async.logs import room_logger
+from katapult_async.logs import package_logger
 from katapult_async.observer import OutcomeEvent
 from katapult_async.transport import Session
 
 from .outcome import Assignment, BulkReport, Outcome, OutcomeStatus
 from .verdict import Start
 
-log = room_logger("scheduler")
+log = package_logger("bulk")
 
 #: Outcomes that wait for the consumer at most.
 LONGEST_QUEUE = 1024
@@ -35,11 +35,11 @@ class Recorder(Protocol):
     When either raises, the run ends with that exception.
     """
 
-    async def sending(self, item: Assignment, /) -> Start: ...
+    async def before_send(self, item: Assignment, /) -> Start: ...
 
-    def heard(self, outcome: Outcome, /) -> None: ...
+    def on_outcome(self, outcome: Outcome, /) -> None: ...
 
-    async def settled(self, outcomes: Sequence[Outcome], /) -> None: ...
+    async def persist(self, outcomes: Sequence[Outcome], /) -> None: ...
 
 
 class Delivery:
@@ -104,7 +104,7 @@ class Delivery:
         with settled:
             async for outcome in settled:
                 batch = (outcome, *_at_hand(settled))
-                await recorder.settled(batch)
+                await recorder.persist(batch)
                 for recorded in batch:
                     del self._uncounted[id(recorded)]
                     await self._hand_out(recorded)

@@ -1,10 +1,10 @@
-"""A line: one connection of aiohttp's connector, with a reader of its own.
+"""A connection: one connection of aiohttp's connector, with a reader of its own.
 
-The connection is aiohttp's: the connector has looked up the host, connected and shaken hands. The line stands in for
+The connection is aiohttp's: the connector has looked up the host, connected and shaken hands. The connection stands in for
 aiohttp's protocol while one request after the other gets an answer of the plainest shape (head.py). Any other answer
 is handed over, from its first byte, to aiohttp's protocol, and the connection goes back to the connector after it.
 
-What is guaranteed: bytes that nobody has asked for are no answer. They close the line, so that what a server says to
+What is guaranteed: bytes that nobody has asked for are no answer. They close the connection, so that what a server says to
 nobody (a 408 before it hangs up, say) is never taken for the answer to the next request.
 """
 
@@ -15,15 +15,16 @@ import asyncio
 import aiohttp
 from aiohttp.connector import Connection
 
-from .head import read_head
-from .wire import Reply, read_body
+from katapult_async.transport.wire import Reply, read_body
+
+from .response_head import read_head
 
 
 class UnexpectedInside(Exception):
     """Something of aiohttp is not as expected. Nothing has been sent."""
 
 
-class Line(asyncio.Protocol):
+class FastConnection(asyncio.Protocol):
     """Carries one request at a time. `lost`: the connection is gone."""
 
     __slots__ = (
@@ -68,7 +69,7 @@ class Line(asyncio.Protocol):
 
     def __repr__(self) -> str:
         state = "lost" if self.lost else "free" if self._answer is None else "busy"
-        return f"<Line {state}>"
+        return f"<FastConnection {state}>"
 
     @property
     def busy(self) -> bool:
@@ -89,7 +90,7 @@ class Line(asyncio.Protocol):
         return answer
 
     def done(self) -> None:
-        """The answer has been received: the line is free."""
+        """The answer has been received: the connection is free."""
         self._answer = None
 
     async def read_on(self) -> Reply:
@@ -117,7 +118,7 @@ class Line(asyncio.Protocol):
         self._transport.abort()
 
     def give_back(self) -> None:
-        """Let aiohttp's connector have the connection, as if aiohttp had used it. For lines that are free."""
+        """Let aiohttp's connector have the connection, as if aiohttp had used it. For connections that are free."""
         if self.usable:
             self._transport.set_protocol(self._handler)
         self._connection.release()

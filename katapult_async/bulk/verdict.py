@@ -33,11 +33,11 @@ class Start(enum.Enum):
 
     SEND = "nothing has been done for it: send"
     READ_BACK = "an earlier run may have sent it: read the disk first"
-    LOOK = "nothing has been done for it, and it must not be sent without having looked"
-    LEAVE = "not now: it comes out as not attempted"
+    READ_FIRST = "nothing has been done for it, and it must not be sent without having looked"
+    SKIP = "not now: it comes out as not attempted"
 
 
-class Step(enum.Enum):
+class Verdict(enum.Enum):
     RETRY = "send it again later"
     READ_BACK = "read the disk: done, or to be sent again?"
     CHECK = "read the disk once: was it so already?"
@@ -45,7 +45,7 @@ class Step(enum.Enum):
     STOP = "nothing of this run can be done"
 
 
-class Found(enum.Enum):
+class ReadBack(enum.Enum):
     """What reading the disk shows, for the action that is wanted."""
 
     DONE = "it is as wanted"
@@ -57,14 +57,14 @@ class Found(enum.Enum):
 _MAY_BE_SO_ALREADY = (UnableToAssign, UnableToUnassign, UnassignedDisk, TaskQueueingError)
 
 
-def judge(error: KatapultError, *, unclear_before: bool) -> Step:
+def judge(error: KatapultError, *, unclear_before: bool) -> Verdict:
     """The next step after a try that failed. `unclear_before`: an earlier try of this item may have been executed."""
     if error.stops_run:
-        return Step.STOP
+        return Verdict.STOP
     if error.execution is Execution.NOT_EXECUTED:
-        return Step.RETRY
+        return Verdict.RETRY
     if error.execution is Execution.UNCLEAR:
-        return Step.READ_BACK
+        return Verdict.READ_BACK
     if unclear_before or isinstance(error, _MAY_BE_SO_ALREADY):
-        return Step.CHECK
-    return Step.FAIL
+        return Verdict.CHECK
+    return Verdict.FAIL

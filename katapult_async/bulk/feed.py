@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, Callable, Iterator
 from katapult_async.transport import MachineNames
 
 from .item import Item, Items, read_item
-from .lookahead import LookAhead
+from .look_ahead import LookAhead
 from .outcome import Assignment
 from .reader import Reader
 

@@ -24,10 +24,10 @@ from katapult_async.transport import RunStopped, Session
 
 from .action import Action
 from .outcome import Assignment, Outcome, OutcomeStatus
-from .verdict import Found, Start, Step, judge
+from .verdict import ReadBack, Start, Verdict, judge
 
 
-class Settling:
+class ItemWork:
     """The work on one item, and what is known of it at every moment. Counts its requests (Meter)."""
 
     __slots__ = (
@@ -71,7 +71,7 @@ class Settling:
         self._unclear: KatapultError | None = None
         self._start = start
         # Only looked at so far.
-        self._looking = start is Start.LOOK
+        self._looking = start is Start.READ_FIRST
         # Whether reading has shown, before a try of ours, that it was not done.
         self._seen_before = False
         self._started_at: float | None = None
@@ -99,7 +99,7 @@ class Settling:
             elapsed = self.elapsed
             sent_after = breaker.number if breaker is not None else 0
             # What must be looked at first is looked at again before each try: the pause may have been a long one.
-            if self._start is Start.LOOK or (self._start is Start.READ_BACK and not self._attempts):
+            if self._start is Start.READ_FIRST or (self._start is Start.READ_BACK and not self._attempts):
                 outcome = await self._begin_by_reading()
                 if outcome is not None:
                     return outcome
@@ -136,13 +136,13 @@ class Settling:
         step = judge(error, unclear_before=self._ever_unclear)
         if error.execution is Execution.UNCLEAR:
             self._ever_unclear, self._unclear = True, error
-        if step is Step.RETRY:
+        if step is Verdict.RETRY:
             return None
-        if step is Step.STOP and self._ever_unclear:
+        if step is Verdict.STOP and self._ever_unclear:
             return self._outcome(OutcomeStatus.UNKNOWN, error=error)
-        if step is Step.STOP and error.execution is Execution.NOT_EXECUTED:
+        if step is Verdict.STOP and error.execution is Execution.NOT_EXECUTED:
             return self._outcome(OutcomeStatus.NOT_ATTEMPTED, error=error)  # the client was closed first
-        if step in (Step.FAIL, Step.STOP):
+        if step in (Verdict.FAIL, Verdict.STOP):
             return self._outcome(OutcomeStatus.FAILED, error=error)
         if self.stopping:
             return self._outcome(OutcomeStatus.UNKNOWN, error=error)  # nothing more is to be sent
@@ -155,7 +155,7 @@ class Settling:
                 "it was sent before the run was interrupted, and could not be read back"
             )
             interrupted.operation = f"{self._action.name} {self._item}"
-            outcome = await self._read_back(interrupted, Step.READ_BACK)
+            outcome = await self._read_back(interrupted, Verdict.READ_BACK)
         else:
             self._looking = True
             outcome = await self._look()
@@ -178,15 +178,15 @@ class Settling:
                 OutcomeStatus.FAILED if refused else OutcomeStatus.NOT_ATTEMPTED, error=error
             )
         found = self._action.found(disk, self._item)
-        if found is Found.NOT_DONE:
+        if found is ReadBack.NOT_DONE:
             self._seen_before = True
             return None
-        if found is Found.DONE:
+        if found is ReadBack.DONE:
             status = self._action.done if self._ever_unclear else self._action.already
             return self._outcome(status, disk=disk, certain=self._seen_before)
         return self._outcome(OutcomeStatus.FAILED, disk=disk, error=await self._conflict(found, disk))
 
-    async def _read_back(self, error: KatapultError, step: Step) -> Outcome | None:
+    async def _read_back(self, error: KatapultError, step: Verdict) -> Outcome | None:
         try:
             disk = await self._action.read(self._session, self._item, self)
         except (NotFound, ObjectInTrash) as gone:
@@ -197,22 +197,22 @@ class Settling:
             self._error = unread if unread.stops_run else error
             return self._outcome(OutcomeStatus.UNKNOWN, error=self._error)
         found = self._action.found(disk, self._item)
-        if found is Found.DONE:
+        if found is ReadBack.DONE:
             # Refused because it is so already: by an earlier try of ours whose answer never came, if there was one.
-            ours = step is Step.READ_BACK or self._ever_unclear
+            ours = step is Verdict.READ_BACK or self._ever_unclear
             status = self._action.done if ours else self._action.already
             certain = self._seen_before or not ours
             return self._outcome(status, disk=disk, request_id=error.request_id, certain=certain)
-        if step is Step.CHECK:
+        if step is Verdict.CHECK:
             return self._outcome(OutcomeStatus.FAILED, disk=disk, error=error)
-        if found is not Found.NOT_DONE:
+        if found is not ReadBack.NOT_DONE:
             return self._outcome(OutcomeStatus.FAILED, disk=disk, error=await self._conflict(found, disk))
         self._seen_before = True
         return None
 
-    async def _conflict(self, found: Found, disk: Disk) -> KatapultError:
+    async def _conflict(self, found: ReadBack, disk: Disk) -> KatapultError:
         """Why an item cannot be done whose disk is elsewhere: the machine that is wanted may not even be there."""
-        if found is Found.CONFLICT and self._action.find_wanted is not None:
+        if found is ReadBack.CONFLICT and self._action.find_wanted is not None:
             try:
                 await self._action.find_wanted(self._session, self._item, self)
             except (NotFound, ObjectInTrash) as gone:
@@ -272,11 +272,11 @@ def not_attempted(item: Assignment) -> Outcome:
     return Outcome(assignment=item, status=OutcomeStatus.NOT_ATTEMPTED, finished_at=time.time())
 
 
-def _refused(found: Found, disk: Disk, item: Assignment) -> AssignmentConflict:
+def _refused(found: ReadBack, disk: Disk, item: Assignment) -> AssignmentConflict:
     bond = disk.virtual_machine_disk
     machine = bond.virtual_machine.id if bond else None
     name = bond.virtual_machine.fqdn if bond else UNSET
-    if found is Found.BOOT_DISK:
+    if found is ReadBack.BOOT_DISK:
         return AssignmentConflict(
             f"{item.disk} is the boot disk of {machine}, and stays there", virtual_machine=machine
         )

@@ -25,8 +25,8 @@ from .action import Action
 from .delivery import Delivery, Recorder
 from .feed import Feed
 from .item import Items
+from .item_work import ItemWork, let_go_of_frames, not_attempted
 from .outcome import Assignment, BulkReport, Outcome
-from .settle import Settling, let_go_of_frames, not_attempted
 from .verdict import Start
 
 #: Items for busy machines that are read ahead at most.
@@ -79,7 +79,7 @@ class Outcomes(AsyncIterator[Outcome]):
         self._running = 0
         # Whether a worker was started that has not asked for its first item yet.
         self._starting = False
-        self._active: dict[anyio.CancelScope, Settling] = {}
+        self._active: dict[anyio.CancelScope, ItemWork] = {}
         self._stopped = False
         self._began = 0.0
         self._failure: BaseException | None = None
@@ -267,14 +267,14 @@ class Outcomes(AsyncIterator[Outcome]):
         while (item := await feed.next()) is not None:
             if self._running < self._concurrency:
                 self._start_worker()
-            start = Start.LOOK if self._action.read_first else Start.SEND
+            start = Start.READ_FIRST if self._action.read_first else Start.SEND
             if self._recorder is not None:
                 start = await self._ask(self._recorder, item)
-            if start is Start.LEAVE:
+            if start is Start.SKIP:
                 feed.finished(item)
                 await delivery.deliver(not_attempted(item))
                 continue
-            settling = Settling(self._action, self._session, item, start, self._breaker)
+            settling = ItemWork(self._action, self._session, item, start, self._breaker)
             if self._stopped:
                 await delivery.deliver(self._conclude(settling, settling.interrupted()))
                 continue
@@ -289,18 +289,18 @@ class Outcomes(AsyncIterator[Outcome]):
     async def _ask(self, recorder: Recorder, item: Assignment) -> Start:
         """How the work on an item begins."""
         if self._stopped:
-            return Start.LEAVE
+            return Start.SKIP
         try:
-            return await recorder.sending(item)
+            return await recorder.before_send(item)
         except BaseException:
             self._delivery.keep(not_attempted(item))
             raise
 
-    def _conclude(self, settling: Settling, outcome: Outcome) -> Outcome:
+    def _conclude(self, settling: ItemWork, outcome: Outcome) -> Outcome:
         self._count(settling)
         if self._recorder is not None:
             try:
-                self._recorder.heard(outcome)
+                self._recorder.on_outcome(outcome)
             except BaseException:
                 self._delivery.keep(
                     outcome
@@ -317,7 +317,7 @@ class Outcomes(AsyncIterator[Outcome]):
             self._refuse(outcome.error)
         return outcome
 
-    def _count(self, settling: Settling) -> None:
+    def _count(self, settling: ItemWork) -> None:
         self.report.requests += settling.requests
         self.report.rate_limited += settling.rate_limited
 
