@@ -6,7 +6,7 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
-from .budget import Budget
+from .budget import Budget, as_budget
 from .observer import Observer, check_observer
 from .ratelimit import check_max_per_second
 from .ratelimit.breaker import DEFAULT_PATIENCE, check_patience
@@ -138,13 +138,31 @@ class Client:
 
     @classmethod
     def from_env(cls, **settings: Unpack[Settings]) -> Client:
-        """A client with the token of KATAPULT_API_KEY, as the official Terraform provider uses it.
+        """Make a client with the settings of the environment.
 
-        Keyword arguments as for Client. Raises ValueError when the variable is not set or cannot be a token.
+        The token is the one of KATAPULT_API_KEY, as the official Terraform provider uses it. KATAPULT_BASE_URL and
+        KATAPULT_BUDGET apply where `base_url` and `budget` are not given. With a `pool`, the pool's budget applies.
+
+        Args:
+            settings: Keyword arguments of Client. They win over the environment.
+
+        Raises:
+            ValueError: If KATAPULT_API_KEY is not set, or a variable is empty or cannot be used.
+            BudgetError: If KATAPULT_BUDGET names a Redis server that cannot be used.
         """
         token = os.environ.get("KATAPULT_API_KEY")
         if not token:
             raise ValueError("the environment variable KATAPULT_API_KEY is not set: put the API token there")
+        base_url, budget = _variable("KATAPULT_BASE_URL"), _variable("KATAPULT_BUDGET")
+        if base_url is not None and "base_url" not in settings:
+            settings["base_url"] = base_url
+        if budget is not None and "budget" not in settings and settings.get("pool") is None:
+            try:
+                settings["budget"] = as_budget(budget)
+            except ValueError:  # its message shows the value, which may hold a password
+                raise ValueError(
+                    "the environment variable KATAPULT_BUDGET must be file, none, or redis://…"
+                ) from None
         return cls(token, **settings)
 
     def __repr__(self) -> str:
@@ -234,3 +252,10 @@ class Client:
         self.virtual_machines = VirtualMachines(session)
         self.tasks = Tasks(session)
         self.io_profiles = IOProfiles(session)
+
+
+def _variable(name: str) -> str | None:
+    value = os.environ.get(name)
+    if value is not None and not value.strip():
+        raise ValueError(f"the environment variable {name} is empty: set it to a value, or unset it")
+    return value

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,10 +24,30 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
+_numbers = itertools.count(1)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """Aiohttp runs on asyncio only."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Nothing reads the settings of the user, and nothing writes into the user's cache."""
+    folder = tmp_path_factory.mktemp("user")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.delenv("XDG_RUNTIME_DIR", raising=False)
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def own_budget(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has budgets of its own: another test may have had an emulator at the same port."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(own_folders / f"cache-{next(_numbers)}"))
 
 
 @pytest.fixture(autouse=True)

@@ -98,6 +98,11 @@ class SharedGate:
         return len(self._turns()) + (self._alone.waiting if self._alone is not None else 0)
 
     @property
+    def in_flight(self) -> int:
+        """Requests of this process in flight. Those of other processes are in `window.in_flight`, too."""
+        return len(self._held)
+
+    @property
     def limit(self) -> int | None:
         """Requests permitted per window, as far as known; the lowest where types are counted apart."""
         if self._alone is not None:

@@ -142,6 +142,14 @@ class Window(msgspec.Struct):
             return None
         return max(0, int(self._aligned.counter.free(self._in_flight)))
 
+    def next_window(self) -> float | None:
+        """When the next window of the server's clock may be entered; None unless the server has such windows."""
+        return self._aligned.boundary() if self._belief is Belief.ALIGNED else None
+
+    def counted(self, now: float) -> int:
+        """Requests that were answered in the last period, or that may have been counted without an answer."""
+        return self._trailing.answers.count(now)
+
     @property
     def refusals(self) -> int:
         """429s seen."""

@@ -1,0 +1,115 @@
+"""What a shared budget looks like to a person: who is on the token, and how much of the window is used.
+
+Pure functions. They read a state and change nothing in it. Deciding stays in `state` and `ratelimit`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from .state import DEAD, SHOWN, State
+
+
+class MemberView(msgspec.Struct, frozen=True):
+    """A process that shares the budget.
+
+    Args:
+        name: Its name for people: `process 4711 on host`.
+        run: The durable run that it executes. None if it executes none.
+        seen_ago: Seconds since it looked at the budget last. A process that has something to send looks every second.
+        in_flight: Its requests in flight.
+        waiting: Its requests that wait for a permit.
+        sent: Its requests since it joined.
+        sent_in_window: Its requests in the current window. None if the server has no windows of its clock.
+    """
+
+    name: str
+    run: str | None
+    seen_ago: float
+    in_flight: int
+    waiting: int
+    sent: int
+    sent_in_window: int | None
+
+
+class BudgetView(msgspec.Struct, frozen=True):
+    """A budget at one moment.
+
+    Args:
+        limiter: What kind of limiter the server is believed to be, in words.
+        period: The length of a window in seconds.
+        limit: Requests permitted per window. None if it is not known.
+        remaining: Requests that the server's counter certainly leaves. None if it is not known.
+        used: Requests sent in the current window; in the last period, if the server has no windows of its clock.
+        in_flight: Requests in flight.
+        waiting: Requests that wait for a permit.
+        next_window_in: Seconds until the next window of the server's clock may be entered. None if it is not known, or
+            if that window has begun.
+        members: The processes.
+    """
+
+    limiter: str
+    period: float
+    limit: int | None
+    remaining: int | None
+    used: int
+    in_flight: int
+    waiting: int
+    next_window_in: float | None
+    members: tuple[MemberView, ...]
+
+
+def view_of(state: State, now: float) -> BudgetView:
+    """Return what a state shows.
+
+    Args:
+        state: As it was read from the store.
+        now: Seconds of the store's clock.
+    """
+    window = state.window
+    windows = (window, *state.apart.values())
+    boundary = window.next_window()
+    over = boundary is not None and now >= boundary
+    members = tuple(
+        _member(state, owner, now, aligned=boundary is not None, over=over)
+        for owner, member in state.members.items()
+        if now < member.seen + SHOWN or _in_flight(state, owner, now)
+    )
+    limits = [one.limit for one in windows if one.limit is not None]
+    if boundary is None:
+        used = sum(one.counted(now) for one in windows) + sum(one.in_flight for one in windows)
+    else:
+        used = 0 if over else sum(member.sent_in_window for member in state.members.values())
+    return BudgetView(
+        limiter=window.belief.value,
+        period=window.period,
+        limit=min(limits, default=None),
+        remaining=window.limit if over else window.remaining,
+        used=used,
+        in_flight=sum(member.in_flight for member in members),
+        waiting=sum(member.waiting for member in members),
+        next_window_in=None if boundary is None or over else round(boundary - now, 3),
+        members=members,
+    )
+
+
+def _member(state: State, owner: str, now: float, *, aligned: bool, over: bool) -> MemberView:
+    member = state.members[owner]
+    dead = now >= member.seen + DEAD
+    waiting = 0 if dead else sum(place.count for place in state.places if place.owner == owner)
+    in_window = None if not aligned else 0 if over else member.sent_in_window
+    return MemberView(
+        name=member.name,
+        run=member.run,
+        seen_ago=round(max(now - member.seen, 0.0), 3),
+        in_flight=_in_flight(state, owner, now),
+        waiting=waiting,
+        sent=member.sent,
+        sent_in_window=in_window,
+    )
+
+
+def _in_flight(state: State, owner: str, now: float) -> int:
+    return sum(
+        lease.owner == owner and lease.taken and now < lease.deadline for lease in state.leases.values()
+    )
