@@ -91,6 +91,10 @@ class Shell:
             "KATAPULT_ORGANIZATION": "acme",
             "KATAPULT_BASE_URL": url,
             "PYTHONPATH": str(ROOT),
+            # Neither the settings nor the cache of the user.
+            "XDG_CONFIG_HOME": str(folder / ".config"),
+            "XDG_CACHE_HOME": str(folder / ".cache"),
+            "XDG_RUNTIME_DIR": "",
         }
 
     async def type(self, *arguments: str, hidden: tuple[str, ...] = ()) -> str:

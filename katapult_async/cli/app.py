@@ -15,6 +15,7 @@ from katapult_async.cli.exit_codes import EXPLAINED
 from katapult_async.cli.numbers import decimal, whole
 from katapult_async.cli.options import (
     DAY,
+    Access,
     Attach,
     Connection,
     ManifestName,
@@ -29,8 +30,8 @@ from katapult_async.cli.options import (
     checked_file,
     checked_run,
     grouped,
-    value_of,
 )
+from katapult_async.cli.settings import ORGANIZATION, config_path
 
 app = typer.Typer(
     name="katapult-async",
@@ -66,7 +67,8 @@ def root(
 ) -> None:
     """Assign disks in bulk on the Katapult cloud API, as fast as its rate limit permits.
 
-    The API token is read from the environment variable KATAPULT_API_KEY.
+    The API token is read from the environment variable KATAPULT_API_KEY, from a
+    file, or from a command. Settings can stand in profiles: see config.
     """
 
 
@@ -86,8 +88,9 @@ def plan(
     """
     from katapult_async.cli.plan import run_plan
 
-    settings = connection.settings()
-    organization = value_of("--organization", organization, "KATAPULT_ORGANIZATION")
+    sources = connection.sources(organization)
+    settings = connection.settings(sources)
+    organization = sources.find(ORGANIZATION).value
     screen.start_log()
     sys.exit(
         run_plan(
@@ -97,6 +100,7 @@ def plan(
             thorough=thorough,
             screen=screen,
             settings=settings,
+            sources=sources,
         )
     )
 
@@ -136,8 +140,9 @@ def assign(
     from katapult_async.cli.assign import Wanted, run_assign
     from katapult_async.cli.plan import run_plan
 
-    settings = connection.settings()
-    organization = value_of("--organization", organization, "KATAPULT_ORGANIZATION")
+    sources = connection.sources(organization)
+    settings = connection.settings(sources)
+    organization = sources.find(ORGANIZATION).value
     run = checked_file("--run", run)
     screen.start_log()
     if dry_run:
@@ -149,6 +154,7 @@ def assign(
                 thorough=thorough,
                 screen=screen,
                 settings=settings,
+                sources=sources,
             )
         )
     wanted = Wanted(
@@ -161,7 +167,9 @@ def assign(
         canary=canary,
         max_failures=max_failures,
     )
-    sys.exit(run_assign(manifest, run_file=run, wanted=wanted, screen=screen, settings=settings))
+    sys.exit(
+        run_assign(manifest, run_file=run, wanted=wanted, screen=screen, settings=settings, sources=sources)
+    )
 
 
 @command("resume plan.csv.run", "resume plan.csv.run --retry-failed")
@@ -188,7 +196,8 @@ def resume(
     """
     from katapult_async.cli.resume import run_resume
 
-    settings = connection.settings()
+    sources = connection.sources()
+    settings = connection.settings(sources)
     screen.start_log()
     sys.exit(
         run_resume(
@@ -200,6 +209,7 @@ def resume(
             max_failures=max_failures,
             screen=screen,
             settings=settings,
+            sources=sources,
         )
     )
 
@@ -229,7 +239,8 @@ def rollback(
     """
     from katapult_async.cli.rollback import run_rollback
 
-    settings = connection.settings()
+    sources = connection.sources()
+    settings = connection.settings(sources)
     new_run = checked_file("--run", new_run)
     screen.start_log()
     sys.exit(
@@ -241,6 +252,7 @@ def rollback(
             max_failures=max_failures,
             screen=screen,
             settings=settings,
+            sources=sources,
         )
     )
 
@@ -330,6 +342,52 @@ def report(
             every_line=every_line,
         )
     )
+
+
+@command("budget", "budget --watch", "budget --all --json")
+def budget(
+    every_token: Annotated[
+        bool, typer.Option("--all", help="All budgets in files of this user. Needs no token.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every second, until Ctrl-C.")] = False,
+    *,
+    access: Access,
+) -> None:
+    """Show who shares the rate limit of the token.
+
+    Shows each process with its requests, the limit, and what is left in this window. Sends nothing to the API.
+    """
+    from katapult_async.cli.budget import run_budget
+
+    sources = access.sources()
+    sys.exit(
+        run_budget(
+            sources, allow_http=access.allow_http, every_token=every_token, as_json=as_json, watch=watch
+        )
+    )
+
+
+@command("config", "config --profile staging", "config --json")
+def config(
+    organization: Organization = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+    path: Annotated[bool, typer.Option("--path", help="Show the path of the settings file only.")] = False,
+    *,
+    connection: Connection,
+) -> None:
+    """Show every setting, its value and where it comes from.
+
+    A setting comes from its option, else from its environment variable, else from the profile. Profiles are tables in
+    the settings file, for example [default] or [staging]. The token is not shown, and no token command is run.
+    """
+    from katapult_async.cli.config import run_config
+
+    if path:
+        print(config_path())
+        sys.exit()
+    sources = connection.sources(organization)
+    sys.exit(run_config(sources, allow_http=connection.allow_http, as_json=as_json))
 
 
 @command("demo", "demo --disks 1000 --limit 300")

@@ -12,6 +12,7 @@ from katapult_async.cli.manifest import open_checked
 from katapult_async.cli.options import Screen
 from katapult_async.cli.prepare import can_be_asked, prepare
 from katapult_async.cli.questions import confirmed, target
+from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import counted
 from katapult_async.client import Settings
@@ -33,13 +34,21 @@ class Wanted(NamedTuple):
     max_failures: int | None
 
 
-def run_assign(name: str, *, run_file: str | None, wanted: Wanted, screen: Screen, settings: Settings) -> int:
+def run_assign(
+    name: str,
+    *,
+    run_file: str | None,
+    wanted: Wanted,
+    screen: Screen,
+    settings: Settings,
+    sources: Sources,
+) -> int:
     """Execute a manifest, or resume its unfinished run.
 
     Returns:
         The exit code.
     """
-    token = token_for(settings)
+    token = token_for(sources, settings)
     try:
         with open_checked(name) as manifest:
             place = place_for(name, manifest.check(), attach=wanted.attach, run=run_file)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from katapult_async import Client, KatapultError
+from katapult_async.budget import BudgetError, SharedGate
 from katapult_async.cli.access import command_for
 from katapult_async.cli.exit_codes import INTERRUPTED, OK, REFUSED, SOME_NOT, bad_input
 from katapult_async.cli.options import Screen
@@ -68,6 +69,10 @@ async def carry_out(
     except JournalError as exc:
         resume = command_for("resume", run.journal.name, run.info.base_url)
         bad_input(f"{exc}. When it can be written again: {resume}")
+        return SOME_NOT
+    except BudgetError as exc:  # it could be used when the command began
+        resume = command_for("resume", run.journal.name, run.info.base_url)
+        bad_input(f"{exc}. When it can be used again: {resume}")
         return SOME_NOT
     ending = Ending(
         interrupted=interrupted or progress.stopping,
@@ -132,7 +137,8 @@ def _progress(screen: Screen, *, step: str = "assign", total: int = 0) -> Progre
 def _connect(progress: Progress, client: Client, run: Run | None) -> None:
     """Let the display see what only the client and the run know."""
     gate = client.session.gate
-    progress.in_flight = lambda: gate.window.in_flight
+    # The window of a shared gate counts the requests of other processes, too.
+    progress.in_flight = lambda: gate.in_flight if isinstance(gate, SharedGate) else gate.window.in_flight
     if run is not None:
         progress.patience_left = lambda: run.patience_left
     meter = progress.meter

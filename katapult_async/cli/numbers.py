@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 
-def whole(lowest: int, highest: int | None = None) -> Callable[[str | int], int]:
+def whole(lowest: int, highest: int | None = None) -> Callable[[str | float], int]:
     """Return a parser of whole numbers.
 
     Args:
@@ -17,7 +17,7 @@ def whole(lowest: int, highest: int | None = None) -> Callable[[str | int], int]
     """
     expected = _expected("a whole number", lowest, highest)
 
-    def parse(value: str | int) -> int:
+    def parse(value: str | float) -> int:
         try:
             number = int(value)
         except ValueError:

@@ -1,13 +1,8 @@
-"""The options that several commands share, and the one place that reads their values.
-
-A value comes from its option, or else from its environment variable. Both are refused if they are empty: an empty
-`--base-url "$URL"` must not mean the default host.
-"""
+"""The options that several commands share. `settings` decides what applies where an option is not given."""
 
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -19,6 +14,16 @@ import typer
 
 from katapult_async.cli.exit_codes import INTERRUPTED, refuse
 from katapult_async.cli.numbers import decimal, whole
+from katapult_async.cli.settings import (
+    BASE_URL,
+    CONCURRENCY,
+    MAX_PER_SECOND,
+    PER_VIRTUAL_MACHINE,
+    TOTAL_PERMITTED,
+    Sources,
+    parse_budget,
+    remember,
+)
 
 if TYPE_CHECKING:
     from katapult_async.client import Settings
@@ -28,26 +33,6 @@ if TYPE_CHECKING:
 
 #: The longest time that an option accepts (seconds).
 DAY = 86_400.0
-
-
-def value_of(option: str, given: str | None, variable: str) -> str | None:
-    """Return the value of a setting: of its option, else of its environment variable, else None.
-
-    Exits with 2 if the one that is given is empty.
-
-    Args:
-        option: The option's name, for the message.
-        given: What stands on the command line. None if nothing does.
-        variable: The name of the environment variable.
-    """
-    if given is not None:
-        if not given.strip():
-            refuse(f"{option} is empty: give a value, or leave it out")
-        return given
-    value = os.environ.get(variable)
-    if value is not None and not value.strip():
-        refuse(f"the environment variable {variable} is empty: set it to a value, or unset it")
-    return value
 
 
 def checked_file(option: str, given: str | None) -> str | None:
@@ -107,15 +92,70 @@ MaxFailures = Annotated[
 
 
 @dataclass(frozen=True)
-class Connection:
+class Access:
+    """Which token goes to which host, and whom its rate limit is shared with."""
+
+    profile: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="NAME",
+            help="Profile with settings (see config). [env: KATAPULT_PROFILE; default: default]",
+        ),
+    ] = None
+    token_file: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="FILE", help="Read the API token from a private file. [env: KATAPULT_TOKEN_FILE]"
+        ),
+    ] = None
+    token_command: Annotated[
+        Optional[str],
+        typer.Option(metavar="CMD", help="Read the API token from the first line that a command writes."),
+    ] = None
+    base_url: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="URL",
+            help="API base URL. [env: KATAPULT_BASE_URL; default: https://api.katapult.io/core/v1]",
+        ),
+    ] = None
+    allow_http: Annotated[
+        bool, typer.Option("--allow-http", help="Permit http:// to another host. The token is then readable.")
+    ] = False
+    budget: Annotated[
+        Optional[str],
+        typer.Option(
+            parser=parse_budget,
+            metavar="PLACE",
+            help="Share the rate limit: file (with your processes on this machine), redis://HOST (with other "
+            "hosts), or none. [env: KATAPULT_BUDGET; default: file]",
+        ),
+    ] = None
+
+    def sources(self, organization: str | None = None) -> Sources:
+        """Read the profile that applies. Exits with 2 if it cannot be used.
+
+        Args:
+            organization: The option of that name, if the command has it.
+        """
+        options = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Sources.open({**options, "organization": organization}, self.profile)
+
+
+@dataclass(frozen=True)
+class Connection(Access):
     """How requests are sent, and where to."""
 
     concurrency: Annotated[
-        int, typer.Option(parser=whole(1), metavar="N", help="Most requests in flight.")
-    ] = 32
+        Optional[int],
+        typer.Option(parser=whole(1), metavar="N", help="Most requests in flight. [default: 32]"),
+    ] = None
     per_virtual_machine: Annotated[
-        int, typer.Option(parser=whole(1), metavar="N", help="Most requests in flight for one machine.")
-    ] = 1
+        Optional[int],
+        typer.Option(
+            parser=whole(1), metavar="N", help="Most requests in flight for one machine. [default: 1]"
+        ),
+    ] = None
     total_permitted: Annotated[
         Optional[int],
         typer.Option(
@@ -132,33 +172,23 @@ class Connection:
             parser=decimal(0.001, DAY), metavar="SECONDS", help="Longest time for one request. [default: 60]"
         ),
     ] = None
-    base_url: Annotated[
-        Optional[str],
-        typer.Option(
-            metavar="URL",
-            help="API base URL. [env: KATAPULT_BASE_URL; default: https://api.katapult.io/core/v1]",
-        ),
-    ] = None
-    allow_http: Annotated[
-        bool, typer.Option("--allow-http", help="Permit http:// to another host. The token is then readable.")
-    ] = False
     window: Annotated[float, typer.Option(hidden=True, parser=decimal(0.1, DAY))] = 60
 
-    def settings(self) -> Settings:
-        """Return the keyword arguments of Client."""
+    def settings(self, sources: Sources) -> Settings:
+        """Return the keyword arguments of Client, except for the budget. Exits with 2 if one cannot be used."""
         from katapult_async.transport import Timeout
 
         settings: Settings = {
-            "concurrency": self.concurrency,
-            "per_virtual_machine": self.per_virtual_machine,
-            "total_permitted": self.total_permitted,
-            "max_per_second": self.max_per_second,
+            "concurrency": sources.find(CONCURRENCY).value,
+            "per_virtual_machine": sources.find(PER_VIRTUAL_MACHINE).value,
+            "total_permitted": sources.find(TOTAL_PERMITTED).value,
+            "max_per_second": sources.find(MAX_PER_SECOND).value,
             "rate_window": self.window,
             "allow_http": self.allow_http,
         }
         if self.timeout is not None:
             settings["timeout"] = Timeout(connect=min(self.timeout, 10.0), total=self.timeout)
-        base_url = value_of("--base-url", self.base_url, "KATAPULT_BASE_URL")
+        base_url = sources.find(BASE_URL).value
         if base_url is not None:
             settings["base_url"] = base_url
         return settings
@@ -212,6 +242,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(**values: Any) -> None:
+        remember(values)
         for name, group in groups.items():
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         try:

@@ -11,6 +11,7 @@ from katapult_async.cli.exit_codes import OK, SOME_NOT, bad_input
 from katapult_async.cli.manifest import open_checked
 from katapult_async.cli.options import Screen
 from katapult_async.cli.preflight import as_json, show
+from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
 from katapult_async.client import Settings
 from katapult_async.jobs import ManifestError, Preflight, preview
@@ -24,13 +25,14 @@ def run_plan(
     thorough: bool,
     screen: Screen,
     settings: Settings,
+    sources: Sources,
 ) -> int:
     """Show what a run of a manifest would find and cost.
 
     Returns:
         The exit code.
     """
-    token = token_for(settings)
+    token = token_for(sources, settings)
     if organization is None:
         return bad_input(
             "which organization owns the disks? Add --organization, or set KATAPULT_ORGANIZATION"

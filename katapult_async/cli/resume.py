@@ -9,6 +9,7 @@ from katapult_async.cli.execute import carry_out
 from katapult_async.cli.exit_codes import bad_input
 from katapult_async.cli.options import Screen
 from katapult_async.cli.prepare import can_be_asked, prepare
+from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import counted
 from katapult_async.client import Settings
@@ -25,13 +26,14 @@ def run_resume(
     max_failures: int | None,
     screen: Screen,
     settings: Settings,
+    sources: Sources,
 ) -> int:
     """Continue a run. One that nobody has agreed to is looked at and asked about first, as `assign` does it.
 
     Returns:
         The exit code.
     """
-    token = token_for(settings)
+    token = token_for(sources, settings)
     try:
         with Run.open(run_file, records_lost=records_lost) as run:
             check_host(run_file, run.info, settings)

@@ -10,6 +10,7 @@ from katapult_async.cli.execute import carry_out
 from katapult_async.cli.exit_codes import bad_input
 from katapult_async.cli.options import Screen
 from katapult_async.cli.questions import confirmed, nobody_to_ask, target
+from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import clock_time, counted, duration
 from katapult_async.client import Settings
@@ -28,13 +29,14 @@ def run_rollback(
     max_failures: int | None,
     screen: Screen,
     settings: Settings,
+    sources: Sources,
 ) -> int:
     """Roll a run back, or resume its rollback.
 
     Returns:
         The exit code.
     """
-    token = token_for(settings)
+    token = token_for(sources, settings)
     try:
         with Journal.read(of) as parent:
             summary = parent.summary()

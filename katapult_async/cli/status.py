@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import msgspec
 
 from katapult_async.cli.exit_codes import OK, bad_input
+from katapult_async.cli.settings import named_base_url
 from katapult_async.cli.words import clock_time, duration
 from katapult_async.jobs import Journal, JournalError
 from katapult_async.jobs.forecast import Pace, seconds_for
@@ -133,5 +133,5 @@ def pace(seen: Seen) -> list[str]:
 
 
 def _next_steps(seen: Seen) -> list[tuple[str, str]]:
-    named = os.environ.get("KATAPULT_BASE_URL") or DEFAULT_BASE_URL
+    named = named_base_url() or DEFAULT_BASE_URL
     return next_steps(seen.summary, seen.journal, base_url=named)

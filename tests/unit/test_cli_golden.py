@@ -28,7 +28,10 @@ from katapult_async.jobs import Found, FoundLine, Journal, LineStatus, Manifest,
 from katapult_async.jobs.journal import NewLine, new_info
 from tests.command_line import check_golden, run_many
 
-COMMANDS = ("plan", "assign", "resume", "rollback", "status", "runs", "report", "demo", "emulate")
+COMMANDS = (
+    *("plan", "assign", "resume", "rollback", "status", "runs", "report"),
+    *("budget", "config", "demo", "emulate"),
+)
 #: The first second of a minute.
 NOW = 1_795_000_020.0
 

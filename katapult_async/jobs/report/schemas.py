@@ -12,12 +12,15 @@ from typing import Any
 
 import msgspec
 
+from .command_documents import COMMAND_DOCUMENTS
 from .documents import DOCUMENTS
 
 
 def schemas() -> dict[str, str]:
     """Return the text of each schema by the name of its file."""
-    return {f"{name}.json": _schema(document) for name, document in DOCUMENTS.items()}
+    return {
+        f"{name}.json": _schema(document) for name, document in {**DOCUMENTS, **COMMAND_DOCUMENTS}.items()
+    }
 
 
 def _schema(document: type[msgspec.Struct]) -> str:

@@ -1,0 +1,292 @@
+"""The shared budget on the command line: two terminals just work, and `budget` shows who is on the token."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from katapult_async.budget import BudgetError, Store, key_of
+from katapult_async.cli.execute import carry_out
+from katapult_async.cli.options import Screen
+from katapult_async.client import Settings
+from katapult_async.jobs import Manifest, Run
+from katapult_async.jobs.report.command_documents import BudgetDocument, BudgetState
+from katapult_async.testing import KatapultEmulator
+from tests.command_line import TOKEN, emulator_with, on_terminal, plan, run
+
+PASSWORD = "pa55word-of-redis"
+ASSIGN = ("--no-preflight", "--yes")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Journals go to the current folder, and budgets into one beside them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "katapult-async"
+
+
+def environment_of(emulator: KatapultEmulator, **extra: str) -> dict[str, str]:
+    return {"KATAPULT_API_KEY": TOKEN, "KATAPULT_BASE_URL": emulator.url, **extra}
+
+
+def write_plan(name: str, emulator: KatapultEmulator, *, part: int = 0, parts: int = 1) -> None:
+    header, *lines = plan(emulator).splitlines()
+    Path(name).write_text("\n".join([header, *lines[part::parts]]) + "\n")
+
+
+async def budget(*arguments: str, env: dict[str, str]) -> BudgetDocument:
+    code, out, err = await run("budget", "--json", *arguments, env=env)
+    assert (code, err) == (0, "")
+    return msgspec.json.decode(out, type=BudgetDocument)
+
+
+@pytest.mark.timeout(120)
+async def test_two_terminals_meet_no_429_and_see_each_other(cache: Path) -> None:
+    """Cold start, an aligned limit of 60 per window, and no option that mentions sharing."""
+    period = 4.0
+    options = {"disks": 200, "virtual_machines": 200, "limit": 60}
+    async with emulator_with(**options, period=period, latency=0.1) as emulator:
+        env = environment_of(emulator)
+        write_plan("one.csv", emulator, part=0, parts=2)
+        write_plan("two.csv", emulator, part=1, parts=2)
+        done: list[tuple[int, str, str]] = []
+        seen: list[BudgetState] = []
+
+        async def assign(name: str) -> None:
+            done.append(await run("assign", name, *ASSIGN, "--window", f"{period:g}", env=env))
+
+        async def watch() -> None:
+            while len(done) < 2:
+                seen.extend((await budget(env=env)).budgets)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(assign, "one.csv")
+            group.start_soon(assign, "two.csv")
+            group.start_soon(watch)
+        assert [code for code, _, _ in done] == [0, 0], done
+        assert emulator.ledger.applied_total["assign"] == 200
+        assert emulator.ledger.by_status[429] == 0
+        both = [one for one in seen if len(one.members) == 2]
+        assert both, seen
+        busy = both[len(both) // 2]
+        assert (busy.limit, busy.period) == (60, period)
+        assert {member.host for member in busy.members} == {socket.gethostname()}
+        assert len({member.process for member in busy.members}) == 2
+        assert len({member.run for member in busy.members}) == 2
+        assert max(one.waiting for one in both) > 32  # of both: one process alone has 32 at most
+        assert any(one.next_window_at for one in both)
+        assert all(one.used <= 60 for one in both)
+        code, out, _ = await run("budget", env=env)
+        assert code == 0
+        assert f"budget {key_of(TOKEN, emulator.url)} in {cache}" in out
+        assert "permitted per 4 s  60" in out
+        assert "2 processes on this token." in out
+        assert out.count(socket.gethostname()) == 2
+
+
+async def test_looking_changes_nothing_and_makes_nothing(cache: Path) -> None:
+    async with emulator_with(disks=5) as emulator:
+        env = environment_of(emulator)
+        code, out, _ = await run("budget", env=env)
+        assert code == 0
+        assert "Nobody has used this token here lately." in out
+        assert not cache.exists()
+        write_plan("plan.csv", emulator)
+        assert (await run("assign", "plan.csv", *ASSIGN, env=env))[0] == 0
+        (file,) = cache.iterdir()
+        before = file.read_bytes()
+        (one,) = (await budget(env=env)).budgets
+        assert [member.sent for member in one.members] == [5]
+        # Without a token: each budget by its hash.
+        document = await budget("--all", env={})
+        assert document.place == str(cache)
+        assert [found.key for found in document.budgets] == [key_of(TOKEN, emulator.url)] == [file.stem]
+        assert file.read_bytes() == before
+        assert list(cache.iterdir()) == [file]
+        # A damaged one counts as unused; it is replaced by the next run.
+        damaged = before[:40] + bytes(len(before) - 40)
+        file.write_bytes(damaged)
+        assert "Nobody has used" in (await run("budget", env=env))[1]
+        assert file.read_bytes() == damaged
+
+
+async def test_no_budget_if_none_is_wanted(cache: Path) -> None:
+    async with emulator_with(disks=2) as emulator:
+        write_plan("plan.csv", emulator)
+        for options, env in (
+            (("--budget", "none"), environment_of(emulator)),
+            ((), environment_of(emulator, KATAPULT_BUDGET="none")),
+        ):
+            assert (await run("assign", "plan.csv", *ASSIGN, *options, env=env))[0] == 0
+            code, _, err = await run("budget", *options, env=env)
+            assert code == 2
+            assert "no budget is shared. Name one with --budget" in err
+        assert not cache.exists()
+
+
+async def test_a_default_budget_that_cannot_be_used_ends_no_run(cache: Path) -> None:
+    """A home folder that cannot be written, as in many containers."""
+    cache.parent.write_text("no folder")
+    async with emulator_with(disks=2) as emulator:
+        env = environment_of(emulator)
+        write_plan("plan.csv", emulator)
+        code, _, err = await run("assign", "plan.csv", *ASSIGN, "--budget", "file", env=env)
+        assert code == 2
+        assert err.startswith(f"katapult-async: --budget: the budget's folder {cache} cannot be used")
+        assert emulator.ledger.by_path.total() == 0
+        assert not Path("plan.csv.run").exists()
+        code, out, err = await run("assign", "plan.csv", *ASSIGN, env=env)
+        assert code == 0
+        assert "Assigned 2 of 2 disks" in out
+        assert "Not a directory. The rate limit is not shared with other processes" in err
+        code, out, err = await run("budget", env=env)
+        assert code == 0, err
+
+
+async def test_wrong_usage_is_one_sentence() -> None:
+    env = {"KATAPULT_API_KEY": TOKEN}
+    for arguments, words in (
+        (("--budget", "memcached://user:pa55word@host"), "expected file, none, or the URL of a Redis server"),
+        (("--budget", ""), "expected file, none, or the URL of a Redis server"),
+        (("--budget", f"redis://:{PASSWORD}@host:port"), "the budget's address is not one of Redis"),
+        (("--all", "--budget", "redis://localhost"), "--all lists budgets in files of this machine"),
+        (("--budget", f"redis://:{PASSWORD}@no-such-host.invalid"), "the host is not known"),
+        (("--base-url", "nonsense"), "must look like"),
+    ):
+        code, out, err = await run("budget", *arguments, env=env)
+        assert (code, out) == (2, ""), err
+        assert words in err.replace("\n", " ")
+        assert "pa55word" not in err
+    code, _, err = await run("budget", env={})
+    assert code == 2
+    assert "KATAPULT_API_KEY is not set" in err
+
+
+async def test_watching_a_budget_on_a_terminal() -> None:
+    async with emulator_with(disks=3) as emulator:
+        env = environment_of(emulator)
+        write_plan("plan.csv", emulator)
+        async with on_terminal("budget", "--watch", env={"KATAPULT_BASE_URL": emulator.url}) as terminal:
+            await terminal.sees("Nobody has used this token here lately.")
+            assert (await run("assign", "plan.csv", *ASSIGN, env=env))[0] == 0
+            await terminal.sees("1 process on this token.")
+            terminal.types("\x03")
+            assert await terminal.ends() == 130
+
+
+@pytest.fixture
+async def redis_port(tmp_path: Path, anyio_backend: str) -> AsyncIterator[int]:
+    """A Redis server of this test, with a password."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("needs redis-server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    options = ("--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", "")
+    process = await asyncio.create_subprocess_exec(
+        *(program, *options, "--dir", str(tmp_path)), stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        with anyio.fail_after(20):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    await anyio.sleep(0.05)
+                    continue
+                writer.close()
+                await writer.wait_closed()
+                break
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_a_budget_in_redis_and_its_password(redis_port: int, cache: Path) -> None:
+    async with emulator_with(disks=4) as emulator:
+        write_plan("plan.csv", emulator)
+        url = f"redis://:{PASSWORD}@127.0.0.1:{redis_port}/0"
+        env = environment_of(emulator, KATAPULT_BUDGET=url)
+        shown: list[str] = []
+        code, out, err = await run("assign", "plan.csv", *ASSIGN, "-v", "--log", "log.txt", env=env)
+        assert code == 0, err
+        shown += [out, err, Path("log.txt").read_text()]
+        assert not cache.exists()
+        code, out, err = await run("budget", env=env)
+        assert code == 0
+        assert f"in redis://127.0.0.1:{redis_port}/0" in out
+        assert "1 process on this token." in out
+        shown += [out, err]
+        document = await budget(env=env)
+        assert document.place == f"redis://127.0.0.1:{redis_port}/0"
+        assert [member.sent for member in document.budgets[0].members] == [4]
+        shown.append(str(document))
+        # A wrong password: nothing is sent, and no journal is left.
+        requests = emulator.ledger.by_path.total()
+        Path("plan.csv.run").unlink()
+        wrong = {**env, "KATAPULT_BUDGET": url.replace(PASSWORD, f"wrong-{PASSWORD}")}
+        for command in (("assign", "plan.csv", *ASSIGN), ("budget",)):
+            code, out, err = await run(*command, env=wrong)
+            assert (code, out) == (2, ""), err
+            assert err.startswith("katapult-async: KATAPULT_BUDGET: the budget at redis://127.0.0.1")
+            assert err.count("\n") == 1
+            shown.append(err)
+        assert emulator.ledger.by_path.total() == requests
+        assert not Path("plan.csv.run").exists()
+        assert PASSWORD not in "".join(shown)
+
+
+async def test_a_redis_that_does_not_answer(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        env = {"KATAPULT_API_KEY": TOKEN, "KATAPULT_BUDGET": f"redis://:{PASSWORD}@127.0.0.1:{port}"}
+        code, out, err = await run("budget", env=env)
+        assert code == 3
+        assert "cannot read the budget: redis://127.0.0.1" in err
+        assert PASSWORD not in out + err
+        code, out, _ = await run("budget", "--json", env=env)
+        assert code == 3
+        problem = msgspec.json.decode(out, type=BudgetDocument).budgets[0].problem
+        assert problem is not None
+        assert PASSWORD not in problem
+    assert list(tmp_path.iterdir()) == []
+
+
+class Broken:
+    """A budget whose password was changed after the command had checked it."""
+
+    async def check(self) -> None:
+        raise BudgetError("the budget at redis://host cannot be used: wrong password")
+
+    def store(self, key: str, *, period: float, limit: int | None) -> Store:
+        raise NotImplementedError
+
+
+async def test_a_budget_that_breaks_before_the_rest_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """`assign --canary` opens a client for the rest: the run can be resumed."""
+    async with emulator_with(disks=2) as emulator:
+        with (
+            Manifest.from_items(
+                (disk, emulator.virtual_machine_ids[0]) for disk in emulator.disk_ids
+            ) as manifest,
+            Run.create("a.run", manifest, base_url=emulator.url) as durable,
+        ):
+            settings: Settings = {"base_url": emulator.url, "budget": Broken()}
+            code = await carry_out(durable, TOKEN, settings, screen=Screen(), task_timeout=60.0)
+        assert code == 1
+        assert capsys.readouterr().err == (
+            "katapult-async: the budget at redis://host cannot be used: wrong password. When it can be used again: "
+            f"katapult-async resume a.run --base-url {emulator.url}\n"
+        )
+        assert emulator.ledger.by_path.total() == 0
