@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from katapult_async import __version__
-from katapult_async.cli.exit_codes import EXPLAINED
 from katapult_async.cli.numbers import decimal, whole
 from katapult_async.cli.options import (
     DAY,
-    Access,
     Attach,
     Connection,
     ManifestName,
@@ -29,47 +25,11 @@ from katapult_async.cli.options import (
     Yes,
     checked_file,
     checked_run,
-    grouped,
 )
-from katapult_async.cli.settings import ORGANIZATION, config_path
+from katapult_async.cli.program import app, command
+from katapult_async.cli.settings import ORGANIZATION
 
-app = typer.Typer(
-    name="katapult-async",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,  # they would show local variables, and among them the token
-    rich_markup_mode=None,  # help looks the same in a pipe, and starts faster
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-)
-
-
-def command(*examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a command, with examples at the end of its help."""
-    shown = "\b\nExamples:\n" + "\n".join(f"  katapult-async {example}" for example in examples)
-
-    def register(function: Callable[..., None]) -> Callable[..., None]:
-        app.command(epilog=shown)(grouped(function))
-        return function
-
-    return register
-
-
-def _version(value: bool) -> None:
-    if value:
-        print(f"katapult-async {__version__}")
-        raise typer.Exit
-
-
-@app.callback(epilog="\b\n" + EXPLAINED)
-def root(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Assign disks in bulk on the Katapult cloud API, as fast as its rate limit permits.
-
-    The API token is read from the environment variable KATAPULT_API_KEY, from a
-    file, or from a command. Settings can stand in profiles: see config.
-    """
+__all__ = ["Kind", "app", "settings_commands"]
 
 
 @command("plan plan.csv --organization acme", "plan plan.csv --json")
@@ -344,52 +304,6 @@ def report(
     )
 
 
-@command("budget", "budget --watch", "budget --all --json")
-def budget(
-    every_token: Annotated[
-        bool, typer.Option("--all", help="All budgets in files of this user. Needs no token.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every second, until Ctrl-C.")] = False,
-    *,
-    access: Access,
-) -> None:
-    """Show who shares the rate limit of the token.
-
-    Shows each process with its requests, the limit, and what is left in this window. Sends nothing to the API.
-    """
-    from katapult_async.cli.budget import run_budget
-
-    sources = access.sources()
-    sys.exit(
-        run_budget(
-            sources, allow_http=access.allow_http, every_token=every_token, as_json=as_json, watch=watch
-        )
-    )
-
-
-@command("config", "config --profile staging", "config --json")
-def config(
-    organization: Organization = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
-    path: Annotated[bool, typer.Option("--path", help="Show the path of the settings file only.")] = False,
-    *,
-    connection: Connection,
-) -> None:
-    """Show every setting, its value and where it comes from.
-
-    A setting comes from its option, else from its environment variable, else from the profile. Profiles are tables in
-    the settings file, for example [default] or [staging]. The token is not shown, and no token command is run.
-    """
-    from katapult_async.cli.config import run_config
-
-    if path:
-        print(config_path())
-        sys.exit()
-    sources = connection.sources(organization)
-    sys.exit(run_config(sources, allow_http=connection.allow_http, as_json=as_json))
-
-
 @command("demo", "demo --disks 1000 --limit 300")
 def demo(
     disks: Annotated[int, typer.Option(parser=whole(1), metavar="N", help="Disks to assign.")] = 300,
@@ -481,3 +395,7 @@ def emulate(
         keep_ledger=False,  # it may serve for days: counters only
     )
     sys.exit(run_emulator(emulator, token=token, window=window, plan_out=plan_out, ledger_out=ledger_out))
+
+
+# The help lists commands in the order in which they are registered.
+from katapult_async.cli import settings_commands  # noqa: E402
