@@ -1,11 +1,11 @@
-"""A connection: one connection of aiohttp's connector, with a reader of its own.
+"""One connection of the fast path: a connection of aiohttp's connector with a response reader of its own.
 
-The connection is aiohttp's: the connector has looked up the host, connected and shaken hands. The connection stands in for
-aiohttp's protocol while one request after the other gets an answer of the plainest shape (head.py). Any other answer
-is handed over, from its first byte, to aiohttp's protocol, and the connection goes back to the connector after it.
+aiohttp's connector has looked up the host, connected and shaken hands. FastConnection then replaces aiohttp's protocol
+while responses have the usual shape (response_head.py). It hands any other response, from its first byte, to aiohttp's
+protocol, and the connection goes back to the connector after that response.
 
-What is guaranteed: bytes that nobody has asked for are no answer. They close the connection, so that what a server says to
-nobody (a 408 before it hangs up, say) is never taken for the answer to the next request.
+Bytes that arrive without a request in flight close the connection. So an unsolicited response (a 408 before the server
+hangs up, for example) is never taken for the response to the next request.
 """
 
 from __future__ import annotations

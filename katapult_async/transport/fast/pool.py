@@ -1,6 +1,6 @@
-"""The connections of a pool: hands out free ones, opens new ones, closes those that were idle too long or are overdue.
+"""The connections of the fast path: hands out free ones, opens new ones, closes idle and overdue ones.
 
-One timer for all of them instead of one for each request. Decides nothing about what goes over a connection.
+One timer serves all of them, instead of one for each request. The pool does not know what goes over a connection.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class FastPool:
         """A connection for one request that must be answered within `total` seconds, given back with `keep` or `drop`.
 
         connect: seconds to open a new one, should none be free. Raises UnexpectedInside, and what aiohttp raises when
-        there is no borrowed.
+        there is no connection.
         """
         now = self._loop.time()
         connection = self._free(origin, now)

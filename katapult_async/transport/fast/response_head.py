@@ -30,10 +30,8 @@ def read_head(data: bytes) -> tuple[int, CIMultiDict[str], int, int] | None:
     match = _HEAD.match(data, 0, LONGEST_HEAD)
     if match is None:
         return None
-    connections = match[2].decode("ascii").split("\r\n")
-    headers = CIMultiDict(
-        [(name, value) for name, _, value in [connection.partition(": ") for connection in connections]]
-    )
+    fields = match[2].decode("ascii").split("\r\n")
+    headers = CIMultiDict([(name, value) for name, _, value in [field.partition(": ") for field in fields]])
     length = headers.get("Content-Length", "")
     if not length.isdecimal() or len(length) > 9 or len(headers.getall("Content-Length")) > 1:
         return None
