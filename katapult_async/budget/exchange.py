@@ -20,12 +20,10 @@ import math
 import msgspec
 
 from .errors import BudgetError
-from .leases import end, hear, key_for, let_go, window_for
+from .leases import DEAD, end, hear, key_for, let_go, window_for
 from .serve import READY, collect, queue, serve
 from .state import Look, Looked, Member, Seen, State
 
-#: Seconds after which a process that has not looked is taken for dead. Whoever waits looks every second.
-DEAD = 5.0
 #: Seconds for which a process is shown after it has last looked, if it has nothing in flight, at least.
 SHOWN = 60.0
 #: Seconds after which somebody who waits looks again in any case.

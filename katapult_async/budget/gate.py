@@ -7,6 +7,7 @@ When the store cannot be reached, the process goes on alone with what it knew la
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import uuid
@@ -19,8 +20,9 @@ from katapult_async.ratelimit import Evicted, Evidence, GateByType, Permit, Prio
 from katapult_async.ratelimit.trailing import TrailingCount
 
 from .errors import BudgetError, StoreUnavailable
-from .exchange import DEAD, HEARTBEAT, copy_of
-from .leases import hear, let_go
+from .exchange import HEARTBEAT, copy_of
+from .leases import DEAD, alone
+from .spares import AGE, Spares
 from .state import Look, Looked, Report, State
 from .store import Store
 from .turns import Turns
@@ -28,8 +30,8 @@ from .turns import Turns
 log = room_logger("budget")
 
 #: Seconds between two looks: this many times as long as the last one took, so that looking costs at most a tenth of the
-#: time, but at least and at most so many. What takes longer is spent waiting for the store.
-SHARE, SPACING, MOST_SPACING = 10, 0.004, 0.05
+#: time, but at least and at most so many.
+SHARE, SPACING, MOST_SPACING = 10, 0.004, 0.03
 #: Seconds between attempts to come back to a store that is gone, at first and at most.
 FIRST_RETRY, LONGEST_RETRY = 0.5, 5.0
 #: Seconds after which a permit is not used any more: the deadline of its lease allows for less than MARGIN.
@@ -57,6 +59,7 @@ class SharedGate:
         self._name = f"process {os.getpid()} on {socket.gethostname()}"
         self._run: str | None = None
         self._turns = Turns()
+        self._spares = Spares()
         self._reports: list[Report] = []
         # Permits in flight: the numbers of their leases (None: of a state that the store has lost), or the gate of
         # this process alone that they come from.
@@ -83,8 +86,8 @@ class SharedGate:
         self._told: Wait | None = None
 
     def __repr__(self) -> str:
-        alone = " alone" if self._alone is not None else ""
-        return f"<SharedGate{alone} waiting={self.waiting} {self._store!r} {self.window!r}>"
+        how = " alone" if self._alone is not None else ""
+        return f"<SharedGate{how} waiting={self.waiting} {self._store!r} {self.window!r}>"
 
     @property
     def window(self) -> Window:
@@ -94,8 +97,8 @@ class SharedGate:
     @property
     def waiting(self) -> int:
         """Requests of this process that wait for a permit."""
-        alone = self._alone.waiting if self._alone is not None else 0
-        return len(self._turns.waiting()) + alone
+        own = self._alone.waiting if self._alone is not None else 0
+        return len(self._turns.waiting()) + own
 
     @property
     def limit(self) -> int | None:
@@ -136,11 +139,11 @@ class SharedGate:
             BudgetError: If the budget cannot be used, or the gate is closed.
         """
         while not self._closed:
-            alone = self._alone
+            own = self._alone
             try:
-                if alone is not None:
-                    permit = await alone.take(priority, kind)
-                    self._held[permit] = alone
+                if own is not None:
+                    permit = await own.take(priority, kind)
+                    self._held[permit] = own
                 else:
                     permit = await self._take_shared(priority, kind)
             except Evicted:
@@ -165,8 +168,11 @@ class SharedGate:
             raise
 
     def take_nowait(self, kind: str = "") -> Permit | None:
-        """A permit, if one can be had without waiting: never while the budget is shared."""
-        if self._alone is None or (permit := self._alone.take_nowait(kind)) is None:
+        """A permit, if one can be had without waiting or overtaking anybody."""
+        if self._alone is None:
+            self._spares.wanted(kind)
+            return self._spares.take(asyncio.get_running_loop().time(), kind) if len(self._spares) else None
+        if (permit := self._alone.take_nowait(kind)) is None:
             return None
         self._held[permit] = self._alone
         return permit
@@ -231,7 +237,9 @@ class SharedGate:
         retry = FIRST_RETRY
         while not self._closed:
             if not self._turns.waiting() and not self._reports and self._alone is None and not self._asked:
-                await self._woken()
+                with anyio.move_on_after(AGE if len(self._spares) else None):
+                    await self._woken()
+                self._give_back_spares(asyncio.get_running_loop().time() - AGE)
                 continue
             began = asyncio.get_running_loop().time()
             looked = await self._look()
@@ -245,7 +253,12 @@ class SharedGate:
             await asyncio.sleep(min(max(SPACING, SHARE * took), MOST_SPACING))
             await self._pause(looked)
         if self._looks:
+            self._give_back_spares(math.inf)
             await self._look()
+
+    def _give_back_spares(self, older_than: float) -> None:
+        for permit in self._spares.give_back(older_than):
+            self.unused(permit)
 
     async def _look(self) -> Looked | None:
         """Look once. None if the store failed."""
@@ -294,6 +307,7 @@ class SharedGate:
 
     def _say(self, in_flight_alone: int) -> Look:
         now = asyncio.get_running_loop().time()
+        self._give_back_spares(now - AGE)
         reports, self._reports = self._reports, []
         self._looks += 1
         wants = () if self._closed else self._turns.wants()
@@ -317,6 +331,7 @@ class SharedGate:
             in_flight=len(self._held),
             past=self._past,
             shift=self._shift,
+            spare=(0, "") if self._closed else self._spares.order(self._state.window.limit),
             known=self._state if fresh else None,
             leaving=self._closed,
         )
@@ -325,20 +340,25 @@ class SharedGate:
         """Take over what a look has brought."""
         now = asyncio.get_running_loop().time()
         if looked.state.name != self._state.name:
+            self._give_back_spares(math.inf)
             for permit, holder in self._held.items():
                 if isinstance(holder, int):
                     self._held[permit] = None
         self._received, self._received_at = look.number, now
         self._state = looked.state
         self._shift = looked.now - now
-        alone, self._alone = self._alone, None
-        if alone is not None:
+        was_alone, self._alone = self._alone, None
+        if was_alone is not None:
             log.info("the shared budget is there again: %r", self._store)
-            alone.evict()
+            was_alone.evict()
         for number, permit in looked.seen.permits:
             self._held[permit] = number
-        for permit in self._turns.hand_out([permit for _, permit in looked.seen.permits]):
-            self.unused(permit)  # the request was cancelled meanwhile
+        left = self._turns.hand_out([permit for _, permit in looked.seen.permits])
+        if look.spare[0]:
+            self._spares.add(now, left)
+        else:
+            for permit in left:
+                self.unused(permit)  # the request was cancelled meanwhile
         self._asked = looked.seen.wait is not None
         self._tell(looked.seen.wait, now)
 
@@ -357,16 +377,11 @@ class SharedGate:
         if self._alone is not None:
             return
         log.warning("the shared budget cannot be reached; this process goes on alone: %s", reason)
-        state = copy_of(self._state)
+        self._give_back_spares(math.inf)
         self._alone_since = asyncio.get_running_loop().time()
         now = self._alone_since + self._shift
-        for report in self._reports:
-            hear(state, now, self._owner, report)
-        let_go(state, now, keep=frozenset(held for held in self._held.values() if isinstance(held, int)))
-        # Those that were busy lately are alone now, too, and send as well.
-        sharers = sum(member.seen > now - DEAD for member in state.members.values())
-        for window in (state.window, *state.apart.values()):
-            window.sharers = max(1, sharers)
+        ours = frozenset(held for held in self._held.values() if isinstance(held, int))
+        state = alone(copy_of(self._state), now, self._owner, self._reports, keep=ours)
         self._alone = GateByType(state.window, apart=state.apart, shift=self._shift)
         self._alone.listeners.append(self._tell_alone)
         self._turns.fail(Evicted)

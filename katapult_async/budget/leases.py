@@ -6,6 +6,9 @@ from katapult_async.ratelimit import Evidence, Permit, Window
 
 from .state import GRAIN, Lease, Report, State
 
+#: Seconds after which a process that has not looked is taken for dead. Whoever waits looks every second.
+DEAD = 5.0
+
 
 def key_for(state: State, kind: str) -> str:
     return kind if kind in state.apart else ""
@@ -68,3 +71,23 @@ def _split(state: State, now: float, permit: Permit, evidence: Evidence) -> None
         if isinstance(first, Permit):
             window.answered(first, now, evidence)
         state.apart[permit.kind] = window
+
+
+def alone(state: State, now: float, owner: str, reports: list[Report], *, keep: frozenset[int]) -> State:
+    """What one process goes on with when the store is gone. Whatever others had in flight counts as used.
+
+    Args:
+        state: As it was seen last. It is changed.
+        now: Seconds of the store's clock.
+        owner: The process.
+        reports: How requests of the process ended that the store does not know of.
+        keep: The leases of the process that are in flight.
+    """
+    for report in reports:
+        hear(state, now, owner, report)
+    let_go(state, now, keep=keep)
+    # Those that were busy lately are alone now, too, and send as well.
+    sharers = sum(member.seen > now - DEAD for member in state.members.values())
+    for window in (state.window, *state.apart.values()):
+        window.sharers = max(1, sharers)
+    return state

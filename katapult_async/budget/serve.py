@@ -95,19 +95,45 @@ def serve(
             window_of(state, key).unused(answer)
             waits[key] = Wait(now + MODESTY, WaitReason.WINDOW)
             continue
-        answer.kind, answer.apart = receiver.kind, bool(key)
-        ours = receiver.owner == look.owner
-        deadline = now + (look.timeout + MARGIN if ours else READY)
-        state.leases[state.permits] = Lease(receiver.owner, answer, deadline, ours, look.number)
-        if ours:
-            permits.append((state.permits, answer))
-        others = others or not ours
-        state.permits += 1
         receiver.count -= 1
         busy.add(receiver.owner)
-        state.members[receiver.owner].recent += 1
+        number = _lease(state, now, look, receiver.owner, receiver.kind, answer)
+        if receiver.owner == look.owner:
+            permits.append((number, answer))
+        else:
+            others = True
     state.places = [place for place in state.places if place.count]
+    if not state.places:
+        _serve_in_advance(state, now, look, permits)
     return waits, others
+
+
+def _lease(state: State, now: float, look: Look, owner: str, kind: str, permit: Permit) -> int:
+    """Give a permit to a process; the number of the lease."""
+    permit.kind, permit.apart = kind, kind in state.apart
+    ours = owner == look.owner
+    deadline = now + (look.timeout + MARGIN if ours else READY)
+    number = state.permits
+    state.leases[number] = Lease(owner, permit, deadline, ours, look.number)
+    state.permits += 1
+    state.members[owner].recent += 1
+    return number
+
+
+def _serve_in_advance(state: State, now: float, look: Look, permits: list[tuple[int, Permit]]) -> None:
+    """Nobody waits: the looking process may take some more for its next requests."""
+    count, kind = look.spare
+    key = key_for(state, kind)
+    for _ in range(count):
+        if window_of(state, key).belief in (Belief.COLD, Belief.OPEN):
+            return
+        answer = _take(state, now, key, 1)
+        if isinstance(answer, Wait):
+            return
+        if answer.solo:
+            window_of(state, key).unused(answer)
+            return
+        permits.append((_lease(state, now, look, look.owner, kind, answer), answer))
 
 
 def _next(state: State, waits: dict[str, Wait]) -> Place | None:

@@ -128,6 +128,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         in_flight: Its requests in flight.
         past: All its requests of the last period, for a state that does not know of them.
         shift: How far the store's clock was ahead of the clock of `past`.
+        spare: Permits that it takes in advance if nobody waits, and of which type.
         known: The state that it saw last, for a store that has lost it; None if that was too long ago.
         leaving: Whether this is its last look.
     """
@@ -148,6 +149,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 0
     past: TrailingCount | None = None
     shift: float = 0.0
+    spare: tuple[int, str] = (0, "")
     known: State | None = None
     leaving: bool = False
 
