@@ -28,7 +28,7 @@ from .ways import FILE, NO_BUDGET, OTHERS, REDIS, SDK, Done, Work, installed
 KINDS = ("aligned", "fixed", "sliding", "bucket", "burst")
 LIMIT = 100
 #: A way may take so many times as long as there are windows of work.
-MOST_WINDOWS = 5
+MOST_WINDOWS = 3
 LATENCY = (0.005, 0.02)
 #: 429s that one process may meet until it knows the limit, and in each blocked window after.
 UNKNOWN, BLOCKED = 32, 6
@@ -127,7 +127,7 @@ async def _play(cell: Cell, n: int, period: float, redis: str) -> None:
                 redis,
                 folder,
             )
-            processes = [await _start(work) for _ in range(cell.processes)]
+            processes = await asyncio.gather(*(_start(work) for _ in range(cell.processes)))
             # Begin in the middle of a window: right at a boundary the kinds cannot be told apart.
             await asyncio.sleep((0.4 * period - time.time()) % period)
             before = _commands(redis)
@@ -228,12 +228,12 @@ def _table(cells: Sequence[Cell], title: str) -> Table:
                 cell.processes,
                 cell.kind,
                 "yes" if cell.headers else "no",
-                cell.elapsed / cell.optimum,
+                cell.elapsed / cell.optimum if cell.elapsed else None,
                 cell.refusals,
                 cell.failed,
                 cell.fairness,
-                cell.commands / sum(len(done.at) for done in cell.done)
-                if cell.commands is not None
+                cell.commands / answered
+                if cell.commands is not None and (answered := sum(len(done.at) for done in cell.done))
                 else None,
             ]
             for cell in cells

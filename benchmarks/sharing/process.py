@@ -62,7 +62,7 @@ async def _sdk(work: Work) -> Done:
 
 
 async def _other(work: Work) -> Done:
-    url = f"{work.url}/disks/{work.disk}"
+    url = f"{work.url}/disks/disk?disk[id]={work.disk}"
     rng = random.Random()
     async with (
         OTHERS[work.way][1](work) as turn,
