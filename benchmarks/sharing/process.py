@@ -11,9 +11,9 @@ import aiohttp
 import msgspec
 
 from katapult_async import Client, KatapultError
-from katapult_async.budget import FileBudget, RedisBudget
+from katapult_async.budget import Budget, FileBudget, RedisBudget
 
-from .ways import FILE, NO_BUDGET, OTHERS, REDIS, SDK, Done, Turn, Work
+from .ways import FILE, OTHERS, REDIS, SDK, Done, Turn, Work
 
 CONCURRENCY = 32
 
@@ -43,11 +43,11 @@ def _begin() -> None:
 
 
 async def _sdk(work: Work) -> Done:
-    budget = {
-        NO_BUDGET: lambda: None,
-        FILE: lambda: FileBudget(work.folder),
-        REDIS: lambda: RedisBudget(work.redis),
-    }[work.way]()
+    budget: Budget | None = None
+    if work.way == FILE:
+        budget = FileBudget(work.folder)
+    elif work.way == REDIS:
+        budget = RedisBudget(work.redis)
     async with Client("token", base_url=work.url, rate_window=work.period, budget=budget) as client:
 
         async def one() -> bool:
