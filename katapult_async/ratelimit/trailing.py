@@ -78,6 +78,10 @@ class TrailingCount(msgspec.Struct):
             self._total -= buckets.pop(0).count
         return self._total
 
+    def since(self, moment: float) -> int:
+        """How many of the answers in memory may have arrived after this moment."""
+        return sum(bucket.count for bucket in self._buckets if bucket.latest > moment)
+
     def forget(self, until: float) -> None:
         """Count no longer what arrived at `until` or before."""
         buckets = self._buckets

@@ -162,7 +162,10 @@ class SessionPool:
         elif total_permitted is not None:
             given = self._given.get(key)
             if given is None:
-                gate.window.know(total_permitted)
+                if isinstance(gate, GateByType):
+                    gate.window.know(total_permitted)
+                else:
+                    gate.serve_also(timeout=timeout.total, limit=total_permitted)
             elif given != total_permitted:
                 raise ValueError(
                     f"total_permitted={total_permitted} contradicts the {given} of another client of this pool with"
@@ -170,6 +173,8 @@ class SessionPool:
                 )
         if total_permitted is not None:
             self._given[key] = total_permitted
+        if isinstance(gate, SharedGate):
+            gate.serve_also(timeout=timeout.total, limit=None)
         return gate
 
     def _new_gate(
@@ -178,7 +183,7 @@ class SessionPool:
         if self._budget is None:
             return GateByType(Window.start(period=period, limit=total_permitted))
         base_url, token = key
-        store = self._budget.store(key_of(token, base_url), period=period, limit=total_permitted)
+        store = self._budget.store(key_of(token, base_url))
         return SharedGate(store, period=period, limit=total_permitted, timeout=timeout.total)
 
     async def close_session(self, session: Session) -> None:
