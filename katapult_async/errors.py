@@ -439,7 +439,7 @@ class ServerError(APIError):
     statuses = (500,)
 
 
-#: Every code documented for the covered endpoints, and every code the framework raises (katapult-api, Wire).
+#: Every code documented for the covered endpoints, and every code the framework raises (katapult-api, AiohttpWire).
 CODES: Mapping[str, type[APIError]] = {
     "missing_api_token": AuthenticationError,
     "invalid_api_token": AuthenticationError,
@@ -484,7 +484,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     error: _Body
 
 
-# The published page shows the three keys flat, the wire has them in an envelope (katapult-api, Wire).
+# The published page shows the three keys flat, the wire has them in an envelope (katapult-api, AiohttpWire).
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_flat = msgspec.json.Decoder(_Body).decode
 

@@ -38,7 +38,7 @@ BY_HAND_ON_UVLOOP = "aiohttp by hand, uvloop"
 FLOOR = "floor: asyncio.Protocol + httptools"
 CONTENDERS = (
     Contender(OURS, sdk()),
-    Contender("katapult_async, aiohttp's own way over the wire", sdk(lean=False)),
+    Contender("katapult_async, aiohttp's own way over the wire", sdk(fast_path=False)),
     Contender("katapult_async, answers without rate headers", sdk(bare=True)),
     Contender(BY_HAND, aiohttp_by_hand),
     Contender("aiohttp + msgspec", aiohttp_msgspec),

@@ -70,16 +70,16 @@ async def in_flight(items: Iterator[Any], one: Callable[[Any], Awaitable[str]]) 
 
 
 def sdk(
-    *, bare: bool = False, echo: bool = False, lean: bool = True, max_per_second: float | None = None
+    *, bare: bool = False, echo: bool = False, fast_path: bool = True, max_per_second: float | None = None
 ) -> Open:
     """`assign_many`, end to end. bare: answers without headers of the rate limit. echo: answers about the disk that was
-    asked for. lean: the short way over the wire.
+    asked for. fast_path: see docs/fast-path.md.
     """
 
     @asynccontextmanager
     async def opened(server: Server) -> AsyncIterator[Send]:
         async with _client(
-            _url(server, bare=bare, echo=echo), lean=lean, max_per_second=max_per_second
+            _url(server, bare=bare, echo=echo), fast_path=fast_path, max_per_second=max_per_second
         ) as client:
 
             async def send(n: int) -> None:
@@ -132,9 +132,9 @@ def _url(server: Server, *, bare: bool, echo: bool) -> str:
 
 @asynccontextmanager
 async def _client(
-    url: str, *, lean: bool = True, max_per_second: float | None = None
+    url: str, *, fast_path: bool = True, max_per_second: float | None = None
 ) -> AsyncIterator[Client]:
-    async with SessionPool(lean=lean) as pool:
+    async with SessionPool(fast_path=fast_path) as pool:
         yield Client(TOKEN, base_url=url, pool=pool, concurrency=IN_FLIGHT, max_per_second=max_per_second)
 
 

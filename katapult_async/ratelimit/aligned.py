@@ -307,7 +307,7 @@ class AlignedWindows(msgspec.Struct):
         )
         if in_flight == 0:
             # A server that counts by the log forgets a request up to a round trip before we do.
-            unchanged_until = trailing.answers.unchanged_until(now) - 2 * (now - permit.sent)
+            unchanged_until = trailing.unchanged_until(now) - 2 * (now - permit.sent)
             self.kind.at_rest(permit.sent, remaining, number, unchanged_until)
         return refills
 

@@ -57,7 +57,7 @@ class Backoff(msgspec.Struct):
         if closure is None:
             if permit.sent < self._reopened_by:
                 return None  # it was sent before the gate was closed the last time
-            answers = trailing.answers.count(permit.sent) - 1
+            answers = trailing.answers(permit.sent) - 1
             self.closure = Closure.start(now, period=self._period, sent=permit.sent, answers=answers)
             return self.closure
         if permit.solo and permit.sent >= closure.since:

@@ -152,7 +152,7 @@ class Gate:
         if self._queue:
             return None
         window = self._window
-        now = self.now()
+        now = asyncio.get_running_loop().time() + self._shift
         if window.paced and window.pace(now) is not None:
             return None
         answer = window.take(now)
@@ -220,7 +220,8 @@ class Gate:
 
     def answered(self, permit: Permit, evidence: Evidence) -> None:
         """A response to this permit's request arrived."""
-        self._window.answered(permit, self.now(), evidence)
+        now = asyncio.get_running_loop().time() + self._shift
+        self._window.answered(permit, now, evidence)
         if self._queue:
             self.wake()
 

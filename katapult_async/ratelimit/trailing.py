@@ -7,7 +7,9 @@ any window of that length, on whatever kind of window and with whatever latency.
 
 from __future__ import annotations
 
+import heapq
 import math
+from collections.abc import Iterable
 
 import msgspec
 
@@ -21,6 +23,10 @@ class _Bucket(msgspec.Struct, array_like=True, gc=False):
     first: float
     latest: float
     count: int
+
+
+def _latest(bucket: _Bucket) -> float:
+    return bucket.latest
 
 
 class TrailingCount(msgspec.Struct):
@@ -72,6 +78,10 @@ class TrailingCount(msgspec.Struct):
             self._total -= buckets.pop(0).count
         return self._total
 
+    def since(self, moment: float) -> int:
+        """How many of the answers in memory may have arrived after this moment."""
+        return sum(bucket.count for bucket in self._buckets if bucket.latest > moment)
+
     def forget(self, until: float) -> None:
         """Count no longer what arrived at `until` or before."""
         buckets = self._buckets
@@ -91,11 +101,22 @@ class TrailingCount(msgspec.Struct):
         excess = self.count(now) + in_flight - limit + 1
         if excess <= 0:
             return now
-        for bucket in self._buckets:
+        return self._comes_back(excess, self._buckets)
+
+    def _comes_back(self, excess: int, buckets: Iterable[_Bucket]) -> float:
+        """When so many of the answers in these buckets will be too old."""
+        for bucket in buckets:
             excess -= bucket.count
             if excess <= 0:
                 return bucket.latest + self._period
         return math.inf
+
+    def free_with(self, other: TrailingCount, now: float, limit: int, in_flight: int) -> float:
+        """The same for the answers of two counts together."""
+        excess = self.count(now) + other.count(now) + in_flight - limit + 1
+        if excess <= 0:
+            return now
+        return self._comes_back(excess, heapq.merge(self._buckets, other._buckets, key=_latest))
 
 
 class TrailingRule(msgspec.Struct):
@@ -103,13 +124,13 @@ class TrailingRule(msgspec.Struct):
 
     Args:
         period: The length of a window in seconds.
-        answers: All answers.
-        admissions: Those that were not refused.
+        admissions: Answers that were no refusals.
+        refusals: The 429s.
     """
 
     period: float
-    answers: TrailingCount
     admissions: TrailingCount
+    refusals: TrailingCount
     #: Whether the server counts refused requests, too. Unknown (katapult-api), so it is believed when seen.
     refusals_count: bool = False
     # What others had used in the last period, and when that was seen.
@@ -122,16 +143,18 @@ class TrailingRule(msgspec.Struct):
         return cls(period, TrailingCount(period, grain), TrailingCount(period, grain))
 
     def __repr__(self) -> str:
-        return f"<TrailingRule answers={self.answers.total} foreign={self._foreign}>"
+        return f"<TrailingRule admissions={self.admissions.total} foreign={self._foreign}>"
 
-    @property
-    def counted(self) -> TrailingCount:
-        """What the server is believed to count."""
-        return self.answers if self.refusals_count else self.admissions
+    def answers(self, now: float) -> int:
+        """All answers of the last period."""
+        return self.admissions.count(now) + self.refusals.count(now)
+
+    def unchanged_until(self, now: float) -> float:
+        """When the first of the answers counted now will be too old; infinity if there are none."""
+        return min(self.admissions.unchanged_until(now), self.refusals.unchanged_until(now))
 
     def lost(self, now: float) -> None:
         """A request got no answer: it may have been counted."""
-        self.answers.add(now)
         self.admissions.add(now)
 
     def saw_used(self, now: float, used: int, in_flight: int) -> None:
@@ -142,16 +165,23 @@ class TrailingRule(msgspec.Struct):
             used: Requests that the headers of an answer show as used.
             in_flight: Requests of ours in flight, without the one that was answered.
         """
-        self._foreign = max(0, used - (self.counted.count(now) + in_flight + 1))
+        ours = self.answers(now) if self.refusals_count else self.admissions.count(now)
+        self._foreign = max(0, used - (ours + in_flight + 1))
         self._foreign_at = now
 
     def free_at(self, now: float, limit: int, in_flight: int) -> float:
         """When one more request may be sent. `now` or earlier: at once. Infinity: only an answer can tell."""
         if not self._foreign or now >= self._foreign_at + self.period:
-            return self.counted.free_at(now, limit, in_flight)
-        free_at = self.counted.free_at(now, max(1, limit - self._foreign), in_flight)
+            return self.free_of_ours(now, limit, in_flight)
+        free_at = self.free_of_ours(now, max(1, limit - self._foreign), in_flight)
         if now < free_at and limit > 1:
             # What others have used comes back a period after it was seen, at the latest.
-            whole = max(self._foreign_at + self.period, self.counted.free_at(now, limit, in_flight))
+            whole = max(self._foreign_at + self.period, self.free_of_ours(now, limit, in_flight))
             free_at = min(free_at, whole)
         return free_at
+
+    def free_of_ours(self, now: float, limit: int, in_flight: int) -> float:
+        """The same without what others have used."""
+        if self.refusals_count:
+            return self.admissions.free_with(self.refusals, now, limit, in_flight)
+        return self.admissions.free_at(now, limit, in_flight)

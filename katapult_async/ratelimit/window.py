@@ -158,7 +158,7 @@ class Window(msgspec.Struct):
     @property
     def kept(self) -> int:
         """Entries in memory: bounded, whatever the traffic."""
-        return len(self._trailing.answers) + len(self._trailing.admissions) + len(self._aligned.counter)
+        return len(self._trailing.admissions) + len(self._trailing.refusals) + len(self._aligned.counter)
 
     @property
     def paced(self) -> bool:
@@ -243,7 +243,7 @@ class Window(msgspec.Struct):
             self._backoff.judge(closure, now, self.limit, self._trailing)
         until = closure.until
         if self.limit is not None and self._belief is not Belief.ALIGNED:
-            until = max(until, self._trailing.counted.free_at(now, self.limit, self._in_flight))
+            until = max(until, self._trailing.free_of_ours(now, self.limit, self._in_flight))
             # The answers may leave nothing for longer than the server can mean: its window has ended by then.
             until = min(until, max(closure.until, closure.since + self.period))
         return Wait(until, WaitReason.REFUSED) if now < until else None, Role.CANARY
@@ -282,7 +282,6 @@ class Window(msgspec.Struct):
     def answered(self, permit: Permit, now: float, evidence: Evidence) -> None:
         """A response arrived."""
         self._end(permit)
-        self._trailing.answers.add(now)
         trip, slowest = now - permit.sent, FADING * self._slowest
         self._slowest = trip if trip > slowest else slowest
         date = evidence.date
@@ -290,6 +289,7 @@ class Window(msgspec.Struct):
             date = self._aligned.numbers.read_date(date, permit.sent, now)
         trusted = self._hear_headers(permit, now, evidence, date)
         if evidence.refused:
+            self._trailing.refusals.add(now)
             self._backoff.refusals += 1
             self._hear_refusal(permit, now, evidence, trusted=trusted)
         else:

@@ -14,12 +14,13 @@ from katapult_async.observer import Observer, check_observer
 from katapult_async.ratelimit import Ceiling, GateByType, Window
 
 from .address import Secret, check_base_url, check_count, check_seconds, check_token
+from .aiohttp_wire import AiohttpWire
 from .connector import Connector
 from .fast.pool import FastPool
 from .fast.wire import FastWire, is_tested
 from .retry import RetryPolicy, check_retry
 from .session import Session
-from .wire import DEFAULT_MAX_BODY, Exchange, Timeout, Wire, check_timeout
+from .wire import DEFAULT_MAX_BODY, Exchange, Timeout, check_timeout
 
 
 class SessionPool:
@@ -35,9 +36,9 @@ class SessionPool:
 
     ssl_context: for a private certificate authority. max_body: bytes of a response that are read at most.
     trust_env: use the proxy settings and .netrc of the environment (off: nothing outside the code decides where the
-    token goes). allow_http: allow base URLs that send the token in clear text to other hosts than loopback. lean: send
-    requests the short way (docs/fast-path.md) where that is possible: with versions of aiohttp that it was tested
-    with, and without trust_env. budget: shares each token's rate limit with other processes: a Budget, "file" (of this
+    token goes). allow_http: allow base URLs that send the token in clear text to other hosts than loopback. fast_path: send
+    requests on the fast path (docs/fast-path.md) where that is possible: with versions of aiohttp that it was tested with,
+    and without trust_env. budget: shares each token's rate limit with other processes: a Budget, "file" (of this
     user on this machine) or the URL of a Redis server; None shares it within this pool only.
     """
 
@@ -48,15 +49,15 @@ class SessionPool:
         max_body: int = DEFAULT_MAX_BODY,
         trust_env: bool = False,
         allow_http: bool = False,
-        lean: bool = True,
+        fast_path: bool = True,
         budget: Budget | str | None = None,
     ) -> None:
         self._ssl = ssl_context
         self._max_body = max_body
         self._trust_env = trust_env
         self._allow_http = allow_http
-        # A proxy of the environment is aiohttp's business: the lean way knows none.
-        self._lean = lean and not trust_env
+        # The fast path knows no proxies.
+        self._fast_path = fast_path and not trust_env
         self._connector: Connector | None = None
         self._fast_pool: FastPool | None = None
         self._sessions: set[Session] = set()
@@ -84,7 +85,7 @@ class SessionPool:
         if self._budget is not None:
             await self._budget.check()
         self._connector = Connector(ssl_context=self._ssl)
-        if self._lean and is_tested(aiohttp.__version__):
+        if self._fast_path and is_tested(aiohttp.__version__):
             self._fast_pool = FastPool(self._connector, max_body=self._max_body)
         return self
 
@@ -161,7 +162,10 @@ class SessionPool:
         elif total_permitted is not None:
             given = self._given.get(key)
             if given is None:
-                gate.window.know(total_permitted)
+                if isinstance(gate, GateByType):
+                    gate.window.know(total_permitted)
+                else:
+                    gate.serve_also(timeout=timeout.total, limit=total_permitted)
             elif given != total_permitted:
                 raise ValueError(
                     f"total_permitted={total_permitted} contradicts the {given} of another client of this pool with"
@@ -169,6 +173,8 @@ class SessionPool:
                 )
         if total_permitted is not None:
             self._given[key] = total_permitted
+        if isinstance(gate, SharedGate):
+            gate.serve_also(timeout=timeout.total, limit=None)
         return gate
 
     def _new_gate(
@@ -177,7 +183,7 @@ class SessionPool:
         if self._budget is None:
             return GateByType(Window.start(period=period, limit=total_permitted))
         base_url, token = key
-        store = self._budget.store(key_of(token, base_url), period=period, limit=total_permitted)
+        store = self._budget.store(key_of(token, base_url))
         return SharedGate(store, period=period, limit=total_permitted, timeout=timeout.total)
 
     async def close_session(self, session: Session) -> None:
@@ -192,7 +198,7 @@ class SessionPool:
             "Accept-Encoding": "identity",
             "User-Agent": f"katapult-async/{__version__}",
         }
-        plain = Wire(
+        plain = AiohttpWire(
             connector, headers=headers, timeout=timeout, max_body=self._max_body, trust_env=self._trust_env
         )
         if self._fast_pool is None:

@@ -1,8 +1,8 @@
-"""The wire: one request out, one whole response in, every failure translated, on aiohttp's client as it is.
+"""The wire: one request out, one whole response in, and what each failure means for the request.
 
-Knows nothing of tokens' rate limits, of JSON or of retries. What is guaranteed here: a request goes out at most once
-(aiohttp itself repeats GET, PUT and DELETE on a connection that turned out stale; here it does not), redirects are not
-followed, cookies are not kept, at most `max_body` bytes of a response are read.
+What both implementations share (aiohttp_wire.py and fast/). Knows nothing of rate limits, of JSON or of retries. Both
+guarantee: a request goes out at most once, redirects are not followed, cookies are not kept, at most `max_body` bytes of
+a response are read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import aiohttp
 import msgspec
@@ -27,7 +27,7 @@ from katapult_async.errors import (
 )
 
 from .address import check_instance, check_seconds
-from .connector import Connector, ConnectorClosed, NeverSound
+from .connector import ConnectorClosed, NeverSound
 
 #: Largest response that is read, in bytes.
 DEFAULT_MAX_BODY = 8 * 1024 * 1024
@@ -67,7 +67,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Exchange(Protocol):
-    """What the wire promises, whichever way requests take."""
+    """What a wire does."""
 
     async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
         """Send one request and read its whole response. Raises TransportError subclasses only."""
@@ -76,79 +76,6 @@ class Exchange(Protocol):
     async def close(self) -> None:
         """Nothing is sent any more."""
         ...
-
-
-class _Failure(Exception):
-    """Carries aiohttp's exception past aiohttp's own retry."""
-
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__()
-        self.cause = cause
-
-
-async def _send_once(
-    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    # aiohttp repeats idempotent methods after these two, behind its caller's back: the rate limit would count a
-    # request that nobody had a permit for, and a DELETE would go out twice.
-    try:
-        return await send(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
-        raise _Failure(exc) from exc
-
-
-class Wire:
-    """Sends requests through one aiohttp session.
-
-    The connector is shared with other sessions of the same pool and is closed by the pool.
-    """
-
-    def __init__(
-        self,
-        connector: Connector,
-        *,
-        headers: Mapping[str, str],
-        timeout: Timeout,
-        max_body: int,
-        trust_env: bool,
-    ) -> None:
-        self._max_body = max_body
-        self._timeout = timeout
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            connector_owner=False,
-            headers=headers,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=timeout.total, connect=timeout.connect),
-            trust_env=trust_env,
-            auto_decompress=False,
-            middlewares=(_send_once,),
-        )
-
-    async def close(self) -> None:
-        await self._session.close()
-
-    async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
-        """Send one request and read its whole response. Raises TransportError subclasses only."""
-        try:
-            async with self._session.request(
-                method, url, headers=headers, data=body, allow_redirects=False
-            ) as response:
-                try:
-                    content = await read_body(response.headers, response.content, self._max_body)
-                except ProtocolError:
-                    response.close()
-                    raise
-                return Reply(response.status, response.headers, content)
-        except _Failure as failure:
-            self._translate(failure.cause)
-        # On Python 3.10 asyncio's TimeoutError is a class of its own, elsewhere it is an OSError.
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
-            self._translate(exc)
-
-    def _translate(self, exc: BaseException) -> NoReturn:
-        raise translate(exc, self._timeout) from exc
 
 
 async def read_body(headers: Mapping[str, str], content: aiohttp.StreamReader, max_body: int) -> bytes:

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 
-@pytest.fixture(params=["lean", "plain"])
+@pytest.fixture(params=["fast", "plain"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The way that requests take: with a version of aiohttp that nobody has tested it is the plain one."""
     if request.param == "plain":

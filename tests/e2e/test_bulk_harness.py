@@ -204,16 +204,16 @@ def steps(where: str, *, limited: bool) -> list[int]:
     return list(range(0, most + 1, 1 if FULL else 8 if limited else 3))
 
 
-@pytest.mark.parametrize("lean", [True, False])
+@pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("faults", [False, True])
 @pytest.mark.parametrize("where", ["source", "observer", "consumer", "event loop"])
-async def test_a_run_may_end_at_any_step(where: str, lean: bool, faults: bool) -> None:
-    await run_all(where, lean=lean, faults=faults, limited=False)
+async def test_a_run_may_end_at_any_step(where: str, fast: bool, faults: bool) -> None:
+    await run_all(where, fast=fast, faults=faults, limited=False)
 
 
 @pytest.mark.parametrize("where", ["source", "observer", "consumer", "event loop"])
 async def test_a_run_under_a_rate_limit_may_end_at_any_step(where: str) -> None:
-    await run_all(where, lean=True, faults=False, limited=True)
+    await run_all(where, fast=True, faults=False, limited=True)
 
 
 def quick_faults(seed: int) -> Faults:
@@ -224,7 +224,7 @@ def quick_faults(seed: int) -> Faults:
     return faults
 
 
-async def run_all(where: str, *, lean: bool, faults: bool, limited: bool) -> None:
+async def run_all(where: str, *, fast: bool, faults: bool, limited: bool) -> None:
     actions = ["cancel", "stop"] if where == "event loop" or (limited and not FULL) else ACTIONS
     for number, (action, step) in enumerate((a, s) for a in actions for s in steps(where, limited=limited)):
         ending = Ending(where, action, step)
@@ -237,7 +237,7 @@ async def run_all(where: str, *, lean: bool, faults: bool, limited: bool) -> Non
             period=period,
             faults=quick_faults(number) if faults else None,
         ) as emulator:
-            async with SessionPool(lean=lean) as pool:
+            async with SessionPool(fast_path=fast) as pool:
                 run = await ended_run(emulator, pool, ending, sync=number % 3 == 0, period=period)
             try:
                 check(run, ending)

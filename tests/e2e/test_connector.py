@@ -14,10 +14,11 @@ from yarl import URL
 
 from katapult_async import Client, ConnectError, RetryPolicy, SessionPool, Timeout
 from katapult_async.errors import Execution
+from katapult_async.transport.aiohttp_wire import AiohttpWire
 from katapult_async.transport.connector import TRIES, Connector
 from katapult_async.transport.fast.pool import FastPool
 from katapult_async.transport.fast.wire import FastWire
-from katapult_async.transport.wire import Exchange, Wire
+from katapult_async.transport.wire import Exchange
 from tests.raw_server import DISK, http, raw_server, read_request
 
 ONCE = RetryPolicy(attempts=1)
@@ -55,9 +56,9 @@ class _LateConnector(Connector, _Late):
 async def wire_over(connector: Connector, way: str, connect: float = 5) -> AsyncIterator[Exchange]:
     limits = Timeout(connect=connect, total=5)
     try:
-        plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
+        plain = AiohttpWire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
         pool = FastPool(connector, max_body=1000)
-        wire = FastWire(pool, plain, headers={}, timeout=limits) if way == "lean" else plain
+        wire = FastWire(pool, plain, headers={}, timeout=limits) if way == "fast" else plain
         try:
             yield wire
         finally:
@@ -125,12 +126,12 @@ async def test_bytes_that_nobody_asked_for_are_no_answer(
         for expected in range(1, 5):
             assert (await client.disks.get("disk_x")).id == f"disk_{expected}"
             await server.has_said(expected)
-        assert ("FastPool" in repr(pool)) is (way == "lean")
+        assert ("FastPool" in repr(pool)) is (way == "fast")
 
 
 async def test_what_one_kept_connection_did_is_no_reason_to_leave_the_lean_way() -> None:
     server = SayingMore(chunked(DISK), BUSY, 0.01)
-    async with raw_server(server) as url, wire_over(Connector(), "lean") as wire:
+    async with raw_server(server) as url, wire_over(Connector(), "fast") as wire:
         for expected in range(1, 4):
             assert (await wire.exchange("GET", URL(url), {}, None)).status == 200
             await server.has_said(expected)
@@ -198,7 +199,7 @@ def test_a_server_that_speaks_first_is_no_reason_to_leave_the_lean_way_on_uvloop
 
     async def main() -> None:
         server = Moody(BUSY, 1)
-        async with raw_server(server) as url, wire_over(Connector(), "lean") as wire:
+        async with raw_server(server) as url, wire_over(Connector(), "fast") as wire:
             for _ in range(2):
                 assert (await wire.exchange("GET", URL(url), {}, None)).body == DISK
             assert "given up" not in repr(wire)
@@ -212,7 +213,7 @@ def test_a_server_that_speaks_first_is_no_reason_to_leave_the_lean_way_on_uvloop
 
 async def test_all_tries_together_take_no_longer_than_connecting_may() -> None:
     """Each new connection is dead when it is there."""
-    async with raw_server(Moody(None, 1000)) as url, wire_over(_LateConnector(), "lean", 0.12) as wire:
+    async with raw_server(Moody(None, 1000)) as url, wire_over(_LateConnector(), "fast", 0.12) as wire:
         with pytest.raises(ConnectError, match=r"within 0\.12 s"):
             await wire.exchange("GET", URL(url), {}, None)
 

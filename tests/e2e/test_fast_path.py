@@ -1,4 +1,4 @@
-"""The lean way alone: when it is taken, when it is not, and what only it promises."""
+"""The fast way alone: when it is taken, when it is not, and what only it promises."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from katapult_async import (
     SessionPool,
     Timeout,
 )
+from katapult_async.transport.aiohttp_wire import AiohttpWire
 from katapult_async.transport.connector import Connector
 from katapult_async.transport.fast import pool as fast_pool
 from katapult_async.transport.fast.pool import FastPool
 from katapult_async.transport.fast.wire import FastWire, is_tested
-from katapult_async.transport.wire import Wire
 from tests.raw_server import DISK, answering, http, raw_server, read_request
 
 ONCE = RetryPolicy(attempts=1)
@@ -41,12 +41,15 @@ async def test_it_is_taken_with_every_version_that_is_supported() -> None:
         assert "0 busy, 1 free" in repr(pool)
 
 
-@pytest.mark.parametrize(("lean", "trust_env"), [(False, False), (True, True)])
+@pytest.mark.parametrize(("fast", "trust_env"), [(False, False), (True, True)])
 async def test_it_is_not_taken_where_it_is_not_wanted_or_a_proxy_may_be(
-    monkeypatch: pytest.MonkeyPatch, *, lean: bool, trust_env: bool
+    monkeypatch: pytest.MonkeyPatch, *, fast: bool, trust_env: bool
 ) -> None:
     monkeypatch.setenv("NETRC", "/dev/null")
-    async with raw_server(answering(http(DISK))) as url, SessionPool(lean=lean, trust_env=trust_env) as pool:
+    async with (
+        raw_server(answering(http(DISK))) as url,
+        SessionPool(fast_path=fast, trust_env=trust_env) as pool,
+    ):
         client = Client("token", base_url=url, pool=pool)
         assert (await client.disks.get("disk_1")).id == "disk_1"
         assert "aiohttp's client" in repr(pool)
@@ -150,7 +153,7 @@ async def test_what_is_busy_ends_when_the_lines_are_closed_for_no_time_out_is_wa
     connector = Connector()
     async with raw_server(silent) as url, connector:
         limits = Timeout(total=0.3)
-        plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
+        plain = AiohttpWire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
         pool = FastPool(connector, max_body=1000)
         wire = FastWire(pool, plain, headers={}, timeout=limits)
         request = asyncio.create_task(wire.exchange("GET", URL(url), {}, None))
@@ -185,7 +188,7 @@ async def test_what_is_not_as_expected_is_left_to_the_plain_way(*, returns: bool
     connector.returns = returns
     async with raw_server(answering(http(DISK), http(DISK))) as url, connector:
         limits = Timeout()
-        plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
+        plain = AiohttpWire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
         pool = FastPool(connector, max_body=1000)
         wire = FastWire(pool, plain, headers={"A": "b"}, timeout=limits)
         for _ in range(2):
@@ -202,7 +205,7 @@ async def test_methods_that_the_api_has_not_go_the_plain_way() -> None:
         connector = Connector()
         async with connector:
             limits = Timeout()
-            plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
+            plain = AiohttpWire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
             pool = FastPool(connector, max_body=1000)
             wire = FastWire(pool, plain, headers={}, timeout=limits)
             assert (await wire.exchange("HEAD", URL(url), {}, None)).body == b""
@@ -216,7 +219,7 @@ async def test_no_header_can_be_smuggled_in(value: str) -> None:
     connector = Connector()
     async with connector:
         limits = Timeout()
-        plain = Wire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
+        plain = AiohttpWire(connector, headers={}, timeout=limits, max_body=1000, trust_env=False)
         pool = FastPool(connector, max_body=1000)
         with pytest.raises(ValueError, match="header"):
             FastWire(pool, plain, headers={"A": value}, timeout=limits)
@@ -235,8 +238,8 @@ async def test_a_path_is_quoted_as_aiohttp_quotes_it() -> None:
             heard.append((await read_request(reader)).split(b"\r\n")[0])
             writer.write(http(DISK))
 
-    for lean in (True, False):
-        async with raw_server(handler) as url, SessionPool(lean=lean) as pool:
+    for fast in (True, False):
+        async with raw_server(handler) as url, SessionPool(fast_path=fast) as pool:
             client = Client("token", base_url=url, pool=pool)
             await client.disks.get("disk_\r\nX: y/\u00e9?&#")
     assert heard[0] == heard[1]

@@ -9,7 +9,7 @@ from aiohttp.client_proto import ResponseHandler
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from katapult_async.transport.fast.response_head import LONGEST_HEAD, read_head
+from katapult_async.transport.fast.response_head import LONGEST_HEAD, HeadReader, read_head
 
 NAMES = [
     "Date", "Content-Type", "Content-Length", "content-length", "Transfer-Encoding", "Connection", "X-Request-Id",
@@ -92,3 +92,51 @@ def test_a_head_that_is_too_long_is_left_to_aiohttp() -> None:
     fits = LONGEST_HEAD - len(short) - 4
     assert read_head(short + b"x" * fits + b"\r\n\r\n") is not None
     assert read_head(short + b"x" * (fits + 1) + b"\r\n\r\n") is None
+
+
+@given(st.lists(responses(), min_size=3, max_size=8), st.data())
+def test_remembered_shapes_change_nothing(heads: list[bytes], data: st.DataObject) -> None:
+    reader = HeadReader()
+    # The same heads again and again, with other values, teach it their shapes.
+    for number in range(12):
+        head = data.draw(st.sampled_from(heads))
+        for old, new in (
+            (b"keep-alive", b"close"),
+            (b"hello", b"HELLO"),
+            (b": 5", b": %d" % (number % 3 + 4)),
+        ):
+            if data.draw(st.booleans()):
+                head = head.replace(old, new, 1)
+        assert_same(reader, head)
+
+
+@given(st.lists(st.tuples(st.sampled_from(VALUES), st.sampled_from(VALUES)), min_size=6, max_size=12))
+def test_values_that_differ_are_learnt(values: list[tuple[str, str]]) -> None:
+    reader = HeadReader()
+    for date, other in values:
+        head = f"HTTP/1.1 200 OK\r\nDate: {date}\r\nCF-Ray: {other}\r\nContent-Length: 5\r\n\r\nhello"
+        assert_same(reader, head.encode())
+
+
+def assert_same(reader: HeadReader, data: bytes) -> None:
+    read, expected = reader.read(data), read_head(data)
+    assert (read is None) == (expected is None)
+    if read is None or expected is None:
+        return
+    assert (read.status, read.length, read.start) == (expected.status, expected.length, expected.start)
+    for name in (*expected.headers, *NAMES, "content-length", "X-Nothing"):
+        assert read.headers.get(name) == expected.headers.get(name)
+        assert read.headers.get(name.upper(), "-") == expected.headers.get(name.upper(), "-")
+        assert (name in read.headers) == (name in expected.headers)
+    assert list(read.headers.items()) == list(expected.headers.items())
+    assert len(read.headers) == len(expected.headers)
+
+
+def test_a_server_whose_heads_never_look_alike_costs_a_bounded_number_of_lessons() -> None:
+    reader = HeadReader()
+    for number in range(1000):
+        names = [f"X-{(number // 2 + index) % 200}: {number}" for index in range(3)]
+        head = "\r\n".join(["HTTP/1.1 200 OK", *names, "Content-Length: 0"]) + "\r\n\r\n"
+        assert_same(reader, head.encode())
+    assert len(reader._shapes) <= 4  # pyright: ignore[reportPrivateUsage]
+    assert reader._lessons <= 64  # pyright: ignore[reportPrivateUsage]

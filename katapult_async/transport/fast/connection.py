@@ -1,11 +1,11 @@
-"""A connection: one connection of aiohttp's connector, with a reader of its own.
+"""One connection of the fast path: a connection of aiohttp's connector with a response reader of its own.
 
-The connection is aiohttp's: the connector has looked up the host, connected and shaken hands. The connection stands in for
-aiohttp's protocol while one request after the other gets an answer of the plainest shape (head.py). Any other answer
-is handed over, from its first byte, to aiohttp's protocol, and the connection goes back to the connector after it.
+aiohttp's connector has looked up the host, connected and shaken hands. FastConnection then replaces aiohttp's protocol
+while responses have the usual shape (response_head.py). It hands any other response, from its first byte, to aiohttp's
+protocol, and the connection goes back to the connector after that response.
 
-What is guaranteed: bytes that nobody has asked for are no answer. They close the connection, so that what a server says to
-nobody (a 408 before it hangs up, say) is never taken for the answer to the next request.
+Bytes that arrive without a request in flight close the connection. So an unsolicited response (a 408 before the server
+hangs up, for example) is never taken for the response to the next request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aiohttp.connector import Connection
 
 from katapult_async.transport.wire import Reply, read_body
 
-from .response_head import read_head
+from .response_head import HeadReader
 
 
 class UnexpectedInside(Exception):
@@ -36,13 +36,16 @@ class FastConnection(asyncio.Protocol):
         "_max_body",
         "_missing",
         "_parts",
+        "_reader",
         "_transport",
         "deadline",
         "lost",
         "used",
     )
 
-    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, max_body: int) -> None:
+    def __init__(
+        self, connection: Connection, loop: asyncio.AbstractEventLoop, max_body: int, reader: HeadReader
+    ) -> None:
         handler, transport = connection.protocol, connection.transport
         if handler is None or transport is None:
             raise UnexpectedInside
@@ -57,6 +60,7 @@ class FastConnection(asyncio.Protocol):
         self._transport = transport
         self._loop = loop
         self._max_body = max_body
+        self._reader = reader
         self._answer: asyncio.Future[Reply | None] | None = None
         # Of an answer whose body is not whole yet: what its head says, its parts, and how many bytes are missing.
         self._head: Reply | None = None
@@ -133,11 +137,11 @@ class FastConnection(asyncio.Protocol):
         if self._head is not None:
             self._receive_body(self._head, answer, data)
             return
-        read = read_head(data)
-        if read is None:
+        head = self._reader.read(data)
+        if head is None:
             self._hand_over(answer, data)
             return
-        status, headers, length, start = read
+        status, headers, length, start = head
         missing = length - (len(data) - start)
         if missing < 0 or length > self._max_body:
             self._hand_over(answer, data)

@@ -1,6 +1,6 @@
-"""The connections of a pool: hands out free ones, opens new ones, closes those that were idle too long or are overdue.
+"""The connections of the fast path: hands out free ones, opens new ones, closes idle and overdue ones.
 
-One timer for all of them instead of one for each request. Decides nothing about what goes over a connection.
+One timer serves all of them, instead of one for each request. The pool does not know what goes over a connection.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from yarl import URL
 from katapult_async.transport.connector import Connector
 
 from .connection import FastConnection, UnexpectedInside
+from .response_head import HeadReader
 
 #: Seconds a connection may have been idle and still be used: as long as aiohttp itself keeps connections.
 KEEP_ALIVE = 15.0
@@ -24,12 +25,13 @@ KEEP_ALIVE = 15.0
 class Origin:
     """Where connections lead: scheme, host and port."""
 
-    __slots__ = ("free", "host", "request")
+    __slots__ = ("free", "host", "reader", "request")
 
     def __init__(self, request: aiohttp.ClientRequest) -> None:
         #: Only ever shown to the connector, which reads from it where to connect. It is not sent.
         self.request = request
         self.host = request.headers["Host"]
+        self.reader = HeadReader()
         #: The one used last is the last one.
         self.free: list[FastConnection] = []
 
@@ -67,7 +69,7 @@ class FastPool:
         """A connection for one request that must be answered within `total` seconds, given back with `keep` or `drop`.
 
         connect: seconds to open a new one, should none be free. Raises UnexpectedInside, and what aiohttp raises when
-        there is no borrowed.
+        there is no connection.
         """
         now = self._loop.time()
         connection = self._free(origin, now)
@@ -90,7 +92,7 @@ class FastPool:
     async def _open(self, origin: Origin, connect: float) -> FastConnection:
         borrowed = await self._connect(origin, connect)
         try:
-            connection = FastConnection(borrowed, self._loop, self._max_body)
+            connection = FastConnection(borrowed, self._loop, self._max_body, origin.reader)
         except BaseException:
             borrowed.close()
             raise

@@ -1,19 +1,25 @@
-"""Reads the head of a response of the plainest shape, and refuses every other one.
+"""Reads the head of a response of the usual shape, and refuses every other one.
 
-Most answers of the API look alike: HTTP/1.1, ASCII, one Content-Length, nothing about how the body is sent. To know
-them takes one regular expression. Whatever differs in the least is not judged here: it goes, from its first byte, to
-aiohttp's parser. So this module need not be lenient, and must not be: what it accepts, aiohttp's parser reads the
-same way (tests/property/test_head.py compares the two).
+Most responses of the API look alike: HTTP/1.1, ASCII, one Content-Length, nothing about how the body is sent. One regular
+expression recognizes them. Any other response goes, from its first byte, to aiohttp's parser. What this module accepts,
+aiohttp's parser reads the same way (tests/property/test_head.py compares the two).
+
+Responses of one server also differ from each other in a few values only. HeadReader remembers their shape as a second
+regular expression, which contains the rest of the head word by word. It matches a part of what the first one matches.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from multidict import CIMultiDict
 
 #: Longest head that is read here, in bytes: as much as aiohttp permits for a single field.
 LONGEST_HEAD = 8190
+#: Shapes that are remembered, and how many are learnt in all: a server whose heads never look alike must not cost time.
+MOST_SHAPES, MOST_LESSONS = 4, 64
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _VALUE = rb"[!-~](?:[ -~]*[!-~])?"
@@ -23,17 +29,30 @@ _HEAD = re.compile(
     + rb")*)\r\n\r\n"
 )  # fmt: skip
 _WITHOUT_BODY = frozenset({204, 205, 304})
+#: Fields whose values differ from response to response. Others are added when they are seen to.
+_VARYING = frozenset(
+    {b"date", b"content-length", b"x-request-id", b"x-ratelimit-permitted", b"x-ratelimit-remaining"}
+)
+#: Fields that say how a response is sent: a head with another value has another shape.
+_DECISIVE = frozenset({b"connection", b"transfer-encoding", b"content-encoding", b"upgrade"})
 
 
-def read_head(data: bytes) -> tuple[int, CIMultiDict[str], int, int] | None:
-    """Status, headers, length of the body, and where it begins. None if aiohttp's parser must read it."""
+class Head(NamedTuple):
+    """A head that was read. length: of the body, in bytes. start: where the body begins."""
+
+    status: int
+    headers: Mapping[str, str]
+    length: int
+    start: int
+
+
+def read_head(data: bytes) -> Head | None:
+    """Read a head by itself; None if aiohttp's parser must read it."""
     match = _HEAD.match(data, 0, LONGEST_HEAD)
     if match is None:
         return None
-    connections = match[2].decode("ascii").split("\r\n")
-    headers = CIMultiDict(
-        [(name, value) for name, _, value in [connection.partition(": ") for connection in connections]]
-    )
+    fields = match[2].decode("ascii").split("\r\n")
+    headers = CIMultiDict([(name, value) for name, _, value in [field.partition(": ") for field in fields]])
     length = headers.get("Content-Length", "")
     if not length.isdecimal() or len(length) > 9 or len(headers.getall("Content-Length")) > 1:
         return None
@@ -48,4 +67,137 @@ def read_head(data: bytes) -> tuple[int, CIMultiDict[str], int, int] | None:
     status = int(match[1])
     if status in _WITHOUT_BODY:
         return None
-    return status, headers, int(length), match.end()
+    return Head(status, headers, int(length), match.end())
+
+
+class HeadReader:
+    """Reads the heads of one server's responses."""
+
+    __slots__ = ("_last", "_lessons", "_shapes")
+
+    def __init__(self) -> None:
+        self._shapes: list[_Shape] = []
+        self._lessons = 0
+        # The last head that had none of the shapes.
+        self._last: _Fields | None = None
+
+    def read(self, data: bytes) -> Head | None:
+        """Read a head; None if aiohttp's parser must read it."""
+        for shape in self._shapes:
+            match = shape.pattern.match(data, 0, LONGEST_HEAD)
+            if match is not None:
+                return Head(shape.status, _Headers(shape, match), int(match[shape.length]), match.end())
+        head = read_head(data)
+        if head is not None and self._lessons < MOST_LESSONS:
+            self._learn(_Fields.of(data, head.start), head.status)
+        return head
+
+    def _learn(self, fields: _Fields, status: int) -> None:
+        """Remember the shape of a head, once a second one of it has been seen."""
+        last, self._last = self._last, fields
+        if last is None or last.line != fields.line or last.names != fields.names:
+            return
+        varying = _VARYING | {
+            name.lower()
+            for name, old, new in zip(fields.names, last.values, fields.values, strict=True)
+            if old != new
+        }
+        if varying & _DECISIVE:
+            return
+        self._lessons += 1
+        known = [shape for shape in self._shapes if (shape.line, shape.names) == (fields.line, fields.names)]
+        for shape in known:
+            varying |= shape.varying
+            self._shapes.remove(shape)
+        self._shapes = [_Shape(fields, status, varying), *self._shapes[: MOST_SHAPES - 1]]
+
+
+class _Fields(NamedTuple):
+    """A head in its parts."""
+
+    line: bytes
+    names: tuple[bytes, ...]
+    values: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, data: bytes, end: int) -> _Fields:
+        line, *fields = data[: end - 4].split(b"\r\n")
+        pairs = [field.split(b": ", 1) for field in fields]
+        return cls(line, tuple(name for name, _ in pairs), tuple(value for _, value in pairs))
+
+
+class _Shape:
+    """Heads that differ in the values of some fields only."""
+
+    __slots__ = ("_places", "length", "line", "names", "pattern", "status", "varying")
+
+    def __init__(self, fields: _Fields, status: int, varying: frozenset[bytes] | set[bytes]) -> None:
+        self.line = fields.line
+        self.names = fields.names
+        self.varying = frozenset(varying)
+        self.status = status
+        # Where a field is found: the number of a group, or its value, which is always the same.
+        self._places: dict[str, int | str | None] = {}
+        parts = [re.escape(fields.line)]
+        groups = 0
+        for name, value in zip(fields.names, fields.values, strict=True):
+            text = name.decode("ascii")
+            place: int | str = value.decode("ascii")
+            part = re.escape(value)
+            if name.lower() in self.varying:
+                groups += 1
+                place = groups
+                part = b"(" + _VALUE + b")"
+                if name.lower() == b"content-length":
+                    self.length = groups
+                    part = rb"([0-9]{1,9})"
+            self._places.setdefault(text.lower(), place)
+            parts.append(re.escape(name) + b": " + part)
+        self.pattern = re.compile(b"\r\n".join(parts) + b"\r\n\r\n")
+
+    def place(self, name: str) -> int | str | None:
+        """Where to find the first field of this name, whatever its case."""
+        place = self._places.get(name, _UNKNOWN)
+        if place is _UNKNOWN:
+            # Few names are ever asked for: those in the code.
+            place = self._places[name] = self._places.get(name.lower())
+        return place
+
+
+_UNKNOWN = -1  # no group has this number
+
+
+class _Headers(Mapping[str, str]):
+    """The fields of a head with a known shape: decoded when they are asked for."""
+
+    __slots__ = ("_match", "_shape", "_whole")
+
+    def __init__(self, shape: _Shape, match: re.Match[bytes]) -> None:
+        self._shape = shape
+        self._match = match
+        self._whole: CIMultiDict[str] | None = None
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        place = self._shape.place(name)
+        if isinstance(place, int):
+            return self._match[place].decode("ascii")
+        return place if place is not None else default
+
+    def __getitem__(self, name: str) -> str:
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> CIMultiDict[str]:
+        if self._whole is None:
+            head = read_head(self._match[0])
+            assert head is not None  # noqa: S101 - a shape matches a part of what read_head accepts
+            self._whole = CIMultiDict(head.headers)
+        return self._whole

@@ -1,11 +1,11 @@
-"""The lean way over the wire: the promises of wire.py without the machinery that serves every kind of request.
+"""The fast path: the guarantees of wire.py without the machinery that serves every kind of request.
 
-For a bulk run aiohttp's client builds the same request, the same headers and a timer ten thousand times. Here a
-request is written in one piece to a connection of aiohttp's connector, and an answer of the plainest shape is read in
-one piece (connection.py). docs/fast-path.md says what is skipped, why that is safe, and what it gives.
+For a bulk run aiohttp's client builds the same request, the same headers and a timer ten thousand times. FastWire writes
+a request in one piece to a connection of aiohttp's connector, and reads a response of the usual shape in one piece
+(connection.py). docs/fast-path.md says what is skipped, why that is safe, and what it saves.
 
-Falls back on the plain wire by itself: with versions of aiohttp that it was not tested with, when anything of aiohttp
-is not as expected, and for requests that are not like the API's. Never after something was sent.
+FastWire falls back to AiohttpWire with versions of aiohttp that it was not tested with, when anything inside aiohttp is
+not as expected, and for requests that are not like the API's. It never falls back after something was sent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from katapult_async.logs import package_logger
-from katapult_async.transport.wire import Reply, Timeout, Wire, translate
+from katapult_async.transport.aiohttp_wire import AiohttpWire
+from katapult_async.transport.wire import Reply, Timeout, translate
 
 from .connection import FastConnection, UnexpectedInside
 from .pool import FastPool
@@ -38,10 +39,10 @@ def is_tested(version: str) -> bool:
 
 
 class FastWire:
-    """Sends requests over the connections of a pool. `plain` is what it falls back on."""
+    """Sends requests over the connections of a pool. `plain` is what it falls back to."""
 
     def __init__(
-        self, connections: FastPool, plain: Wire, *, headers: Mapping[str, str], timeout: Timeout
+        self, connections: FastPool, plain: AiohttpWire, *, headers: Mapping[str, str], timeout: Timeout
     ) -> None:
         self._connections = connections
         self._plain = plain
@@ -68,7 +69,9 @@ class FastWire:
             connection = await self._connections.take(origin, total=timeout.total, connect=timeout.connect)
         except UnexpectedInside:
             self._given_up = True
-            log.info("aiohttp %s is not as expected inside: requests take its plain way", aiohttp.__version__)
+            log.info(
+                "aiohttp %s is not as expected inside: requests go through its client", aiohttp.__version__
+            )
             return await self._plain.exchange(method, url, headers, body)
         # On Python 3.10 asyncio's TimeoutError is a class of its own, elsewhere it is an OSError.
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
@@ -112,7 +115,7 @@ class FastWire:
 
 
 def _render(headers: Mapping[str, str]) -> str:
-    connections = [f"{name}: {value}\r\n" for name, value in headers.items()]
-    if any(not connection[:-2].isprintable() or not connection.isascii() for connection in connections):
+    fields = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    if any(not field[:-2].isprintable() or not field.isascii() for field in fields):
         raise ValueError("a header has a character that may not stand in one")
-    return "".join(connections)
+    return "".join(fields)
