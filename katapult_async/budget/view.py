@@ -1,13 +1,15 @@
 """What a shared budget looks like to a person: who is on the token, and how much of the window is used.
 
-Pure functions. They read a state and change nothing in it. Deciding stays in `state` and `ratelimit`.
+Pure functions. They read a state and change nothing in it. Deciding stays in `exchange` and `ratelimit`.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from .state import DEAD, SHOWN, State
+from .exchange import SHOWN
+from .leases import DEAD
+from .state import State
 
 
 class MemberView(msgspec.Struct, frozen=True):

@@ -65,7 +65,8 @@ class _Place:
         if self._every_file:
             files = FileBudget(default_folder())
             for path in sorted(default_folder().glob("*.budget")):
-                self._stores.setdefault(path.stem, files.store(path.stem, period=60.0, limit=None))
+                key = path.stem.partition("-")[0]  # the name of the machine follows
+                self._stores.setdefault(key, files.store(key))
         return [await _look(key, store) for key, store in self._stores.items()]
 
     async def aclose(self) -> None:
@@ -117,12 +118,12 @@ async def _open(place: str, key: str | None) -> _Place:
     if place == "file":
         if key is None:
             return _Place(str(default_folder()))
-        return _Place(str(default_folder()), {key: FileBudget().store(key, period=60.0, limit=None)})
+        return _Place(str(default_folder()), {key: FileBudget().store(key)})
     budget = as_budget(place)
     if budget is None or key is None:
         raise AssertionError("both were checked")
     await budget.check()
-    return _Place(without_password(place), {key: budget.store(key, period=60.0, limit=None)})
+    return _Place(without_password(place), {key: budget.store(key)})
 
 
 async def _look(key: str, store: Store) -> Seen:

@@ -148,7 +148,7 @@ class Window(msgspec.Struct):
 
     def counted(self, now: float) -> int:
         """Requests that were answered in the last period, or that may have been counted without an answer."""
-        return self._trailing.answers.count(now)
+        return self._trailing.answers(now)
 
     @property
     def refusals(self) -> int:

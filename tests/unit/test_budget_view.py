@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from katapult_async.budget import SharedGate
-from katapult_async.budget.state import Look, Report, State, Want, exchange
-from katapult_async.budget.store import read_state, write_state
+from katapult_async.budget.exchange import copy_of, exchange
+from katapult_async.budget.state import Look, Report, State, Want
+from katapult_async.budget.store import write_state
 from katapult_async.budget.view import MemberView, view_of
 from katapult_async.ratelimit import Evidence
 from tests.shared_store import MemoryStore, Shared
@@ -17,12 +18,29 @@ from tests.shared_store import MemoryStore, Shared
 MINUTE = 1_800_000_000.0
 
 
-def look(state: State, now: float, owner: str, **given: object) -> list[int]:
+def look(
+    state: State,
+    now: float,
+    owner: str,
+    *,
+    count: int = 0,
+    width: int = 0,
+    run: str | None = None,
+    reports: tuple[Report, ...] = (),
+) -> list[int]:
     """One process looks. Returns the leases that it got."""
-    count = given.pop("count", 0)
-    wants = (Want("", 1, count),) if isinstance(count, int) else ()
-    seen = exchange(state, now, Look(owner, f"process 1{owner} on box", timeout=30.0, wants=wants, **given))  # type: ignore[arg-type]
-    return [number for number, _ in seen.permits]
+    said = Look(
+        owner=owner,
+        name=f"process 1{owner} on box",
+        run=run,
+        period=60.0,
+        timeout=30.0,
+        state=state.name,
+        wants=(Want("", 1, count),),
+        reports=reports,
+        width=width,
+    )
+    return [number for number, _ in exchange(state, now, said).seen.permits]
 
 
 def aligned_state() -> State:
@@ -38,7 +56,7 @@ def aligned_state() -> State:
 def test_who_is_on_the_token_and_what_is_left() -> None:
     state = aligned_state()
     before = write_state(state)
-    view = view_of(read_state(before), 21.0)
+    view = view_of(copy_of(state), 21.0)
     assert write_state(state) == before
     assert (view.limit, view.period, view.limiter) == (10, 60.0, "windows of the server's clock")
     one, two = view.members
@@ -85,7 +103,7 @@ def test_a_server_without_windows_counts_the_last_period() -> None:
 
 async def test_a_process_knows_its_own_requests_in_flight() -> None:
     """After Ctrl-C the command line says how many responses it waits for: not for those of other processes."""
-    shared = Shared(limit=100)
+    shared = Shared()
     gates = [SharedGate(MemoryStore(shared), period=60.0, limit=100, timeout=30.0) for _ in range(2)]
     one, two = gates
     first = await one.take()
