@@ -42,7 +42,8 @@ class BudgetView(msgspec.Struct, frozen=True):
         period: The length of a window in seconds.
         limit: Requests permitted per window. None if it is not known.
         remaining: Requests that the server's counter certainly leaves. None if it is not known.
-        used: Requests sent in the current window; in the last period, if the server has no windows of its clock.
+        used: Requests that the server may have counted in the current window, of anybody with the token. If it has no
+            windows of its clock: requests of these processes in the last period.
         in_flight: Requests in flight.
         waiting: Requests that wait for a permit.
         next_window_in: Seconds until the next window of the server's clock may be entered. None if it is not known, or
@@ -78,15 +79,16 @@ def view_of(state: State, now: float) -> BudgetView:
         if now < member.seen + SHOWN or _in_flight(state, owner, now)
     )
     limits = [one.limit for one in windows if one.limit is not None]
-    if boundary is None:
+    remaining = window.limit if over else window.remaining
+    if boundary is None or window.limit is None or remaining is None:
         used = sum(one.counted(now) for one in windows) + sum(one.in_flight for one in windows)
     else:
-        used = 0 if over else sum(member.sent_in_window for member in state.members.values())
+        used = window.limit - remaining
     return BudgetView(
         limiter=window.belief.value,
         period=window.period,
         limit=min(limits, default=None),
-        remaining=window.limit if over else window.remaining,
+        remaining=remaining,
         used=used,
         in_flight=sum(member.in_flight for member in members),
         waiting=sum(member.waiting for member in members),

@@ -236,14 +236,16 @@ def _one(where: str, seen: Seen) -> list[str]:
     rows = [
         (f"permitted per {per}", "not known yet" if view.limit is None else count(view.limit)),
         ("remaining", "not known" if view.remaining is None else count(view.remaining)),
-        ("sent in this window", count(view.used)),
+        ("used in this window", count(view.used)),
         ("in flight", count(view.in_flight)),
         ("waiting", count(view.waiting)),
     ]
     if view.next_window_in is not None:
         at = clock_time(seen.at + view.next_window_in, seen.at)
         rows.append(("next window", f"in {duration(view.next_window_in)}, at {at}"))
-    who = f"{counted(len(view.members), 'process', 'processes')} on this token."
+    who = "No process is on this token now."
+    if view.members:
+        who = f"{counted(len(view.members), 'process', 'processes')} on this token."
     return [name, *(f"{label:>28}  {value}" for label, value in rows), who, *_table(view.members)]
 
 

@@ -68,7 +68,8 @@ def test_who_is_on_the_token_and_what_is_left() -> None:
         1,  # since the window was first seen: not the request whose answer showed it
         1,
     )
-    assert view.used == 1 + two.sent
+    assert view.remaining is not None
+    assert view.used == 10 - view.remaining > 2
     assert (two.run, two.sent + two.waiting) == (None, 30)
     assert view.in_flight == one.in_flight + two.in_flight
     assert view.waiting == two.waiting > 0

@@ -70,7 +70,7 @@ class BudgetState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     period: Annotated[float | None, Meta(description="Length of a window in seconds.")] = None
     limit: Annotated[int | None, Meta(description="Requests permitted per window, if known.")] = None
     remaining: Annotated[int | None, Meta(description="Requests that are certainly left, if known.")] = None
-    used: Annotated[int, Meta(description="Requests sent in this window, or in the last period.")] = 0
+    used: Annotated[int, Meta(description="Requests in this window, or in the last period.")] = 0
     in_flight: int = 0
     waiting: int = 0
     next_window_at: Annotated[Timestamp | None, Meta(description="When the next window begins.")] = None
