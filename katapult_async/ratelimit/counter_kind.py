@@ -1,7 +1,9 @@
-"""How the server's counter gets its permits back: all at the start of a window, one by one, or steadily.
+"""How the server's counter gets its permits back: all at once, one by one, or steadily.
 
-Compares readings of the counter. It takes no part in deciding when to send, except that a well-timed request can
-tell more (`Window._ask_well`).
+A window restarts as a whole. A sliding window gives a permit back one period after the request. A
+token bucket refills steadily. This module compares readings of the counter to tell them apart. It
+does not decide when to send, but it names moments at which a request would tell more
+(`AlignedWindows._ask_well`).
 """
 
 from __future__ import annotations
@@ -10,65 +12,82 @@ from typing import NamedTuple
 
 import msgspec
 
-#: Windows in a row that begin with less than half of the limit, before one is suspected to be none.
+#: Number of windows in a row that start with less than half of the limit, before the counter is
+#: suspected to be a token bucket.
 FEWEST_SMALL = 2
 
 
 class _Quiet(NamedTuple):
-    """The last moment at which nothing of ours was in flight."""
+    """The last moment at which none of our requests was in flight."""
 
     sent: float
     remaining: int
     number: int
-    #: Until when none of our requests gets too old to be counted.
+    #: Until when all our counted requests stay within the period.
     unchanged_until: float
 
 
 class CounterKind(msgspec.Struct):
-    """What the readings say about the counter."""
+    """What the readings show about the counter."""
 
     _quiet: _Quiet | None = None
-    # Windows in a row that began with less than half of the limit, and after how many of them the counter is asked
-    # whether it rises by itself: each time twice as many.
+    # Windows in a row that started with less than half of the limit, and how many of them lead to a
+    # probe. Each probe doubles that number.
     _small: int = 0
     _patience: int = FEWEST_SMALL
     _asked: bool = False
-    #: Whether it has not risen by itself during a pause.
+    #: Whether the counter stayed the same during a pause.
     steady: bool = False
-    #: The highest reading ever.
+    #: The highest reading so far.
     highest: int = 0
 
     @property
     def quiet_since(self) -> float | None:
-        """When the last request was sent, if nothing has been in flight since its answer."""
+        """When the last request was sent, if nothing has been in flight since its response; else
+        None.
+        """
         return self._quiet.sent if self._quiet is not None else None
 
     def begins(self, remaining: int, limit: int) -> None:
-        """The first request of ours in a window reads this."""
+        """Note the reading of our first request in a window.
+
+        Args:
+            remaining: The reading.
+            limit: Requests permitted per window.
+        """
         self._asked = False
         self._small = self._small + 1 if 2 * (remaining + 1) < limit else 0
 
     def doubtful_at(self, per_second: float) -> float | None:
-        """When to ask a counter that is used up whether it has risen by itself. None if there is no reason to ask.
+        """Return when to send a probe although the counter is used up; None if there is no reason
+        to.
 
-        A bucket that is much smaller than the limit looks like windows of which others use the most.
+        A token bucket much smaller than the limit looks like windows that other clients use up. If
+        the server permits the probe, the counter rises by itself.
+
+        Args:
+            per_second: How fast a bucket of the known limit would refill.
         """
         if self._asked or self._small < self._patience or self._quiet is None:
             return None
         return self._quiet.sent + max(1.0, 3 / per_second)
 
     def ask(self) -> None:
-        """The counter is being asked."""
+        """Note that the probe is sent."""
         self._asked = True
         self._patience *= 2
 
     def rose(self) -> None:
-        """It had risen. To know by what, it may be asked again."""
+        """Note that the server permitted the probe. Another probe may follow, to learn how the
+        counter rises.
+        """
         self._asked = False
         self._patience = FEWEST_SMALL
 
     def unread(self) -> None:
-        """A request ended without a reading: the next reading cannot be compared with the one before."""
+        """Forget the last reading: a request ended without one, so the next two cannot be
+        compared.
+        """
         self._quiet = None
 
     def refills(
@@ -82,23 +101,26 @@ class CounterKind(msgspec.Struct):
         alone: bool,
         others: bool,
     ) -> bool:
-        """Whether two readings of one window, with nothing of ours between them, show a bucket that refills.
+        """Return whether two readings of one window show a token bucket.
+
+        None of our requests may lie between the two readings.
 
         Args:
-            sent: When the request was sent whose answer arrives now.
-            now: Local seconds.
-            remaining: What it says.
-            number: The window that it certainly belongs to.
+            sent: When the request of the second reading was sent, local time in seconds.
+            now: When its response arrived.
+            remaining: The second reading.
+            number: The window that the second reading certainly belongs to.
             per_second: How fast a bucket of the known limit would refill.
-            alone: Whether nothing else of ours was in flight or was sent meanwhile, and nobody else sends as well.
-            others: Whether somebody else may have taken what has come back.
+            alone: Whether no other request of ours was in flight or sent meanwhile, and no other
+                client sends.
+            others: Whether another client may have used up what came back.
         """
         before, self._quiet = self._quiet, None
         if before is None or not alone or before.number != number:
             return False
         elapsed = now - before.sent
         risen = remaining - (before.remaining - 1)
-        # Older requests of ours that leave a sliding window let its counter rise, too.
+        # Our older requests that leave a sliding window raise its counter, too.
         if 0 < risen <= 1.5 * per_second * elapsed + 2 and now < before.unchanged_until:
             return True
         if risen <= 0 and not others and sent - before.sent >= 2 / per_second:
@@ -106,17 +128,18 @@ class CounterKind(msgspec.Struct):
         return False
 
     def at_rest(self, sent: float, remaining: int, number: int, unchanged_until: float) -> None:
-        """Nothing of ours is in flight any more."""
+        """Note the reading after which none of our requests is in flight."""
         self._quiet = _Quiet(sent, remaining, number, unchanged_until)
 
 
 def slides(remaining: int, *, limit: int, admitted: int) -> bool:
-    """Whether the counter has not restarted at a boundary but has only forgotten what is older than a period.
+    """Return whether the counter did not restart at a boundary and only forgot what is older than a
+    period.
 
     Args:
-        remaining: What the first request after the boundary reads.
+        remaining: The reading of the first request after the boundary.
         limit: Requests permitted per window.
-        admitted: Requests of ours of the last period.
+        admitted: Our requests of the last period.
     """
     sliding = limit - admitted - 1
     return abs(remaining - sliding) <= 2 and sliding + 2 < limit - 1
