@@ -30,8 +30,8 @@ from .window_numbers import WindowNumbers
 #: Seconds to wait for the response to a solo request before another one may be sent. If the longest
 #: round trip is more than half of it, twice that round trip.
 PATIENCE = 6.0
-#: Permits at the end of a window that are sent at informative moments (`_ask_well`): RESERVE of
-#: them, or one if the limit is below SMALL.
+#: Permits at the end of a window that are sent at informative moments: RESERVE of them, or one if the
+#: limit is below SMALL (`_delay_last_permits`).
 RESERVE, SMALL = 3, 30
 #: The longest pause (seconds) before the last permit if no other request waits for it.
 LONGEST_PAUSE = 2.0
@@ -67,7 +67,7 @@ class AlignedWindows(msgspec.Struct):
     types: RequestTypes
     #: When the server last permitted a request or refused a probe. Before that, when the first
     #: request was sent.
-    heard_at: float = -math.inf
+    last_response_at: float = -math.inf
     # Whether a request ended without a reading since the last certain reading.
     _unread: bool = False
     # Entries without a response in the window of this number.
@@ -92,7 +92,7 @@ class AlignedWindows(msgspec.Struct):
         )
 
     def __repr__(self) -> str:
-        return f"<AlignedWindows {self.numbers.seen} remaining={self.counter.lowest} {self.others!r}>"
+        return f"<AlignedWindows {self.numbers.newest_read} remaining={self.counter.lowest} {self.others!r}>"
 
     @property
     def clock(self) -> ServerClock:
@@ -101,7 +101,7 @@ class AlignedWindows(msgspec.Struct):
 
     # -- decisions -------------------------------------------------------------------------------
 
-    def ask(
+    def decide(
         self, now: float, limit: int, in_flight: int, waiting: int, sharers: int = 0
     ) -> tuple[Wait | None, Role]:
         """Return how long the next request has to wait (None: send it now), and its role.
@@ -122,28 +122,28 @@ class AlignedWindows(msgspec.Struct):
         else:
             free = self.counter.free(in_flight, share)
         if free >= 1:
-            return self._ask_well(now, free, limit, in_flight, waiting), Role.PLAIN
-        return self._ask_boundary(now, limit, in_flight)
+            return self._delay_last_permits(now, free, limit, in_flight, waiting), Role.PLAIN
+        return self._decide_at_boundary(now, limit, in_flight)
 
-    def _ask_boundary(self, now: float, limit: int, in_flight: int) -> tuple[Wait | None, Role]:
+    def _decide_at_boundary(self, now: float, limit: int, in_flight: int) -> tuple[Wait | None, Role]:
         """The window is used up: wait until the server's clock has certainly reached the next
         one.
         """
         if in_flight >= limit:
             return Wait(math.inf, WaitReason.ANSWER), Role.ENTRY  # even a new window has no room
-        if self.others.beaten and now > self.heard_at + 2 * self.period:
-            self.others.beaten = 0  # too long ago to matter
+        if self.others.windows_lost and now > self.last_response_at + 2 * self.period:
+            self.others.windows_lost = 0  # too long ago to matter
         boundary = self.boundary()
         if self._lost_entries >= limit:
             # The server may have permitted each lost entry, and that is all the window permits.
             boundary = max(boundary, self.clock.latest_local_time((self._lost_in + 1) * self.period))
         if now >= boundary:
             return None, Role.ENTRY
-        doubtful = self.kind.doubtful_at(limit / self.period)
-        if doubtful is not None and not in_flight and doubtful < boundary:
-            if now < doubtful:
-                return Wait(doubtful, WaitReason.WINDOW), Role.CANARY
-            self.kind.ask()
+        probe_at = self.kind.probe_at(limit / self.period)
+        if probe_at is not None and not in_flight and probe_at < boundary:
+            if now < probe_at:
+                return Wait(probe_at, WaitReason.WINDOW), Role.CANARY
+            self.kind.note_probe_sent()
             return None, Role.CANARY
         return Wait(boundary, WaitReason.WINDOW), Role.ENTRY
 
@@ -155,19 +155,19 @@ class AlignedWindows(msgspec.Struct):
         after another client wins a window, aim at the middle of the uncertainty interval. Each
         attempt halves the interval, at the cost of an occasional 429.
         """
-        server = (self.numbers.seen + 1) * self.period
+        server = (self.numbers.newest_read + 1) * self.period
         boundary = self.clock.latest_local_time(server)
-        if self.others.beaten:
+        if self.others.windows_lost:
             boundary = (boundary + self.clock.earliest_local_time(server)) / 2
         # Whatever the clock says, one period after the last permitted response the window has
         # restarted.
-        return min(boundary, self.heard_at + self.period * (1 + 2 * DRIFT))
+        return min(boundary, self.last_response_at + self.period * (1 + 2 * DRIFT))
 
     def next_begins(self, now: float) -> float:
         """Return when the next window of the server's clock has certainly started."""
         return self.clock.latest_local_time((self.numbers.at(now) + 1) * self.period)
 
-    def ask_refilling(self, now: float, limit: int, in_flight: int) -> Wait | None:
+    def decide_refilling(self, now: float, limit: int, in_flight: int) -> Wait | None:
         """Return how long the next request has to wait if the counter is a token bucket; None: send
         it now.
 
@@ -186,7 +186,9 @@ class AlignedWindows(msgspec.Struct):
         # A wait shorter than a timer's resolution would make the gate ask again and again.
         return Wait(now + max((1 - free) / rate, SHORTEST), WaitReason.REFILL)
 
-    def _ask_well(self, now: float, free: float, limit: int, in_flight: int, waiting: int) -> Wait | None:
+    def _delay_last_permits(
+        self, now: float, free: float, limit: int, in_flight: int, waiting: int
+    ) -> Wait | None:
         """Delay the last permits of a window to moments at which their responses say more.
 
         A request beside a change of second makes the server's clock precise, so the next window is
@@ -199,20 +201,20 @@ class AlignedWindows(msgspec.Struct):
             return None
         pause = 0.0 if self.kind.steady else 3 * self.period / limit
         surplus = waiting > free or (0 < pause <= LONGEST_PAUSE and free < 2)
-        if not surplus or not (pause or self.clock.blunt):
+        if not surplus or not (pause or self.clock.imprecise):
             return None
         # What is left must be sent before the boundary, one round trip after the other.
         travel = max(0.1, 4 * self.clock.round_trip)
-        too_late = self.clock.earliest_local_time((self.numbers.seen + 1) * self.period) - travel
+        too_late = self.clock.earliest_local_time((self.numbers.newest_read + 1) * self.period) - travel
         if now >= too_late:
             return None
         if in_flight:
             return Wait(min(too_late, now + PATIENCE), WaitReason.ANSWER)
-        quiet_since = self.kind.quiet_since
-        if quiet_since is None:
+        idle_since = self.kind.idle_since
+        if idle_since is None:
             return None
-        at = quiet_since + pause
-        if self.clock.blunt:
+        at = idle_since + pause
+        if self.clock.imprecise:
             at = self.clock.informative_time(at)
         at = min(at, too_late)
         return Wait(at, WaitReason.LIMIT) if now < at else None
@@ -224,21 +226,21 @@ class AlignedWindows(msgspec.Struct):
             permit: The permit of the refused request.
             in_flight: Our requests in flight.
         """
-        return self.types.explain(permit.kind, permit.sent, permit.after, spare=2 * in_flight + RESERVE)
+        return self.types.confirmed_by(permit.kind, permit.sent, permit.after, spare=2 * in_flight + RESERVE)
 
     # -- responses -------------------------------------------------------------------------------
 
-    def missed(self, now: float) -> None:
+    def add_unread(self, now: float) -> None:
         """Count a request that ended without a reading of the counter. The server may have counted
         it.
         """
-        self.counter.missed(now)
-        self.kind.unread()
+        self.counter.add_unread(now)
+        self.kind.forget_reading()
         self._unread = True
 
     def lost(self, permit: Permit, now: float) -> None:
         """Count a request that got no response."""
-        self.missed(now)
+        self.add_unread(now)
         if permit.role is Role.ENTRY and permit.window is not None:
             if permit.window != self._lost_in:
                 self._lost_in = permit.window
@@ -251,7 +253,7 @@ class AlignedWindows(msgspec.Struct):
         # boundary better. Usage that this client finds when it starts is no sign of that, because
         # it may be its own earlier usage.
         entered = permit.role is Role.ENTRY
-        self.others.beaten = int(entered and self.others.here_first and self.clock.blunt)
+        self.others.windows_lost = int(entered and self.others.arrived_first and self.clock.imprecise)
 
     def read(
         self,
@@ -285,34 +287,34 @@ class AlignedWindows(msgspec.Struct):
         # The old window was used up, so a permitted entry was counted in the new one.
         entered = permit.role is Role.ENTRY and not refused
         certain = oldest == newest or entered
-        if newest < numbers.seen or (not certain and newest == numbers.seen):
+        if newest < numbers.newest_read or (not certain and newest == numbers.newest_read):
             # The reading is of an old window, or may be. The reading of the new window is already
             # known.
-            self.missed(now)
+            self.add_unread(now)
             return Reading.CONSISTENT
-        if certain and newest > numbers.seen:
+        if certain and newest > numbers.newest_read:
             self.counter.restart()
-            numbers.seen = newest
+            numbers.newest_read = newest
             self._lost_entries = 0
         shows = Reading.CONSISTENT
         if entered:
-            self.kind.begins(remaining, limit)
+            self.kind.note_window_start(remaining, limit)
             # Requests of ours in the new window would look like a sliding window. Usage of other
             # clients would, too.
             known = permit.alone and not self.others.present
             if known and slides(remaining, limit=limit, admitted=trailing.admissions.count(now)):
                 shows = Reading.SLIDES
         elif permit.role is Role.CANARY and not refused:
-            self.kind.rose()
-        self.counter.saw(permit.sent, now, remaining)
+            self.kind.note_probe_permitted()
+        self.counter.add_reading(permit.sent, now, remaining)
         if certain:
             if newest == permit.after and permit.lowest is not None and remaining >= permit.lowest:
-                self.types.too_high(permit.kind, now, remaining, newest)
+                self.types.note_higher_reading(permit.kind, now, remaining, newest)
         else:
             # Treat it as a reading of the old window, and as a request that the new window may have
             # counted.
-            self.counter.missed(now)
-            numbers.seen = max(numbers.seen, oldest)
+            self.counter.add_unread(now)
+            numbers.newest_read = max(numbers.newest_read, oldest)
         if remaining > self.kind.highest:
             self.kind.highest = remaining
         # A refused entry may also mean that there is no boundary, so it is no evidence of other
@@ -321,11 +323,11 @@ class AlignedWindows(msgspec.Struct):
         first = None
         if permit.solo and permit.alone and (not refused or permit.role is Role.FIRST) and not self._unread:
             first = limit - 1
-        number = newest if certain else numbers.seen
-        self.others.saw(number, remaining, in_flight=in_flight, first=first)
+        number = newest if certain else numbers.newest_read
+        self.others.add_reading(number, remaining, in_flight=in_flight, first=first)
         self._unread = not certain
         if not certain or refused:
-            self.kind.unread()  # a boundary may lie between the request and its response
+            self.kind.forget_reading()  # a boundary may lie between the request and its response
         elif self._refills(permit, now, remaining, newest, limit, in_flight, newer, trailing):
             shows = Reading.REFILLS
         return shows
@@ -344,7 +346,7 @@ class AlignedWindows(msgspec.Struct):
         """Compare two readings without a request of ours between them. Return True if the counter
         rises.
         """
-        if in_flight and self.kind.quiet_since is None:
+        if in_flight and self.kind.idle_since is None:
             return False
         refills = self.kind.refills(
             permit.sent,
@@ -357,8 +359,8 @@ class AlignedWindows(msgspec.Struct):
         )
         if in_flight == 0:
             # A server with a sliding log forgets a request up to one round trip before we do.
-            unchanged_until = trailing.unchanged_until(now) - 2 * (now - permit.sent)
-            self.kind.at_rest(permit.sent, remaining, number, unchanged_until)
+            next_expiry = trailing.next_expiry(now) - 2 * (now - permit.sent)
+            self.kind.note_idle(permit.sent, remaining, number, next_expiry)
         return refills
 
     def explains(self, permit: Permit, now: float, remaining: int | None) -> bool:
@@ -372,12 +374,12 @@ class AlignedWindows(msgspec.Struct):
         """
         if remaining is None:
             # A 429 without headers means the same as Remaining: 0.
-            self.counter.saw(permit.sent, now, 0)
-            self.numbers.seen = max(self.numbers.seen, self.numbers.at(now))
+            self.counter.add_reading(permit.sent, now, 0)
+            self.numbers.newest_read = max(self.numbers.newest_read, self.numbers.at(now))
         elif remaining > 0:
             return False
-        if permit.role is Role.ENTRY and self.numbers.seen != permit.after:
-            return self.others.took_the_window()  # or the counter did not restart
-        if permit.role is Role.ENTRY and not self.others.beaten:
-            self.clock.too_early(now)
+        if permit.role is Role.ENTRY and self.numbers.newest_read != permit.after:
+            return self.others.explains_refused_entry()  # or the counter did not restart
+        if permit.role is Role.ENTRY and not self.others.windows_lost:
+            self.clock.set_back(now)
         return True  # an entry that aimed at the middle was too early, or a plain request was one too many

@@ -76,7 +76,7 @@ class Backoff(msgspec.Struct):
             return closure
         return None  # sent before the gate closed
 
-    def judge(self, closure: Closure, now: float, limit: int | None, trailing: TrailingRule) -> None:
+    def diagnose(self, closure: Closure, now: float, limit: int | None, trailing: TrailingRule) -> None:
         """Find out, once for each closure, whether our own requests explain the 429.
 
         If our responses reach the limit only with earlier 429s included, the server counts refused
@@ -89,7 +89,7 @@ class Backoff(msgspec.Struct):
             limit: Requests permitted per window, if known.
             trailing: The count of our own requests.
         """
-        closure.judged = True
+        closure.diagnosed = True
         if limit is not None:
             admitted = trailing.admissions.count(closure.sent)
             if closure.answers >= limit > admitted:
@@ -98,13 +98,13 @@ class Backoff(msgspec.Struct):
                 self._slow_down(closure, now, limit, trailing)
                 return
             if self.pace is not None:
-                self.pace.hold(now)
+                self.pace.restart_window(now)
             return
         self._slow_down(closure, now, limit, trailing)
 
     def _slow_down(self, closure: Closure, now: float, limit: int | None, trailing: TrailingRule) -> None:
         if self.pace is not None:
-            self.pace.refused(now)
+            self.pace.slow_down(now)
         else:
             value = limit if limit is not None else trailing.admissions.count(closure.sent)
             self.pace = Pace.start(now, period=self._period, value=value, limit=limit)

@@ -191,7 +191,7 @@ class Breaker:
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self.given_up = self.given_up or not self.seen or now >= last
 
-    def abandoned(self) -> None:
+    def probe_cancelled(self) -> None:
         """Allow another probe: the last one ended without a result."""
         if self.state is BreakerState.HALF_OPEN:
             self.state = BreakerState.OPEN

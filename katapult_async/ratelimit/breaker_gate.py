@@ -28,7 +28,7 @@ log = package_logger("ratelimit")
 
 #: The highest number of attempts of one request that outages can excuse. If more of its attempts
 #: fall into outages, the request may itself be the cause.
-MOST_SPARED = 20
+MOST_EXCUSED = 20
 
 
 class BreakerGate:
@@ -151,7 +151,7 @@ class BreakerGate:
         try:
             error = await self._probe()
         except BaseException:
-            breaker.abandoned()
+            breaker.probe_cancelled()
             self._wake()
             raise
         if error is None or _is_valid(error):
@@ -195,7 +195,7 @@ def _is_valid(error: KatapultError) -> bool:
 class Charges:
     """The attempts and the time that one request has used of its retry policy.
 
-    An attempt that failed in an outage is not charged, up to MOST_SPARED of them.
+    An attempt that failed in an outage is not charged, up to MOST_EXCUSED of them.
 
     Args:
         breaker: The breaker of the run; None outside a run.
@@ -233,7 +233,7 @@ class Charges:
         before, sent_after, number = self._tries[-1]
         self._tries[-1] = (before + seconds, sent_after, number)
 
-    async def spared(self, *, used_up: bool) -> bool:
+    async def excused(self, *, used_up: bool) -> bool:
         """Wait until an outage is over. Return whether the latest attempt failed in one.
 
         Args:
@@ -258,9 +258,9 @@ class Charges:
         return not charged or charged[-1] is not self._tries[-1]
 
     def _charged(self) -> Iterator[tuple[float, int, int]]:
-        spared = 0
+        excused = 0
         for one in self._tries:
-            if spared < MOST_SPARED and self._breaker is not None and self._breaker.lost(one[1], one[2]):
-                spared += 1
+            if excused < MOST_EXCUSED and self._breaker is not None and self._breaker.lost(one[1], one[2]):
+                excused += 1
             else:
                 yield one

@@ -35,7 +35,7 @@ SET_BACK = 1.0
 FEWEST_AGREEING, MOST_AGREEING = 4, 64
 
 
-class _Doubt(msgspec.Struct):
+class _Contradiction(msgspec.Struct):
     """Responses that contradict the known interval and agree with each other."""
 
     low: float
@@ -74,7 +74,7 @@ class ServerClock(msgspec.Struct):
     _round_trip: float = math.inf
     # Number of responses that agree with the interval, up to MOST_AGREEING.
     _support: int = 0
-    _doubt: _Doubt | None = None
+    _contradiction: _Contradiction | None = None
     _needed: int = FEWEST_AGREEING
     #: How often contradicting responses have replaced the interval.
     replacements: int = 0
@@ -102,7 +102,7 @@ class ServerClock(msgspec.Struct):
         return self._round_trip
 
     @property
-    def blunt(self) -> bool:
+    def imprecise(self) -> bool:
         """Whether a request at a well-chosen moment would narrow the interval noticeably."""
         return self.known and self.uncertainty > max(0.05, 2 * self._round_trip)
 
@@ -133,7 +133,7 @@ class ServerClock(msgspec.Struct):
             if high < known_high:
                 self._high, self._high_at = high, received
             self._support += self._support < MOST_AGREEING
-            self._doubt = None
+            self._contradiction = None
             return date
         if low < known_high + 1 and high > known_low - 1:
             # The contradiction is smaller than the resolution of a `Date`: the server's clock may
@@ -147,19 +147,24 @@ class ServerClock(msgspec.Struct):
             )
             self.version += 1
             return date
-        doubt = self._doubt
-        if doubt is None or not doubt.agrees(low, high, date):
-            doubt = self._doubt = _Doubt(low, high, date)
-        if not doubt.moves or doubt.count < min(self._support + 1, self._needed):
+        contradiction = self._contradiction
+        if contradiction is None or not contradiction.agrees(low, high, date):
+            contradiction = self._contradiction = _Contradiction(low, high, date)
+        if not contradiction.moves or contradiction.count < min(self._support + 1, self._needed):
             return None
-        self._low, self._high, self._low_at, self._high_at = doubt.low, doubt.high, received, received
+        self._low, self._high, self._low_at, self._high_at = (
+            contradiction.low,
+            contradiction.high,
+            received,
+            received,
+        )
         self.version += 1
-        self._support, self._doubt = doubt.count, None
+        self._support, self._contradiction = contradiction.count, None
         self._needed = min(2 * self._needed, MOST_AGREEING)
         self.replacements += 1
         return date
 
-    def too_early(self, now: float) -> None:
+    def set_back(self, now: float) -> None:
         """Move the interval: the server's clock had not reached a boundary that it certainly should
         have.
         """

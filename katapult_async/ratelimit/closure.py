@@ -39,8 +39,8 @@ class Closure(msgspec.Struct):
     _shortened: bool = False
     # Whether the current pause is longer than a period.
     _waited_long: bool = False
-    #: Whether `Backoff.judge` has looked for the reason.
-    judged: bool = False
+    #: Whether `Backoff.diagnose` has looked for the reason.
+    diagnosed: bool = False
 
     @classmethod
     def start(cls, now: float, *, period: float, sent: float, answers: int) -> Closure:
@@ -64,7 +64,7 @@ class Closure(msgspec.Struct):
         self.until = now + self._pause
         window_over = self.since + self._period
         if now < window_over:
-            self.begins_at(window_over)  # the window of the first 429 has ended by then
+            self.allow_probe_at(window_over)  # the window of the first 429 has ended by then
         elif not self._waited_long:
             # The server may count refused requests, too. Then each probe blocks the next one for a
             # period.
@@ -77,7 +77,7 @@ class Closure(msgspec.Struct):
         """
         self.until = max(self.until, self._refused_at + min(seconds, self._period))
 
-    def begins_at(self, moment: float) -> None:
+    def allow_probe_at(self, moment: float) -> None:
         """Allow a probe at the moment at which a window is believed to start, once in a period."""
         at = max(moment, self._refused_at + min(FIRST_PAUSE, self._period / 2))
         if at < self.until and at >= self._shorten_from:

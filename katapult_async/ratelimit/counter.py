@@ -52,7 +52,7 @@ class ServerCounter(msgspec.Struct):
         """The lowest `Remaining` not superseded; None before the first reading."""
         return self._lowest[0][1] if self._lowest else None
 
-    def saw(self, sent: float, received: float, remaining: int) -> None:
+    def add_reading(self, sent: float, received: float, remaining: int) -> None:
         """Add a reading.
 
         Args:
@@ -79,11 +79,11 @@ class ServerCounter(msgspec.Struct):
         """Forget all readings: the counter has restarted.
 
         The caller adds requests that may have been counted on either side of the restart with
-        `missed`.
+        `add_unread`.
         """
         self._lowest.clear()
 
-    def missed(self, now: float) -> None:
+    def add_unread(self, now: float) -> None:
         """Count a request that ended without a reading. The server may have counted it."""
         self.uncounted.add(now)
 

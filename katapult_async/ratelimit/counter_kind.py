@@ -3,7 +3,7 @@
 A window restarts as a whole. A sliding window gives a permit back one period after the request. A
 token bucket refills steadily. This module compares readings of the counter to tell them apart. It
 does not decide when to send, but it names moments at which a request would tell more
-(`AlignedWindows._ask_well`).
+(`AlignedWindows._delay_last_permits`).
 """
 
 from __future__ import annotations
@@ -17,48 +17,48 @@ import msgspec
 FEWEST_SMALL = 2
 
 
-class _Quiet(NamedTuple):
+class _Idle(NamedTuple):
     """The last moment at which none of our requests was in flight."""
 
     sent: float
     remaining: int
     number: int
     #: Until when all our counted requests stay within the period.
-    unchanged_until: float
+    next_expiry: float
 
 
 class CounterKind(msgspec.Struct):
     """What the readings show about the counter."""
 
-    _quiet: _Quiet | None = None
+    _idle: _Idle | None = None
     # Windows in a row that started with less than half of the limit, and how many of them lead to a
     # probe. Each probe doubles that number.
-    _small: int = 0
-    _patience: int = FEWEST_SMALL
-    _asked: bool = False
+    _small_windows: int = 0
+    _windows_before_probe: int = FEWEST_SMALL
+    _probed: bool = False
     #: Whether the counter stayed the same during a pause.
     steady: bool = False
     #: The highest reading so far.
     highest: int = 0
 
     @property
-    def quiet_since(self) -> float | None:
+    def idle_since(self) -> float | None:
         """When the last request was sent, if nothing has been in flight since its response; else
         None.
         """
-        return self._quiet.sent if self._quiet is not None else None
+        return self._idle.sent if self._idle is not None else None
 
-    def begins(self, remaining: int, limit: int) -> None:
+    def note_window_start(self, remaining: int, limit: int) -> None:
         """Note the reading of our first request in a window.
 
         Args:
             remaining: The reading.
             limit: Requests permitted per window.
         """
-        self._asked = False
-        self._small = self._small + 1 if 2 * (remaining + 1) < limit else 0
+        self._probed = False
+        self._small_windows = self._small_windows + 1 if 2 * (remaining + 1) < limit else 0
 
-    def doubtful_at(self, per_second: float) -> float | None:
+    def probe_at(self, per_second: float) -> float | None:
         """Return when to send a probe although the counter is used up; None if there is no reason
         to.
 
@@ -68,27 +68,27 @@ class CounterKind(msgspec.Struct):
         Args:
             per_second: How fast a bucket of the known limit would refill.
         """
-        if self._asked or self._small < self._patience or self._quiet is None:
+        if self._probed or self._small_windows < self._windows_before_probe or self._idle is None:
             return None
-        return self._quiet.sent + max(1.0, 3 / per_second)
+        return self._idle.sent + max(1.0, 3 / per_second)
 
-    def ask(self) -> None:
+    def note_probe_sent(self) -> None:
         """Note that the probe is sent."""
-        self._asked = True
-        self._patience *= 2
+        self._probed = True
+        self._windows_before_probe *= 2
 
-    def rose(self) -> None:
+    def note_probe_permitted(self) -> None:
         """Note that the server permitted the probe. Another probe may follow, to learn how the
         counter rises.
         """
-        self._asked = False
-        self._patience = FEWEST_SMALL
+        self._probed = False
+        self._windows_before_probe = FEWEST_SMALL
 
-    def unread(self) -> None:
+    def forget_reading(self) -> None:
         """Forget the last reading: a request ended without one, so the next two cannot be
         compared.
         """
-        self._quiet = None
+        self._idle = None
 
     def refills(
         self,
@@ -115,21 +115,21 @@ class CounterKind(msgspec.Struct):
                 client sends.
             others: Whether another client may have used up what came back.
         """
-        before, self._quiet = self._quiet, None
+        before, self._idle = self._idle, None
         if before is None or not alone or before.number != number:
             return False
         elapsed = now - before.sent
         risen = remaining - (before.remaining - 1)
         # Our older requests that leave a sliding window raise its counter, too.
-        if 0 < risen <= 1.5 * per_second * elapsed + 2 and now < before.unchanged_until:
+        if 0 < risen <= 1.5 * per_second * elapsed + 2 and now < before.next_expiry:
             return True
         if risen <= 0 and not others and sent - before.sent >= 2 / per_second:
             self.steady = True
         return False
 
-    def at_rest(self, sent: float, remaining: int, number: int, unchanged_until: float) -> None:
+    def note_idle(self, sent: float, remaining: int, number: int, next_expiry: float) -> None:
         """Note the reading after which none of our requests is in flight."""
-        self._quiet = _Quiet(sent, remaining, number, unchanged_until)
+        self._idle = _Idle(sent, remaining, number, next_expiry)
 
 
 def slides(remaining: int, *, limit: int, admitted: int) -> bool:

@@ -43,7 +43,7 @@ class Priority(enum.IntEnum):
 class _Turn:
     """A place in the queue."""
 
-    __slots__ = ("event", "evicted", "gone", "key", "kind", "listening", "permit")
+    __slots__ = ("event", "evicted", "gone", "idle", "key", "kind", "permit")
 
     def __init__(self, key: tuple[int, int], kind: str) -> None:
         self.key = key
@@ -52,15 +52,15 @@ class _Turn:
         self.gone = False
         self.evicted = False
         #: Whether the request waits for nothing but its event, and the permit it got meanwhile.
-        self.listening = False
+        self.idle = False
         self.permit: Permit | None = None
 
     async def listen(self) -> None:
-        self.listening = True
+        self.idle = True
         try:
             await self.event.wait()
         finally:
-            self.listening = False
+            self.idle = False
 
     def __lt__(self, other: _Turn) -> bool:
         return self.key < other.key
@@ -186,7 +186,7 @@ class Gate:
                 if answer.solo:
                     self._last_paced, self._pacer = now, None  # the even spacing continues from here
                 return answer
-            self._tell(answer, now)
+            self._notify(answer, now)
             with anyio.move_on_after(answer.until - now if answer.until < math.inf else None):
                 await turn.listen()
             if turn.event.is_set():
@@ -205,13 +205,13 @@ class Gate:
                 if since < spacing:
                     await self._pacer.acquire()
         if not self._pacer.has_capacity():
-            self._tell(Wait(now + self._window.period / pace, WaitReason.PACE), now)
+            self._notify(Wait(now + self._window.period / pace, WaitReason.PACE), now)
         await self._pacer.acquire()
         self._last_paced = self.now()
 
     _last_paced: float | None = None
 
-    def _tell(self, wait: Wait, now: float) -> None:
+    def _notify(self, wait: Wait, now: float) -> None:
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%d wait for %s", len(self._queue), wait.reason.value)
         for listener in self.listeners:
@@ -253,7 +253,7 @@ class Gate:
         head = self._head()
         if head is None:
             return
-        if head.listening:
+        if head.idle:
             head = self._hand_out(head)
         if head is not None:
             head.event.set()
@@ -266,7 +266,7 @@ class Gate:
         of the event loop.
         """
         now = self.now()
-        while head is not None and head.listening and not head.evicted:
+        while head is not None and head.idle and not head.evicted:
             if self._window.pace(now) is not None:
                 break
             answer = self._window.take(now, waiting=len(self._queue))

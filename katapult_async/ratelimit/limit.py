@@ -25,8 +25,8 @@ class Limit(msgspec.Struct):
     #: Requests permitted per window; None while nothing is known.
     value: int | None
     # A 429 named less than its header: the highest limit to accept, and until when.
-    _most: int = 0
-    _most_until: float = -math.inf
+    _cap: int = 0
+    _cap_until: float = -math.inf
     # A 429 named less than half of what the server had permitted: the number permitted, and when.
     _disputed: int = 0
     _disputed_at: float = -math.inf
@@ -34,16 +34,16 @@ class Limit(msgspec.Struct):
     def __repr__(self) -> str:
         return f"<Limit {self.value}>"
 
-    def in_header(self, permitted: int, now: float) -> None:
+    def set_from_header(self, permitted: int, now: float) -> None:
         """Take the limit from a header.
 
         Args:
             permitted: Requests per window.
             now: Local time, in seconds.
         """
-        self.value = min(permitted, self._most) if now < self._most_until else permitted
+        self.value = min(permitted, self._cap) if now < self._cap_until else permitted
 
-    def in_429(self, named: int, now: float, *, admitted: int, header: int | None) -> bool:
+    def set_from_429(self, named: int, now: float, *, admitted: int, header: int | None) -> bool:
         """Take the limit from a 429.
 
         If the server permitted more than twice as much in the last period, either the limit has
@@ -61,7 +61,7 @@ class Limit(msgspec.Struct):
         """
         contradicts = header is not None and named < header
         if contradicts:
-            self._most, self._most_until = named, now + self._period
+            self._cap, self._cap_until = named, now + self._period
         elif header is not None:
             named = header
         if admitted > 2 * named:
@@ -71,7 +71,7 @@ class Limit(msgspec.Struct):
         self.value = named
         return contradicts
 
-    def grow(self, now: float) -> None:
+    def raise_disputed(self, now: float) -> None:
         """Raise a disputed limit: double it for each window that has passed.
 
         Args:

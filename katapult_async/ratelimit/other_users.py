@@ -12,7 +12,7 @@ import msgspec
 FOREIGN = 0.05
 #: After this many windows in a row that seem used up by others, the belief about the boundary is
 #: wrong.
-MOST_BEATEN = 5
+MOST_WINDOWS_LOST = 5
 #: Responses in one window that are needed to compute the share of other clients.
 FEWEST_ANSWERS = 8
 
@@ -27,12 +27,12 @@ class OtherUsers(msgspec.Struct):
     #: Requests of other clients for each of ours.
     share: float = 0.0
     #: Whether another client had used the newest window before our first request in it.
-    here_first: bool = False
+    arrived_first: bool = False
     #: Windows in a row that other clients had used up before our first request in them.
-    beaten: int = 0
+    windows_lost: int = 0
 
     def __repr__(self) -> str:
-        return f"<OtherUsers share={self.share:.2f} here_first={self.here_first} beaten={self.beaten}>"
+        return f"<OtherUsers share={self.share:.2f} arrived_first={self.arrived_first} windows_lost={self.windows_lost}>"
 
     @property
     def foreign(self) -> bool:
@@ -42,9 +42,9 @@ class OtherUsers(msgspec.Struct):
     @property
     def present(self) -> bool:
         """Whether another client is using the token."""
-        return self.here_first or self.foreign
+        return self.arrived_first or self.foreign
 
-    def saw(self, number: int, remaining: int, *, in_flight: int, first: int | None) -> None:
+    def add_reading(self, number: int, remaining: int, *, in_flight: int, first: int | None) -> None:
         """Process a reading of the counter.
 
         Args:
@@ -57,7 +57,7 @@ class OtherUsers(msgspec.Struct):
         if number != self._number:
             self._number, self._highest, self._lowest, self._ours = number, remaining, remaining, 0
             if first is not None:
-                self.here_first = remaining < first
+                self.arrived_first = remaining < first
             return
         self._ours += 1
         self._highest = max(self._highest, remaining)
@@ -66,11 +66,11 @@ class OtherUsers(msgspec.Struct):
             foreign = self._highest - self._lowest - self._ours - in_flight
             self.share = min(10.0, max(0, foreign) / self._ours)
 
-    def took_the_window(self) -> bool:
+    def explains_refused_entry(self) -> bool:
         """Return whether other clients can explain that our first request in a window was
         refused.
         """
-        if self.present and self.beaten < MOST_BEATEN:
-            self.beaten += 1
+        if self.present and self.windows_lost < MOST_WINDOWS_LOST:
+            self.windows_lost += 1
             return True
         return False

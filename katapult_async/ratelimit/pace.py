@@ -53,19 +53,19 @@ class Pace(msgspec.Struct):
             self._value = min(self._value, self._limit)
         return self._value
 
-    def refused(self, now: float) -> None:
+    def slow_down(self, now: float) -> None:
         """Slow down: the server refused a request sent at this pace."""
         self._value = max(1.0, self.at(now) * DECREASE)
         self._since = now
 
-    def hold(self, now: float) -> None:
+    def restart_window(self, now: float) -> None:
         """Keep the pace after a 429 that says nothing about it. The window without a 429 starts
         again.
         """
         self.at(now)
         self._since = now
 
-    def limit(self, now: float, limit: int) -> None:
+    def set_limit(self, now: float, limit: int) -> None:
         """Adopt a new limit."""
         value = self.at(now)
         if self._limit is None or value >= self._limit:

@@ -19,7 +19,7 @@ class RequestTypes(msgspec.Struct):
     _remaining: int = 0
     _received: float = 0.0
 
-    def too_high(self, kind: str, received: float, remaining: int, number: int) -> None:
+    def note_higher_reading(self, kind: str, received: float, remaining: int, number: int) -> None:
         """Note a reading that is higher than an earlier one of the same window.
 
         Args:
@@ -30,7 +30,7 @@ class RequestTypes(msgspec.Struct):
         """
         self._kind, self._received, self._remaining, self._number = kind, received, remaining, number
 
-    def explain(self, kind: str, sent: float, number: int, *, spare: int) -> bool:
+    def confirmed_by(self, kind: str, sent: float, number: int, *, spare: int) -> bool:
         """Return whether a 429 shows that its request type has a counter of its own.
 
         Args:

@@ -89,7 +89,7 @@ class TrailingCount(msgspec.Struct):
         while buckets and buckets[0].latest <= until:
             self._total -= buckets.pop(0).count
 
-    def unchanged_until(self, now: float) -> float:
+    def next_expiry(self, now: float) -> float:
         """Return when the oldest counted response leaves the period; infinity if none is
         counted.
         """
@@ -105,9 +105,9 @@ class TrailingCount(msgspec.Struct):
         excess = self.count(now) + in_flight - limit + 1
         if excess <= 0:
             return now
-        return self._comes_back(excess, self._buckets)
+        return self._expiry_of(excess, self._buckets)
 
-    def _comes_back(self, excess: int, buckets: Iterable[_Bucket]) -> float:
+    def _expiry_of(self, excess: int, buckets: Iterable[_Bucket]) -> float:
         """Return when `excess` of the responses in these buckets will have left the period."""
         for bucket in buckets:
             excess -= bucket.count
@@ -120,7 +120,7 @@ class TrailingCount(msgspec.Struct):
         excess = self.count(now) + other.count(now) + in_flight - limit + 1
         if excess <= 0:
             return now
-        return self._comes_back(excess, heapq.merge(self._buckets, other._buckets, key=_latest))
+        return self._expiry_of(excess, heapq.merge(self._buckets, other._buckets, key=_latest))
 
 
 class TrailingRule(msgspec.Struct):
@@ -136,7 +136,7 @@ class TrailingRule(msgspec.Struct):
     admissions: TrailingCount
     refusals: TrailingCount
     #: Whether the server counts refused requests, too. This is not documented, so it is assumed
-    #: only after the 429s have shown it (`Backoff.judge`).
+    #: only after the 429s have shown it (`Backoff.diagnose`).
     refusals_count: bool = False
     # Requests of other clients in the last period, and when a response showed them.
     _foreign: int = 0
@@ -159,17 +159,17 @@ class TrailingRule(msgspec.Struct):
         """Return the number of responses of the last period, 429s included."""
         return self.admissions.count(now) + self.refusals.count(now)
 
-    def unchanged_until(self, now: float) -> float:
+    def next_expiry(self, now: float) -> float:
         """Return when the oldest counted response leaves the period; infinity if none is
         counted.
         """
-        return min(self.admissions.unchanged_until(now), self.refusals.unchanged_until(now))
+        return min(self.admissions.next_expiry(now), self.refusals.next_expiry(now))
 
     def lost(self, now: float) -> None:
         """Count a request without a response: the server may have counted it."""
         self.admissions.add(now)
 
-    def saw_used(self, now: float, used: int, in_flight: int) -> None:
+    def note_foreign_usage(self, now: float, used: int, in_flight: int) -> None:
         """Subtract usage of other clients from the limit for one period.
 
         Args:
@@ -193,16 +193,16 @@ class TrailingRule(msgspec.Struct):
             A time in seconds. `now` or earlier: at once. Infinity: not before a response arrives.
         """
         if not self._foreign or now >= self._foreign_at + self.period:
-            return self.free_of_ours(now, limit, in_flight)
-        free_at = self.free_of_ours(now, max(1, limit - self._foreign), in_flight)
+            return self.own_free_at(now, limit, in_flight)
+        free_at = self.own_free_at(now, max(1, limit - self._foreign), in_flight)
         if now < free_at and limit > 1:
             # Usage of other clients has left the server's window one period after it was read, at
             # the latest.
-            whole = max(self._foreign_at + self.period, self.free_of_ours(now, limit, in_flight))
+            whole = max(self._foreign_at + self.period, self.own_free_at(now, limit, in_flight))
             free_at = min(free_at, whole)
         return free_at
 
-    def free_of_ours(self, now: float, limit: int, in_flight: int) -> float:
+    def own_free_at(self, now: float, limit: int, in_flight: int) -> float:
         """Like `free_at`, without the usage of other clients."""
         if self.refusals_count:
             return self.admissions.free_with(self.refusals, now, limit, in_flight)

@@ -34,7 +34,7 @@ class Trust(msgspec.Struct):
     _period: float
     _until: float = -math.inf
     # How often the counter did not restart at a boundary.
-    _times: int = 0
+    _misalignments: int = 0
     _headerless: int = 0
     # Number of clock replacements (`ServerClock.replacements`) when trust was lost.
     _clock: int = 0
@@ -45,7 +45,7 @@ class Trust(msgspec.Struct):
     #: Whether a 429 was the last reason to ignore the headers.
     contradicted: bool = False
 
-    def lose(self, now: float, windows: int, clock: int) -> None:
+    def withdraw(self, now: float, windows: int, clock: int) -> None:
         """Ignore the headers for a while.
 
         Args:
@@ -55,17 +55,17 @@ class Trust(msgspec.Struct):
         """
         self.contradicted = windows == CONTRADICTED
         if not self.contradicted:
-            windows = min(windows * 2**self._times, LONGEST)
-            self._times = min(self._times + 1, 16)
+            windows = min(windows * 2**self._misalignments, LONGEST)
+            self._misalignments = min(self._misalignments + 1, 16)
         self._until = now + windows * self._period
         self._clock = clock
 
-    def doubt(self, now: float) -> None:
+    def start_caution(self, now: float) -> None:
         """Start caution: the headers did not predict a 429."""
         self._cautious_since = now + CONTRADICTED * self._period
         self.cautious = True
 
-    def lost(self, now: float, clock: int) -> bool:
+    def is_withdrawn(self, now: float, clock: int) -> bool:
         """Return whether the headers are ignored now. Call it for each response with headers.
 
         Args:
@@ -84,7 +84,7 @@ class Trust(msgspec.Struct):
         self.cautious = allowed < FREE_FROM
         return allowed
 
-    def missing(self) -> bool:
+    def note_missing_headers(self) -> bool:
         """Count a response without headers. Return whether the headers have stopped."""
         self._headerless += 1
         return self._headerless >= HEADERLESS

@@ -40,7 +40,7 @@ from .trailing import BUCKETS, TrailingRule
 from .trust import CONTRADICTED, NOT_ALIGNED, Trust
 
 #: The longest recent round trip decays by this factor with each response.
-FADING = 0.95
+TRIP_DECAY = 0.95
 
 
 class Window(msgspec.Struct):
@@ -53,7 +53,7 @@ class Window(msgspec.Struct):
     """
 
     period: float
-    _known: Limit
+    _limit: Limit
     _aligned: AlignedWindows
     _trailing: TrailingRule
     _backoff: Backoff
@@ -65,7 +65,7 @@ class Window(msgspec.Struct):
     _in_flight: int = 0
     _sends: int = 0
     # The longest recent round trip, in seconds.
-    _slowest: float = 0.0
+    _longest_trip: float = 0.0
     # 429s received in REFILLING.
     _strikes: int = 0
     sharers: int = 1
@@ -109,7 +109,7 @@ class Window(msgspec.Struct):
     @property
     def limit(self) -> int | None:
         """Requests permitted per window; None while unknown."""
-        return self._known.value
+        return self._limit.value
 
     @property
     def belief(self) -> Belief:
@@ -126,7 +126,7 @@ class Window(msgspec.Struct):
         """The number of the newest window of the server's clock whose counter was read; 0 if none
         was.
         """
-        return self._aligned.numbers.seen
+        return self._aligned.numbers.newest_read
 
     @property
     def remaining(self) -> int | None:
@@ -158,18 +158,18 @@ class Window(msgspec.Struct):
             return None
         return self._backoff.pace.at(now)
 
-    def know(self, limit: int) -> None:
+    def adopt_limit(self, limit: int) -> None:
         """Adopt the limit (requests per window) that a caller has given, if none is known yet.
 
         Raises:
             ValueError: If another limit is known, from another caller or from the server.
         """
-        known = self._known.value
+        known = self._limit.value
         if known is not None and known != limit:
             raise ValueError(
                 f"total_permitted={limit} contradicts the limit of {known} already known for this token"
             )
-        self._known.value = limit
+        self._limit.value = limit
         if self._belief is Belief.OPEN:
             self._belief = Belief.TRAILING
 
@@ -186,18 +186,18 @@ class Window(msgspec.Struct):
                 return Wait(patient_until, WaitReason.ANSWER)
         role = Role.PLAIN
         if self._backoff.closure is not None:
-            wait, role = self._ask_closed(self._backoff.closure, now)
+            wait, role = self._decide_closed(self._backoff.closure, now)
         elif self._belief is Belief.COLD:
             wait = None
             role = Role.FIRST
         elif self._belief is Belief.ALIGNED:
-            wait, role = self._aligned.ask(
-                now, self._known.value or 1, self._in_flight, waiting, self.sharers - 1
+            wait, role = self._aligned.decide(
+                now, self._limit.value or 1, self._in_flight, waiting, self.sharers - 1
             )
         elif self._belief is Belief.REFILLING:
-            wait = self._aligned.ask_refilling(now, self._share(), self._in_flight)
+            wait = self._aligned.decide_refilling(now, self._share(), self._in_flight)
         else:
-            wait = self._ask_trailing(now)
+            wait = self._decide_trailing(now)
         if wait is None and self._trust.cautious and self._in_flight >= self._trust.caution(now):
             wait = Wait(math.inf, WaitReason.ANSWER)
         if wait is not None:
@@ -205,7 +205,7 @@ class Window(msgspec.Struct):
         return self._permit(now, role)
 
     def _patience(self) -> float:
-        return min(max(PATIENCE, 2 * self._slowest), max(PATIENCE, self.period))
+        return min(max(PATIENCE, 2 * self._longest_trip), max(PATIENCE, self.period))
 
     def _permit(self, now: float, role: Role) -> Permit:
         aligned = self._aligned
@@ -215,41 +215,41 @@ class Window(msgspec.Struct):
             self._in_flight == 0,
             role,
             aligned.numbers.of_request(now),
-            aligned.numbers.seen,
+            aligned.numbers.newest_read,
             aligned.counter.lowest,
         )
         if not self._sends:
-            aligned.heard_at = now
+            aligned.last_response_at = now
         if role is not Role.PLAIN:
             self._solo, self._solo_sent = self._sends, now
         self._sends += 1
         self._in_flight += 1
         return permit
 
-    def _ask_closed(self, closure: Closure, now: float) -> tuple[Wait | None, Role]:
+    def _decide_closed(self, closure: Closure, now: float) -> tuple[Wait | None, Role]:
         if self._belief is Belief.ALIGNED and self._aligned.counter.free(self._in_flight) < 1:
             # The headers explain the 429: the window is used up.
             until = max(closure.until, self._aligned.boundary())
             return Wait(until, WaitReason.WINDOW) if now < until else None, Role.ENTRY
-        if not closure.judged and (self._in_flight == 0 or now >= closure.until):
-            self._backoff.judge(closure, now, self.limit, self._trailing)
+        if not closure.diagnosed and (self._in_flight == 0 or now >= closure.until):
+            self._backoff.diagnose(closure, now, self.limit, self._trailing)
         until = closure.until
         if self.limit is not None and self._belief is not Belief.ALIGNED:
-            until = max(until, self._trailing.free_of_ours(now, self.limit, self._in_flight))
+            until = max(until, self._trailing.own_free_at(now, self.limit, self._in_flight))
             # The trailing count can leave nothing for longer than one period. The window of the
             # refusal has ended by then.
             until = min(until, max(closure.until, closure.since + self.period))
         return Wait(until, WaitReason.REFUSED) if now < until else None, Role.CANARY
 
-    def _ask_trailing(self, now: float) -> Wait | None:
-        if self._known.value is None:
+    def _decide_trailing(self, now: float) -> Wait | None:
+        if self._limit.value is None:
             return None
-        self._known.grow(now)
+        self._limit.raise_disputed(now)
         free_at = self._trailing.free_at(now, self._share(), self._in_flight)
         return Wait(free_at, WaitReason.LIMIT) if now < free_at else None
 
     def _share(self) -> int:
-        return max(1, (self._known.value or 1) // self.sharers)
+        return max(1, (self._limit.value or 1) // self.sharers)
 
     def counts_apart(self, permit: Permit) -> bool:
         """Return whether the 429 to this permit shows that the server has a counter per request
@@ -272,36 +272,36 @@ class Window(msgspec.Struct):
     def stray(self, now: float) -> None:
         """Count a request that was sent by `now` without a permit of this window."""
         self._trailing.lost(now)
-        self._aligned.missed(now)
+        self._aligned.add_unread(now)
 
     def answered(self, permit: Permit, now: float, evidence: Evidence) -> None:
         """End a permit whose request got a response with these facts at `now`."""
         self._end(permit)
-        trip, slowest = now - permit.sent, FADING * self._slowest
-        self._slowest = trip if trip > slowest else slowest
+        trip, longest = now - permit.sent, TRIP_DECAY * self._longest_trip
+        self._longest_trip = trip if trip > longest else longest
         date = evidence.date
         if date is not None:
             date = self._aligned.numbers.read_date(date, permit.sent, now)
-        trusted = self._hear_headers(permit, now, evidence, date)
+        trusted = self._read_headers(permit, now, evidence, date)
         if evidence.refused:
             self._trailing.refusals.add(now)
             self._backoff.refusals += 1
-            self._hear_refusal(permit, now, evidence, trusted=trusted)
+            self._read_refusal(permit, now, evidence, trusted=trusted)
         else:
-            self._aligned.heard_at = now
+            self._aligned.last_response_at = now
             self._trailing.admissions.add(now)
             if permit.solo:
                 self._backoff.permitted(permit)
                 self._aligned.permitted(permit)
         if self._belief is Belief.COLD and not evidence.refused and evidence.genuine:
-            self._disbelieve()
+            self._ignore_headers()
 
     def _end(self, permit: Permit) -> None:
         self._in_flight -= 1
         if permit.serial == self._solo:
             self._solo = None
 
-    def _hear_headers(self, permit: Permit, now: float, evidence: Evidence, date: float | None) -> bool:
+    def _read_headers(self, permit: Permit, now: float, evidence: Evidence, date: float | None) -> bool:
         """Read the rate limit headers. Return True if they state what remains and are trusted.
 
         `date` is in the numbering of the clock; None if there is none or it is set aside.
@@ -309,24 +309,24 @@ class Window(msgspec.Struct):
         aligned = self._aligned
         permitted, remaining = evidence.permitted, evidence.remaining
         if permitted is None or remaining is None:
-            aligned.missed(now)
-            stopped = evidence.genuine and not evidence.refused and self._trust.missing()
+            aligned.add_unread(now)
+            stopped = evidence.genuine and not evidence.refused and self._trust.note_missing_headers()
             if stopped and self._belief in (Belief.ALIGNED, Belief.REFILLING):
                 self._belief = Belief.TRAILING  # until the headers come back
             return False
-        distrusted = self._trust.lost(now, aligned.clock.replacements)
-        if distrusted or permitted != self._known.value:
-            self._known.in_header(permitted, now)
+        distrusted = self._trust.is_withdrawn(now, aligned.clock.replacements)
+        if distrusted or permitted != self._limit.value:
+            self._limit.set_from_header(permitted, now)
             self._limit_changed(now)
         if distrusted:
             if not self._trust.contradicted:
-                self._trailing.saw_used(now, permitted - remaining, self._in_flight)
+                self._trailing.note_foreign_usage(now, permitted - remaining, self._in_flight)
                 if 2 * remaining >= permitted:
                     self._backoff.pace = None  # at least half of the window is left: bursts are fine again
             return False
         if self._belief not in (Belief.ALIGNED, Belief.REFILLING):
             if not aligned.clock.known:
-                self._trailing.saw_used(now, permitted - remaining, self._in_flight)
+                self._trailing.note_foreign_usage(now, permitted - remaining, self._in_flight)
                 return False
             self._belief = Belief.ALIGNED
             self._strikes = 0
@@ -337,7 +337,7 @@ class Window(msgspec.Struct):
             remaining,
             date,
             refused=evidence.refused,
-            limit=self._known.value or 1,
+            limit=self._limit.value or 1,
             in_flight=self._in_flight,
             newer=self._sends - permit.serial - 1,
             trailing=self._trailing,
@@ -351,37 +351,37 @@ class Window(msgspec.Struct):
 
     def _limit_changed(self, now: float) -> None:
         if self._backoff.pace is not None and self.limit is not None:
-            self._backoff.pace.limit(now, self.limit)
+            self._backoff.pace.set_limit(now, self.limit)
 
     def _distrust(self, now: float, windows: int) -> None:
         """Ignore the headers: they contradicted a 429, or the counter did not restart at a
         boundary.
         """
-        self._trust.lose(now, windows, self._aligned.clock.replacements)
-        self._disbelieve()
+        self._trust.withdraw(now, windows, self._aligned.clock.replacements)
+        self._ignore_headers()
 
-    def _disbelieve(self) -> None:
+    def _ignore_headers(self) -> None:
         """Continue without headers."""
         self._belief = Belief.OPEN if self.limit is None else Belief.TRAILING
 
-    def _hear_refusal(self, permit: Permit, now: float, evidence: Evidence, *, trusted: bool) -> None:
+    def _read_refusal(self, permit: Permit, now: float, evidence: Evidence, *, trusted: bool) -> None:
         named = evidence.total_permitted
         if named is not None:
             admitted = self._trailing.admissions.count(now)
-            contradicts = self._known.in_429(named, now, admitted=admitted, header=evidence.permitted)
+            contradicts = self._limit.set_from_429(named, now, admitted=admitted, header=evidence.permitted)
             self._limit_changed(now)
             if contradicts:
                 # The 429 allows less than its header: obey the 429.
-                self._trust.doubt(now)
+                self._trust.start_caution(now)
             if contradicts and trusted:
                 self._distrust(now, CONTRADICTED)
                 trusted = False
         if (self._belief is Belief.COLD and not trusted) or self._belief is Belief.OPEN:
-            self._disbelieve()
+            self._ignore_headers()
         if self._belief is Belief.ALIGNED and not self._aligned.explains(permit, now, evidence.remaining):
             contradicted = (evidence.remaining or 0) > 0
             if contradicted:
-                self._trust.doubt(now)
+                self._trust.start_caution(now)
             self._distrust(now, CONTRADICTED if contradicted else NOT_ALIGNED)
         elif self._belief is Belief.REFILLING:
             self._strikes += 1
@@ -392,11 +392,11 @@ class Window(msgspec.Struct):
         if closing is None:
             return
         if probe:
-            self._aligned.heard_at = now
+            self._aligned.last_response_at = now
         if evidence.retry_after is not None:
             closing.retry_after(evidence.retry_after)
         elif self._aligned.clock.known and self.paced:
             # Another client uses up the windows. If windows start with the server's minute, send
             # the next probe when the next window starts. A client that comes later finds nothing
             # left, in every window.
-            closing.begins_at(self._aligned.next_begins(now))
+            closing.allow_probe_at(self._aligned.next_begins(now))

@@ -31,7 +31,7 @@ class WindowNumbers(msgspec.Struct):
     _sent_in: int = 0
     _until: float = -math.inf
     #: The newest window whose counter was read; 0 before the first reading.
-    seen: int = 0
+    newest_read: int = 0
 
     def read_date(self, date: float, sent: float, received: float) -> float | None:
         """Return the date in the numbering of the clock, or None if it is set aside.
@@ -49,7 +49,7 @@ class WindowNumbers(msgspec.Struct):
                 self._number = math.floor(believed / self.clock.period)
             number = self._number
             if self.clock.replacements != replacements:
-                self.seen = min(self.seen, number)
+                self.newest_read = min(self.newest_read, number)
                 self._dated = number
             elif self._dated is None or number > self._dated:
                 self._dated = number

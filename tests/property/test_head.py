@@ -139,4 +139,4 @@ def test_a_server_whose_heads_never_look_alike_costs_a_bounded_number_of_lessons
         head = "\r\n".join(["HTTP/1.1 200 OK", *names, "Content-Length: 0"]) + "\r\n\r\n"
         assert_same(reader, head.encode())
     assert len(reader._shapes) <= 4  # pyright: ignore[reportPrivateUsage]
-    assert reader._lessons <= 64  # pyright: ignore[reportPrivateUsage]
+    assert reader._learnt <= 64  # pyright: ignore[reportPrivateUsage]

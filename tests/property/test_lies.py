@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from katapult_async.ratelimit import Evidence, Gate, Permit, Window, read_evidence
+from katapult_async.ratelimit.belief import Belief
 from katapult_async.ratelimit.permit import Role
-from katapult_async.ratelimit.window import Belief
 from katapult_async.testing import make_limiter
 from tests import virtual_time
 from tests.lying_server import Lie, LyingServer, most_in_a_period, refused_probes
@@ -408,7 +408,7 @@ def test_with_a_limit_of_one_a_lost_answer_costs_no_429(position: int) -> None:
 @pytest.mark.parametrize("pause", [9000, 28_800, 60_000])
 @pytest.mark.parametrize("limit", [10, 200])
 def test_after_a_long_pause_a_whole_window_is_used(pause: float, limit: int) -> None:
-    """The clock has become blunt meanwhile: the first answers sharpen it."""
+    """The clock has become imprecise meanwhile: the first answers sharpen it."""
     server = LyingServer(make_limiter("aligned", limit, PERIOD), latency=(0.02, 0.08), seed=3)
     gate = Gate(Window.start(period=PERIOD))
 

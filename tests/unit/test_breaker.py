@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from katapult_async.errors import APIError, KatapultError, ServiceUnavailable, error_from_response
 from katapult_async.ratelimit import BreakerGate, Charges
 from katapult_async.ratelimit.breaker import FEWEST, LONGEST_PAUSE, Breaker, BreakerState
-from katapult_async.ratelimit.breaker_gate import MOST_SPARED
+from katapult_async.ratelimit.breaker_gate import MOST_EXCUSED
 from katapult_async.transport.wire import client_is_closed
 from tests.virtual_time import run
 
@@ -115,7 +115,7 @@ def test_the_first_probe_goes_at_once_and_then_pauses_double() -> None:
 def test_a_probe_that_never_left_makes_way_for_the_next_one() -> None:
     breaker = opened()
     assert breaker.ask(0.0) == 0
-    breaker.abandoned()
+    breaker.probe_cancelled()
     assert breaker.ask(0.0) == 0
 
 
@@ -164,7 +164,7 @@ def test_whatever_happens_a_probe_goes_in_time(
             elif event == "p":
                 breaker.probe_answered()
             else:
-                breaker.abandoned()
+                breaker.probe_cancelled()
             probing = False
         assert (breaker.state is BreakerState.HALF_OPEN) == probing
         assert breaker.proven <= breaker.number
@@ -222,8 +222,8 @@ def test_an_item_that_has_used_up_its_tries_waits_for_a_verdict() -> None:
             probes.gate.failed(UNAVAILABLE, 0)
             charges.failed(1.0, 0)
             charges.paused(0.5)
-        spared = await charges.spared(used_up=True)
-        return spared, probes.sent, charges.attempts
+        excused = await charges.excused(used_up=True)
+        return excused, probes.sent, charges.attempts
 
     assert run(main(UNAVAILABLE)) == (True, 2, 0)
     assert run(main(None)) == (False, 1, 2)
@@ -239,7 +239,7 @@ def test_no_verdict_is_asked_for_if_the_api_has_answered_since() -> None:
         probes.gate.answered(1)  # another item's
         probes.gate.failed(UNAVAILABLE, 1)
         charges.failed(1.0, 1)
-        assert not await charges.spared(used_up=True)
+        assert not await charges.excused(used_up=True)
         assert (probes.sent, charges.attempts, charges.seconds) == (0, 2, 2.0)
 
     run(main())
@@ -252,7 +252,7 @@ def test_an_answer_to_an_older_request_is_no_verdict() -> None:
         probes.gate.failed(UNAVAILABLE, 0)
         charges.failed(1.0, 0)
         probes.gate.answered(0)  # sent before the item failed
-        assert await charges.spared(used_up=True)
+        assert await charges.excused(used_up=True)
         assert probes.sent == 2
 
     run(main())
@@ -264,11 +264,11 @@ def test_a_failure_during_a_probe_asks_for_another_probe() -> None:
         first, second = Charges(probes.gate), Charges(probes.gate)
         probes.gate.failed(UNAVAILABLE, 0)
         first.failed(1.0, 0)
-        waiting = asyncio.create_task(first.spared(used_up=True))
+        waiting = asyncio.create_task(first.excused(used_up=True))
         await asyncio.sleep(0.05)
         probes.gate.failed(UNAVAILABLE, 0)
         second.failed(1.0, 0)
-        assert not await second.spared(used_up=True)
+        assert not await second.excused(used_up=True)
         assert not await waiting
         assert probes.sent == 2
 
@@ -297,26 +297,26 @@ def test_a_closed_client_ends_the_wait_for_a_verdict() -> None:
         charges = Charges(probes.gate)
         probes.gate.failed(UNAVAILABLE, 0)
         charges.failed(1.0, 0)
-        assert await charges.spared(used_up=True)
+        assert await charges.excused(used_up=True)
 
     run(main())
 
 
 def test_an_item_whose_request_takes_the_api_down_each_time_is_not_spared_for_ever() -> None:
     async def main() -> tuple[int, int]:
-        probes = Probes(*(answer for _ in range(MOST_SPARED + 9) for answer in (UNAVAILABLE, None)))
+        probes = Probes(*(answer for _ in range(MOST_EXCUSED + 9) for answer in (UNAVAILABLE, None)))
         charges = Charges(probes.gate)
         tries = 0
-        spared = True
-        while spared:
+        excused = True
+        while excused:
             tries += 1
             number = probes.gate.number
             probes.gate.failed(UNAVAILABLE, number)
             charges.failed(1.0, number)
-            spared = await charges.spared(used_up=True)
+            excused = await charges.excused(used_up=True)
         return tries, charges.attempts
 
-    assert run(main()) == (MOST_SPARED + 1, 1)
+    assert run(main()) == (MOST_EXCUSED + 1, 1)
 
 
 def test_without_a_breaker_each_try_is_charged() -> None:
@@ -325,7 +325,7 @@ def test_without_a_breaker_each_try_is_charged() -> None:
         for _ in range(3):
             charges.failed(1.0, 0)
         assert (charges.attempts, charges.seconds) == (3, 3.0)
-        assert not await charges.spared(used_up=True)
+        assert not await charges.excused(used_up=True)
 
     run(main())
 

@@ -21,11 +21,11 @@ from katapult_async.ratelimit import (
     Window,
     read_evidence,
 )
+from katapult_async.ratelimit.belief import Belief
 from katapult_async.ratelimit.clock import ServerClock
 from katapult_async.ratelimit.counter import ServerCounter
 from katapult_async.ratelimit.pace import Pace
 from katapult_async.ratelimit.trailing import TrailingCount
-from katapult_async.ratelimit.window import Belief
 from tests import virtual_time
 
 LIMIT_HEADERS = {"X-Ratelimit-Permitted": "1000", "X-Ratelimit-Remaining": "999"}
@@ -103,7 +103,7 @@ def test_well_timed_requests_sharpen_the_clock() -> None:
     clock = ServerClock()
     now, offset, trips = 100.0, 0.37, 0
     clock.observe(math.floor(now + offset), now, now + 0.02)
-    while clock.blunt:
+    while clock.imprecise:
         now = clock.informative_time(now + 0.02)
         clock.observe(math.floor(now + 0.01 + offset), now, now + 0.02)
         trips += 1
@@ -223,7 +223,7 @@ def test_what_the_counter_says_is_free_is_free(requests: list[tuple[int, int, in
             remaining[number] = left
         else:
             in_flight -= 1
-            counter.saw(requests[number][0], time, remaining[number])
+            counter.add_reading(requests[number][0], time, remaining[number])
             assert counter.free(in_flight) <= left
     assert counter.lowest is not None
 
@@ -232,10 +232,10 @@ def test_a_counter_that_saw_nothing_leaves_nothing() -> None:
     counter = ServerCounter(TrailingCount(60.0))
     assert counter.free(0) == 0
     assert counter.refilled(5.0, 1.0, 10, 0) == 0
-    counter.missed(1.0)
-    counter.saw(0.5, 2.0, 10)
+    counter.add_unread(1.0)
+    counter.add_reading(0.5, 2.0, 10)
     assert counter.free(3) == 6
-    counter.saw(2.5, 3.0, 8)
+    counter.add_reading(2.5, 3.0, 8)
     assert counter.free(1, 1.0) == 6
     assert counter.refilled(5.0, 2.0, 10, 1) == 9
     assert "lowest=8" in repr(counter)
@@ -243,16 +243,16 @@ def test_a_counter_that_saw_nothing_leaves_nothing() -> None:
 
 def test_the_pace_falls_by_a_factor_and_rises_by_steps_up_to_the_limit() -> None:
     pace = Pace.start(0, period=60, value=100, limit=100)
-    pace.refused(10)
+    pace.slow_down(10)
     assert pace.at(10) == pytest.approx(70)
     assert pace.at(69) == pytest.approx(70)
     assert pace.at(70) == pytest.approx(75)
     assert pace.at(3600) == 100
-    pace.limit(3600, 40)
+    pace.set_limit(3600, 40)
     assert pace.at(3600) == 40
-    pace.limit(3600, 80)
+    pace.set_limit(3600, 80)
     assert pace.at(3600) == 80
-    pace.hold(3630)
+    pace.restart_window(3630)
     assert "80" in repr(pace)
 
 
@@ -434,6 +434,6 @@ def test_losses_are_not_held_against_a_bucket_for_ever() -> None:
 def test_an_empty_bucket_is_asked_again_when_it_has_been_refilled() -> None:
     """Somebody else drains it: all that was ever seen of it is that nothing was left."""
     counter = ServerCounter(TrailingCount(60.0))
-    counter.saw(0.0, 1.0, 0)
+    counter.add_reading(0.0, 1.0, 0)
     assert counter.refilled(1.0, 1.0, 1, 0) < 1
     assert counter.refilled(2.0, 1.0, 1, 0) >= 1
