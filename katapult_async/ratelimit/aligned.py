@@ -30,8 +30,8 @@ from .window_numbers import WindowNumbers
 #: Seconds to wait for the response to a solo request before another one may be sent. If the longest
 #: round trip is more than half of it, twice that round trip.
 PATIENCE = 6.0
-#: Permits at the end of a window that are sent at informative moments: RESERVE of them, or one if the
-#: limit is below SMALL (`_delay_last_permits`).
+#: Number of permits at the end of a window that are sent at informative moments
+#: (`_delay_last_permits`): RESERVE, or one if the limit is below SMALL.
 RESERVE, SMALL = 3, 30
 #: The longest pause (seconds) before the last permit if no other request waits for it.
 LONGEST_PAUSE = 2.0
@@ -99,7 +99,7 @@ class AlignedWindows(msgspec.Struct):
         """The server's clock."""
         return self.numbers.clock
 
-    # -- decisions -------------------------------------------------------------------------------
+    # -- decisions ---------------------------------------------------------------------------------
 
     def decide(
         self, now: float, limit: int, in_flight: int, waiting: int, sharers: int = 0
@@ -228,7 +228,7 @@ class AlignedWindows(msgspec.Struct):
         """
         return self.types.confirmed_by(permit.kind, permit.sent, permit.after, spare=2 * in_flight + RESERVE)
 
-    # -- responses -------------------------------------------------------------------------------
+    # -- responses ---------------------------------------------------------------------------------
 
     def add_unread(self, now: float) -> None:
         """Count a request that ended without a reading of the counter. The server may have counted

@@ -173,7 +173,7 @@ class Window(msgspec.Struct):
         if self._belief is Belief.OPEN:
             self._belief = Belief.TRAILING
 
-    # -- decisions -------------------------------------------------------------------------------
+    # -- decisions ---------------------------------------------------------------------------------
 
     def take(self, now: float, *, waiting: int = 1) -> Permit | Wait:
         """Return a permit to send one request now, or how long to wait.
@@ -257,7 +257,7 @@ class Window(msgspec.Struct):
         """
         return self._belief is Belief.ALIGNED and self._aligned.counts_apart(permit, self._in_flight)
 
-    # -- responses -------------------------------------------------------------------------------
+    # -- responses ---------------------------------------------------------------------------------
 
     def unused(self, permit: Permit) -> None:
         """End a permit whose request was never sent. The server cannot have counted it."""

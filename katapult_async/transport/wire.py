@@ -107,7 +107,7 @@ async def read_body(headers: Mapping[str, str], content: aiohttp.StreamReader, m
                 break
             chunks.append(chunk)
     if size > max_body:
-        raise ProtocolError(f"the response is larger than max_body ({max_body} bytes) and was not read")
+        raise ProtocolError(f"the response is larger than {max_body} bytes (max_body) and was not read")
     return b"".join(chunks)
 
 

@@ -1,4 +1,6 @@
-"""All that the rate window knows is data: written down and read again between any two calls, it decides the same."""
+"""The state of the rate window is data: encoded and decoded between two calls, it decides the
+same.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ _permits = msgspec.msgpack.Decoder(Permit)
 
 
 @dataclass
-class WrittenDown:
-    """A window that exists as bytes between two calls."""
+class EncodedWindow:
+    """A window that exists only as bytes between two calls."""
 
     data: bytes
 
@@ -50,18 +52,18 @@ def trace(played: Played) -> list[tuple[float, float, bool]]:
 
 
 def assert_same(scenario: Scenario) -> None:
-    written = WrittenDown(msgspec.msgpack.encode(Window.start(period=PERIOD)))
+    written = EncodedWindow(msgspec.msgpack.encode(Window.start(period=PERIOD)))
     assert trace(play(scenario, cast("Window", written))) == trace(play(scenario))
 
 
 @settings(max_examples=max(10, EXAMPLES // 10))
 @given(scenarios())
-def test_a_window_that_is_written_down_between_two_calls_decides_the_same(scenario: Scenario) -> None:
+def test_a_window_encoded_between_calls_decides_the_same(scenario: Scenario) -> None:
     assert_same(scenario)
 
 
 @pytest.mark.parametrize("kind", ["aligned", "fixed", "sliding", "bucket", "burst"])
 @pytest.mark.parametrize("headers", [True, False])
-def test_the_same_with_every_kind_of_limiter(kind: str, headers: bool) -> None:
+def test_an_encoded_window_decides_the_same_with_every_kind_of_limiter(kind: str, headers: bool) -> None:
     lies = (Lie("date", 120, 5, 90, 0.1),)
     assert_same(Scenario(kind, 60, 3.0, (0.02, 0.05), 30.0, 8, headers, lies, 0.5, 1))

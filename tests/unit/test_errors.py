@@ -1,4 +1,4 @@
-"""Every answer that is no success becomes one clear error, whatever its bytes."""
+"""Every unsuccessful response becomes one clear error, whatever its bytes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_details_are_typed() -> None:
     scope = answer(403, "scope_not_granted", {"scopes": ["disks"]})
     assert isinstance(scope, ScopeNotGranted)
     assert scope.scopes == ("disks",)
-    assert "needed: disks" in str(scope)
+    assert "required scope: disks" in str(scope)
     network = answer(403, "unauthorized_network_for_api_token", {"ip_address": "192.0.2.1"})
     assert isinstance(network, NetworkNotAuthorized)
     assert network.ip_address == "192.0.2.1"
@@ -134,14 +134,14 @@ def test_an_invalid_request_says_which_argument_is_wrong(
     assert str(shown) in str(invalid) if shown else "argument:" not in str(invalid)
 
 
-def test_a_body_that_is_no_json_says_where() -> None:
+def test_invalid_json_names_the_place() -> None:
     assert "details: nesting of 101" in str(answer(400, "invalid_json_body", {"details": "nesting of 101"}))
 
 
 @pytest.mark.parametrize(
     "detail", [{}, [], "x", {"trash_object": 4}, {"errors": "no list"}, {"scopes": None}]
 )
-def test_details_of_the_wrong_kind_are_no_obstacle(detail: object) -> None:
+def test_details_of_the_wrong_type_are_ignored(detail: object) -> None:
     trashed = answer(406, "object_in_trash", detail)
     assert isinstance(trashed, ObjectInTrash)
     assert trashed.trash_object is None
@@ -212,9 +212,7 @@ def test_total_permitted_is_a_plausible_number_or_none(value: object, expected: 
         (302, b"", ProtocolError, Execution.UNCLEAR),
     ],
 )
-def test_bodies_that_are_not_the_apis(
-    status: int, body: bytes, kind: type[KatapultError], execution: Execution
-) -> None:
+def test_foreign_bodies(status: int, body: bytes, kind: type[KatapultError], execution: Execution) -> None:
     error = error_from_response(status, {"Content-Type": "text/html"}, body, operation="GET /y")
     assert type(error) is kind
     assert error.execution is execution
@@ -233,16 +231,16 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("status", "body"), FOREIGN)
-def test_an_unknown_code_of_another_api_is_not_the_apis(status: int, body: bytes) -> None:
+def test_an_unknown_code_without_header_and_keys_is_foreign(status: int, body: bytes) -> None:
     error = error_from_response(status, {"Content-Type": "application/json"}, body)
     assert isinstance(error, APIError)
     assert (error.code, error.execution) == (None, Execution.UNCLEAR)
-    assert "the answer is not the API's" in str(error)
+    assert "the response is not from the API" in str(error)
 
 
 @pytest.mark.parametrize("name", ["X-Api-Schema", "x-api-schema"])
 @pytest.mark.parametrize(("status", "body"), FOREIGN)
-def test_the_header_of_the_api_makes_an_unknown_code_the_apis(status: int, body: bytes, name: str) -> None:
+def test_the_header_marks_an_unknown_code_as_the_apis(status: int, body: bytes, name: str) -> None:
     error = error_from_response(status, {name: "json-error"}, body)
     assert isinstance(error, APIError)
     assert error.code is not None
@@ -263,7 +261,7 @@ def test_the_header_of_the_api_makes_an_unknown_code_the_apis(status: int, body:
     ],
 )
 @pytest.mark.parametrize("status", [200, 301, 403, 404, 429, 500, 502, 503])
-def test_a_body_that_is_not_understood_is_never_shown(status: int, body: bytes) -> None:
+def test_a_foreign_body_is_never_shown(status: int, body: bytes) -> None:
     error = error_from_response(status, {"Content-Type": "text/html"}, body, operation="GET /y")
     assert "SECRET" not in f"{error} {error!r} {error.args} {vars(error)}"
     assert f"text/html, {len(body)} bytes" in str(error)
@@ -272,7 +270,7 @@ def test_a_body_that_is_not_understood_is_never_shown(status: int, body: bytes) 
 
 @pytest.mark.parametrize("code", sorted(CODES))
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 406, 408, 409, 422])
-def test_a_known_code_refuses_only_with_a_status_of_its_own(code: str, status: int) -> None:
+def test_a_known_code_refuses_only_with_its_own_status(code: str, status: int) -> None:
     error = answer(status, code)
     assert isinstance(error, APIError)
     assert error.code == code
@@ -281,22 +279,22 @@ def test_a_known_code_refuses_only_with_a_status_of_its_own(code: str, status: i
     else:
         assert (type(error), error.execution) == (APIError, Execution.UNCLEAR)
         assert not error.stops_run
-        assert "look before sending it again" in str(error)
+        assert "check the result before sending it again" in str(error)
 
 
-def test_an_unclear_answer_stays_unclear_when_pickled() -> None:
+def test_an_unclear_error_stays_unclear_when_pickled() -> None:
     error = pickle.loads(pickle.dumps(error_from_response(404, {}, b"<html>")))
     assert error.execution is Execution.UNCLEAR
 
 
-def test_only_the_parts_of_an_error_that_are_the_apis_words_are_shown() -> None:
+def test_a_message_shows_only_the_documented_parts_of_an_error() -> None:
     body = b'{"error":{"code":"disk_not_found","detail":{"more":"SECRET"}},"x":"SECRET"}'
     error = error_from_response(404, {}, body, operation="GET /y")
     assert "SECRET" not in f"{error} {error!r}"
 
 
 @pytest.mark.parametrize("description", [None, 5, [], {"a": 1}])
-def test_a_description_of_the_wrong_kind_does_not_cost_the_code(description: object) -> None:
+def test_the_code_survives_a_description_of_the_wrong_type(description: object) -> None:
     body = json.dumps({"error": {"code": "disk_not_found", "description": description}}).encode()
     error = error_from_response(404, {}, body)
     assert isinstance(error, NotFound)
@@ -304,7 +302,7 @@ def test_a_description_of_the_wrong_kind_does_not_cost_the_code(description: obj
     assert error.description is None
 
 
-def test_only_the_beginning_of_a_long_description_is_kept() -> None:
+def test_a_long_description_is_cut() -> None:
     body = json.dumps({"error": {"code": "disk_not_found", "description": "x" * 5000}}).encode()
     error = error_from_response(404, {}, body)
     assert isinstance(error, NotFound)
@@ -333,7 +331,7 @@ def test_headers_are_found_in_any_case(name: str) -> None:
 
 
 @given(st.integers(100, 999), st.binary(max_size=300))
-def test_any_answer_gives_a_bounded_printable_message(status: int, body: bytes) -> None:
+def test_any_response_gives_a_bounded_printable_message(status: int, body: bytes) -> None:
     error = error_from_response(status, {}, body, operation="GET /y")
     assert str(error).isprintable()
     assert len(str(error)) < 1200
@@ -363,7 +361,7 @@ def test_no_detail_breaks_an_error_or_its_message(
 
 
 @given(st.text(max_size=3000), st.text(max_size=3000))
-def test_words_of_the_api_cannot_steer_a_terminal(code: str, description: str) -> None:
+def test_text_of_the_api_cannot_control_a_terminal(code: str, description: str) -> None:
     body = json.dumps({"error": {"code": code, "description": description}}).encode()
     error = error_from_response(422, {"X-Request-Id": "\x1b[31m"}, body)
     assert str(error).isprintable()
@@ -374,11 +372,11 @@ def test_words_of_the_api_cannot_steer_a_terminal(code: str, description: str) -
     ("code", "detail", "advice"),
     [
         ("invalid_api_token", {}, "KATAPULT_API_KEY"),
-        ("scope_not_granted", {"scopes": ["disks"]}, "needed: disks; use a token with that scope"),
+        ("scope_not_granted", {"scopes": ["disks"]}, "required scope: disks; use a token with that scope"),
         ("object_in_trash", {"trash_object": {"id": "trsh_1"}}, "restore trsh_1 first"),
-        ("unassigned_disk", {}, "assign it first"),
+        ("unassigned_disk", {}, "assign the disk first"),
         ("route_not_found", {}, "check the base URL"),
-        ("rate_limit_reached", {"total_permitted": 40}, "permitted: 40 a minute; not executed"),
+        ("rate_limit_reached", {"total_permitted": 40}, "limit: 40 requests per minute; not executed"),
         ("service_unavailable", {}, "not executed: try again later"),
         ("unhandled_exception", {}, "it may have been executed"),
     ],
@@ -399,7 +397,7 @@ def test_a_message_says_what_to_do(code: str, detail: object, advice: str) -> No
         (KatapultError, Execution.UNCLEAR),
     ],
 )
-def test_what_failed_says_whether_it_may_have_been_executed(
+def test_an_error_says_whether_the_request_may_have_been_executed(
     kind: type[KatapultError], execution: Execution
 ) -> None:
     error = kind("words")
@@ -409,13 +407,13 @@ def test_what_failed_says_whether_it_may_have_been_executed(
         assert error.sent is (execution is Execution.UNCLEAR)
 
 
-def test_the_representation_says_what_was_asked_and_the_request_id() -> None:
+def test_the_representation_shows_the_operation_and_the_request_id() -> None:
     assert repr(answer(422, "unassigned_disk")) == (
-        "UnassignedDisk('POST /x: unassigned_disk (422): Words of the API; assign it first (request id req-1)')"
+        "UnassignedDisk('POST /x: unassigned_disk (422): Words of the API; assign the disk first (request ID req-1)')"
     )
 
 
-def test_only_what_refuses_the_token_the_organization_or_the_base_url_stops_a_run() -> None:
+def test_only_errors_of_token_organization_or_base_url_stop_a_run() -> None:
     stopping = {code for code in CODES if answer(status_of(code), code).stops_run}
     assert stopping == {
         "missing_api_token",
@@ -447,5 +445,5 @@ def test_errors_survive_pickle_and_copy(error: KatapultError) -> None:
         assert twin.__dict__ == error.__dict__
 
 
-def test_a_not_found_is_no_authentication_error() -> None:
+def test_not_found_is_not_an_authentication_error() -> None:
     assert isinstance(answer(404, "task_not_found"), NotFound)

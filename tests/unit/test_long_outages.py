@@ -1,4 +1,4 @@
-"""Bulk runs through outages of minutes, in virtual time: no item is lost, and no attempt."""
+"""Bulk runs through outages of minutes, in virtual time: they cost no item and no attempt."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def lost() -> Reply:
 
 
 class Model:
-    """A server of a few lines, in place of the wire. It assigns disks, except while it is out of order."""
+    """A small server in place of the wire. It assigns disks, except during an outage."""
 
     def __init__(self, answer: Callable[[], Reply] | None, begin: float, end: float) -> None:
         self.answer = answer
@@ -126,16 +126,16 @@ def test_an_outage_costs_no_item_and_no_attempt(
 
     ended = run(main())
     assert max(model.applied.values()) == 1
-    # A time-out that began just before the end is over after it; and one back-off step.
+    # A time-out that began just before the end of the outage ends after it, and a pause follows.
     step = min(seconds, 30.0) + 16.0 if answer is not None else 61.0 + 31.0
     assert ended <= model.end + step + 300 * 0.03 / min(concurrency, machines)
-    # One probe at a time, with pauses that double: the rest of the requests came before it opened.
+    # One probe at a time, with pauses that double. All other requests came before it opened.
     assert len(model.during()) <= 3 * max(concurrency, 4) + 20
 
 
 @pytest.mark.parametrize("attempts", [2, 3])
-def test_fewer_attempts_than_the_outage_has_probes_are_enough(attempts: int) -> None:
-    """With many machines at work, the breaker opens before an item has used up two attempts."""
+def test_an_outage_may_have_more_probes_than_an_item_has_attempts(attempts: int) -> None:
+    """With many machines the breaker opens before any item has used two attempts."""
     model = Model(refused, 0.2, 120.2)
 
     async def main() -> None:
@@ -163,7 +163,7 @@ def test_a_run_gives_up_when_its_patience_ends(answer: Callable[[], Reply]) -> N
     run(main())
 
 
-def test_a_silent_server_does_not_take_a_time_out_for_each_worker() -> None:
+def test_a_silent_server_ends_the_run_after_five_time_outs() -> None:
     model = Model(None, 0.0, 1e9)
 
     async def main() -> None:
@@ -171,7 +171,7 @@ def test_a_silent_server_does_not_take_a_time_out_for_each_worker() -> None:
         session = Session(model, gate, base_url="http://api.test/core/v1", retry=RetryPolicy())
         disks = Disks(session, concurrency=32, per_virtual_machine=1)
         report = await disks.assign_many(items_on(500, 40))
-        # Four time-outs of 60 s, 6 s apart, and that of the probe.
+        # Four time-outs of 60 s, started 6 s apart, and the time-out of the probe.
         assert asyncio.get_running_loop().time() < 60 + 3 * 6 + 60 + 7
         assert isinstance(report.stopped_by, NoAnswer)
         assert report.counts[OutcomeStatus.UNKNOWN] <= 16
