@@ -81,8 +81,7 @@ class Execution(enum.Enum):
 
 
 class KatapultError(Exception):
-    """The base class of all errors of this package, except for wrong arguments (TypeError,
-    ValueError).
+    """The base class of all errors of this package, except for wrong arguments.
 
     Args:
         message: What happened, without the operation.

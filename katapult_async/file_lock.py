@@ -1,6 +1,4 @@
-"""A lock on an open file. The operating system releases it when the process ends. It never
-waits.
-"""
+"""A lock on an open file, released by the operating system when the process ends."""
 
 from __future__ import annotations
 

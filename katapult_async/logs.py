@@ -22,9 +22,7 @@ else:
 
 
 class PackageLogger(_Adapter):
-    """Adds the two IDs to each record. Log methods accept `request_id` in addition to logging's own
-    arguments.
-    """
+    """Adds the two IDs to each record. Log methods also accept `request_id`."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Move the IDs to where logging expects them."""

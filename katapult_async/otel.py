@@ -154,9 +154,7 @@ class OpenTelemetryObserver(Observer):
             self._remaining.set(event.remaining, {**self._own, **target.server})
 
     def on_wait(self, event: WaitEvent) -> None:
-        """Record what this wait adds to those recorded before. The gate reports a wait again after
-        each response that does not end it.
-        """
+        """Record what this wait adds to the waits recorded before."""
         if event.until is None:
             return
         added = event.until - max(event.since, self._waits_recorded_until)

@@ -28,8 +28,7 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in its two largest units: `0.4 s`, `36 s`, `1 min 36 s`, `2 h 5 min`, `3 d
-    4 h`.
+    """Return a duration in its two largest units: `0.4 s`, `1 min 36 s`, `3 d 4 h`.
 
     Args:
         seconds: The duration. A negative one (a clock was set back) counts as zero.

@@ -115,9 +115,7 @@ async def run_job(
     gate: Gate | None = None,
     deadline: float = math.inf,
 ) -> Job:
-    """Send `n` requests with `concurrency` workers. Refused requests go back to the head of the
-    queue.
-    """
+    """Send `n` requests with `concurrency` workers, and refused ones again."""
     gate = gate or Gate(window_for(server, limit=limit))
     loop = asyncio.get_running_loop()
     job = Job(started=loop.time())

@@ -1,5 +1,4 @@
-"""Windows that start at a minute of the server's clock: what is certainly left, and when the next
-one starts.
+"""Windows of the server's clock: what is certainly left, and when the next one starts.
 
 On such a server `X-Ratelimit-Remaining` is the server's own count, other clients included. A
 request may be sent while the counter certainly leaves one. When nothing is left, a solo request
@@ -126,9 +125,7 @@ class AlignedWindows(msgspec.Struct):
         return self._decide_at_boundary(now, limit, in_flight)
 
     def _decide_at_boundary(self, now: float, limit: int, in_flight: int) -> tuple[Wait | None, Role]:
-        """The window is used up: wait until the server's clock has certainly reached the next
-        one.
-        """
+        """Wait until the server's clock has certainly reached the next window."""
         if in_flight >= limit:
             return Wait(math.inf, WaitReason.ANSWER), Role.ENTRY  # even a new window has no room
         if self.others.windows_lost and now > self.last_response_at + 2 * self.period:
@@ -159,8 +156,8 @@ class AlignedWindows(msgspec.Struct):
         boundary = self.clock.latest_local_time(server)
         if self.others.windows_lost:
             boundary = (boundary + self.clock.earliest_local_time(server)) / 2
-        # Whatever the clock says, one period after the last permitted response the window has
-        # restarted.
+        # Whatever the clock says, the window has restarted one period after the last permitted
+        # request.
         return min(boundary, self.last_response_at + self.period * (1 + 2 * DRIFT))
 
     def next_begins(self, now: float) -> float:
@@ -168,8 +165,7 @@ class AlignedWindows(msgspec.Struct):
         return self.clock.latest_local_time((self.numbers.at(now) + 1) * self.period)
 
     def decide_refilling(self, now: float, limit: int, in_flight: int) -> Wait | None:
-        """Return how long the next request has to wait if the counter is a token bucket; None: send
-        it now.
+        """Return how long to wait for a token bucket to refill; None: send the request now.
 
         Args:
             now: Local time, in seconds.
@@ -231,9 +227,7 @@ class AlignedWindows(msgspec.Struct):
     # -- responses ---------------------------------------------------------------------------------
 
     def add_unread(self, now: float) -> None:
-        """Count a request that ended without a reading of the counter. The server may have counted
-        it.
-        """
+        """Count a request that ended without a reading: the server may have counted it."""
         self.counter.add_unread(now)
         self.kind.forget_reading()
         self._unread = True
@@ -299,8 +293,8 @@ class AlignedWindows(msgspec.Struct):
         shows = Reading.CONSISTENT
         if entered:
             self.kind.note_window_start(remaining, limit)
-            # Requests of ours in the new window would look like a sliding window. Usage of other
-            # clients would, too.
+            # Our own requests in the new window would look like a sliding window. So would other
+            # clients.
             known = permit.alone and not self.others.present
             if known and slides(remaining, limit=limit, admitted=trailing.admissions.count(now)):
                 shows = Reading.SLIDES
@@ -343,9 +337,7 @@ class AlignedWindows(msgspec.Struct):
         newer: int,
         trailing: TrailingRule,
     ) -> bool:
-        """Compare two readings without a request of ours between them. Return True if the counter
-        rises.
-        """
+        """Return whether two readings without a request of ours between them have risen."""
         if in_flight and self.kind.idle_since is None:
             return False
         refills = self.kind.refills(
@@ -364,8 +356,7 @@ class AlignedWindows(msgspec.Struct):
         return refills
 
     def explains(self, permit: Permit, now: float, remaining: int | None) -> bool:
-        """Return whether the headers explain a 429: other clients or requests in flight used the
-        window up.
+        """Return whether the headers explain a 429: the window was used up.
 
         Args:
             permit: The permit of the refused request.

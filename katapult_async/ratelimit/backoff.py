@@ -1,5 +1,4 @@
-"""What a 429 leads to: the gate closes, and requests are spaced evenly if the server refuses
-bursts.
+"""What a 429 leads to: the gate closes, and requests may have to be spaced evenly.
 
 Combines the closure (until when requests wait) and the pace (how evenly they are sent). It does not
 read headers. `window` tells the closure when the next window is known to start.

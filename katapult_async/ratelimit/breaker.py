@@ -1,5 +1,4 @@
-"""The circuit breaker of a bulk run: decides whether the API is reachable, and what to send
-meanwhile.
+"""The circuit breaker of a bulk run: whether the API is reachable, and what to send meanwhile.
 
 A pure state machine: it has no clock, no randomness and no I/O. The caller passes in times (seconds
 of its monotonic clock) and the random factor of the pauses. `breaker_gate` does the waiting.

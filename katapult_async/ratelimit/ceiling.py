@@ -31,9 +31,7 @@ SLOWEST = 1 / 86_400
 
 
 def check_max_per_second(per_second: object) -> None:
-    """Raise TypeError or ValueError unless `per_second` is finite, and at least one request a
-    day.
-    """
+    """Raise TypeError or ValueError unless `per_second` is at least one request a day."""
     if isinstance(per_second, bool) or not isinstance(per_second, (int, float)):
         raise TypeError(f"max_per_second must be a number of requests per second, not {per_second!r}")
     if not 0 < per_second < math.inf:  # nor nan

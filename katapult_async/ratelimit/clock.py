@@ -165,9 +165,7 @@ class ServerClock(msgspec.Struct):
         return date
 
     def set_back(self, now: float) -> None:
-        """Move the interval: the server's clock had not reached a boundary that it certainly should
-        have.
-        """
+        """Move the interval: the server's clock reached a boundary later than it should have."""
         self._low -= SET_BACK
         self._low_at = now
         self.version += 1
@@ -186,9 +184,7 @@ class ServerClock(msgspec.Struct):
         return local + max(0.0, local - self._low_at) * DRIFT / (1 - DRIFT)
 
     def earliest_local_time(self, server: float) -> float:
-        """Return the local time before which the server's clock has certainly not reached
-        `server`.
-        """
+        """Return the local time before which the server's clock has not reached `server`."""
         local = server - self._high
         return local - max(0.0, local - self._high_at) * DRIFT / (1 + DRIFT)
 

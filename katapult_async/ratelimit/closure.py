@@ -72,9 +72,7 @@ class Closure(msgspec.Struct):
         self._waited_long = now >= window_over and not self._waited_long
 
     def retry_after(self, seconds: float) -> None:
-        """Wait as long as the server asks, if that is longer than our own pause, but at most one
-        period.
-        """
+        """Wait at least as long as the server asks, but at most one period."""
         self.until = max(self.until, self._refused_at + min(seconds, self._period))
 
     def allow_probe_at(self, moment: float) -> None:

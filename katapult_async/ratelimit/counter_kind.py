@@ -43,9 +43,7 @@ class CounterKind(msgspec.Struct):
 
     @property
     def idle_since(self) -> float | None:
-        """When the last request was sent, if nothing has been in flight since its response; else
-        None.
-        """
+        """When the last request was sent; None if one is in flight or had no reading."""
         return self._idle.sent if self._idle is not None else None
 
     def note_window_start(self, remaining: int, limit: int) -> None:
@@ -59,8 +57,7 @@ class CounterKind(msgspec.Struct):
         self._small_windows = self._small_windows + 1 if 2 * (remaining + 1) < limit else 0
 
     def probe_at(self, per_second: float) -> float | None:
-        """Return when to send a probe although the counter is used up; None if there is no reason
-        to.
+        """Return when to probe a counter that is used up; None if there is no reason to.
 
         A token bucket much smaller than the limit looks like windows that other clients use up. If
         the server permits the probe, the counter rises by itself.
@@ -78,16 +75,12 @@ class CounterKind(msgspec.Struct):
         self._windows_before_probe *= 2
 
     def note_probe_permitted(self) -> None:
-        """Note that the server permitted the probe. Another probe may follow, to learn how the
-        counter rises.
-        """
+        """Note that the server permitted the probe, so that another one may follow."""
         self._probed = False
         self._windows_before_probe = FEWEST_SMALL
 
     def forget_reading(self) -> None:
-        """Forget the last reading: a request ended without one, so the next two cannot be
-        compared.
-        """
+        """Forget the last reading, because a request ended without one."""
         self._idle = None
 
     def refills(
@@ -133,8 +126,7 @@ class CounterKind(msgspec.Struct):
 
 
 def slides(remaining: int, *, limit: int, admitted: int) -> bool:
-    """Return whether the counter did not restart at a boundary and only forgot what is older than a
-    period.
+    """Return whether the counter only forgot old requests at a boundary instead of restarting.
 
     Args:
         remaining: The reading of the first request after the boundary.

@@ -150,9 +150,7 @@ class Gate:
         return permit
 
     def take_nowait(self, kind: str = "") -> Permit | None:
-        """Return a permit if there is one without waiting and without overtaking another
-        request.
-        """
+        """Return a permit if there is one without waiting or overtaking another request."""
         if self._queue:
             return None
         window = self._window
@@ -218,9 +216,7 @@ class Gate:
             listener(wait, now)
 
     def evict(self, kind: str | None = None) -> None:
-        """End the wait of all requests of this type with Evicted; without a type, of all
-        requests.
-        """
+        """End the wait of all requests of this type (None: of all types) with Evicted."""
         for turn in self._queue:
             turn.evicted = turn.evicted or kind is None or turn.kind == kind
             turn.event.set()
@@ -259,8 +255,7 @@ class Gate:
             head.event.set()
 
     def _hand_out(self, head: _Turn | None) -> _Turn | None:
-        """Give permits to waiting requests while there are any. Return the request then at the
-        head.
+        """Give permits to waiting requests while there are any. Return the new head.
 
         If each request woke the next one instead, only one request would be sent in each iteration
         of the event loop.

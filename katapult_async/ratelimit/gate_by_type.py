@@ -49,9 +49,7 @@ class GateByType:
 
     @property
     def listeners(self) -> list[Callable[[Wait, float], None]]:
-        """Called with the wait and the time each time the request at the head of a queue starts to
-        wait.
-        """
+        """Called with the wait and the time when the head of a queue starts to wait."""
         return self._common.listeners
 
     @property
@@ -61,9 +59,7 @@ class GateByType:
 
     @property
     def limit(self) -> int | None:
-        """Requests permitted per window; None while unknown. With separate counters, the lowest
-        limit.
-        """
+        """Requests permitted per window, the lowest of all types; None while unknown."""
         limits = [gate.limit for gate in self._all()]
         return min((limit for limit in limits if limit is not None), default=None)
 
@@ -91,9 +87,7 @@ class GateByType:
         return permit
 
     def take_nowait(self, kind: str = "") -> Permit | None:
-        """Return a permit if there is one without waiting and without overtaking another
-        request.
-        """
+        """Return a permit if there is one without waiting or overtaking another request."""
         if not self._apart or kind not in self._apart:
             return self._common.take_nowait(kind)
         permit = self._apart[kind].take_nowait(kind)

@@ -67,9 +67,7 @@ class OtherUsers(msgspec.Struct):
             self.share = min(10.0, max(0, foreign) / self._ours)
 
     def explains_refused_entry(self) -> bool:
-        """Return whether other clients can explain that our first request in a window was
-        refused.
-        """
+        """Return whether other clients can explain that our entry was refused."""
         if self.present and self.windows_lost < MOST_WINDOWS_LOST:
             self.windows_lost += 1
             return True

@@ -59,9 +59,7 @@ class Pace(msgspec.Struct):
         self._since = now
 
     def restart_window(self, now: float) -> None:
-        """Keep the pace after a 429 that says nothing about it. The window without a 429 starts
-        again.
-        """
+        """Keep the pace after a 429 that says nothing about it. Its window starts again."""
         self.at(now)
         self._since = now
 

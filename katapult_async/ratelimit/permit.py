@@ -1,6 +1,4 @@
-"""The two results of asking the rate window: a permit to send one request, or a wait. Plain
-data.
-"""
+"""The two results of asking the rate window: a permit or a wait. Plain data."""
 
 from __future__ import annotations
 

@@ -90,9 +90,7 @@ class TrailingCount(msgspec.Struct):
             self._total -= buckets.pop(0).count
 
     def next_expiry(self, now: float) -> float:
-        """Return when the oldest counted response leaves the period; infinity if none is
-        counted.
-        """
+        """Return when the oldest counted response leaves the period; infinity if none."""
         self.count(now)
         return self._buckets[0].first + self._period if self._buckets else math.inf
 
@@ -160,9 +158,7 @@ class TrailingRule(msgspec.Struct):
         return self.admissions.count(now) + self.refusals.count(now)
 
     def next_expiry(self, now: float) -> float:
-        """Return when the oldest counted response leaves the period; infinity if none is
-        counted.
-        """
+        """Return when the oldest counted response leaves the period; infinity if none."""
         return min(self.admissions.next_expiry(now), self.refusals.next_expiry(now))
 
     def lost(self, now: float) -> None:

@@ -1,5 +1,4 @@
-"""Whether the rate limit headers are trusted, and for how long they are ignored after they were
-wrong.
+"""Whether the rate limit headers are trusted, and for how long they are ignored otherwise.
 
 Headers are ignored for some windows, and trusted again afterwards. They are trusted again at once
 if the server's clock turns out to have been the error. After a 429 contradicted the headers, trust
@@ -76,9 +75,7 @@ class Trust(msgspec.Struct):
         return now < self._until and clock == self._clock
 
     def caution(self, now: float) -> float:
-        """Return how many requests may be in flight, because the headers were wrong some windows
-        ago.
-        """
+        """Return how many requests may be in flight after the headers were wrong."""
         windows = int(max(0.0, now - self._cautious_since) / self._period)
         allowed = float(2 ** min(windows, 60))
         self.cautious = allowed < FREE_FROM

@@ -19,7 +19,7 @@ first request in a new window. Three mechanisms apply in every belief:
 - Headers that were wrong are ignored for a while. After that only a few requests may be in flight
   at first (caution, trust.py).
 
-No wait for a boundary is longer than one period after the last permitted response.
+No wait for a boundary is longer than one period after the last permitted request.
 docs/explanation/rate-limits.md explains all of this.
 """
 
@@ -123,16 +123,12 @@ class Window(msgspec.Struct):
 
     @property
     def number(self) -> int:
-        """The number of the newest window of the server's clock whose counter was read; 0 if none
-        was.
-        """
+        """The number of the newest window of the server's clock that was read; 0 if none."""
         return self._aligned.numbers.newest_read
 
     @property
     def remaining(self) -> int | None:
-        """Requests that are certainly left by the server's counter; None while the counter is not
-        used.
-        """
+        """Requests that the server's counter certainly leaves; None if it is not used."""
         if self._belief not in (Belief.ALIGNED, Belief.REFILLING):
             return None
         return max(0, int(self._aligned.counter.free(self._in_flight)))
@@ -252,9 +248,7 @@ class Window(msgspec.Struct):
         return max(1, (self._limit.value or 1) // self.sharers)
 
     def counts_apart(self, permit: Permit) -> bool:
-        """Return whether the 429 to this permit shows that the server has a counter per request
-        type.
-        """
+        """Return whether the 429 to this permit shows a counter per request type."""
         return self._belief is Belief.ALIGNED and self._aligned.counts_apart(permit, self._in_flight)
 
     # -- responses ---------------------------------------------------------------------------------
@@ -354,9 +348,7 @@ class Window(msgspec.Struct):
             self._backoff.pace.set_limit(now, self.limit)
 
     def _distrust(self, now: float, windows: int) -> None:
-        """Ignore the headers: they contradicted a 429, or the counter did not restart at a
-        boundary.
-        """
+        """Ignore the headers, which contradicted a 429 or did not restart at a boundary."""
         self._trust.withdraw(now, windows, self._aligned.clock.replacements)
         self._ignore_headers()
 

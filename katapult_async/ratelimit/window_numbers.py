@@ -60,8 +60,7 @@ class WindowNumbers(msgspec.Struct):
         return math.floor(self.clock.earliest_server_time(local) / self.clock.period + 1e-9)
 
     def of_request(self, now: float) -> int | None:
-        """Return the earliest window that can count a request sent now; None before the first
-        response.
+        """Return the earliest window that can count a request sent now; None if unknown.
 
         It is never older than a window that a response has shown.
         """

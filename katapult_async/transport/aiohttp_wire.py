@@ -1,5 +1,4 @@
-"""A wire on aiohttp's client: for all requests and responses, through proxies, with any version of
-aiohttp.
+"""A wire on aiohttp's client: for all requests and responses, and through proxies.
 
 aiohttp itself repeats GET, PUT and DELETE on a stale connection. This wire prevents that: it sends
 each request at most once. It knows nothing about rate limits.

@@ -1,5 +1,4 @@
-"""The connector of a pool: aiohttp's connector, with checked connections and a close that cannot
-block.
+"""The connector of a pool: aiohttp's, with checked connections and a close that cannot block.
 
 Both wires get their connections here. aiohttp only checks whether a kept connection is still open.
 If a server has sent something on it meanwhile (a 408 before it hangs up, for example), aiohttp

@@ -17,9 +17,7 @@ MOST_PAIRS = 16_384
 # Called twice for each item. Most items share their machine with others.
 @lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
-    """Return the name in the form in which names are compared: in lower case, without the final
-    dot.
-    """
+    """Return the name in the form in which names are compared."""
     return name if name.startswith("vm_") else name.lower().rstrip(".")
 
 
@@ -39,9 +37,7 @@ class MachineNames:
         return f"<MachineNames {len(self.ids)} pairs>"
 
     def id_of(self, name: str) -> str | None:
-        """Return the ID of the machine with this canonical FQDN, or None if no response has shown
-        it.
-        """
+        """Return the ID of the machine with this canonical FQDN; None if unknown."""
         return self.ids.get(name)
 
     def learn(self, fqdn: str, machine: str) -> None:

@@ -1,6 +1,4 @@
-"""What an endpoint is: method, path, and the struct of its response. Data, and nothing that
-sends.
-"""
+"""What an endpoint is: method, path, and the struct of its response. Data only."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What several clients share: connections, DNS results, a TLS context, and one rate window per
-token.
+"""What several clients share: connections, DNS, a TLS context, one rate window per token.
 
 The pool opens and closes. It sends no requests.
 """
@@ -202,9 +201,7 @@ class SessionPool:
         return SharedGate(store, period=period, limit=total_permitted, timeout=timeout.total)
 
     async def close_session(self, session: Session) -> None:
-        """Close a session. The pool keeps the state of its token's rate window, because the server
-        does, too.
-        """
+        """Close a session. The pool keeps the state of its token's rate window."""
         self._sessions.discard(session)
         await session.close()
 

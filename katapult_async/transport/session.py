@@ -88,9 +88,7 @@ class Meter(Protocol):
 
 
 class RunStopped(KatapultError):
-    """The run was stopped before this request was sent. Users of the package never get this
-    error.
-    """
+    """The run was stopped before this request was sent. Never raised to users."""
 
     execution = Execution.NOT_EXECUTED
 
@@ -279,8 +277,7 @@ class Session:
         priority: Priority = Priority.NORMAL,
         meter: Meter | None = None,
     ) -> R:
-        """Send one attempt: requests until one is not refused with a 429. Takes the arguments of
-        `request`.
+        """Send one attempt, and repeat it after each 429. Takes the arguments of `request`.
 
         Raises:
             KatapultError: If the attempt failed. Never RateLimitReached.

@@ -1,5 +1,4 @@
-"""The wire: sends one request, returns one whole response, and says what a failure means for the
-request.
+"""The wire: sends one request, returns its whole response, and says what a failure means.
 
 This module has what both implementations share (aiohttp_wire.py and fast/). It knows nothing about
 rate limits, JSON or retries. Both implementations guarantee: a request is sent at most once,

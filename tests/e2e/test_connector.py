@@ -31,9 +31,7 @@ def chunked(body: bytes) -> bytes:
 
 
 class _Late(aiohttp.TCPConnector):
-    """Connects slowly, so that whatever a server does at once has happened when `connect`
-    returns.
-    """
+    """Connects slowly: whatever a server does at once has happened by then."""
 
     async def connect(
         self,
@@ -121,9 +119,7 @@ class SayingMore:
 async def test_unsolicited_bytes_are_not_a_response(
     way: str, answer: bytes, more: bytes, pause: float
 ) -> None:
-    """A server may send an unsolicited 408 before it hangs up. It is no response to the next
-    request.
-    """
+    """A server may send an unsolicited 408 before it hangs up."""
     server = SayingMore(answer, more, pause)
     async with raw_server(server) as url, SessionPool() as pool:
         client = Client("token", base_url=url, pool=pool, retry=ONCE)

@@ -1,6 +1,4 @@
-"""The transport over real sockets: requests, responses, error messages. No message shows the
-token.
-"""
+"""The transport over real sockets: requests, responses, and messages without the token."""
 
 from __future__ import annotations
 
@@ -102,9 +100,7 @@ async def test_a_chunked_body_is_read_whole() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 async def test_nothing_is_sent_twice_on_a_stale_connection(method: str) -> None:
-    """The server reads a second request on a kept connection and hangs up. aiohttp would repeat
-    it.
-    """
+    """The server reads a second request on a kept connection and hangs up."""
     requests: list[bytes] = []
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

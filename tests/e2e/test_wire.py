@@ -30,9 +30,7 @@ ONCE = RetryPolicy(attempts=1)
 
 
 class Counted:
-    """Serves a handler and counts connections, connections that the client has closed, and
-    requests.
-    """
+    """Serves a handler, and counts requests and connections (opened, and closed by the client)."""
 
     def __init__(self, *pieces: bytes, pause: float = 0.0, requests: int = 1000) -> None:
         self.connections = self.closed = self.requests = 0

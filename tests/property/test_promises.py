@@ -216,9 +216,7 @@ def test_two_processes_without_headers_use_most_of_the_limit(seed: int, stagger:
 def share(
     *, headers: bool, limit: int, seed: int, stagger: float, start: float, windows: int = 20
 ) -> tuple[float, float, float]:
-    """Run two jobs without a shared budget. Return limit used, Jain fairness and 429s, as parts
-    of 1.
-    """
+    """Run two jobs without a shared budget. Return limit used, fairness and 429s (parts of 1)."""
     limiter = make_limiter("aligned", limit, PERIOD)
     servers = [ModelServer(limiter, headers=headers, seed=seed + number) for number in (0, 1)]
     first_boundary = MIDNIGHT + PERIOD

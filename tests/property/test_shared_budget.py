@@ -1,6 +1,4 @@
-"""The promises of a shared budget: several processes in virtual time, with a store that can
-fail.
-"""
+"""The promises of a shared budget: several processes in virtual time, and a failing store."""
 
 from __future__ import annotations
 
@@ -131,9 +129,7 @@ def test_processes_that_never_reach_the_store_work_without_it() -> None:
 def test_slow_stores_lost_races_and_shifted_clocks_cost_no_429(
     processes: int, start: float, delay: float, offset: float, share_lost: float, seed: int
 ) -> None:
-    """Transactions take up to half a second, lose up to 70 % of the races, and use another
-    clock.
-    """
+    """Transactions take up to half a second and lose up to 70 % of the races."""
     shared = Shared(delay=(delay / 2, delay), offset=offset, share_lost=share_lost, seed=seed)
     played = play(processes, 4, start=start, shared=shared)
     assert played.server.refusals == 0

@@ -1,6 +1,4 @@
-"""The state of the rate window is data: encoded and decoded between two calls, it decides the
-same.
-"""
+"""The state of the rate window is data: encoding and decoding it changes no decision."""
 
 from __future__ import annotations
 

@@ -12,9 +12,7 @@ from tests import virtual_time
 
 
 class Caller:
-    """One client with its own ceiling and the gate of its token. It logs which request passed, and
-    when.
-    """
+    """One client with its own ceiling and its token's gate. It logs the requests that passed."""
 
     def __init__(self, gate: Gate, per_second: float) -> None:
         self.gate = gate
@@ -108,9 +106,7 @@ def test_refused_requests_go_first_and_polling_goes_last() -> None:
 
 
 def test_polling_that_waits_at_the_gate_yields_to_other_requests() -> None:
-    """Otherwise other clients' requests would pass the polling, and the work that waits behind
-    it.
-    """
+    """Otherwise other clients' requests would pass the work behind the polling."""
 
     async def main() -> list[str]:
         gate = Gate(Window.start(limit=1, period=60))

@@ -1,5 +1,4 @@
-"""One connection of the fast path: a connection of aiohttp's connector with its own response
-reader.
+"""One connection of the fast path: aiohttp's connection with its own response reader.
 
 aiohttp's connector has looked up the host, connected and completed the TLS handshake.
 FastConnection then replaces aiohttp's protocol while responses have the usual shape

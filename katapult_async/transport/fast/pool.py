@@ -1,5 +1,4 @@
-"""The connections of the fast path: gives out free ones, opens new ones, closes idle and overdue
-ones.
+"""The connections of the fast path: gives out free ones, opens new ones, closes old ones.
 
 One timer serves all of them, instead of one for each request. The pool does not know what is sent.
 """
@@ -142,9 +141,7 @@ class FastPool:
         origin.free.append(connection)
 
     def drop(self, connection: FastConnection) -> None:
-        """Abort a connection without a complete response. Its peer may never read what is
-        buffered.
-        """
+        """Abort a connection without a complete response."""
         connection.abort()
         self._put_away(connection)
 
