@@ -3,8 +3,8 @@ r"""Makes text from the API or a manifest safe to show: no character can control
 Anybody can name a disk, a machine or a note. An escape sequence in such a name repaints a terminal,
 a carriage return hides the start of a line, and a bidirectional override shows `exe.txt` for
 `txt.exe`. Each such character becomes a visible escape such as `\x1b` or `\u202e`. All other text
-stays as it is. Text passes one of these functions where it is printed or written. They do not check
-whether it makes sense.
+stays as it is. Text passes one of these functions where it is printed or written. They do not
+check its meaning.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ class Backoff(msgspec.Struct):
         if closure is None:
             if permit.sent < self._reopened_by:
                 return None  # sent before the last closure ended
-            answers = trailing.answers(permit.sent) - 1
-            self.closure = Closure.start(now, period=self._period, sent=permit.sent, answers=answers)
+            responses = trailing.responses(permit.sent) - 1
+            self.closure = Closure.start(now, period=self._period, sent=permit.sent, responses=responses)
             return self.closure
         if permit.solo and permit.sent >= closure.since:
             closure.refused_again(now)
@@ -91,7 +91,7 @@ class Backoff(msgspec.Struct):
         closure.diagnosed = True
         if limit is not None:
             admitted = trailing.admissions.count(closure.sent)
-            if closure.answers >= limit > admitted:
+            if closure.responses >= limit > admitted:
                 trailing.refusals_count = True
             elif admitted < limit:
                 self._slow_down(closure, now, limit, trailing)

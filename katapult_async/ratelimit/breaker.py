@@ -3,15 +3,15 @@
 A pure state machine: it has no clock, no randomness and no I/O. The caller passes in times (seconds
 of its monotonic clock) and the random factor of the pauses. `breaker_gate` does the waiting.
 
-    CLOSED ── no valid response for too long ─► OPEN ── pause is over ──► HALF_OPEN (one probe)
-       ▲                                         ▲                            │
+    CLOSED ── no valid response for too long ─► OPEN ── pause is over ────► HALF_OPEN (one probe)
+       ▲                                         ▲                              │
        │                                         └─ probe failed, longer pause ─┤
        └──────────────────── the probe got a valid response ────────────────────┘
 
 A valid response is a response that decodes, or an error with a code of the API. Everything else
 counts as a failure: a refused connection, a time-out, HTML, a redirect, JSON in another format. The
 API's own `503 service_unavailable` counts as a failure, too, because an outage must cost no item
-whoever announces it. It still proves that the API is at this address.
+no matter who announces it. It still proves that the API is at this address.
 
 A probe is a request that concerns no item. One item that fails again and again, while the API
 responds for all others, must not decide whether the API is reachable. So opening is only a
@@ -48,7 +48,7 @@ def check_patience(patience: object) -> None:
     """Raise TypeError or ValueError unless `patience` is a number of seconds, not negative."""
     if isinstance(patience, bool) or not isinstance(patience, (int, float)):
         raise TypeError(f"patience must be a number of seconds, not {patience!r}")
-    if not patience >= 0:  # nor nan
+    if not patience >= 0:  # also refuses NaN
         raise ValueError(f"patience must not be negative, not {patience!r}")
 
 

@@ -34,7 +34,7 @@ def check_max_per_second(per_second: object) -> None:
     """Raise TypeError or ValueError unless `per_second` is at least one request a day."""
     if isinstance(per_second, bool) or not isinstance(per_second, (int, float)):
         raise TypeError(f"max_per_second must be a number of requests per second, not {per_second!r}")
-    if not 0 < per_second < math.inf:  # nor nan
+    if not 0 < per_second < math.inf:  # also refuses NaN
         raise ValueError(f"max_per_second must be positive and finite, not {per_second!r}")
     if per_second < SLOWEST:
         raise ValueError(f"max_per_second must be at least 1/86400, one request a day, not {per_second!r}")

@@ -24,17 +24,22 @@ class Closure(msgspec.Struct):
 
     In the first period no pause is longer than half a period, unless Retry-After asks for more. At
     most six probes are refused in one period.
+
+    Attributes:
+        since: When the first 429 arrived, local time in seconds.
+        sent: When the first refused request was sent.
+        responses: Responses of the last period that had arrived by then.
     """
 
     since: float
     _period: float
     sent: float
-    answers: int
+    responses: int
     _pause: float
     #: When the next probe may be sent.
     until: float
     _refused_at: float
-    # Whether the current pause was shortened, and from when on another one may be.
+    # From when on a pause may be shortened (again), and whether the current one was.
     _shorten_from: float
     _shortened: bool = False
     # Whether the current pause is longer than a period.
@@ -43,17 +48,17 @@ class Closure(msgspec.Struct):
     diagnosed: bool = False
 
     @classmethod
-    def start(cls, now: float, *, period: float, sent: float, answers: int) -> Closure:
+    def start(cls, now: float, *, period: float, sent: float, responses: int) -> Closure:
         """Close the gate.
 
         Args:
             now: When the 429 arrived, local time in seconds.
             period: Length of a window, in seconds.
             sent: When the refused request was sent.
-            answers: Responses of the last period that had arrived by then.
+            responses: Responses of the last period that had arrived by then.
         """
         pause = min(FIRST_PAUSE, period / 2)
-        return cls(now, period, sent, answers, pause, now + pause, now, now)
+        return cls(now, period, sent, responses, pause, now + pause, now, now)
 
     def refused_again(self, now: float) -> None:
         """Double the pause: the server refused a probe, too."""

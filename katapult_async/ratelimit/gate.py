@@ -157,11 +157,11 @@ class Gate:
         now = asyncio.get_running_loop().time() + self._shift
         if window.paced and window.pace(now) is not None:
             return None
-        answer = window.take(now)
-        if not isinstance(answer, Permit):
+        decision = window.take(now)
+        if not isinstance(decision, Permit):
             return None
-        answer.kind = kind
-        return answer
+        decision.kind = kind
+        return decision
 
     async def _wait(self, turn: _Turn) -> Permit:
         clock = self.now
@@ -179,13 +179,13 @@ class Gate:
                 await self._keep_pace(pace, now)
                 paced_for = pace
                 continue
-            answer = self._window.take(now, waiting=len(self._queue))
-            if isinstance(answer, Permit):
-                if answer.solo:
+            decision = self._window.take(now, waiting=len(self._queue))
+            if isinstance(decision, Permit):
+                if decision.solo:
                     self._last_paced, self._pacer = now, None  # the even spacing continues from here
-                return answer
-            self._notify(answer, now)
-            with anyio.move_on_after(answer.until - now if answer.until < math.inf else None):
+                return decision
+            self._notify(decision, now)
+            with anyio.move_on_after(decision.until - now if decision.until < math.inf else None):
                 await turn.listen()
             if turn.event.is_set():
                 turn.event = anyio.Event()
@@ -264,10 +264,10 @@ class Gate:
         while head is not None and head.idle and not head.evicted:
             if self._window.pace(now) is not None:
                 break
-            answer = self._window.take(now, waiting=len(self._queue))
-            if not isinstance(answer, Permit):
+            decision = self._window.take(now, waiting=len(self._queue))
+            if not isinstance(decision, Permit):
                 break
-            head.permit = answer
+            head.permit = decision
             head.gone = True
             head.event.set()
             head = self._head()

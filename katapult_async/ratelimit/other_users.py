@@ -14,7 +14,7 @@ FOREIGN = 0.05
 #: wrong.
 MOST_WINDOWS_LOST = 5
 #: Responses in one window that are needed to compute the share of other clients.
-FEWEST_ANSWERS = 8
+FEWEST_RESPONSES = 8
 
 
 class OtherUsers(msgspec.Struct):
@@ -62,7 +62,7 @@ class OtherUsers(msgspec.Struct):
         self._ours += 1
         self._highest = max(self._highest, remaining)
         self._lowest = min(self._lowest, remaining)
-        if self._ours >= FEWEST_ANSWERS:
+        if self._ours >= FEWEST_RESPONSES:
             foreign = self._highest - self._lowest - self._ours - in_flight
             self.share = min(10.0, max(0, foreign) / self._ours)
 

@@ -1,7 +1,7 @@
 """Whether the server counts request types separately ("for this type of request").
 
 With a single counter a request reads less than every request whose response arrived before it was
-sent, whoever else uses the token, as long as no window starts in between. So a higher reading
+sent, no matter who else uses the token, as long as no window starts in between. So a higher reading
 belongs to another counter. One more condition must hold before this is believed: a 429 for another
 type, sent after that reading had arrived. This module compares readings. It creates no windows.
 """

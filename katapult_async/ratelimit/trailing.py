@@ -5,7 +5,7 @@ server counts the request at some moment between the two. So in every interval o
 server counts at most `limit` of our requests, on fixed, aligned and sliding windows and on a token
 bucket with this capacity, whatever the latency (proof: docs/explanation/rate-limits.md).
 
-This module counts. It does not know what the server's counter says about our own requests.
+This module counts requests. It does not read the server's counter.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class TrailingRule(msgspec.Struct):
     def __repr__(self) -> str:
         return f"<TrailingRule admissions={self.admissions.total} foreign={self._foreign}>"
 
-    def answers(self, now: float) -> int:
+    def responses(self, now: float) -> int:
         """Return the number of responses of the last period, 429s included."""
         return self.admissions.count(now) + self.refusals.count(now)
 
@@ -173,7 +173,7 @@ class TrailingRule(msgspec.Struct):
             used: Requests that the headers of a response show as used.
             in_flight: Our requests in flight, without the one that got the response.
         """
-        ours = self.answers(now) if self.refusals_count else self.admissions.count(now)
+        ours = self.responses(now) if self.refusals_count else self.admissions.count(now)
         self._foreign = max(0, used - (ours + in_flight + 1))
         self._foreign_at = now
 

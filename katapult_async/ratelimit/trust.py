@@ -5,6 +5,8 @@ if the server's clock turns out to have been the error. After a 429 contradicted
 returns with caution: one request in flight at first, and twice as many for each window without
 another contradiction. So headers that are always wrong cost a few 429s each time, and never a wave
 of them.
+
+This module keeps the time. It does not compare headers with responses: `window` and `aligned` do.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class Trust(msgspec.Struct):
         self.cautious = True
 
     def is_withdrawn(self, now: float, clock: int) -> bool:
-        """Return whether the headers are ignored now. Call it for each response with headers.
+        """Return whether the headers are ignored now. Also reset the count of missing headers.
 
         Args:
             now: Local time, in seconds.

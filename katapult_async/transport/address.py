@@ -121,7 +121,7 @@ def check_seconds(name: str, value: object) -> None:
     """Raise TypeError or ValueError unless `value` is a positive, finite number of seconds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not 0 < value < math.inf:  # nor nan
+    if not 0 < value < math.inf:  # also refuses NaN
         raise ValueError(f"{name} must be positive and finite, not {value!r}")
 
 
@@ -129,7 +129,7 @@ def check_delay(name: str, value: object) -> None:
     """Raise TypeError or ValueError unless `value` is a finite number of seconds, not negative."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not 0 <= value < math.inf:  # nor nan
+    if not 0 <= value < math.inf:  # also refuses NaN
         raise ValueError(f"{name} must be finite and not negative, not {value!r}")
 
 

@@ -310,7 +310,7 @@ class Session:
                     result = self._decode(operation, reply)
                     if breaker is not None and not breaker.calm:
                         breaker.answered(sent_after)
-                    # A write that succeeds is its item's last request: nobody asks for its time.
+                    # A write that succeeds is its item's last request: its time is not needed.
                     if operation.safe and meter is not None:
                         meter.elapsed += clock() - began
                     return result
@@ -331,14 +331,14 @@ class Session:
             priority = Priority.AGAIN
 
     async def probe(self, operation: Operation[R], sent: Callable[[], None]) -> KatapultError | None:
-        """Send one request, and return its error, also a 429; None for a success.
+        """Send one request. Return its error (also a 429), or None on success.
 
         Args:
-            operation: What to ask for, without arguments.
-            sent: Called when the request leaves.
+            operation: The endpoint, without arguments.
+            sent: Called when the request is sent.
 
         Raises:
-            KatapultError: The client is closed.
+            KatapultError: If the client is closed.
         """
         permit = await self._wait_for_permit(operation, Priority.AGAIN, None, None)
         sent()
