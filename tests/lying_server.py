@@ -61,15 +61,15 @@ class LyingServer(ModelServer):
 
     async def request(self, gate: Gate, permit: Permit) -> bool:
         verdict, headers = await self.exchange()
-        said: dict[str, object] = {**headers, "details": verdict.permitted}
+        fields: dict[str, object] = {**headers, "details": verdict.permitted}
         now = asyncio.get_running_loop().time() - self.started
         for lie in self.lies:
             if lie.begin <= now < lie.end and self.rng.random() < lie.share:
-                self._falsify(lie, said, verdict)
-        details = said.pop("details", None)
+                self._falsify(lie, fields, verdict)
+        details = fields.pop("details", None)
         evidence = read_evidence(
             200 if verdict.allowed else 429,
-            {name: str(value) for name, value in said.items()},
+            {name: str(value) for name, value in fields.items()},
             total_permitted=details,
         )
         gate.answered(permit, evidence)
@@ -77,30 +77,30 @@ class LyingServer(ModelServer):
         self.log.append(Sent(permit.sent, at, verdict.allowed))
         return verdict.allowed
 
-    def _falsify(self, lie: Lie, said: dict[str, object], verdict: Verdict) -> None:
+    def _falsify(self, lie: Lie, fields: dict[str, object], verdict: Verdict) -> None:
         names = {"remaining": "X-Ratelimit-Remaining", "permitted": "X-Ratelimit-Permitted", "date": "Date"}
         name = names.get(lie.what, lie.what)
         if lie.value == "missing":
-            said.pop(name, None)
+            fields.pop(name, None)
         elif lie.what == "retry_after":
             if not verdict.allowed:
-                said["Retry-After"] = lie.value
+                fields["Retry-After"] = lie.value
         elif lie.what == "date":
-            self._falsify_date(lie, said)
-        elif isinstance(lie.value, float) and name in said:
-            said[name] = int(int(str(said[name])) * lie.value)
-        elif name in said:
-            said[name] = lie.value
+            self._falsify_date(lie, fields)
+        elif isinstance(lie.value, float) and name in fields:
+            fields[name] = int(int(str(fields[name])) * lie.value)
+        elif name in fields:
+            fields[name] = lie.value
 
-    def _falsify_date(self, lie: Lie, said: dict[str, object]) -> None:
+    def _falsify_date(self, lie: Lie, fields: dict[str, object]) -> None:
         if lie.value == "garbled":
-            said["Date"] = "once upon a time"
+            fields["Date"] = "once upon a time"
         elif lie.value == "frozen":
             self.frozen = self.frozen or email.utils.formatdate(math.floor(self.now()), usegmt=True)
-            said["Date"] = self.frozen
+            fields["Date"] = self.frozen
         else:
             wrong = float(str(lie.value))
-            said["Date"] = email.utils.formatdate(math.floor(self.now() + wrong), usegmt=True)
+            fields["Date"] = email.utils.formatdate(math.floor(self.now() + wrong), usegmt=True)
 
 
 def refused_probes(log: list[Sent]) -> tuple[list[list[float]], float]:

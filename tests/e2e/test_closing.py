@@ -44,15 +44,15 @@ class Server:
 
     def __init__(self) -> None:
         self.connections = self.requests = 0
-        self.answers = asyncio.Event()
-        self.answers.set()
+        self.responding = asyncio.Event()
+        self.responding.set()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         while True:
             await read_request(reader)
             self.requests += 1
-            await self.answers.wait()
+            await self.responding.wait()
             writer.write(http(DISK))
 
 
@@ -84,11 +84,11 @@ async def test_a_request_in_flight_completes_after_its_client_closed() -> None:
     server = Server()
     async with raw_server(server) as url, SessionPool() as pool:
         async with Client("token", base_url=url, pool=pool, retry=ONCE) as client:
-            server.answers.clear()
+            server.responding.clear()
             request = asyncio.create_task(client.disks.get("disk_1"))
             while not server.requests:
                 await asyncio.sleep(0.005)
-        server.answers.set()
+        server.responding.set()
         assert (await request).id == "disk_1"
 
 
@@ -264,7 +264,7 @@ async def test_an_abandoned_request_is_not_written_further(way: str, *, cancelle
 
 async def test_all_requests_in_flight_end_when_their_pool_closes() -> None:
     server = Server()
-    server.answers.clear()
+    server.responding.clear()
     async with raw_server(server) as url:
         async with SessionPool() as pool:
             clients = [Client(f"token-{n}", base_url=url, pool=pool, retry=ONCE) for n in range(5)]

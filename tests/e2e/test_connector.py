@@ -94,38 +94,38 @@ class Moody:
 class SayingMore:
     """Responds with the number of the request, and sends more bytes without a request."""
 
-    def __init__(self, answer: bytes, more: bytes, pause: float) -> None:
-        self.requests = self.said = 0
-        self._answer, self._more, self._pause = answer, more, pause
+    def __init__(self, response: bytes, more: bytes, pause: float) -> None:
+        self.requests = self.times_sent = 0
+        self._response, self._more, self._pause = response, more, pause
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await read_request(reader)
             self.requests += 1
-            writer.write(self._answer.replace(b"disk_1", b"disk_%d" % self.requests))
+            writer.write(self._response.replace(b"disk_1", b"disk_%d" % self.requests))
             await asyncio.sleep(self._pause)
             writer.write(self._more)
-            self.said += 1
+            self.times_sent += 1
 
-    async def has_said(self, times: int) -> None:
-        while self.said < times:
+    async def has_sent(self, times: int) -> None:
+        while self.times_sent < times:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.01)  # and the bytes have arrived
 
 
-@pytest.mark.parametrize("answer", [http(DISK), chunked(DISK)])
+@pytest.mark.parametrize("response", [http(DISK), chunked(DISK)])
 @pytest.mark.parametrize("more", [http(DISK.replace(b"disk_1", b"stale!")), http(b"", status="408 Late")])
 @pytest.mark.parametrize("pause", [0.0, 0.02])
 async def test_unsolicited_bytes_are_not_a_response(
-    way: str, answer: bytes, more: bytes, pause: float
+    way: str, response: bytes, more: bytes, pause: float
 ) -> None:
     """A server may send an unsolicited 408 before it hangs up."""
-    server = SayingMore(answer, more, pause)
+    server = SayingMore(response, more, pause)
     async with raw_server(server) as url, SessionPool() as pool:
         client = Client("token", base_url=url, pool=pool, retry=ONCE)
         for expected in range(1, 5):
             assert (await client.disks.get("disk_x")).id == f"disk_{expected}"
-            await server.has_said(expected)
+            await server.has_sent(expected)
         assert ("FastPool" in repr(pool)) is (way == "fast")
 
 
@@ -134,7 +134,7 @@ async def test_unsolicited_bytes_do_not_end_the_fast_path() -> None:
     async with raw_server(server) as url, wire_over(Connector(), "fast") as wire:
         for expected in range(1, 4):
             assert (await wire.exchange("GET", URL(url), {}, None)).status == 200
-            await server.has_said(expected)
+            await server.has_sent(expected)
         assert "given up" not in repr(wire)
 
 

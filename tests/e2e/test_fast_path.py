@@ -75,17 +75,17 @@ async def test_aiohttp_wire_uses_a_proxy_of_the_environment(monkeypatch: pytest.
 @pytest.mark.parametrize("pause", [0.0, 0.02])
 async def test_bytes_after_a_response_close_the_connection(pause: float) -> None:
     connections = 0
-    answer = http(DISK) + http(DISK.replace(b"disk_1", b"disk_2"))
+    response = http(DISK) + http(DISK.replace(b"disk_1", b"disk_2"))
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
         await read_request(reader)
-        writer.write(answer[: len(http(DISK)) - 3])
+        writer.write(response[: len(http(DISK)) - 3])
         await asyncio.sleep(0.02)
-        writer.write(answer[len(http(DISK)) - 3 : len(http(DISK))])
+        writer.write(response[len(http(DISK)) - 3 : len(http(DISK))])
         await asyncio.sleep(pause)
-        writer.write(answer[len(http(DISK)) :])
+        writer.write(response[len(http(DISK)) :])
         await reader.read()
 
     async with raw_server(handler) as url, Client("token", base_url=url, retry=ONCE) as client:

@@ -29,7 +29,7 @@ ITEMS = [Assignment(f"disk_{number}", f"vm_{number % 500}") for number in range(
 
 async def until_nobody_answers(caplog: pytest.LogCaptureFixture) -> None:
     with anyio.fail_after(10):
-        while not any("in a row got no answer" in record.getMessage() for record in caplog.records):
+        while not any("in a row got no response" in record.getMessage() for record in caplog.records):
             await asyncio.sleep(0.01)
 
 
@@ -220,7 +220,7 @@ async def test_stop_ends_a_run_during_a_hanging_probe() -> None:
 
 NOT_THE_API = {
     "HTML": http(b"<html>hello</html>", "Content-Type: text/html"),
-    "JSON of somebody else": http(b'{"status": "ok"}', "Content-Type: application/json"),
+    "foreign JSON": http(b'{"status": "ok"}', "Content-Type: application/json"),
     "HTML 404": http(b"<html>not found</html>", "Content-Type: text/html", status="404 Not Found"),
     "JSON 404 of another API": http(
         b'{"error":{"code":"ResourceNotFound","message":"The resource was not found."}}',
@@ -243,7 +243,7 @@ async def test_a_wrong_address_costs_at_most_twice_the_concurrency_in_requests(w
             requests += 1
             writer.write(NOT_THE_API[what])
 
-    # A pause follows each 429, whoever sent it.
+    # A pause follows each 429, from any sender.
     concurrency = 4 if what == "HTML 429" else 32
     async with (
         raw_server(handler) as url,

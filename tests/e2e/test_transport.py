@@ -323,12 +323,12 @@ async def test_an_observer_gets_every_request_wait_and_retry() -> None:
             with pytest.raises(NotFound):
                 await client.disks.get("disk_none")
             await client.disks.get(emulator.disk_ids[0])
-            told = len(watcher.requests)
+            reported = len(watcher.requests)
             # Five requests may lie on both sides of a window's boundary. Nine cannot.
             for _ in range(4):
                 await client.disks.get(emulator.disk_ids[0])
-    assert told == 5
-    assert [(event.status, event.code, event.failure) for event in watcher.requests[:told]] == [
+    assert reported == 5
+    assert [(event.status, event.code, event.failure) for event in watcher.requests[:reported]] == [
         (503, "service_unavailable", None),
         (None, None, "ConnectionLost"),
         (200, None, None),

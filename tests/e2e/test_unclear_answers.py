@@ -38,11 +38,11 @@ NESTED = b'{"more":' + b"[" * 200_000 + b"]" * 200_000 + b',"disk":{"id":"disk_1
 class OneDisk:
     """The API with one disk.
 
-    Reading shows where the disk is. `answers` replace the responses to the first writes.
+    Reading shows where the disk is. `responses` replace the responses to the first writes.
     """
 
-    def __init__(self, *answers: tuple[bytes, bool]) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: tuple[bytes, bool]) -> None:
+        self.responses = list(responses)
         self.machine: dict[str, str] | None = None
         self.requests: list[str] = []
 
@@ -56,12 +56,12 @@ class OneDisk:
             method, path = request.decode().split(" ")[:2]
             self.requests.append(f"{method} {path.partition('?')[0].removeprefix('/core/v1/disks/')}")
             writes = method != "GET"
-            answer, applies = self.answers.pop(0) if writes and self.answers else (None, writes)
+            response, applies = self.responses.pop(0) if writes and self.responses else (None, writes)
             if applies:
                 assigns = path.endswith("/assign")
                 self.machine = {"id": "vm_1", "fqdn": "web.example"} if assigns else None
-            writer.write(answer if answer is not None else http(self.shown()))
-            if answer is not None and b"Connection: close" in answer:
+            writer.write(response if response is not None else http(self.shown()))
+            if response is not None and b"Connection: close" in response:
                 await writer.drain()
                 return
 
@@ -83,9 +83,9 @@ NOT_THE_APIS = {
 }
 
 
-@pytest.mark.parametrize("answer", NOT_THE_APIS.values(), ids=NOT_THE_APIS)
-async def test_a_foreign_4xx_does_not_decide_an_outcome(answer: bytes) -> None:
-    server = OneDisk((http(b""), True), (answer, False))
+@pytest.mark.parametrize("response", NOT_THE_APIS.values(), ids=NOT_THE_APIS)
+async def test_a_foreign_4xx_does_not_decide_an_outcome(response: bytes) -> None:
+    server = OneDisk((http(b""), True), (response, False))
     async with raw_server(server) as url, Client("token", base_url=url, retry=QUICK) as client:
         await client.disks.assign("disk_1", "vm_1")  # from here on there is a kept connection
         server.machine = None
@@ -95,9 +95,9 @@ async def test_a_foreign_4xx_does_not_decide_an_outcome(answer: bytes) -> None:
     assert server.requests == ["POST disk/assign", "GET disk", "POST disk/assign"]
 
 
-@pytest.mark.parametrize("answer", NOT_THE_APIS.values(), ids=NOT_THE_APIS)
-async def test_reading_back_finds_a_disk_that_is_already_assigned(answer: bytes) -> None:
-    server = OneDisk((answer, False))
+@pytest.mark.parametrize("response", NOT_THE_APIS.values(), ids=NOT_THE_APIS)
+async def test_reading_back_finds_a_disk_that_is_already_assigned(response: bytes) -> None:
+    server = OneDisk((response, False))
     server.machine = {"id": "vm_1"}
     async with raw_server(server) as url, Client("token", base_url=url, retry=QUICK) as client:
         async with client.disks.assign_each([("disk_1", "vm_1")]) as outcomes:

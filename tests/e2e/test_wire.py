@@ -160,9 +160,9 @@ async def test_a_late_response_is_not_returned_for_the_next_request() -> None:
         while True:
             await read_request(reader)
             number += 1
-            answer = http(DISK.replace(b"disk_1", b"disk_%d" % number))
+            response = http(DISK.replace(b"disk_1", b"disk_%d" % number))
             await asyncio.sleep(0.3 if number == 1 else 0)
-            writer.write(answer)
+            writer.write(response)
 
     async with client_of(handler, limits=Timeout(total=0.2)) as client:
         with pytest.raises(RequestTimeout):

@@ -318,8 +318,8 @@ def test_a_late_response_of_the_old_window_does_not_use_up_the_new_one(dated: in
     entry = taken(window, MIDNIGHT + 60.1)
     assert entry.role is Role.ENTRY
     old, new = reading(0, date=MIDNIGHT + dated), reading(99, date=MIDNIGHT + 60)
-    answers = [(late[0], old), (late[1], old), (entry, new)]
-    for number, (permit, evidence) in enumerate(answers if first else reversed(answers)):
+    responses = [(late[0], old), (late[1], old), (entry, new)]
+    for number, (permit, evidence) in enumerate(responses if first else reversed(responses)):
         window.answered(permit, MIDNIGHT + 60.4 + number / 100, evidence)
     permits = [window.take(MIDNIGHT + 60.5) for _ in range(90)]
     assert all(isinstance(permit, Permit) for permit in permits)

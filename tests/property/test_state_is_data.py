@@ -30,10 +30,10 @@ class EncodedWindow:
         return result
 
     def take(self, now: float, *, waiting: int = 1) -> Permit | Wait:
-        answer = self._call("take", now, waiting=waiting)
-        if isinstance(answer, Permit):
-            return _permits.decode(msgspec.msgpack.encode(answer))
-        return cast("Wait", answer)
+        decision = self._call("take", now, waiting=waiting)
+        if isinstance(decision, Permit):
+            return _permits.decode(msgspec.msgpack.encode(decision))
+        return cast("Wait", decision)
 
     def answered(self, permit: Permit, now: float, evidence: Evidence) -> None:
         self._call("answered", permit, now, evidence)

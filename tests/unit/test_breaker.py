@@ -195,8 +195,8 @@ def test_attempts_are_excused_in_an_outage_and_not_after_a_false_alarm() -> None
 class Probes:
     """The gate of a breaker, with probes whose results a test sets, in virtual time."""
 
-    def __init__(self, *answers: KatapultError | None, concurrency: int = 32) -> None:
-        self.answers = list(answers)
+    def __init__(self, *results: KatapultError | None, concurrency: int = 32) -> None:
+        self.results = list(results)
         self.sent = 0
         self.gate = BreakerGate(concurrency=concurrency, probe=self._probe, give_up=lambda _error: None)
         self.gate.answered(0)
@@ -204,10 +204,10 @@ class Probes:
     async def _probe(self) -> KatapultError | None:
         self.sent += 1
         await asyncio.sleep(0.1)
-        answer = self.answers.pop(0)
-        if answer is not None and answer.stops_run:
-            raise answer
-        return answer
+        result = self.results.pop(0)
+        if result is not None and result.stops_run:
+            raise result
+        return result
 
 
 UNAVAILABLE = ServiceUnavailable(status=503, code="service_unavailable")
@@ -215,8 +215,8 @@ MISSING = APIError(status=400, code="missing_required_argument")
 
 
 def test_an_item_without_attempts_left_waits_for_a_verdict() -> None:
-    async def main(answer: KatapultError | None) -> tuple[bool, int, int]:
-        probes = Probes(answer, None)
+    async def main(result: KatapultError | None) -> tuple[bool, int, int]:
+        probes = Probes(result, None)
         charges = Charges(probes.gate)
         for _ in range(2):
             probes.gate.failed(UNAVAILABLE, 0)
@@ -304,7 +304,7 @@ def test_a_closed_client_ends_the_wait_for_a_verdict() -> None:
 
 def test_an_item_that_takes_the_api_down_each_time_runs_out_of_attempts() -> None:
     async def main() -> tuple[int, int]:
-        probes = Probes(*(answer for _ in range(MOST_EXCUSED + 9) for answer in (UNAVAILABLE, None)))
+        probes = Probes(*(result for _ in range(MOST_EXCUSED + 9) for result in (UNAVAILABLE, None)))
         charges = Charges(probes.gate)
         tries = 0
         excused = True

@@ -58,7 +58,7 @@ def status_of(code: str) -> int:
     return STATUS.get(code, 404 if code.endswith("_not_found") else 403)
 
 
-def answer(status: int, code: str, detail: object = None, *, flat: bool = False) -> KatapultError:
+def error_for(status: int, code: str, detail: object = None, *, flat: bool = False) -> KatapultError:
     body: dict[str, object] = {"code": code, "description": "Words of the API.", "detail": detail or {}}
     text = json.dumps(body if flat else {"error": body}).encode()
     return error_from_response(status, {"X-Request-Id": "req-1"}, text, operation="POST /x")
@@ -67,7 +67,7 @@ def answer(status: int, code: str, detail: object = None, *, flat: bool = False)
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_every_known_code_gives_its_class(code: str, flat: bool) -> None:
-    error = answer(status_of(code), code, flat=flat)
+    error = error_for(status_of(code), code, flat=flat)
     assert type(error) is CODES[code]
     assert isinstance(error, APIError)
     assert (error.code, error.status, error.request_id) == (code, status_of(code), "req-1")
@@ -76,26 +76,28 @@ def test_every_known_code_gives_its_class(code: str, flat: bool) -> None:
 
 
 def test_details_are_typed() -> None:
-    trashed = answer(406, "object_in_trash", {"trash_object": {"id": "trsh_1", "object_id": "disk_1"}})
+    trashed = error_for(406, "object_in_trash", {"trash_object": {"id": "trsh_1", "object_id": "disk_1"}})
     assert isinstance(trashed, ObjectInTrash)
     assert trashed.trash_object is not None
     assert trashed.trash_object.id == "trsh_1"
     assert "trsh_1" in str(trashed)
-    refused = answer(422, "unable_to_assign", {"errors": ["Disk is not built", 7]})
+    refused = error_for(422, "unable_to_assign", {"errors": ["Disk is not built", 7]})
     assert isinstance(refused, UnableToAssign)
     assert refused.errors == ("Disk is not built",)
-    scope = answer(403, "scope_not_granted", {"scopes": ["disks"]})
+    scope = error_for(403, "scope_not_granted", {"scopes": ["disks"]})
     assert isinstance(scope, ScopeNotGranted)
     assert scope.scopes == ("disks",)
     assert "required scope: disks" in str(scope)
-    network = answer(403, "unauthorized_network_for_api_token", {"ip_address": "192.0.2.1"})
+    network = error_for(403, "unauthorized_network_for_api_token", {"ip_address": "192.0.2.1"})
     assert isinstance(network, NetworkNotAuthorized)
     assert network.ip_address == "192.0.2.1"
     assert "192.0.2.1" in str(network)
-    queueing = answer(406, "task_queueing_error", {"details": "busy"})
+    queueing = error_for(406, "task_queueing_error", {"details": "busy"})
     assert isinstance(queueing, TaskQueueingError)
     assert queueing.details == "busy"
-    invalid = answer(400, "invalid_argument", {"path": "disk", "argument": "id", "issue": "invalid_scalar"})
+    invalid = error_for(
+        400, "invalid_argument", {"path": "disk", "argument": "id", "issue": "invalid_scalar"}
+    )
     assert isinstance(invalid, InvalidRequest)
     assert "argument: id" in str(invalid)
 
@@ -128,24 +130,26 @@ def test_details_are_typed() -> None:
 def test_an_invalid_request_says_which_argument_is_wrong(
     detail: object, argument: str | None, shown: str | None
 ) -> None:
-    invalid = answer(400, "invalid_argument", detail)
+    invalid = error_for(400, "invalid_argument", detail)
     assert isinstance(invalid, InvalidRequest)
     assert invalid.argument == argument
     assert str(shown) in str(invalid) if shown else "argument:" not in str(invalid)
 
 
 def test_invalid_json_names_the_place() -> None:
-    assert "details: nesting of 101" in str(answer(400, "invalid_json_body", {"details": "nesting of 101"}))
+    assert "details: nesting of 101" in str(
+        error_for(400, "invalid_json_body", {"details": "nesting of 101"})
+    )
 
 
 @pytest.mark.parametrize(
     "detail", [{}, [], "x", {"trash_object": 4}, {"errors": "no list"}, {"scopes": None}]
 )
 def test_details_of_the_wrong_type_are_ignored(detail: object) -> None:
-    trashed = answer(406, "object_in_trash", detail)
+    trashed = error_for(406, "object_in_trash", detail)
     assert isinstance(trashed, ObjectInTrash)
     assert trashed.trash_object is None
-    refused = answer(422, "unable_to_assign", detail)
+    refused = error_for(422, "unable_to_assign", detail)
     assert isinstance(refused, UnableToAssign)
     assert refused.errors == ()
 
@@ -165,7 +169,7 @@ def test_details_of_the_wrong_type_are_ignored(detail: object) -> None:
     ],
 )
 def test_total_permitted_is_a_plausible_number_or_none(value: object, expected: int | None) -> None:
-    error = answer(429, "rate_limit_reached", {"total_permitted": value})
+    error = error_for(429, "rate_limit_reached", {"total_permitted": value})
     assert isinstance(error, RateLimitReached)
     assert error.total_permitted == expected
 
@@ -271,7 +275,7 @@ def test_a_foreign_body_is_never_shown(status: int, body: bytes) -> None:
 @pytest.mark.parametrize("code", sorted(CODES))
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 406, 408, 409, 422])
 def test_a_known_code_refuses_only_with_its_own_status(code: str, status: int) -> None:
-    error = answer(status, code)
+    error = error_for(status, code)
     assert isinstance(error, APIError)
     assert error.code == code
     if status in CODES[code].statuses:
@@ -320,7 +324,7 @@ def test_a_long_description_is_cut() -> None:
     ],
 )
 def test_details_are_shown_cleaned_and_cut(code: str, detail: object) -> None:
-    error = answer(status_of(code), code, detail)
+    error = error_for(status_of(code), code, detail)
     assert str(error).isprintable()
     assert 300 < len(str(error)) < 500
 
@@ -382,7 +386,7 @@ def test_text_of_the_api_cannot_control_a_terminal(code: str, description: str) 
     ],
 )
 def test_a_message_says_what_to_do(code: str, detail: object, advice: str) -> None:
-    assert advice in str(answer(status_of(code), code, detail))
+    assert advice in str(error_for(status_of(code), code, detail))
 
 
 @pytest.mark.parametrize(
@@ -408,13 +412,13 @@ def test_an_error_says_whether_the_request_may_have_been_executed(
 
 
 def test_the_representation_shows_the_operation_and_the_request_id() -> None:
-    assert repr(answer(422, "unassigned_disk")) == (
+    assert repr(error_for(422, "unassigned_disk")) == (
         "UnassignedDisk('POST /x: unassigned_disk (422): Words of the API; assign the disk first (request ID req-1)')"
     )
 
 
 def test_only_errors_of_token_organization_or_base_url_stop_a_run() -> None:
-    stopping = {code for code in CODES if answer(status_of(code), code).stops_run}
+    stopping = {code for code in CODES if error_for(status_of(code), code).stops_run}
     assert stopping == {
         "missing_api_token",
         "invalid_api_token",
@@ -431,8 +435,8 @@ def test_only_errors_of_token_organization_or_base_url_stop_a_run() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        answer(404, "disk_not_found"),
-        answer(406, "object_in_trash"),
+        error_for(404, "disk_not_found"),
+        error_for(406, "object_in_trash"),
         ConnectError("no host", operation="GET /x"),
         AssignmentConflict("moved", virtual_machine="vm_1"),
     ],
@@ -446,4 +450,4 @@ def test_errors_survive_pickle_and_copy(error: KatapultError) -> None:
 
 
 def test_not_found_is_not_an_authentication_error() -> None:
-    assert isinstance(answer(404, "task_not_found"), NotFound)
+    assert isinstance(error_for(404, "task_not_found"), NotFound)

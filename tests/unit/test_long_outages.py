@@ -46,8 +46,8 @@ def lost() -> Reply:
 class Model:
     """A small server in place of the wire. It assigns disks, except during an outage."""
 
-    def __init__(self, answer: Callable[[], Reply] | None, begin: float, end: float) -> None:
-        self.answer = answer
+    def __init__(self, response: Callable[[], Reply] | None, begin: float, end: float) -> None:
+        self.response = response
         self.begin, self.end = begin, end
         self.machines: dict[str, str] = {}
         self.applied: Counter[str] = Counter()
@@ -62,10 +62,10 @@ class Model:
         self.arrivals.append(now())
         await asyncio.sleep(self._rng.uniform(0.5, 1.5) * self.seconds)
         if self.begin <= now() < self.end:
-            if self.answer is None:
+            if self.response is None:
                 await asyncio.sleep(60)
                 raise RequestTimeout("no whole response within 60 s")
-            return self.answer()
+            return self.response()
         if method == "POST":
             assert body is not None
             asked = json.loads(body)
@@ -78,8 +78,8 @@ class Model:
             disk = url.query["disk[id]"]
         where = self.machines.get(disk)
         bond = {"virtual_machine": {"id": where, "fqdn": f"{where}.example"}} if where else None
-        answer = {"disk": {"id": disk, "virtual_machine_disk": bond}}
-        return Reply(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
+        response = {"disk": {"id": disk, "virtual_machine_disk": bond}}
+        return Reply(200, {"Content-Type": "application/json"}, json.dumps(response).encode())
 
     async def close(self) -> None:
         return
@@ -109,13 +109,13 @@ def items_on(machines: int, count: int = 2000) -> list[Assignment]:
     return [Assignment(f"disk_{number}", f"vm_{number % machines}") for number in range(count)]
 
 
-@pytest.mark.parametrize("answer", [refused, bad_gateway, proxy_503, not_available, lost, None])
+@pytest.mark.parametrize("response", [refused, bad_gateway, proxy_503, not_available, lost, None])
 @pytest.mark.parametrize(("concurrency", "machines"), [(32, 500), (32, 1), (1, 500), (3, 500)])
 @pytest.mark.parametrize("seconds", [2.0, 12.0, 120.0])
 def test_an_outage_costs_no_item_and_no_attempt(
-    answer: Callable[[], Reply] | None, concurrency: int, machines: int, seconds: float
+    response: Callable[[], Reply] | None, concurrency: int, machines: int, seconds: float
 ) -> None:
-    model = Model(answer, 0.2, 0.2 + seconds)
+    model = Model(response, 0.2, 0.2 + seconds)
     items = items_on(machines, 300)
 
     async def main() -> float:
@@ -127,7 +127,7 @@ def test_an_outage_costs_no_item_and_no_attempt(
     ended = run(main())
     assert max(model.applied.values()) == 1
     # A time-out that began just before the end of the outage ends after it, and a pause follows.
-    step = min(seconds, 30.0) + 16.0 if answer is not None else 61.0 + 31.0
+    step = min(seconds, 30.0) + 16.0 if response is not None else 61.0 + 31.0
     assert ended <= model.end + step + 300 * 0.03 / min(concurrency, machines)
     # One probe at a time, with pauses that double. All other requests came before it opened.
     assert len(model.during()) <= 3 * max(concurrency, 4) + 20
@@ -146,9 +146,9 @@ def test_an_outage_may_have_more_probes_than_an_item_has_attempts(attempts: int)
     run(main())
 
 
-@pytest.mark.parametrize("answer", [refused, bad_gateway, not_available])
-def test_a_run_gives_up_when_its_patience_ends(answer: Callable[[], Reply]) -> None:
-    model = Model(answer, 0.2, 1e9)
+@pytest.mark.parametrize("response", [refused, bad_gateway, not_available])
+def test_a_run_gives_up_when_its_patience_ends(response: Callable[[], Reply]) -> None:
+    model = Model(response, 0.2, 1e9)
 
     async def main() -> None:
         got, _, stopped_by = await assign(model, items_on(500), patience=100.0)
@@ -156,7 +156,7 @@ def test_a_run_gives_up_when_its_patience_ends(answer: Callable[[], Reply]) -> N
         assert isinstance(stopped_by, NoAnswer)
         assert str(stopped_by).startswith("the API at http://api.test/core/v1 has not answered for 100 s; ")
         statuses = Counter(outcome.status for outcome in got)
-        left = {OutcomeStatus.UNKNOWN} if answer is bad_gateway else {OutcomeStatus.NOT_ATTEMPTED}
+        left = {OutcomeStatus.UNKNOWN} if response is bad_gateway else {OutcomeStatus.NOT_ATTEMPTED}
         assert set(statuses) - {OutcomeStatus.ASSIGNED} == left
         assert statuses.total() <= statuses[OutcomeStatus.ASSIGNED] + 32
 

@@ -112,19 +112,19 @@ def test_requests_at_informative_moments_narrow_the_clock_interval() -> None:
     assert "offset" in repr(clock)
 
 
-def observe(clock: ServerClock, offset: float, *, start: float, answers: int, pause: float = 0.5) -> None:
+def observe(clock: ServerClock, offset: float, *, start: float, responses: int, pause: float = 0.5) -> None:
     """Process responses of a server whose clock is ahead of the local one by `offset`."""
-    for number in range(answers):
+    for number in range(responses):
         now = start + number * pause
         clock.observe(math.floor(now + offset), now - 0.01, now + 0.01)
 
 
 def test_agreeing_responses_replace_the_clock_after_it_was_set() -> None:
     clock = ServerClock()
-    observe(clock, 0.0, start=100, answers=20)
-    observe(clock, 17.0, start=110, answers=3)
+    observe(clock, 0.0, start=100, responses=20)
+    observe(clock, 17.0, start=110, responses=3)
     assert clock.earliest_server_time(112) == pytest.approx(112, abs=0.6)
-    observe(clock, 17.0, start=111.5, answers=2)
+    observe(clock, 17.0, start=111.5, responses=2)
     assert clock.replacements == 1
     assert clock.earliest_server_time(112) == pytest.approx(129, abs=1)
     assert repr(ServerClock()) == "<ServerClock unknown>"
@@ -133,8 +133,8 @@ def test_agreeing_responses_replace_the_clock_after_it_was_set() -> None:
 @pytest.mark.parametrize("wrong", [86_400.0, -3600.0, -300.0, 120.0])
 def test_a_date_wrong_by_whole_windows_does_no_harm(wrong: float) -> None:
     clock, other = ServerClock(), ServerClock()
-    observe(clock, 0.37, start=100, answers=20)
-    observe(other, 0.37, start=100, answers=20)
+    observe(clock, 0.37, start=100, responses=20)
+    observe(other, 0.37, start=100, responses=20)
     assert clock.observe(112 + wrong, 111.7, 111.8) == 112
     assert other.observe(112, 111.7, 111.8) == 112
     assert repr(clock) == repr(other)
@@ -144,7 +144,7 @@ def test_a_date_wrong_by_whole_windows_does_no_harm(wrong: float) -> None:
 @pytest.mark.parametrize("wrong", [17.0, -20.0, 29.0])
 def test_a_single_wrong_date_is_set_aside(wrong: float) -> None:
     clock = ServerClock()
-    observe(clock, 0.37, start=100, answers=20)
+    observe(clock, 0.37, start=100, responses=20)
     before = clock.latest_local_time(180.0)
     assert clock.observe(112 + wrong, 111.7, 111.8) is None
     assert clock.latest_local_time(180.0) == pytest.approx(before)
@@ -152,7 +152,7 @@ def test_a_single_wrong_date_is_set_aside(wrong: float) -> None:
 
 def test_a_frozen_date_does_not_replace_the_clock() -> None:
     clock = ServerClock()
-    observe(clock, 0.0, start=100, answers=20)
+    observe(clock, 0.0, start=100, responses=20)
     for number in range(200):
         clock.observe(105, 110 + number * 0.05, 110.01 + number * 0.05)
     assert clock.replacements == 0
