@@ -7,8 +7,8 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from katapult_async.budget.state import Look, State, exchange
-from katapult_async.budget.store import Looked, StoreUnavailable, read_state, write_state
+from katapult_async.budget import Look, Looked, State, StoreUnavailable, exchange
+from katapult_async.budget.store import read_state, write_state
 
 
 @dataclass
@@ -19,8 +19,6 @@ class Shared:
     forgets_at: when it loses everything. share_lost: share of the transactions that meet another one.
     """
 
-    period: float = 60.0
-    limit: int | None = None
     delay: tuple[float, float] = (0.0, 0.0)
     offset: float = 0.0
     outages: tuple[tuple[float, float], ...] = ()
@@ -55,6 +53,10 @@ class Shared:
             event.set()
 
 
+def _state_of(data: bytes | None) -> State | None:
+    return read_state(data, age=0.0, period=60.0) if data is not None else None
+
+
 class MemoryStore:
     """One process's way to it."""
 
@@ -70,25 +72,23 @@ class MemoryStore:
         shared = self._shared
         while True:
             await self._travel()
-            version, data, now = shared.version, shared.data, shared.now()
-            state = read_state(data) if data is not None else State.start(shared.period, shared.limit)
-            seen = exchange(state, now, look)
+            version, data = shared.version, shared.data
+            looked = exchange(_state_of(data), shared.now(), look)
             await self._travel()
             if version != shared.version or shared.rng.random() < shared.share_lost:
                 shared.conflicts += 1
                 await asyncio.sleep(shared.rng.uniform(0.001, 0.003))
                 continue
-            shared.data = write_state(state)
+            shared.data = write_state(looked.state)
             shared.longest = max(shared.longest, len(shared.data))
             shared.version += 1
             shared.transactions += 1
-            if seen.others:
+            if looked.seen.others:
                 shared.signal()
-            return Looked(seen, state, now)
+            return looked
 
     async def read(self) -> tuple[State | None, float]:
-        data = self._shared.data
-        return (read_state(data) if data is not None else None), self._shared.now()
+        return _state_of(self._shared.data), self._shared.now()
 
     async def changed(self) -> None:
         event = asyncio.Event()

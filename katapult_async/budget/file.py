@@ -1,43 +1,59 @@
 """A budget for the processes of one user on one machine: a file for each token, under a lock that dies with its owner.
 
-The clock is the machine's monotonic one, which all processes share. A state from before the machine was restarted is
-not believed.
+The clock is the machine's monotonic one, which all processes share. A state from before the machine was restarted
+counts for nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import hashlib
 import os
+import socket
 import stat
 import sys
 import time
 import zlib
+from functools import cache
 from pathlib import Path
 
 import anyio
 
 from katapult_async.file_lock import try_lock, unlock
 
-from .state import Look, State, exchange
-from .store import BudgetError, Looked, StoreUnavailable, read_state, write_state
+from .errors import BudgetError, StoreUnavailable
+from .exchange import exchange
+from .state import Look, Looked, State
+from .store import read_state, write_state
 
 #: Seconds between two looks at whether the file has changed, while something is waited for.
 POLL = 0.05
 #: Seconds that the lock is waited for, and between two attempts. It is held for less than a millisecond.
 PATIENCE, ATTEMPT = 2.0, 0.001
 #: The head of the file: a counter of signals (8 bytes), the length and the checksum of the rest (4 bytes each), and
-#: where the machine's clock began (16 bytes).
+#: when the machine was started (16 bytes).
 HEAD = 32
-#: Seconds by which the moment when the machine was started may seem to move, because its clock is set.
+#: Seconds by which the moment when the machine was started may seem to move, because its clock is set. Only where the
+#: system does not name it.
 SAME_START = 30.0
+#: Seconds after which the file of another start of the machine is removed.
+FORGOTTEN = 86400.0
+#: The period that counts in judging the age of a file that cannot be read.
+NO_PERIOD = 0.0
+
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 class FileBudget:
-    """A budget in files of this machine.
+    """A budget in files of this machine, for the processes of one user.
 
     Args:
-        path: The folder; by default `katapult-async` in the user's runtime or cache folder. It is made if there is
-            none, for this user alone.
+        path: The folder. The default is `katapult-async` in the user's cache folder, which a terminal, a cron job and
+            a service of the same user agree on. It is created for this user alone if it does not exist.
+
+    Raises:
+        BudgetError: If there is no path, and the user has no home folder.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -47,53 +63,69 @@ class FileBudget:
         return f"<FileBudget {self._folder}>"
 
     async def check(self) -> None:
-        """Make the folder.
+        """Create the folder.
 
         Raises:
-            BudgetError: If it cannot be made, or others may write into it.
+            BudgetError: If it cannot be created or written, or belongs to another user, or others may write into it.
         """
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            info = self._folder.stat()
-        except OSError as exc:
-            raise BudgetError(f"the budget's folder {self._folder} cannot be used: {exc.strerror}") from exc
-        if not stat.S_ISDIR(info.st_mode):
-            raise BudgetError(f"the budget's folder {self._folder} is not a folder")
-        if sys.platform != "win32" and (info.st_uid != os.getuid() or info.st_mode & 0o022):
-            raise BudgetError(
-                f"the budget's folder {self._folder} can be written by other users: name another one, or chmod 700"
-            )
+        _make(self._folder)
+        if not os.access(self._folder, os.W_OK | os.X_OK):
+            raise BudgetError(f"{self._folder} cannot be written: give the budget another folder")
 
-    def store(self, key: str, *, period: float, limit: int | None) -> FileStore:
+    def store(self, key: str) -> FileStore:
         """The store of one token. See Budget."""
-        return FileStore(self._folder / f"{key}.budget", period=period, limit=limit)
+        return FileStore(self._folder, key)
+
+
+def _make(folder: Path) -> None:
+    """Create the folder, unless it exists. Raises BudgetError if this user must not use it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        info = folder.stat()
+    except FileExistsError:
+        raise BudgetError(f"{folder} is not a folder: give the budget another one") from None
+    except OSError as exc:
+        raise BudgetError(
+            f"the budget's folder {folder} cannot be created ({exc.strerror}): give the budget another one"
+        ) from exc
+    if sys.platform == "win32":
+        return
+    if info.st_uid != os.getuid():
+        raise BudgetError(f"{folder} belongs to another user: give the budget another folder")
+    if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise BudgetError(f"other users can write to {folder}: run chmod 700 on it, or give another folder")
 
 
 def default_folder() -> Path:
-    """Where budgets are kept if nobody says otherwise."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir():
-        return Path(runtime, "katapult-async")
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home(), "katapult-async")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "katapult-async"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "katapult-async")
+    """Where budgets are kept unless the caller names another folder.
+
+    Not the runtime folder: a cron job and a terminal of one user do not have the same one.
+
+    Raises:
+        BudgetError: If the user has no home folder.
+    """
+    try:
+        if sys.platform == "win32":
+            return Path(os.environ.get("LOCALAPPDATA") or Path.home(), "katapult-async")
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "katapult-async"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "katapult-async")
+    except RuntimeError:
+        raise BudgetError("this user has no home folder: name one, as in FileBudget('/var/tmp/me')") from None
 
 
 class FileStore:
     """The state of one token in one file.
 
     Args:
-        path: The file.
-        period: The length of a window in seconds, for a new state.
-        limit: Requests per window if they are known, for a new state.
+        folder: Its folder.
+        key: The name of the token's budget.
     """
 
-    def __init__(self, path: Path, *, period: float, limit: int | None) -> None:
-        self._path = path
-        self._period = period
-        self._limit = limit
+    def __init__(self, folder: Path, key: str) -> None:
+        # A home folder that several machines share must not mix up their clocks.
+        self._path = folder / f"{key}-{_machine()}.budget"
+        self._others = f"{key}-*.budget"
         self._file: int | None = None
         self._signals = 0
 
@@ -104,20 +136,17 @@ class FileStore:
         """See Store."""
         file = await self._lock()
         try:
-            state, signals = self._load(file)
-            if state is None:
-                state = State.start(self._period, self._limit)
-            now = time.monotonic()
-            seen = exchange(state, now, look)
-            if seen.others:
+            state, signals = self._load(file, look.period)
+            looked = exchange(state, time.monotonic(), look)
+            if looked.seen.others:
                 signals += 1
+            _save(file, looked.state, signals)
             self._signals = signals
-            self._save(file, state, signals)
         except OSError as exc:
-            raise StoreUnavailable(f"{self._path}: {exc.strerror}") from exc
+            raise self._unavailable(exc) from exc
         finally:
             unlock(file)
-        return Looked(seen, state, now)
+        return looked
 
     async def read(self) -> tuple[State | None, float]:
         """See Store."""
@@ -125,9 +154,9 @@ class FileStore:
             return None, time.monotonic()
         file = await self._lock()
         try:
-            return self._load(file)[0], time.monotonic()
+            return self._load(file, NO_PERIOD)[0], time.monotonic()
         except OSError as exc:
-            raise StoreUnavailable(f"{self._path}: {exc.strerror}") from exc
+            raise self._unavailable(exc) from exc
         finally:
             unlock(file)
 
@@ -145,63 +174,109 @@ class FileStore:
         """See Store."""
         self._close()
 
+    def _unavailable(self, exc: OSError) -> StoreUnavailable:
+        return StoreUnavailable(f"{self._path}: {exc.strerror or exc}")
+
     def _close(self) -> None:
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
 
     async def _lock(self) -> int:
-        """The open file, locked. Somebody may have removed or replaced it meanwhile."""
+        """The open file, locked."""
         give_up = time.monotonic() + PATIENCE
         while True:
             try:
                 if self._file is None:
-                    flags = (
-                        os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-                    )
-                    self._file = os.open(self._path, flags, 0o600)
+                    self._file = self._open()
                 if try_lock(self._file):
-                    if os.path.samestat(os.fstat(self._file), self._path.stat()):
+                    if self._is_in_place(self._file):
                         return self._file
-                    self._close()
-                    continue
-            except FileNotFoundError:
-                self._close()
-                if not self._path.parent.is_dir():
-                    raise StoreUnavailable(f"{self._path.parent} is gone") from None
-                continue
+                    self._close()  # somebody has removed or replaced the file meanwhile
             except OSError as exc:
                 self._close()
-                raise StoreUnavailable(f"{self._path}: {exc.strerror}") from exc
+                raise self._unavailable(exc) from exc
             if time.monotonic() > give_up:
-                raise StoreUnavailable(f"{self._path} is locked by another process")
+                raise StoreUnavailable(f"another process keeps {self._path} locked")
             await anyio.sleep(ATTEMPT)
 
-    def _load(self, file: int) -> tuple[State | None, int]:
-        data = _read(file, os.fstat(file).st_size)
+    def _open(self) -> int:
+        try:
+            file = os.open(self._path, _FLAGS, 0o600)
+        except FileNotFoundError:
+            try:
+                _make(self._path.parent)  # somebody has cleaned up
+            except BudgetError as exc:
+                raise StoreUnavailable(exc.message) from None
+            file = os.open(self._path, _FLAGS, 0o600)
+        if os.fstat(file).st_size == 0:
+            self._forget_others()
+        return file
+
+    def _is_in_place(self, file: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+    def _forget_others(self) -> None:
+        """Remove files of this token from before the machine was restarted."""
+        for path in self._path.parent.glob(self._others):
+            with contextlib.suppress(OSError):
+                if path != self._path and time.time() - path.stat().st_mtime > FORGOTTEN:
+                    path.unlink()
+
+    def _load(self, file: int, period: float) -> tuple[State | None, int]:
+        """The state and the counter of signals. No state if it is damaged, or from before the machine was restarted."""
+        info = os.fstat(file)
+        data = _read(file, info.st_size)
         if len(data) < HEAD:
             return None, 0
         signals, length, checksum = _number(data[:8]), _number(data[8:12]), _number(data[12:16])
         body = data[HEAD : HEAD + length]
-        if abs(float(data[16:32]) - _started()) > SAME_START or zlib.crc32(body) != checksum:
-            return None, signals  # the machine was restarted since, or somebody was killed while writing
-        try:
-            return read_state(body), signals
-        except ValueError:
+        if not _is_of_this_start(data[16:HEAD]) or zlib.crc32(body) != checksum:
             return None, signals
-
-    def _save(self, file: int, state: State, signals: int) -> None:
-        body = write_state(state)
-        started = f"{_started():16.3f}".encode()[:16]
-        head = _bytes(signals, 8) + _bytes(len(body), 4) + _bytes(zlib.crc32(body), 4) + started
-        os.lseek(file, 0, os.SEEK_SET)
-        if os.write(file, head + body) != HEAD + len(body):
-            raise OSError(errno.ENOSPC, "no space left on device")
+        return read_state(body, age=time.time() - info.st_mtime, period=period), signals
 
 
-def _started() -> float:
-    """When the machine's monotonic clock was at zero, unix time."""
-    return time.time() - time.monotonic()
+def _save(file: int, state: State, signals: int) -> None:
+    body = write_state(state)
+    head = _bytes(signals % (1 << 63), 8) + _bytes(len(body), 4) + _bytes(zlib.crc32(body), 4) + _start()
+    os.lseek(file, 0, os.SEEK_SET)
+    if os.write(file, head + body) != HEAD + len(body):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@cache
+def _boot_id() -> str | None:
+    """The kernel's name for the time since the machine was started; None where it gives none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        return None
+
+
+@cache
+def _machine() -> str:
+    return hashlib.blake2b((_boot_id() or socket.gethostname()).encode(), digest_size=4).hexdigest()
+
+
+def _start() -> bytes:
+    """When the machine's monotonic clock began."""
+    boot = _boot_id()
+    if boot is not None:
+        return hashlib.blake2b(boot.encode(), digest_size=16).digest()
+    return f"{time.time() - time.monotonic():16.3f}".encode()[:16]
+
+
+def _is_of_this_start(start: bytes) -> bool:
+    now = _start()
+    if start == now or _boot_id() is not None:
+        return start == now
+    try:
+        return abs(float(start) - float(now)) <= SAME_START
+    except ValueError:
+        return False
 
 
 def _read(file: int, size: int) -> bytes:

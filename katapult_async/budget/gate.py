@@ -7,44 +7,37 @@ When the store cannot be reached, the process goes on alone with what it knew la
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
+import math
 import os
 import socket
 import uuid
 from collections.abc import Callable
 
 import anyio
-import msgspec
 
 from katapult_async.logs import package_logger, run_id
 from katapult_async.ratelimit import Evicted, Evidence, GateByType, Permit, Priority, Wait, Window
 from katapult_async.ratelimit.trailing import TrailingCount
 
-from .state import DEAD, HEARTBEAT, Look, Report, State, Want
-from .store import Looked, Store, StoreUnavailable
+from .errors import BudgetError, StoreUnavailable
+from .exchange import HEARTBEAT, copy_of
+from .leases import DEAD, alone
+from .spares import AGE, Spares
+from .state import Look, Looked, Report, State
+from .store import Store
+from .turns import Turns
 
 log = package_logger("budget")
 
 #: Seconds between two looks: this many times as long as the last one took, so that looking costs at most a tenth of the
-#: time, but at least and at most so many. What takes longer is spent waiting for the store.
-SHARE, SPACING, MOST_SPACING = 10, 0.004, 0.05
+#: time, but at least and at most so many.
+SHARE, SPACING, MOST_SPACING = 10, 0.004, 0.03
 #: Seconds between attempts to come back to a store that is gone, at first and at most.
 FIRST_RETRY, LONGEST_RETRY = 0.5, 5.0
-
-
-class _Turn:
-    """A request that waits for `permit`."""
-
-    __slots__ = ("key", "kind", "permit")
-
-    def __init__(self, key: tuple[int, int], kind: str) -> None:
-        self.key = key
-        self.kind = kind
-        self.permit: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
-
-    def __lt__(self, other: _Turn) -> bool:
-        return self.key < other.key
+#: Seconds after which a permit is not used any more: the deadline of its lease allows for less than MARGIN.
+STALE = 3.0
+#: Seconds that closing waits for the store.
+CLOSING = 2.0
 
 
 class SharedGate:
@@ -59,24 +52,33 @@ class SharedGate:
 
     def __init__(self, store: Store, *, period: float, limit: int | None, timeout: float) -> None:
         self._store = store
+        self._period = period
+        self._limit = limit
         self._timeout = timeout
         self._owner = uuid.uuid4().hex[:12]
         self._name = f"process {os.getpid()} on {socket.gethostname()}"
         self._run: str | None = None
-        self._queue: list[_Turn] = []
-        self._arrivals = itertools.count()
+        self._turns = Turns()
+        self._spares = Spares()
         self._reports: list[Report] = []
-        # Permits in flight: the numbers of their leases, or the gate of this process alone that they come from.
-        self._held: dict[Permit, int | GateByType] = {}
+        # Permits in flight: the numbers of their leases (None: of a state that the store has lost), or the gate of
+        # this process alone that they come from.
+        self._held: dict[Permit, int | GateByType | None] = {}
         self._wake = anyio.Event()
         self._looker: asyncio.Task[None] | None = None
         self._closed = False
+        # Looks that were begun, and the last one whose result arrived, and when; whether it left requests waiting.
+        self._looks = 0
+        self._received = 0
+        self._received_at = 0.0
+        self._asked = False
         self._state = State.start(period, limit)
-        # While the store is gone.
+        # While the store is gone, and since when.
         self._alone: GateByType | None = None
+        self._alone_since = 0.0
         # How far the store's clock is ahead of the event loop's.
         self._shift = 0.0
-        # Requests that were sent alone and have not been told to the store; and all of the last period.
+        # Requests that were sent without a permit of the store; and all of the last period.
         self._strays = 0
         self._past = TrailingCount(period)
         #: Called each time a request at the head of the queue begins to wait, with the window's answer and the time.
@@ -84,8 +86,8 @@ class SharedGate:
         self._told: Wait | None = None
 
     def __repr__(self) -> str:
-        alone = " alone" if self._alone is not None else ""
-        return f"<SharedGate{alone} waiting={self.waiting} {self._store!r} {self.window!r}>"
+        how = " alone" if self._alone is not None else ""
+        return f"<SharedGate{how} waiting={self.waiting} {self._store!r} {self.window!r}>"
 
     @property
     def window(self) -> Window:
@@ -95,7 +97,8 @@ class SharedGate:
     @property
     def waiting(self) -> int:
         """Requests of this process that wait for a permit."""
-        return len(self._turns()) + (self._alone.waiting if self._alone is not None else 0)
+        own = self._alone.waiting if self._alone is not None else 0
+        return len(self._turns.waiting()) + own
 
     @property
     def limit(self) -> int | None:
@@ -103,7 +106,25 @@ class SharedGate:
         if self._alone is not None:
             return self._alone.limit
         limits = [window.limit for window in (self._state.window, *self._state.apart.values())]
-        return min((limit for limit in limits if limit is not None), default=None)
+        return min((limit for limit in limits if limit is not None), default=self._limit)
+
+    def serve_also(self, *, timeout: float, limit: int | None) -> None:
+        """Serve one more session of this token.
+
+        Args:
+            timeout: Seconds that one of its requests may take.
+            limit: Requests per window if its caller knows them.
+
+        Raises:
+            ValueError: If another limit is known.
+        """
+        if limit is not None:
+            if self.limit is not None and self.limit != limit:
+                raise ValueError(
+                    f"total_permitted={limit} contradicts the {self.limit} that are known for this token"
+                )
+            self._limit = limit
+        self._timeout = max(self._timeout, timeout)
 
     # -- the gate's own face ----------------------------------------------------------------------------------------
 
@@ -113,21 +134,28 @@ class SharedGate:
         Args:
             priority: Who goes first when several wait.
             kind: The type of the request.
+
+        Raises:
+            BudgetError: If the budget cannot be used, or the gate is closed.
         """
-        while True:
-            alone = self._alone
+        while not self._closed:
+            own = self._alone
             try:
-                if alone is not None:
-                    permit = await alone.take(priority, kind)
-                    self._held[permit] = alone
-                    return permit
-                return await self._take_shared(priority, kind)
+                if own is not None:
+                    permit = await own.take(priority, kind)
+                    self._held[permit] = own
+                else:
+                    permit = await self._take_shared(priority, kind)
             except Evicted:
                 continue  # the store has gone, or come back
+            if asyncio.get_running_loop().time() + self._shift <= permit.sent + STALE:
+                return permit
+            # This process was suspended: the others count on a request that has ended.
+            self.unused(permit)
+        raise BudgetError("the client is closed")
 
     async def _take_shared(self, priority: Priority, kind: str) -> Permit:
-        turn = _Turn((priority, next(self._arrivals)), kind)
-        heapq.heappush(self._queue, turn)
+        turn = self._turns.add(priority, kind)
         run = run_id.get()
         self._run = run if run != "-" else None
         self._look_soon()
@@ -136,11 +164,15 @@ class SharedGate:
         except BaseException:
             if turn.permit.done() and not turn.permit.cancelled() and turn.permit.exception() is None:
                 self.unused(turn.permit.result())
+            self._look_soon()  # it does not wait any more
             raise
 
     def take_nowait(self, kind: str = "") -> Permit | None:
-        """A permit, if one can be had without waiting: never while the budget is shared."""
-        if self._alone is None or (permit := self._alone.take_nowait(kind)) is None:
+        """A permit, if one can be had without waiting or overtaking anybody."""
+        if self._alone is None:
+            self._spares.wanted(kind)
+            return self._spares.take(asyncio.get_running_loop().time(), kind) if len(self._spares) else None
+        if (permit := self._alone.take_nowait(kind)) is None:
             return None
         self._held[permit] = self._alone
         return permit
@@ -168,7 +200,7 @@ class SharedGate:
         if isinstance(holder, GateByType):
             _pass_on(holder, permit, evidence, left=left)
             self._strays += left
-        else:
+        elif holder is not None:
             self._reports.append(Report(holder, evidence, left))
             if self._alone is not None:
                 _pass_on(self._alone, permit, evidence, left=left)
@@ -178,45 +210,76 @@ class SharedGate:
 
     def _look_soon(self) -> None:
         self._wake.set()
-        if self._looker is None and not self._closed:
+        if (self._looker is None or self._looker.done()) and not self._closed:
             self._looker = asyncio.get_running_loop().create_task(self._look_on(), name="katapult-budget")
 
     async def aclose(self) -> None:
-        """Tell the store how the last requests ended, and let go of it."""
+        """Tell the store how the last requests ended, and let go of it. Takes a few seconds at most."""
         self._closed = True
         self._wake.set()
         looker, self._looker = self._looker, None
         try:
             if looker is not None:
-                await looker
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait([looker], timeout=CLOSING)
         finally:
-            await self._store.aclose()
+            with anyio.CancelScope(shield=True):
+                if looker is not None and not looker.done():
+                    looker.cancel()
+                    await asyncio.wait([looker])
+                self._turns.fail(BudgetError, "the client is closed")
+                if self._alone is not None:
+                    self._alone.evict()
+                await self._store.aclose()
 
     async def _look_on(self) -> None:
         """Look at the store whenever there is a reason, until the gate is closed and all is told."""
         retry = FIRST_RETRY
-        while not self._closed or self._reports:
-            if not self._turns() and not self._reports and self._alone is None:
-                await self._woken()
+        while not self._closed:
+            if not self._turns.waiting() and not self._reports and self._alone is None and not self._asked:
+                with anyio.move_on_after(AGE if len(self._spares) else None):
+                    await self._woken()
+                self._give_back_spares(asyncio.get_running_loop().time() - AGE)
                 continue
-            look = self._look()
             began = asyncio.get_running_loop().time()
-            try:
-                looked = await self._store.exchange(look)
-            except StoreUnavailable as exc:
-                self._reports = [*look.reports, *self._reports]
-                if self._closed:
-                    return
-                self._go_alone(exc)
+            looked = await self._look()
+            if looked is None:
                 with anyio.move_on_after(retry):
                     await self._until_closed()
                 retry = min(2 * retry, LONGEST_RETRY)
                 continue
             retry = FIRST_RETRY
             took = asyncio.get_running_loop().time() - began
-            self._take_over(look, looked)
             await asyncio.sleep(min(max(SPACING, SHARE * took), MOST_SPACING))
             await self._pause(looked)
+        if self._looks:
+            self._give_back_spares(math.inf)
+            await self._look()
+
+    def _give_back_spares(self, older_than: float) -> None:
+        for permit in self._spares.give_back(older_than):
+            self.unused(permit)
+
+    async def _look(self) -> Looked | None:
+        """Look once. None if the store failed."""
+        in_flight_alone = sum(isinstance(holder, GateByType) for holder in self._held.values())
+        look = self._say(in_flight_alone)
+        try:
+            looked = await self._store.exchange(look)
+        except BudgetError as error:
+            self._turns.fail(BudgetError, error.message)
+            return None
+        except Exception as exc:  # whatever it is, the requests that wait must not wait for ever
+            if not isinstance(exc, StoreUnavailable):
+                log.debug("the store failed", exc_info=exc)
+            self._reports = [*look.reports, *self._reports]
+            if not self._closed:
+                self._go_alone(exc if isinstance(exc, StoreUnavailable) else repr(exc))
+            return None
+        # Requests that were sent alone and are still in flight were counted now, and will be again when they end.
+        self._strays += in_flight_alone
+        self._take_over(look, looked)
+        return looked
 
     async def _woken(self) -> None:
         await self._wake.wait()
@@ -229,10 +292,10 @@ class SharedGate:
     async def _pause(self, looked: Looked) -> None:
         """Wait for a reason to look again: a request, an answer, the time that the state names, or another process."""
         wait = looked.seen.wait
-        if wait is None or not self._turns():
+        if wait is None or not self._turns.waiting():
             return
-        seconds = min(max(wait.until - looked.now, 0.0), HEARTBEAT)
-        with anyio.move_on_after(seconds):
+        until = wait.until - self._shift - asyncio.get_running_loop().time()
+        with anyio.move_on_after(min(max(until, 0.0), HEARTBEAT)):
             async with anyio.create_task_group() as group:
                 group.start_soon(self._cancel_when_changed, group.cancel_scope)
                 await self._woken()
@@ -242,84 +305,86 @@ class SharedGate:
         await self._store.changed()
         scope.cancel()
 
-    def _turns(self) -> list[_Turn]:
-        """The requests that wait, in order."""
-        self._queue = sorted(turn for turn in self._queue if not turn.permit.done())
-        return self._queue
-
-    def _look(self) -> Look:
-        counts: dict[tuple[str, int], int] = {}
-        for turn in self._turns():
-            key = (turn.kind, turn.key[0])
-            counts[key] = counts.get(key, 0) + 1
+    def _say(self, in_flight_alone: int) -> Look:
+        now = asyncio.get_running_loop().time()
+        self._give_back_spares(now - AGE)
         reports, self._reports = self._reports, []
+        self._looks += 1
+        wants = () if self._closed else self._turns.wants()
+        since = self._alone_since if self._alone is not None else now
+        self._past.count(now)  # forgets what is older
+        fresh = self._received > 0 and since - self._received_at < DEAD
         return Look(
             owner=self._owner,
             name=self._name,
             run=self._run,
+            period=self._period,
+            limit=self._state.window.limit or self._limit,
             timeout=self._timeout,
-            wants=tuple(Want(kind, priority, count) for (kind, priority), count in counts.items()),
+            number=self._looks,
+            received=self._received,
+            state=self._state.name,
+            wants=wants,
             reports=tuple(reports),
-            width=len(self._queue) + len(self._held),
-            strays=self._strays,
-            past=self._past.count(asyncio.get_running_loop().time()) + len(self._held),
+            strays=self._strays + in_flight_alone,
+            width=sum(want.count for want in wants) + len(self._held),
+            in_flight=len(self._held),
+            past=self._past,
+            shift=self._shift,
+            spare=(0, "") if self._closed else self._spares.order(self._state.window.limit),
+            known=self._state if fresh else None,
+            leaving=self._closed,
         )
 
     def _take_over(self, look: Look, looked: Looked) -> None:
         """Take over what a look has brought."""
         now = asyncio.get_running_loop().time()
+        if looked.state.name != self._state.name:
+            self._give_back_spares(math.inf)
+            for permit, holder in self._held.items():
+                if isinstance(holder, int):
+                    self._held[permit] = None
+        self._received, self._received_at = look.number, now
         self._state = looked.state
         self._shift = looked.now - now
-        self._strays -= look.strays
-        alone, self._alone = self._alone, None
-        if alone is not None:
+        was_alone, self._alone = self._alone, None
+        if was_alone is not None:
             log.info("the shared budget is there again: %r", self._store)
-            alone.evict()
+            was_alone.evict()
         for number, permit in looked.seen.permits:
             self._held[permit] = number
-            turn = next((turn for turn in self._turns() if turn.kind == permit.kind), None)
-            if turn is None:
-                self.unused(permit)  # it was cancelled meanwhile
-            else:
-                turn.permit.set_result(permit)
+        left = self._turns.hand_out([permit for _, permit in looked.seen.permits])
+        if look.spare[0]:
+            self._spares.add(now, left)
+        else:
+            for permit in left:
+                self.unused(permit)  # the request was cancelled meanwhile
+        self._asked = looked.seen.wait is not None
         self._tell(looked.seen.wait, now)
 
     def _tell(self, wait: Wait | None, now: float) -> None:
-        if wait is None or not self._turns():
+        if wait is None or not self._turns.waiting():
             self._told = None
             return
-        if (
-            self._told is not None
-            and self._told.reason is wait.reason
-            and abs(self._told.until - wait.until) < 0.5
-        ):
+        told = self._told
+        if told is not None and told.reason is wait.reason and abs(told.until - wait.until) < 0.5:
             return
         self._told = wait
-        for listener in self.listeners:
-            listener(Wait(wait.until - self._shift, wait.reason), now)
+        self._tell_alone(Wait(wait.until - self._shift, wait.reason), now)
 
     def _go_alone(self, reason: object) -> None:
         """Go on with what was known last. Whatever others had in flight counts as used."""
         if self._alone is not None:
             return
         log.warning("the shared budget cannot be reached; this process goes on alone: %s", reason)
-        state = msgspec.msgpack.decode(msgspec.msgpack.encode(self._state), type=State)
-        ours = {number for number in self._held.values() if isinstance(number, int)}
-        now = asyncio.get_running_loop().time() + self._shift
-        for number, lease in state.leases.items():
-            window = state.apart[lease.permit.kind] if lease.permit.apart else state.window
-            if number not in ours and lease.taken:
-                window.lost(lease.permit, now)
-            elif number not in ours:
-                window.unused(lease.permit)
-        # Those that were busy lately are alone now, too, and send as well.
-        sharers = sum(member.seen > now - DEAD for member in state.members.values())
-        for window in (state.window, *state.apart.values()):
-            window.sharers = max(1, sharers)
+        self._give_back_spares(math.inf)
+        self._alone_since = asyncio.get_running_loop().time()
+        now = self._alone_since + self._shift
+        ours = frozenset(held for held in self._held.values() if isinstance(held, int))
+        state = alone(copy_of(self._state), now, self._owner, self._reports, keep=ours)
         self._alone = GateByType(state.window, apart=state.apart, shift=self._shift)
         self._alone.listeners.append(self._tell_alone)
-        for turn in self._turns():
-            turn.permit.set_exception(Evicted())
+        self._turns.fail(Evicted)
 
     def _tell_alone(self, wait: Wait, now: float) -> None:
         for listener in self.listeners:

@@ -10,47 +10,78 @@ import asyncio
 import contextlib
 import random
 import socket
+import ssl
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import anyio
 from redis import asyncio as aioredis
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, ConnectionError, NoPermissionError, RedisError  # noqa: A004 - redis-py's
 
-from .state import Look, State, exchange
-from .store import BudgetError, Looked, StoreUnavailable, read_state, write_state
+from .errors import BudgetError, StoreUnavailable
+from .exchange import exchange
+from .state import Look, Looked, State
+from .store import read_state, write_state
 
 #: Seconds that a command or a connection may take.
-TIMEOUT = 3.0
+TIMEOUT = 2.0
 #: Seconds after which a state that nobody looks at is forgotten, at least.
 KEPT = 3600.0
-#: Seconds before a process that has lost a race tries again, at most; doubled each time.
+#: Seconds before a process that has lost several races in a row tries again, at most; doubled each time.
 BACKOFF, MOST_BACKOFF = 0.001, 0.03
+#: Seconds that the listener waits for a message in one go; less than TIMEOUT, which would end its connection.
+LISTENING = 1.0
+#: Seconds between attempts to listen again.
+PAUSE = 1.0
+#: What must be permitted to the user of the URL, as `ACL SETUSER` takes it.
+RIGHTS = (
+    "~katapult:budget:* &katapult:budget:* +eval +time +hmget +hset +pexpire +publish +subscribe +unsubscribe"
+)
+
+# How the server says within a script that its user lacks a right.
+_NOT_PERMITTED = ("can't run this command", "can't publish to", "can't access at least one of the keys")
+# Other mistakes that waiting does not repair.
+_CONFIGURED_WRONG = ("WRONGPASS", "DB index", "invalid DB index")
 
 _READ = """
 local time = redis.call('TIME')
-local found = redis.call('HMGET', KEYS[1], 'version', 'state')
-return {found[1] or '', found[2] or '', time[1], time[2]}
+local found = redis.call('HMGET', KEYS[1], 'version', 'state', 'at')
+return {found[1] or '', found[2] or '', found[3] or '', time[1], time[2]}
 """
 _WRITE = """
-local version = redis.call('HGET', KEYS[1], 'version') or ''
-if version ~= ARGV[1] then
+local found = redis.call('HMGET', KEYS[1], 'version', 'state', 'at')
+if (found[1] or '') ~= ARGV[1] then
     local time = redis.call('TIME')
-    return {version, redis.call('HGET', KEYS[1], 'state') or '', time[1], time[2]}
+    return {found[1] or '', found[2] or '', found[3] or '', time[1], time[2]}
 end
-redis.call('HSET', KEYS[1], 'version', ARGV[2], 'state', ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-if ARGV[5] ~= '' then
-    redis.pcall('PUBLISH', ARGV[5], '')
+redis.call('HSET', KEYS[1], 'version', ARGV[2], 'state', ARGV[3], 'at', ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+if ARGV[6] ~= '' then
+    redis.call('PUBLISH', ARGV[6], ARGV[7])
 end
+return {}
+"""
+# Whoever may do this may do all that is needed.
+_CHECK = """
+redis.call('TIME')
+redis.call('HMGET', KEYS[1], 'version')
+redis.call('HSET', KEYS[1], 'version', '')
+redis.call('PEXPIRE', KEYS[1], 1000)
+redis.call('PUBLISH', ARGV[1], '')
 return {}
 """
 
 
 def _from_url(url: str) -> aioredis.Redis:
     make = cast("Callable[..., aioredis.Redis]", aioredis.Redis.from_url)  # pyright: ignore[reportUnknownMemberType]
-    return make(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+    # A connection may have died since it was used last, then a second one does. redis-py's own retries take many
+    # seconds, and whoever waits is better served by going on alone.
+    once = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
+    return make(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=once)
 
 
 class RedisBudget:
@@ -59,6 +90,9 @@ class RedisBudget:
     Args:
         url_or_client: `redis://`, `rediss://` or `unix://` with user, password and options of redis-py; or a client of
             `redis.asyncio` (Sentinel and Cluster, too), which the caller closes.
+
+    Raises:
+        BudgetError: If the URL is wrong.
     """
 
     def __init__(self, url_or_client: str | aioredis.Redis) -> None:
@@ -67,16 +101,18 @@ class RedisBudget:
         if self._url is not None:
             try:
                 _from_url(self._url)
-            except ValueError as exc:
+            except (ValueError, TypeError):
+                # redis-py's words may contain a part of the password.
                 raise BudgetError(
-                    f"the budget's address is not one of Redis: {_safe(exc, self._url)}"
+                    "the budget's address must look like redis://user:password@host:6379/0; "
+                    "write special characters of the password as %2F, %40, %3A"
                 ) from None
 
     def __repr__(self) -> str:
         return f"<RedisBudget {self._where()}>"
 
     def _where(self) -> str:
-        return _without_password(self._url) if self._url is not None else "of a given client"
+        return _without_password(self._url) if self._url is not None else "the given Redis client"
 
     def _connect(self) -> aioredis.Redis:
         if self._client is not None:
@@ -88,31 +124,23 @@ class RedisBudget:
         """Find out whether the server can be used. A server that is not there yet is no error.
 
         Raises:
-            BudgetError: For an unknown host, a wrong password, or missing permissions.
+            BudgetError: For an unknown host, a certificate that is not trusted, a wrong password, or missing rights.
         """
         client = self._connect()
+        key = "katapult:budget:{check}"
         try:
-            await client.eval(_READ, 1, "katapult:budget:{check}")
-        except (AuthenticationError, NoPermissionError, ResponseError) as exc:
-            text = str(exc)
-            if isinstance(exc, AuthenticationError) or text.startswith(
-                ("NOAUTH", "WRONGPASS", "NOPERM", "ERR")
-            ):
-                raise BudgetError(f"the budget at {self._where()} cannot be used: {exc}") from None
+            await client.eval(_CHECK, 1, key, f"{key}:changed")
         except (RedisError, OSError) as exc:
-            if _unknown_host(exc):
-                raise BudgetError(
-                    f"the budget at {self._where()} cannot be reached: the host is not known"
-                ) from None
+            reason = _lasting(exc)
+            if reason is not None:
+                raise BudgetError(f"the budget at {self._where()} cannot be used: {reason}") from None
         finally:
             if client is not self._client:
                 await client.aclose()
 
-    def store(self, key: str, *, period: float, limit: int | None) -> RedisStore:
+    def store(self, key: str) -> RedisStore:
         """The store of one token. See Budget."""
-        return RedisStore(
-            self._connect(), key, period=period, limit=limit, close=self._client is None, where=self._where()
-        )
+        return RedisStore(self._connect(), key, close=self._client is None, where=self._where())
 
 
 class RedisStore:
@@ -121,20 +149,15 @@ class RedisStore:
     Args:
         client: The client.
         key: The name of the token's budget.
-        period: The length of a window in seconds, for a new state.
-        limit: Requests per window if they are known, for a new state.
         close: Whether the client is this store's own.
         where: The server, for people.
     """
 
-    def __init__(
-        self, client: aioredis.Redis, key: str, *, period: float, limit: int | None, close: bool, where: str
-    ) -> None:
+    def __init__(self, client: aioredis.Redis, key: str, *, close: bool, where: str) -> None:
         self._client = client
         self._key = f"katapult:budget:{{{key}}}"
         self._channel = f"{self._key}:changed"
-        self._period = period
-        self._limit = limit
+        self._me = uuid.uuid4().hex
         self._close = close
         self._where = where
         self._rng = random.Random()  # noqa: S311 - spreads attempts, keeps no secret
@@ -146,72 +169,67 @@ class RedisStore:
 
     async def exchange(self, look: Look) -> Looked:
         """See Store."""
-        backoff = BACKOFF
+        self._change = anyio.Event()
+        backoff = 0.0
         found = await self._eval(_READ)
         while True:
-            version, state, now = self._parse(found)
-            if state is None:
-                state = State.start(self._period, self._limit)
-            seen = exchange(state, now, look)
+            version, state, now = _parse(found, look.period)
+            looked = exchange(state, now, look)
             found = await self._eval(
                 _WRITE,
                 version,
                 uuid.uuid4().hex,
-                write_state(state),
-                int(1000 * max(KEPT, 10 * self._period)),
-                self._channel if seen.others else "",
+                write_state(looked.state),
+                f"{now:.6f}",
+                int(1000 * max(KEPT, 10 * look.period)),
+                self._channel if looked.seen.others else "",
+                self._me,
             )
             if not found:
-                return Looked(seen, state, now)
-            # Another process was faster. The answer has its state.
-            await asyncio.sleep(self._rng.uniform(0, backoff))
-            backoff = min(2 * backoff, MOST_BACKOFF)
-            found = await self._eval(_READ)
+                return looked
+            # Another process was faster, and the answer has its state.
+            if backoff:
+                await asyncio.sleep(self._rng.uniform(0, backoff))
+                found = await self._eval(_READ)
+            backoff = min(max(BACKOFF, 2 * backoff), MOST_BACKOFF)
 
     async def read(self) -> tuple[State | None, float]:
         """See Store."""
-        _, state, now = self._parse(await self._eval(_READ))
+        _, state, now = _parse(await self._eval(_READ), 0.0)
         return state, now
 
     async def _eval(self, script: str, *args: object) -> list[bytes]:
+        # The state is binary, even if the caller's client decodes what it reads.
+        run = cast("Any", self._client).execute_command
         try:
-            return cast("list[bytes]", await self._client.eval(script, 1, self._key, *cast("Any", args)))
-        except (RedisError, OSError) as exc:
+            with anyio.fail_after(2 * TIMEOUT):  # a client of the caller may be more patient
+                return cast("list[bytes]", await run("EVAL", script, 1, self._key, *args, NEVER_DECODE=True))
+        except (RedisError, OSError, TimeoutError) as exc:
             raise StoreUnavailable(f"{self._where}: {str(exc) or type(exc).__name__}") from exc
-
-    @staticmethod
-    def _parse(found: list[bytes]) -> tuple[bytes, State | None, float]:
-        version, data, seconds, microseconds = found
-        now = int(seconds) + int(microseconds) / 1e6
-        if not data:
-            return version, None, now
-        try:
-            return version, read_state(data), now
-        except ValueError:
-            return version, None, now  # begin anew
 
     async def changed(self) -> None:
         """See Store."""
-        if self._listener is None:
+        if self._listener is None or self._listener.done():
             self._listener = asyncio.get_running_loop().create_task(
                 self._listen(), name="katapult-budget-changes"
             )
         await self._change.wait()
 
     async def _listen(self) -> None:
-        # In a task of its own that is never cancelled within a message: half a message would be lost.
+        # In a task of its own that is not cancelled within a message: half a message would be lost.
+        mine = self._me.encode()
         while True:
             with contextlib.suppress(RedisError, OSError):
                 async with self._client.pubsub() as changes:  # pyright: ignore[reportUnknownMemberType] - untyped **kwargs
                     await changes.subscribe(self._channel)
                     while True:
-                        if (
-                            await changes.get_message(ignore_subscribe_messages=True, timeout=None)
-                            is not None
-                        ):
-                            change, self._change = self._change, anyio.Event()
-                            change.set()
-            await asyncio.sleep(1.0)
+                        message = cast(
+                            "dict[str, object] | None",
+                            await changes.get_message(ignore_subscribe_messages=True, timeout=LISTENING),
+                        )
+                        if message is not None and message.get("data") not in (mine, self._me):
+                            self._change.set()
+            await asyncio.sleep(PAUSE)
 
     async def aclose(self) -> None:
         """See Store."""
@@ -224,20 +242,47 @@ class RedisStore:
                 await self._client.aclose()
 
 
-def _unknown_host(exc: BaseException) -> bool:
+def _parse(found: list[bytes], period: float) -> tuple[bytes, State | None, float]:
+    version, data, at, seconds, microseconds = found
+    now = int(seconds) + int(microseconds) / 1e6
+    if not data:
+        return version, None, now
+    try:
+        age = now - float(at)
+    except ValueError:
+        age = 0.0
+    return version, read_state(data, age=age, period=period), now
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = exc
     while cause is not None:
-        if isinstance(cause, socket.gaierror) or "Name or service not known" in str(cause):
-            return True
+        yield cause
         cause = cause.__cause__ or cause.__context__
-    return False
+
+
+def _lasting(exc: Exception) -> str | None:
+    """Why the server cannot be used, if waiting does not help; None if it may."""
+    for cause in _causes(exc):
+        if isinstance(cause, socket.gaierror):
+            return "the host is not known"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({cause.verify_message})"
+    text = str(exc).partition(" script: ")[0].rstrip(".")
+    if text.startswith(("NOAUTH", "Authentication required", "HELLO must be called")):
+        return "it asks for a password"
+    if isinstance(exc, AuthenticationError) or text.startswith(_CONFIGURED_WRONG):
+        return text
+    if isinstance(exc, NoPermissionError) or any(words in text for words in _NOT_PERMITTED):
+        return f"{text}. Its user needs these rights: {RIGHTS}"
+    return None
 
 
 def _without_password(url: str) -> str:
     """The URL as it may be shown."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
-
-
-def _safe(exc: object, url: str) -> str:
-    return str(exc).replace(url, _without_password(url))
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return url.partition("://")[0] + "://…"
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"

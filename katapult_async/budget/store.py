@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
-from katapult_async.errors import KatapultError
-
-from .state import Look, Seen, State
+from .errors import OtherVersion
+from .state import Look, Looked, State
 
 #: The first bytes of a state that this version can read. Another version counts as another format.
-FORMAT = b"katapult-budget 1\n"
+FORMAT = b"katapult-budget 2\n"
+#: Seconds after which a state of another version is replaced, at least: nobody of that version shares it any more.
+ABANDONED = 120.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(State).decode
 
 
-class BudgetError(KatapultError):
-    """The shared budget cannot be used as it is given: a wrong password, an unknown host, a path that is no file."""
-
-    stops_run = True
-
-
-class StoreUnavailable(Exception):
-    """The store cannot be read or written now. The message says why."""
-
-
-class Looked(NamedTuple):
-    """The result of a look: what the process gets, the state after it, and when (seconds of the store's clock)."""
-
-    seen: Seen
-    state: State
-    now: float
-
-
 class Store(Protocol):
-    """The state of one token. All methods may raise StoreUnavailable, and nothing else."""
+    """The state of one token. All methods may raise StoreUnavailable. `exchange` may raise BudgetError, too."""
 
     async def exchange(self, look: Look) -> Looked:
-        """Read the state, carry out `state.exchange`, write the state: as one step for all processes."""
+        """Read the state, carry out `exchange.exchange`, write the state: as one step for all processes."""
         ...
 
     async def read(self) -> tuple[State | None, float]:
@@ -48,7 +31,7 @@ class Store(Protocol):
         ...
 
     async def changed(self) -> None:
-        """Wait until another process has left something for this one. May return for no reason."""
+        """Wait until another process has changed something since the last exchange. May return for no reason."""
         ...
 
     async def aclose(self) -> None:
@@ -67,20 +50,19 @@ class Budget(Protocol):
         """
         ...
 
-    def store(self, key: str, *, period: float, limit: int | None) -> Store:
+    def store(self, key: str) -> Store:
         """The store of one token.
 
         Args:
             key: Its name (`key_of`).
-            period: The length of a window in seconds, for a new state.
-            limit: Requests per window if they are known, for a new state.
         """
         ...
 
 
 def key_of(token: str, base_url: str) -> str:
     """The name of a token's budget. The token cannot be read from it."""
-    return hashlib.blake2b(base_url.encode(), key=token.encode()[:64], digest_size=16).hexdigest()
+    key = hashlib.blake2b(token.encode()).digest()
+    return hashlib.blake2b(base_url.encode(), key=key, digest_size=16).hexdigest()
 
 
 def write_state(state: State) -> bytes:
@@ -88,18 +70,23 @@ def write_state(state: State) -> bytes:
     return FORMAT + _encode(state)
 
 
-def read_state(data: bytes) -> State:
-    """The state of these bytes.
+def read_state(data: bytes, *, age: float, period: float) -> State | None:
+    """The state of these bytes; None if they are damaged, or of another version that nobody uses any more.
+
+    Args:
+        data: What `write_state` made.
+        age: Seconds since it was written.
+        period: Seconds of a window.
 
     Raises:
-        StoreUnavailable: If they come from another version.
-        ValueError: If they are damaged.
+        OtherVersion: If they come from another version that is in use.
     """
     if not data.startswith(FORMAT):
-        if data.startswith(FORMAT.split()[0]):
-            raise StoreUnavailable("it was written by another version of katapult-async")
-        raise ValueError("it is not a budget")
+        in_use = age < max(ABANDONED, 2 * period)
+        if in_use and data.startswith(FORMAT.split()[0]):
+            raise OtherVersion
+        return None
     try:
         return _decode(data[len(FORMAT) :])
-    except msgspec.MsgspecError as exc:
-        raise ValueError(f"it is damaged: {exc}") from exc
+    except (msgspec.MsgspecError, ValueError):
+        return None

@@ -83,6 +83,10 @@ class TrailingCount(msgspec.Struct):
             self._total -= buckets.pop(0).count
         return self._total
 
+    def since(self, moment: float) -> int:
+        """Return how many of the responses in memory may have arrived after this moment."""
+        return sum(bucket.count for bucket in self._buckets if bucket.latest > moment)
+
     def forget(self, until: float) -> None:
         """Remove responses that arrived at `until` or before."""
         buckets = self._buckets

@@ -181,7 +181,10 @@ class SessionPool:
         elif total_permitted is not None:
             given = self._given.get(key)
             if given is None:
-                gate.window.adopt_limit(total_permitted)
+                if isinstance(gate, GateByType):
+                    gate.window.adopt_limit(total_permitted)
+                else:
+                    gate.serve_also(timeout=timeout.total, limit=total_permitted)
             elif given != total_permitted:
                 raise ValueError(
                     f"total_permitted={total_permitted} contradicts total_permitted={given} of another client with"
@@ -189,6 +192,8 @@ class SessionPool:
                 )
         if total_permitted is not None:
             self._given[key] = total_permitted
+        if isinstance(gate, SharedGate):
+            gate.serve_also(timeout=timeout.total, limit=None)
         return gate
 
     def _new_gate(
@@ -197,7 +202,7 @@ class SessionPool:
         if self._budget is None:
             return GateByType(Window.start(period=period, limit=total_permitted))
         base_url, token = key
-        store = self._budget.store(key_of(token, base_url), period=period, limit=total_permitted)
+        store = self._budget.store(key_of(token, base_url))
         return SharedGate(store, period=period, limit=total_permitted, timeout=timeout.total)
 
     async def close_session(self, session: Session) -> None:

@@ -1,0 +1,88 @@
+"""One of the processes that share a limit: does its part of the work, and says how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+
+import aiohttp
+import msgspec
+
+from katapult_async import Client, KatapultError
+from katapult_async.budget import Budget, FileBudget, RedisBudget
+
+from .ways import FILE, OTHERS, REDIS, SDK, Done, Turn, Work
+
+CONCURRENCY = 32
+
+
+async def _workers(n: int, one: Turn) -> Done:
+    at: list[float] = []
+    failed = 0
+    left = n
+
+    async def work() -> None:
+        nonlocal left, failed
+        while left > 0:
+            left -= 1
+            if await one():
+                at.append(time.monotonic())
+            else:
+                failed += 1
+
+    await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
+    return Done(at, failed)
+
+
+def _begin() -> None:
+    """Wait until all processes are ready."""
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+
+async def _sdk(work: Work) -> Done:
+    budget: Budget | None = None
+    if work.way == FILE:
+        budget = FileBudget(work.folder)
+    elif work.way == REDIS:
+        budget = RedisBudget(work.redis)
+    async with Client("token", base_url=work.url, rate_window=work.period, budget=budget) as client:
+
+        async def one() -> bool:
+            try:
+                await client.disks.get(work.disk)
+            except KatapultError:
+                return False
+            return True
+
+        _begin()
+        return await _workers(work.n, one)
+
+
+async def _other(work: Work) -> Done:
+    url = f"{work.url}/disks/disk?disk[id]={work.disk}"
+    rng = random.Random()
+    async with (
+        OTHERS[work.way][1](work) as turn,
+        aiohttp.ClientSession(headers={"Authorization": "Bearer token"}) as session,
+    ):
+
+        async def one() -> bool:
+            while True:
+                await turn()
+                async with session.get(url) as response:
+                    await response.read()
+                    if response.status != 429:
+                        return response.status == 200
+                await asyncio.sleep(rng.uniform(0, work.period / 4))
+
+        _begin()
+        return await _workers(work.n, one)
+
+
+if __name__ == "__main__":
+    given = msgspec.json.decode(sys.stdin.readline(), type=Work)
+    done = asyncio.run(_sdk(given) if given.way in SDK else _other(given))
+    print(msgspec.json.encode(done).decode())

@@ -1,0 +1,64 @@
+"""The developers' commands: `nox` runs lint, types and the tests; `nox -l` lists all of them."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.default_venv_backend = "venv"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+#: Property tests of the rate window under lies. Under a tracer they take minutes.
+LIES = "tests/property/test_lies.py"
+
+
+def install(session: nox.Session, *groups: str, extras: str = "cli,otel,redis") -> None:
+    """Install the package in place, with groups of tools."""
+    session.install("-q", "-e", f".[{extras}]", *nox.project.dependency_groups(PYPROJECT, *groups))
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the suite. Arguments go to pytest: nox -s tests-3.13 -- -k window."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the code's form."""
+    session.install("-q", *nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy and pyright, both strict."""
+    install(session, "test", "types", "bench")
+    session.install("-q", "nox")
+    session.run("mypy")
+    session.run("pyright", "--pythonpath", f"{session.bin}/python")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure which lines and branches the suite visits. Most property tests prove rules and visit nothing new."""
+    install(session, "test")
+    session.run("coverage", "erase")
+    session.run(
+        *("coverage", "run", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit", "tests/e2e", LIES),
+        *("--deselect", f"{LIES}::test_lies_cost_little_and_only_as_long_as_they_last"),
+    )
+    session.run("coverage", "combine", "-q")
+    session.run("coverage", "report", "--fail-under=96")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run each benchmark in short. They fail on broken promises, never on a time."""
+    install(session, "test", "bench")
+    for name in ("scheduling", "throughput", "decode", "memory", "manifest", "startup"):
+        session.run("python", "-m", f"benchmarks.{name}", "--quick", "--output", session.create_tmp())
