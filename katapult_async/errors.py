@@ -1,14 +1,14 @@
-"""What can go wrong, and the one function that turns (status, headers, body) into it.
+"""What can go wrong, and the function that turns (status, headers, body) into an error.
 
     KatapultError
-    ├── TransportError                no answer that can be understood
+    ├── TransportError                no usable response
     │   ├── ConnectError              nothing was sent
     │   │   └── ConnectTimeout
-    │   ├── RequestTimeout            sent; no whole answer in time
-    │   ├── ConnectionLost            sent; reset or closed before the whole answer
-    │   └── ProtocolError             sent; the answer is not the API's (HTML, cut off, too large, redirect)
-    ├── APIError                      the API (or a proxy in front of it) answered with an error
-    │   ├── AuthenticationError       the token is missing or not valid
+    │   ├── RequestTimeout            sent; no complete response in time
+    │   ├── ConnectionLost            sent; reset or closed before the complete response
+    │   └── ProtocolError             sent; not a response of the API (HTML, too large, redirect)
+    ├── APIError                      the API (or a proxy in front of it) responded with an error
+    │   ├── AuthenticationError       the token is missing or invalid
     │   │   ├── NetworkNotAuthorized  .ip_address
     │   │   └── ScopeNotGranted       .scopes
     │   ├── OrganizationUnavailable   suspended, or not activated
@@ -20,36 +20,37 @@
     │   ├── UnassignedDisk
     │   ├── ValidationError           .errors
     │   ├── TaskQueueingError         .details
-    │   ├── InvalidRequest            the request itself was not understood
+    │   ├── InvalidRequest            the API did not understand the request
     │   ├── RateLimitReached          .total_permitted
     │   ├── ServiceUnavailable        not executed; try again later
     │   └── ServerError               5xx: it may have been executed
-    ├── NoAnswer                      the API did not answer for so long that a bulk run has given up
+    ├── NoAnswer                      no response for so long that a bulk run has given up
     ├── AssignmentConflict            reading back showed that the disk is on another machine
-    └── BulkError                     (katapult_async.bulk) not every item of a run is done: .report
+    └── BulkError                     (katapult_async.bulk) some items are not done: .report
 
-What `error_from_response` makes of a response that is no success:
+`error_from_response` maps an unsuccessful response like this:
 
 | response | error | execution |
 |---|---|---|
-| 429, whoever sends it | RateLimitReached | NOT_EXECUTED |
+| 429 from any sender | RateLimitReached | NOT_EXECUTED |
 | 503 service_unavailable | ServiceUnavailable | NOT_EXECUTED |
 | any other 5xx | ServerError | UNCLEAR |
-| 4xx with a known code, and the status that belongs to it | the class of the code | REFUSED |
+| 4xx with a known code, and a status that belongs to it | the class of the code | REFUSED |
 | 4xx (not 408) with an unknown code in the API's envelope, see below | APIError | REFUSED |
 | 4xx with a known code, and a status that does not belong to it | APIError | UNCLEAR |
-| 408, and 4xx without an error of the API: HTML, an empty body, broken or foreign JSON | APIError | UNCLEAR |
+| 408, and 4xx without an error of the API: HTML, empty, foreign JSON | APIError | UNCLEAR |
 | below 400 | ProtocolError | UNCLEAR |
 
-A 4xx that does not come from the API says nothing about the disk, so it must not decide about it.
-`code` is None there.
+A 4xx that does not come from the API says nothing about the disk, so it must not decide an outcome.
+Its `code` is None.
 
-Other APIs and proxies use the same envelope with codes of their own. So an unknown code counts only if the response
-carries the header `X-Api-Schema: json-error`, or if its body has the keys `description` and `detail`.
+Other APIs and proxies use the same envelope with codes of their own. So an unknown code counts only
+if the response has the header `X-Api-Schema: json-error`, or if its body has the keys `description`
+and `detail`.
 
-Messages say what was asked, what came back and what to do. They never contain the token or a body, and no more than
-LONGEST_DESCRIPTION characters of anything the API says. Nothing here decides whether to try again: `execution` says
-what is known, and the scheduler and the retry policy draw the conclusion.
+A message says what was requested, what came back and what to do. It never contains the token or a
+body, and at most LONGEST_DESCRIPTION characters of any text of the API. This module does not decide
+whether to retry. `execution` says what is known, and the bulk run and the retry policy decide.
 """
 
 from __future__ import annotations
@@ -65,27 +66,34 @@ from .models import TrashObject
 
 JSON = Mapping[str, object]
 
-#: Characters of a description, and of a detail, from the API that are shown at most.
+#: The highest number of characters of a description or detail of the API in a message.
 LONGEST_DESCRIPTION = 300
-#: Requests per minute above this are taken for nonsense.
+#: A higher limit (requests per minute) is implausible.
 HIGHEST_PLAUSIBLE_LIMIT = 1_000_000
 
 
 class Execution(enum.Enum):
-    """Whether the request was carried out."""
+    """Whether the server executed the request."""
 
     NOT_EXECUTED = "not executed: it may be sent again"
-    REFUSED = "refused: sent again it would be refused again"
+    REFUSED = "refused: the API would refuse it again"
     UNCLEAR = "unclear: it may have been executed"
 
 
 class KatapultError(Exception):
-    """Everything this package raises, wrong arguments (ValueError) aside.
+    """The base class of all errors of this package, except for wrong arguments.
 
-    operation: what was asked, for example "POST /disks/disk/assign". request_id: the API's name for this request,
-    which its support asks for. execution: whether the request was carried out. stops_run: no other request of the same
-    client can succeed either, so a bulk run ends. elapsed: seconds from sending the request to its
-    failure, without the wait for the rate limit; 0 if nothing was sent.
+    Args:
+        message: What happened, without the operation.
+        operation: What was requested, for example "POST /disks/disk/assign".
+        request_id: The API's ID of the request. Its support asks for it.
+
+    Attributes:
+        execution: Whether the server executed the request.
+        stops_run: True if no other request of the same client can succeed either, so a bulk run
+            ends.
+        elapsed: Seconds from sending the request to its failure, without waits for the rate limit.
+            0 if nothing was sent.
     """
 
     execution: Execution = Execution.UNCLEAR
@@ -100,13 +108,14 @@ class KatapultError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.operation}: {self.message}" if self.operation else self.message
-        return f"{text} (request id {self.request_id})" if self.request_id else text
+        return f"{text} (request ID {self.request_id})" if self.request_id else text
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions are pickled by their arguments; ours are made in many ways and keep everything in __dict__.
+        # Exceptions are pickled by their arguments. These have different constructors, and all
+        # their state is in __dict__.
         return _restore, (type(self), self.args, self.__dict__.copy())
 
 
@@ -118,7 +127,11 @@ def _restore(kind: type[KatapultError], args: tuple[object, ...], state: dict[st
 
 
 class TransportError(KatapultError):
-    """No answer that can be understood. `sent`: whether the request left."""
+    """No usable response.
+
+    Attributes:
+        sent: Whether the request was sent.
+    """
 
     sent = True
 
@@ -135,26 +148,35 @@ class ConnectTimeout(ConnectError):
 
 
 class RequestTimeout(TransportError):
-    """The request was sent; no whole answer came in time."""
+    """The request was sent, and no complete response arrived in time."""
 
 
 class ConnectionLost(TransportError):
-    """The request was sent; the connection was reset or closed before its whole answer."""
+    """The request was sent, and the connection was reset or closed before the complete response."""
 
 
 class ProtocolError(TransportError):
-    """The request was sent; what came back is not an answer of this API."""
+    """The request was sent, and what came back is not a response of this API."""
 
 
 class NoAnswer(KatapultError):
-    """The API has not answered for so long that a bulk run has given up. `__cause__` is the last error."""
+    """The API did not respond for so long that a bulk run has given up.
+
+    `__cause__` is the last error.
+    """
 
     stops_run = True
 
 
 class AssignmentConflict(KatapultError):
-    """Reading the disk showed that it is elsewhere than it should be, on `virtual_machine` (None: on none), or that it
-    is the boot disk of that machine, which is left alone.
+    """Reading the disk back showed that it is not where it should be.
+
+    The disk is on another machine, or on none, or it is the boot disk of its machine and is left
+    alone.
+
+    Args:
+        message: What happened.
+        virtual_machine: The ID of the machine that the disk is on; None if it is on none.
     """
 
     execution = Execution.REFUSED
@@ -170,20 +192,27 @@ class AssignmentConflict(KatapultError):
         return self.virtual_machine is None
 
 
-_LOOK_FIRST = "it may have been executed: look before sending it again"
+_CHECK_FIRST = "it may have been executed: check the result before sending it again"
 
 
 class APIError(KatapultError):
-    """The API answered with an error, or a proxy in front of it did.
+    """The API, or a proxy in front of it, responded with an error.
 
-    status: of HTTP. code: the API's own word, None if it said none. description: in the API's words. detail: what
-    it added, as it came. execution: UNCLEAR where the response says nothing about the request (see
-    the table at the top of this module).
+    Args:
+        status: The HTTP status.
+        code: The API's error code; None if the response has none.
+        description: The API's description.
+        detail: The API's details, not checked.
+        operation: What was requested.
+        request_id: The API's ID of the request.
+        execution: Whether the server executed the request; None for the usual value of the class.
+            It is UNCLEAR if the response says nothing about the request (see the table at the top
+            of this module).
     """
 
     execution = Execution.REFUSED
     advice: ClassVar[str] = ""
-    #: The statuses with which the API sends the codes of this class.
+    #: The statuses that the API sends with the codes of this class.
     statuses: ClassVar[tuple[int, ...]] = ()
 
     def __init__(
@@ -211,7 +240,7 @@ class APIError(KatapultError):
             parts.append(self.description.rstrip("."))
         if extra := _clean(self._extra())[:LONGEST_DESCRIPTION]:
             parts.append(extra)
-        advice = self.advice or (_LOOK_FIRST if self.execution is Execution.UNCLEAR else "")
+        advice = self.advice or (_CHECK_FIRST if self.execution is Execution.UNCLEAR else "")
         if advice:
             parts.append(advice)
         return ": ".join(parts[:2]) + "".join(f"; {part}" for part in parts[2:])
@@ -235,51 +264,54 @@ class AuthenticationError(APIError):
 
     stops_run = True
     advice = "check the API token (KATAPULT_API_KEY)"
-    # 400 and 403 are documented. 401 is what HTTP says for it.
+    # The API documents 400 and 403. 401 is the status that HTTP defines for this case.
     statuses = (400, 401, 403)
 
 
 class NetworkNotAuthorized(AuthenticationError):
-    """The token may not be used from here. `ip_address`: where the API saw the request come from."""
+    """The token may not be used from this network."""
 
-    advice = "use the token from a network it is allowed for, or allow this one"
+    advice = "use the token from a permitted network, or permit this one"
 
     @property
     def ip_address(self) -> str | None:
+        """The address from which the API received the request."""
         return self._text("ip_address")
 
     def _extra(self) -> str:
-        return f"seen from {self.ip_address}" if self.ip_address else ""
+        return f"the request came from {self.ip_address}" if self.ip_address else ""
 
 
 class ScopeNotGranted(AuthenticationError):
-    """The token lacks a scope. `scopes`: those of which one is needed (all disk writes need `disks`)."""
+    """The token lacks a scope. All disk writes need `disks`."""
 
     advice = "use a token with that scope"
 
     @property
     def scopes(self) -> tuple[str, ...]:
+        """The scopes of which the token needs one."""
         return self._texts("scopes")
 
     def _extra(self) -> str:
-        return f"needed: {', '.join(self.scopes)}" if self.scopes else ""
+        return f"required scope: {' or '.join(self.scopes)}" if self.scopes else ""
 
 
 class OrganizationUnavailable(APIError):
     """The organization is suspended or not activated."""
 
     stops_run = True
-    advice = "nothing can be done for it until its account is in order"
+    advice = "the organization's account must be active"
     statuses = (403,)
 
 
 class PermissionDenied(APIError):
-    """The token may not do this to this object. `details`: why."""
+    """The token may not do this to this object."""
 
     statuses = (403,)
 
     @property
     def details(self) -> str | None:
+        """The API's reason."""
         return self._text("details")
 
     def _extra(self) -> str:
@@ -287,19 +319,20 @@ class PermissionDenied(APIError):
 
 
 class NotFound(APIError):
-    """A disk, a machine or whatever was named is not there. `code` says which."""
+    """A disk, a machine or another named object does not exist. `code` says which."""
 
-    advice = "check the name or id, and that the token can see it"
+    advice = "check the ID or name, and that the token has access to it"
     statuses = (404,)
 
 
 class ObjectInTrash(APIError):
-    """It was deleted and can still be restored. `trash_object`: None if the API did not say which."""
+    """The object was deleted and can still be restored."""
 
     statuses = (406,)
 
     @property
     def trash_object(self) -> TrashObject | None:
+        """The object in the trash; None if the API did not name it."""
         try:
             return msgspec.convert(self.detail.get("trash_object"), TrashObject | None)
         except msgspec.ValidationError:
@@ -323,31 +356,32 @@ class _WithErrors(APIError):
 
 
 class UnableToAssign(_WithErrors):
-    """The disk cannot be assigned to this machine. `errors`: why."""
+    """The disk cannot be assigned to this machine."""
 
 
 class UnableToUnassign(_WithErrors):
-    """The disk cannot be unassigned, for example because it is attached. `errors`: why."""
+    """The disk cannot be unassigned, for example because it is attached."""
 
 
 class ValidationError(_WithErrors):
-    """A property has a value that is not allowed. `errors`: which and why."""
+    """A property has a value that is not allowed."""
 
 
 class UnassignedDisk(APIError):
     """The disk is not assigned to a machine."""
 
-    advice = "assign it first"
+    advice = "assign the disk first"
     statuses = (422,)
 
 
 class TaskQueueingError(APIError):
-    """The task could not be queued, for example because another one is under way. `details`: why."""
+    """The task could not be queued, for example because another one is running."""
 
     statuses = (406,)
 
     @property
     def details(self) -> str | None:
+        """The API's reason."""
         return self._text("details")
 
     def _extra(self) -> str:
@@ -355,15 +389,15 @@ class TaskQueueingError(APIError):
 
 
 class InvalidRequest(APIError):
-    """The request was not understood. `argument`, `issue`, `errors`: what is wrong with it."""
+    """The API did not understand the request."""
 
     statuses = (400,)
 
     @property
     def argument(self) -> str | None:
         """The argument that is wrong, with the objects around it: `properties.size_in_gb`."""
-        # The framework sends a list of names, and the argument as an object. Texts stand in the
-        # documentation.
+        # The API sends a list of names, and the argument as an object. Its documentation shows
+        # texts.
         path = self._texts("path")
         if path:
             return ".".join(path)
@@ -374,7 +408,7 @@ class InvalidRequest(APIError):
 
     @property
     def issue(self) -> str | None:
-        """The API's word for what is wrong with it, such as `parse_error`."""
+        """The API's word for the problem, such as `parse_error`."""
         return self._text("issue")
 
     @property
@@ -383,17 +417,17 @@ class InvalidRequest(APIError):
         return self._texts("errors")
 
     def _extra(self) -> str:
-        said = (
+        fields = (
             ("argument", self.argument),
             ("issue", self.issue),
             ("errors", ", ".join(self.errors)),
             ("details", self._text("details")),
         )
-        return ", ".join(f"{key}: {text}" for key, text in said if text)
+        return ", ".join(f"{key}: {text}" for key, text in fields if text)
 
 
 class RouteNotFound(InvalidRequest):
-    """The base URL or this SDK's idea of the API is wrong."""
+    """The base URL is wrong, or the API has no such endpoint."""
 
     stops_run = True
     advice = "check the base URL"
@@ -401,27 +435,28 @@ class RouteNotFound(InvalidRequest):
 
 
 class RateLimitReached(APIError):
-    """429. Callers do not see it: requests wait for their turn. `total_permitted`: requests permitted per minute,
-    None if the API named no number that makes sense.
-    """
+    """A 429. Users of a client do not get it, because the client sends the request again."""
 
     execution = Execution.NOT_EXECUTED
-    advice = "not executed: send it again when a minute has passed"
+    advice = "not executed: send it again after a minute"
     statuses = (429,)
 
     @property
     def total_permitted(self) -> int | None:
+        """Requests permitted per minute; None if the API named no plausible number."""
         value = self.detail.get("total_permitted")
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= HIGHEST_PLAUSIBLE_LIMIT:
             return value
         return None
 
     def _extra(self) -> str:
-        return f"permitted: {self.total_permitted} a minute" if self.total_permitted is not None else ""
+        return (
+            f"limit: {self.total_permitted} requests per minute" if self.total_permitted is not None else ""
+        )
 
 
 class ServiceUnavailable(APIError):
-    """The API is not available for the moment. The request was not executed."""
+    """The API is temporarily unavailable. It did not execute the request."""
 
     execution = Execution.NOT_EXECUTED
     advice = "not executed: try again later"
@@ -431,15 +466,15 @@ class ServiceUnavailable(APIError):
 class ServerError(APIError):
     """The server, or a proxy in front of it, failed. The request may have been executed.
 
-    A gateway's 502, 503 or 504 has no `code`; callers do the same about it, so it has no class of its own.
+    A gateway's 502, 503 or 504 has no `code`.
     """
 
     execution = Execution.UNCLEAR
-    advice = _LOOK_FIRST
+    advice = _CHECK_FIRST
     statuses = (500,)
 
 
-#: Every code documented for the covered endpoints, and every code the framework raises (katapult-api, AiohttpWire).
+#: Every code documented for the supported endpoints, and every code that the API's framework adds.
 CODES: Mapping[str, type[APIError]] = {
     "missing_api_token": AuthenticationError,
     "invalid_api_token": AuthenticationError,
@@ -473,7 +508,7 @@ CODES: Mapping[str, type[APIError]] = {
 
 
 class _Body(msgspec.Struct, frozen=True):
-    """Only the code must be what it should be: the rest, if of the wrong kind, is no reason to lose it."""
+    """An error of the API. Only the code has to be of the right type: other fields are optional."""
 
     code: str
     description: object | UnsetType = UNSET
@@ -484,7 +519,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     error: _Body
 
 
-# The published page shows the three keys flat, the wire has them in an envelope (katapult-api, AiohttpWire).
+# The API's documentation shows the three keys flat. The API sends them in an envelope.
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_flat = msgspec.json.Decoder(_Body).decode
 
@@ -492,26 +527,34 @@ _decode_flat = msgspec.json.Decoder(_Body).decode
 def error_from_response(
     status: int, headers: Mapping[str, str], body: bytes, *, operation: str | None = None
 ) -> KatapultError:
-    """The error that a response which is no success stands for. Pure, and total: any bytes give an error.
+    """Return the error for an unsuccessful response. Any bytes give an error.
 
-    `headers`: names in any case.
+    Args:
+        status: The HTTP status.
+        headers: The headers, with names in any case.
+        body: The body.
+        operation: What was requested.
     """
     request_id = _header(headers, "X-Request-Id")
     request_id = _clean(request_id)[:100] if request_id else None
     kind = _clean(_header(headers, "Content-Type") or "no content type")[:50]
     if status < 400:
         moved = "; redirects are not followed: check the base URL" if status >= 300 else ""
-        message = f"unexpected answer ({status}, {kind}, {len(body)} bytes){moved}"
+        message = f"unexpected response ({status}, {kind}, {len(body)} bytes){moved}"
         return ProtocolError(message, operation=operation, request_id=request_id)
-    said = _read_body(body, marked=_header(headers, "X-Api-Schema") == "json-error")
+    reported = _read_body(body, marked=_header(headers, "X-Api-Schema") == "json-error")
     code: str | None = None
     description: object = (
-        f"the answer is not the API's ({kind}, {len(body)} bytes): check the base URL and proxies"
+        f"the response is not from the API ({kind}, {len(body)} bytes): check the base URL and proxies"
     )
     detail: object = None
-    if said is not None:
-        code, description, detail = _clean(said.code)[:100].strip() or None, said.description, said.detail
-    known, execution = _judge(status, code)
+    if reported is not None:
+        code, description, detail = (
+            _clean(reported.code)[:100].strip() or None,
+            reported.description,
+            reported.detail,
+        )
+    known, execution = _classify(status, code)
     return known(
         status=status,
         code=code,
@@ -524,7 +567,7 @@ def error_from_response(
 
 
 def _header(headers: Mapping[str, str], name: str) -> str | None:
-    found = headers.get(name)  # the transport's mapping does not mind the case: there this is all
+    found = headers.get(name)  # the transport's mapping ignores case
     if found is None:
         wanted = name.lower()
         found = next((value for key, value in headers.items() if key.lower() == wanted), None)
@@ -540,38 +583,38 @@ def _read_body(body: bytes, *, marked: bool) -> _Body | None:
     """
     for decode in (_decode_envelope, _decode_flat) if body else ():
         try:
-            said = decode(body)
-        except Exception:  # noqa: BLE001, S112 - a foreign body may be anything, deeply nested for example
+            reported = decode(body)
+        except Exception:  # noqa: BLE001, S112 - the body can be anything, deeply nested for example
             continue
-        if isinstance(said, _Envelope):
-            return said.error if _is_of_the_api(said.error, marked=marked) else None
-        # Without the envelope only a known code counts: proxies send JSON, too.
-        return said if said.code in CODES else None
+        if isinstance(reported, _Envelope):
+            return reported.error if _is_api_error(reported.error, marked=marked) else None
+        # Without the envelope only a known code counts, because proxies send JSON, too.
+        return reported if reported.code in CODES else None
     return None
 
 
-def _is_of_the_api(said: _Body, *, marked: bool) -> bool:
-    if said.code in CODES:
+def _is_api_error(reported: _Body, *, marked: bool) -> bool:
+    if reported.code in CODES:
         return True
-    whole = said.description is not UNSET and said.detail is not UNSET
-    return bool(said.code.strip()) and (marked or whole)
+    whole = reported.description is not UNSET and reported.detail is not UNSET
+    return bool(reported.code.strip()) and (marked or whole)
 
 
-def _judge(status: int, code: str | None) -> tuple[type[APIError], Execution | None]:
-    """The class of the error, and its execution where that is not the one of the class."""
+def _classify(status: int, code: str | None) -> tuple[type[APIError], Execution | None]:
+    """Return the class of the error, and its execution if that differs from the class's own."""
     if status == 429:
-        return RateLimitReached, None  # whoever says it, the request was not executed and must wait
+        return RateLimitReached, None  # from any sender: not executed, and it must wait
     known = CODES.get(code) if code is not None else None
     if status >= 500:
-        # Only the API itself knows that nothing was done; a proxy's 503 says nothing about what is behind it.
+        # Only the API itself knows that it did nothing. A proxy's 503 says nothing about the API.
         return (ServiceUnavailable if known is ServiceUnavailable and status == 503 else ServerError), None
     if code is None or status == 408:
         return APIError, Execution.UNCLEAR
     if known is None:
-        return APIError, None  # a code that is newer than this package
+        return APIError, None  # the code is newer than this package
     return (known, None) if status in known.statuses else (APIError, Execution.UNCLEAR)
 
 
 def _clean(text: str) -> str:
-    """Without control characters: this goes to terminals and logs."""
+    """Replace control characters: the text goes to terminals and logs."""
     return "".join(character if character.isprintable() else " " for character in text[:2000])

@@ -1,8 +1,9 @@
-"""What happens, told while it happens: the one protocol through which callers watch.
+"""What happens, reported while it happens: the interface through which callers watch.
 
-The progress display, metrics and the timeline of a journal all listen here. Observers only listen: they cannot change
-what happens, and they must not block (they run on the event loop). An exception in one goes to the log. What must be
-awaited before a run may go on (a journal's durable records) is a `Recorder` of the scheduler instead.
+The progress display, metrics and the timeline of a journal use it. Observers only listen. They
+cannot change what happens, and they must not block, because they run on the event loop. An
+exception in an observer is logged. A `Recorder` of a bulk run, in contrast, is awaited before the
+run continues.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ log = package_logger("observer")
 
 
 class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One request has ended, with an answer or without. Times are unix seconds.
+    """A request has ended, with or without a response.
 
-    operation: method and path below the base URL, for example "POST /disks/disk/assign". base_url: without a trailing
-    slash; it has neither a user name nor a query.
-    status: the HTTP status; None if no response arrived.
-    code: the API's error code, if it refused.
-    failure: the class of the transport failure, if there was one.
-    permitted, remaining: the two rate limit headers, if they were there.
+    Args:
+        operation: Method and path below the base URL, for example "POST /disks/disk/assign".
+        sent_at: When it was sent, Unix time in seconds.
+        ended_at: When it ended, Unix time in seconds.
+        status: The HTTP status; None if no response arrived.
+        code: The API's error code; None if there is none.
+        failure: The class of the transport error; None if a response arrived.
+        request_id: The API's ID of the request.
+        permitted: The value of `X-Ratelimit-Permitted`, if present.
+        remaining: The value of `X-Ratelimit-Remaining`, if present.
+        base_url: Without a final slash. It contains no user name and no query.
     """
 
     operation: str
@@ -41,15 +47,17 @@ class RequestEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def rate_limited(self) -> bool:
-        """Whether this is a 429."""
+        """Whether the response is a 429."""
         return self.status == 429
 
 
 class WaitEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Requests begin to wait for a permit.
+    """Requests start to wait for a permit.
 
-    until: unix time (seconds); None if only an answer under way can tell.
-    reason: in plain words.
+    Args:
+        since: When the wait started, Unix time in seconds.
+        until: When it will end, Unix time in seconds; None if it ends with a response.
+        reason: What they wait for, as text.
     """
 
     since: float
@@ -58,10 +66,14 @@ class WaitEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RetryEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A request will be sent again after `delay` seconds (429s do not count: they only wait for a permit).
+    """A request will be sent again. 429s are not reported: such a request only waits for a permit.
 
-    operation: as in RequestEvent; in a bulk run the action and its item. reason: the error's sentence. code: the API's
-    error code, or the name of the failure.
+    Args:
+        operation: As in RequestEvent. In a bulk run, the action and its item.
+        attempt: The number of the attempt that failed, from 1.
+        delay: Seconds until the next attempt.
+        reason: The message of the error.
+        code: The API's error code, or the class of the error.
     """
 
     operation: str
@@ -72,10 +84,19 @@ class RetryEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An item is through. Times are unix seconds.
+    """An item of a bulk run has its outcome.
 
-    action: assign, unassign, attach or detach. status: as in OutcomeStatus. code: the API's error code, or the name of
-    the failure, unless it is done. started_at: None for an item that was never sent.
+    Args:
+        action: assign, unassign, attach or detach.
+        disk: The disk.
+        virtual_machine: The machine.
+        status: As in OutcomeStatus.
+        ok: Whether the item is done.
+        code: The API's error code, or the class of the error; None if the item is done.
+        attempts: Number of attempts.
+        request_id: The API's ID of the last request.
+        started_at: When the item was first sent, Unix time in seconds; None if it never was.
+        finished_at: When its outcome was known, Unix time in seconds.
     """
 
     action: str
@@ -91,33 +112,38 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class StepEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A durable run begins a step with so many lines: assign, attach, detach, unassign, or wait (for tasks)."""
+    """A durable run starts a step.
+
+    Args:
+        step: assign, attach, detach, unassign, or wait (for tasks).
+        lines: Number of lines of the manifest that the step concerns.
+    """
 
     step: str
     lines: int
 
 
 class Observer(Protocol):
-    """Subclass it and override what is of interest; what is not overridden does nothing."""
+    """Base class for observers: override the methods of interest. The others do nothing."""
 
     def on_request(self, event: RequestEvent) -> None:
         """A request has ended."""
         return
 
     def on_wait(self, event: WaitEvent) -> None:
-        """Requests begin to wait for the rate limit."""
+        """Requests start to wait for the rate limit."""
         return
 
     def on_retry(self, event: RetryEvent) -> None:
-        """A request is about to be tried again."""
+        """A request will be sent again."""
         return
 
     def on_outcome(self, event: OutcomeEvent) -> None:
-        """An item is through."""
+        """An item has its outcome."""
         return
 
     def on_step(self, event: StepEvent) -> None:
-        """A durable run begins a step."""
+        """A durable run starts a step."""
         return
 
 
@@ -125,64 +151,69 @@ _METHODS = ("on_request", "on_wait", "on_retry", "on_outcome", "on_step")
 
 
 def check_observer(observer: object) -> None:
-    """Raise TypeError unless `observer` has all methods of an Observer and is not a class."""
+    """Raise TypeError unless `observer` is an instance with all methods of an Observer."""
     if isinstance(observer, type):
         name = observer.__name__
-        raise TypeError(f"observer must be an Observer, not the class {name}: give {name}()")
+        raise TypeError(f"observer must be an Observer, not the class {name}: pass {name}()")
     if not all(callable(getattr(observer, method, None)) for method in _METHODS):
         raise TypeError(f"observer must be an Observer, not {repr(observer)[:50]}: subclass Observer")
 
 
 class Observers(Observer):
-    """Several observers as one, told in the order in which they were added.
+    """Several observers as one. They are called in the order in which they were added.
 
-    When one raises, the log says so, once for each of its methods, and nothing else happens: whoever looks on must not
-    change what is going on.
+    If an observer raises, the log says so, once for each of its methods, and nothing else happens:
+    an observer must not change what it observes.
+
+    Args:
+        observers: The first observers.
     """
 
     def __init__(self, *observers: Observer) -> None:
         self._all = list(observers)
-        self._complained: set[tuple[int, str]] = set()
-        #: Whether there is any. An attribute, because it is read for every request.
+        self._logged: set[tuple[int, str]] = set()
+        #: Whether there are observers. An attribute, because it is read for every request.
         self.active = bool(self._all)
 
     def add(self, observer: Observer) -> None:
-        """One more, from now on."""
+        """Add an observer."""
         self._all.append(observer)
         self.active = True
 
     def remove(self, observer: Observer) -> None:
-        """This one no longer."""
+        """Remove an observer."""
         self._all.remove(observer)
         self.active = bool(self._all)
 
     def on_request(self, event: RequestEvent) -> None:
-        """Tell all."""
-        self._tell("on_request", event)
+        """Notify all observers."""
+        self._notify("on_request", event)
 
     def on_wait(self, event: WaitEvent) -> None:
-        """Tell all."""
-        self._tell("on_wait", event)
+        """Notify all observers."""
+        self._notify("on_wait", event)
 
     def on_retry(self, event: RetryEvent) -> None:
-        """Tell all."""
-        self._tell("on_retry", event)
+        """Notify all observers."""
+        self._notify("on_retry", event)
 
     def on_outcome(self, event: OutcomeEvent) -> None:
-        """Tell all."""
-        self._tell("on_outcome", event)
+        """Notify all observers."""
+        self._notify("on_outcome", event)
 
     def on_step(self, event: StepEvent) -> None:
-        """Tell all."""
-        self._tell("on_step", event)
+        """Notify all observers."""
+        self._notify("on_step", event)
 
-    def _tell(self, what: str, event: object) -> None:
+    def _notify(self, method: str, event: object) -> None:
         for observer in self._all:
             try:
-                getattr(observer, what)(event)
-            except (Exception, asyncio.CancelledError):  # nothing is awaited: it cancels nothing of ours
-                if (known := (id(observer), what)) not in self._complained:
-                    self._complained.add(known)
+                getattr(observer, method)(event)
+            except (Exception, asyncio.CancelledError):  # nothing is awaited, so this cancels nothing of ours
+                if (key := (id(observer), method)) not in self._logged:
+                    self._logged.add(key)
                     log.exception(
-                        "%r has raised in %s; it is told on, and this is not said again", observer, what
+                        "%r raised in %s; it stays subscribed, and further errors in this method are not logged",
+                        observer,
+                        method,
                     )

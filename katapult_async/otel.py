@@ -1,34 +1,38 @@
-"""OpenTelemetry: spans and metrics of what a client does. Needs the extra `otel`; nothing else here imports it.
+"""OpenTelemetry: spans and metrics of what a client does. Needs the extra `otel`.
 
     from katapult_async.otel import OpenTelemetryObserver
 
     async with Client.from_env(observer=OpenTelemetryObserver()) as client: ...
 
-Spans, after the semantic conventions for HTTP clients: one of the kind CLIENT for each request on the wire, named by
-method and template ("POST /disks/disk/assign"), with the times of the request: waiting for the rate limit is no part of
-it. Its parent is the span that was current where the call was made, or where the bulk run was entered. Everything
-but 2xx is an error, 429 included.
+No other module of the package imports this one, and it sends nothing by itself.
 
-    http.request.method, url.template (the path below the base URL), url.full (without its query), server.address,
-    server.port, http.response.status_code, error.type (the status, or the class of the failure),
-    katapult.request_id, katapult.error_code
+Spans follow the semantic conventions for HTTP clients. Each request has one span of the kind
+CLIENT, named by method and template ("POST /disks/disk/assign"). Its times are those of the
+request, without the wait for the rate limit. Its parent is the span that was current where the call
+was made, or where the bulk run was entered. Every status but 2xx is an error, 429 included.
+Its attributes:
+
+    http.request.method, url.template (the path below the base URL), url.full (without query),
+    server.address, server.port, http.response.status_code, error.type (the status, or the class of
+    the failure), katapult.request_id, katapult.error_code
 
 Metrics:
 
-    name                                     kind, unit    attributes
-    http.client.request.duration             histogram, s  those of the span, without url.full and katapult.*
-    katapult.client.rate_limit.waits         histogram, s  katapult.wait.reason
-    katapult.client.rate_limit.remaining     gauge         server.address, server.port
-    katapult.client.retries                  counter       katapult.operation, katapult.error_code
-    katapult.client.outcomes                 counter       katapult.action, katapult.status
+    name                                  kind, unit    attributes
+    http.client.request.duration          histogram, s  as the span, without url.full and katapult.*
+    katapult.client.rate_limit.waits      histogram, s  katapult.wait.reason
+    katapult.client.rate_limit.remaining  gauge         server.address, server.port
+    katapult.client.retries               counter       katapult.operation, katapult.error_code
+    katapult.client.outcomes              counter       katapult.action, katapult.status
 
-`waits` are told when they begin, by the seconds that they add to what was told before; the wait for an answer under
-way, whose end nobody knows, is not among them. `remaining` is what the headers of the last answer said. The operation of
-a retry is method and template; in a bulk run it is the action.
+A wait is recorded when it starts, with the seconds it adds to waits recorded before. A wait for a
+response is not recorded, because its end is unknown. `remaining` is the value in the headers of the
+last response. The operation of a retry is method and template, or in a bulk run the action.
 
-Not here, because it is not known: http.request.resend_count (a request does not know the tries before it), and a span
-for a request that was cancelled. A 2xx whose body is not what the API documents is no error of its span. No trace
-header is sent. Never in an attribute: the token, a body, a query.
+Unknown to the observer, so not recorded: http.request.resend_count (a request does not know earlier
+attempts) and spans of cancelled requests. A 2xx whose body does not have the documented form is not
+an error of its span. Requests carry no trace header. Attributes never contain the token, a body or
+a query.
 """
 
 from __future__ import annotations
@@ -59,28 +63,31 @@ from .observer import Observer, OutcomeEvent, RequestEvent, RetryEvent, WaitEven
 
 __all__ = ["OpenTelemetryObserver"]
 
-#: Of the conventions that the names follow.
+#: The version of the conventions that the names follow.
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
-#: Seconds. As the conventions advise for requests.
+#: Seconds, as the conventions recommend for requests.
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-#: Seconds. A wait lasts from a turn in an even pace to a whole window, seldom longer.
+#: Seconds. A wait lasts from one turn in paced mode to a whole window, rarely longer.
 WAIT_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0)
-#: Seconds by which the end of one and the same wait may be told differently.
+#: Seconds by which two reports of the end of the same wait may differ.
 JITTER = 0.001
 
-# Those of RFC 9110, and PATCH. Another one would be a name of unknown cardinality.
+# The methods of RFC 9110, and PATCH. Other names would have unbounded cardinality.
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 _Attributes = dict[str, AttributeValue]
 
 
 class OpenTelemetryObserver(Observer):
-    """Turns events into spans and metrics; see this module for their names.
+    """Turns events into spans and metrics. The docstring of this module lists their names.
 
         Client(api_token, observer=OpenTelemetryObserver())
 
-    tracer_provider, meter_provider: the global ones unless given. attributes: of yours, put on everything, so that
-    several clients can be told apart: give each client an observer of its own then.
+    Args:
+        tracer_provider: The global one by default.
+        meter_provider: The global one by default.
+        attributes: Added to all spans and metrics. To tell several clients apart, give each client
+            an observer of its own.
     """
 
     def __init__(
@@ -91,7 +98,7 @@ class OpenTelemetryObserver(Observer):
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> None:
         self._own: _Attributes = dict(attributes or {})
-        self._waits_told_until = 0.0
+        self._waits_recorded_until = 0.0
         version = __version__
         self._tracer = get_tracer("katapult_async", version, tracer_provider, SCHEMA_URL)
         meter = get_meter("katapult_async", version, meter_provider, SCHEMA_URL)
@@ -104,23 +111,23 @@ class OpenTelemetryObserver(Observer):
         self._waits = meter.create_histogram(
             "katapult.client.rate_limit.waits",
             "s",
-            "Time for which requests are held back by the rate limit, told when it begins.",
+            "Time for which requests wait for the rate limit, recorded when the wait starts.",
             explicit_bucket_boundaries_advisory=WAIT_BUCKETS,
         )
         self._remaining = meter.create_gauge(
             "katapult.client.rate_limit.remaining",
             "{request}",
-            "Requests left in the window, as the last answer said.",
+            "Requests left in the window, as of the last response.",
         )
         self._retries = meter.create_counter(
-            "katapult.client.retries", "{retry}", "Requests that are sent again, without 429s."
+            "katapult.client.retries", "{retry}", "Requests sent again, without 429s."
         )
         self._outcomes = meter.create_counter(
-            "katapult.client.outcomes", "{item}", "Items of bulk runs that are through."
+            "katapult.client.outcomes", "{item}", "Items of bulk runs with an outcome."
         )
 
     def on_request(self, event: RequestEvent) -> None:
-        """A span, its duration, and what is left of the window."""
+        """Record a span, its duration, and what is left of the window."""
         target = _target(event.operation, event.base_url)
         error = _error_type(event)
         measured: _Attributes = {**self._own, **target.attributes}
@@ -141,29 +148,29 @@ class OpenTelemetryObserver(Observer):
         if error is not None:
             span.set_status(Status(StatusCode.ERROR))
         span.end(_nanoseconds(ended_at))
-        # In the context of the span, so that an exemplar leads to it.
+        # Recorded in the context of the span, so that an exemplar links to it.
         self._duration.record(ended_at - event.sent_at, measured, set_span_in_context(span))
         if event.remaining is not None:
             self._remaining.set(event.remaining, {**self._own, **target.server})
 
     def on_wait(self, event: WaitEvent) -> None:
-        """What this wait adds to those told before: it is told again whenever an answer has changed nothing."""
+        """Record what this wait adds to the waits recorded before."""
         if event.until is None:
             return
-        added = event.until - max(event.since, self._waits_told_until)
+        added = event.until - max(event.since, self._waits_recorded_until)
         if added >= JITTER:
-            self._waits_told_until = event.until
+            self._waits_recorded_until = event.until
             self._waits.record(added, {**self._own, "katapult.wait.reason": event.reason})
 
     def on_retry(self, event: RetryEvent) -> None:
-        """One more retry."""
+        """Count a retry."""
         attributes: _Attributes = {**self._own, "katapult.operation": _without_item(event.operation)}
         if event.code is not None:
             attributes["katapult.error_code"] = event.code
         self._retries.add(1, attributes)
 
     def on_outcome(self, event: OutcomeEvent) -> None:
-        """One more outcome of its kind."""
+        """Count an outcome by status."""
         attributes: _Attributes = {"katapult.action": event.action, "katapult.status": event.status}
         self._outcomes.add(1, {**self._own, **attributes})
 
@@ -172,11 +179,11 @@ class _Target(NamedTuple):
     """What all requests of an operation have in common."""
 
     span_name: str
-    #: Of spans and metrics.
+    #: For spans and metrics.
     attributes: _Attributes
-    #: Those of them that name the server.
+    #: The attributes that name the server.
     server: _Attributes
-    #: Of spans only.
+    #: For spans only.
     url: _Attributes
 
 
@@ -198,13 +205,13 @@ def _target(operation: str, base_url: str) -> _Target:
 
 
 def _split(operation: str) -> tuple[str, str]:
-    """Method and path. Callers may declare operations of their own, and may have put a query into the path."""
+    """Return method and path. A caller's own operation may have a query in its path."""
     method, _, path = operation.partition(" ")
     return method, path.partition("?")[0].partition("#")[0]
 
 
 def _without_item(operation: str) -> str:
-    """Only the action, where what is tried again is an item: disks would make a time series each."""
+    """Return the action without its item: each disk would become a time series."""
     method, path = _split(operation)
     return f"{method} {path}" if method.isupper() else method
 

@@ -1,27 +1,29 @@
-r"""Makes text from the API or a manifest safe to show: no character of it can drive a terminal or hide in a file.
+r"""Makes text from the API or a manifest safe to show: no character can control a terminal or hide.
 
-A disk, a machine or a note can be named by anybody. An escape sequence in such a name repaints a terminal, a carriage
-return hides the start of a line, and a bidirectional override shows `exe.txt` for `txt.exe`. Each such character becomes a
-visible escape such as `\x1b` or `\u202e`. All other text stays as it is. Output goes through one of these functions at its
-edge: where it is printed or written.
+Anybody can name a disk, a machine or a note. An escape sequence in such a name repaints a terminal,
+a carriage return hides the start of a line, and a bidirectional override shows `exe.txt` for
+`txt.exe`. Each such character becomes a visible escape such as `\x1b` or `\u202e`. All other text
+stays as it is. Text passes one of these functions where it is printed or written. They do not
+check its meaning.
 """
 
 from __future__ import annotations
 
 import re
 
-# Control characters (C0, DEL, C1), directions (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069), line and
-# paragraph separators (U+2028, U+2029), and lone surrogates, which no encoder accepts.
+# Control characters (C0, DEL, C1), directions (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to
+# U+2069), line and paragraph separators (U+2028, U+2029), and lone surrogates, which no encoder
+# accepts.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
-#: A spreadsheet takes a cell that begins with one of these for a formula.
+#: A spreadsheet treats a cell that begins with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def for_terminal(text: str, *, keep: str = "") -> str:
     r"""Return `text` with each unsafe character as a visible escape.
 
-    The result is safe in one line of a terminal, a log or a table. HTML needs `html.escape` in addition.
+    The result is safe in one line of a terminal, a log or a table. HTML needs `html.escape`, too.
 
     Args:
         text: Any text.
@@ -38,7 +40,7 @@ def for_csv(text: str) -> str:
     A cell that begins like a formula gets an apostrophe in front. Spreadsheets do not show it.
 
     Args:
-        text: The cell, without quotation marks of CSV.
+        text: The cell, without the quotation marks of CSV.
     """
     safe = for_terminal(text)
     return f"'{safe}" if text.startswith(_FORMULA) else safe
@@ -47,10 +49,12 @@ def for_csv(text: str) -> str:
 def for_json(document: str) -> str:
     r"""Return a JSON document in which unsafe characters of strings are written as `\uXXXX`.
 
-    A program that decodes the document gets the same strings as before. Line breaks between values stay.
+    A program that decodes the document gets the same strings as before. Line breaks between values
+    stay.
 
     Args:
-        document: Valid JSON. An encoder has escaped the characters below U+0020 in its strings already.
+        document: Valid JSON. An encoder has escaped the characters below U+0020 in its strings
+            already.
     """
     if document.isascii() and "\x7f" not in document:
         return document

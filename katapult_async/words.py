@@ -1,4 +1,4 @@
-"""Numbers, durations and times in the words of a person. Screens and pages use these, so that they agree.
+"""Numbers, durations and times as text for people. Screens and pages use these, so that they agree.
 
 Files for programs (CSV, JSON) use plain numbers and UTC instead.
 """
@@ -9,12 +9,12 @@ from datetime import datetime
 
 
 def count(number: int) -> str:
-    """A number with separators: `2,000`."""
+    """Return a number with separators: `2,000`."""
     return f"{number:,}"
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun.
+    """Return a number with its noun.
 
     Args:
         number: How many.
@@ -28,7 +28,7 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration in the two largest units that matter: `0.4 s`, `36 s`, `1 min 36 s`, `2 h 5 min`, `3 d 4 h`.
+    """Return a duration in its two largest units: `0.4 s`, `1 min 36 s`, `3 d 4 h`.
 
     Args:
         seconds: The duration. A negative one (a clock was set back) counts as zero.
@@ -50,7 +50,7 @@ def duration(seconds: float) -> str:
 
 
 def local_time(at: float) -> str:
-    """Date, time and zone on this machine: `2026-11-24 15:13:05 UTC`.
+    """Return date, time and zone of this machine: `2026-11-24 15:13:05 UTC`.
 
     Args:
         at: Unix time in seconds.
@@ -59,7 +59,7 @@ def local_time(at: float) -> str:
 
 
 def clock_time(at: float, now: float) -> str:
-    """Time and zone on this machine, with the date only if it is another day: `15:13:05 UTC`.
+    """Return time and zone of this machine, with the date if it is another day: `15:13:05 UTC`.
 
     Args:
         at: Unix time in seconds.
@@ -74,7 +74,7 @@ def _local(at: float) -> datetime:
 
 
 def milliseconds(seconds: float) -> str:
-    """A short duration with its first digits: `8.2 ms`, `52 ms`, `1.2 s`, `1 min 36 s`.
+    """Return a short duration with its first digits: `8.2 ms`, `52 ms`, `1.2 s`, `1 min 36 s`.
 
     Args:
         seconds: The duration. A negative one counts as zero.

@@ -1,6 +1,6 @@
-"""A rate-limited server in virtual time whose answers lie for a while, and what a client made of them.
+"""A rate-limited server in virtual time whose responses lie for a while, and what a client did.
 
-The limiter is true all the time: what a lie changes are the words of the answers.
+The limiter is always right. A lie changes only what a response says.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ from tests.model_server import ModelServer
 
 @dataclass(frozen=True)
 class Lie:
-    """What answers say from `begin` to `end` (seconds after the start), each with probability `share`.
+    """What responses say instead of the truth.
 
-    what: "date" (value: seconds by which it is wrong, "missing", "garbled" or "frozen"), "remaining" or "permitted"
-    (value: the number said, "missing", or a factor as a float), "retry_after" (value: the header), "details" (value:
-    total_permitted, "missing" for none).
+    Args:
+        what: "date", "remaining", "permitted", "retry_after" or "details".
+        value: For a date: seconds by which it is wrong, "missing", "garbled" or "frozen". For
+            remaining and permitted: the number, "missing", or a factor (a float). For retry_after:
+            the header. For details: total_permitted, or "missing".
+        begin: Seconds after the start.
+        end: Seconds after the start.
+        share: Probability with which a response lies.
     """
 
     what: str
@@ -42,7 +47,12 @@ class Sent:
 
 @dataclass
 class LyingServer(ModelServer):
-    """lies: what is said instead of the truth. foreign: requests of others a second."""
+    """A ModelServer with lies.
+
+    Args:
+        lies: What responses say instead of the truth.
+        started: When the lies' seconds start to count.
+    """
 
     lies: tuple[Lie, ...] = ()
     started: float = 0.0
@@ -51,15 +61,15 @@ class LyingServer(ModelServer):
 
     async def request(self, gate: Gate, permit: Permit) -> bool:
         verdict, headers = await self.exchange()
-        said: dict[str, object] = {**headers, "details": verdict.permitted}
+        fields: dict[str, object] = {**headers, "details": verdict.permitted}
         now = asyncio.get_running_loop().time() - self.started
         for lie in self.lies:
             if lie.begin <= now < lie.end and self.rng.random() < lie.share:
-                self._tell(lie, said, verdict)
-        details = said.pop("details", None)
+                self._falsify(lie, fields, verdict)
+        details = fields.pop("details", None)
         evidence = read_evidence(
             200 if verdict.allowed else 429,
-            {name: str(value) for name, value in said.items()},
+            {name: str(value) for name, value in fields.items()},
             total_permitted=details,
         )
         gate.answered(permit, evidence)
@@ -67,38 +77,38 @@ class LyingServer(ModelServer):
         self.log.append(Sent(permit.sent, at, verdict.allowed))
         return verdict.allowed
 
-    def _tell(self, lie: Lie, said: dict[str, object], verdict: Verdict) -> None:
+    def _falsify(self, lie: Lie, fields: dict[str, object], verdict: Verdict) -> None:
         names = {"remaining": "X-Ratelimit-Remaining", "permitted": "X-Ratelimit-Permitted", "date": "Date"}
         name = names.get(lie.what, lie.what)
         if lie.value == "missing":
-            said.pop(name, None)
+            fields.pop(name, None)
         elif lie.what == "retry_after":
             if not verdict.allowed:
-                said["Retry-After"] = lie.value
+                fields["Retry-After"] = lie.value
         elif lie.what == "date":
-            self._tell_date(lie, said)
-        elif isinstance(lie.value, float) and name in said:
-            said[name] = int(int(str(said[name])) * lie.value)
-        elif name in said:
-            said[name] = lie.value
+            self._falsify_date(lie, fields)
+        elif isinstance(lie.value, float) and name in fields:
+            fields[name] = int(int(str(fields[name])) * lie.value)
+        elif name in fields:
+            fields[name] = lie.value
 
-    def _tell_date(self, lie: Lie, said: dict[str, object]) -> None:
+    def _falsify_date(self, lie: Lie, fields: dict[str, object]) -> None:
         if lie.value == "garbled":
-            said["Date"] = "once upon a time"
+            fields["Date"] = "once upon a time"
         elif lie.value == "frozen":
             self.frozen = self.frozen or email.utils.formatdate(math.floor(self.now()), usegmt=True)
-            said["Date"] = self.frozen
+            fields["Date"] = self.frozen
         else:
             wrong = float(str(lie.value))
-            said["Date"] = email.utils.formatdate(math.floor(self.now() + wrong), usegmt=True)
+            fields["Date"] = email.utils.formatdate(math.floor(self.now() + wrong), usegmt=True)
 
 
 def refused_probes(log: list[Sent]) -> tuple[list[list[float]], float]:
-    """What a client did after refusals, from its log.
+    """Find out from a client's log what it did after 429s.
 
     Returns:
-        For each time that it was refused, when it sent the probes that were refused before the next permitted one;
-        and the shortest pause between a refusal and the next request.
+        For each closure, when it sent the probes that were refused; and the shortest pause between
+        a 429 and the next request.
     """
     blocks: list[list[float]] = []
     shortest = math.inf
@@ -112,20 +122,20 @@ def refused_probes(log: list[Sent]) -> tuple[list[list[float]], float]:
             continue
         if blocked_since is None:
             if entry.sent < reopened_by:
-                continue  # refused while the gate was closed before
+                continue  # refused in the closure before
             blocked_since = entry.answered
             blocks.append([])
         elif entry.sent > blocked_since:
             blocks[-1].append(entry.sent)
         else:
-            continue  # it was in flight at the first refusal
+            continue  # in flight at the first 429
         following = next((at for at in sends if at > entry.answered), math.inf)
         shortest = min(shortest, following - entry.answered)
     return blocks, shortest
 
 
 def most_in_a_period(blocks: list[list[float]], period: float) -> int:
-    """The most refused probes of one block in one period."""
+    """Return the largest number of refused probes of one closure in one period."""
     return max(
         (sum(at <= other < at + period for other in block) for block in blocks for at in block), default=0
     )

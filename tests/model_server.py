@@ -1,7 +1,8 @@
 """A rate-limited server in virtual time, and jobs that send requests to it through the real gate.
 
-The server is a limiter of the emulator plus a latency; the wire is reduced to what the limiter's two headers, the
-`Date` and the details of a 429 say. What decides on the client's side is the real thing.
+The server is a limiter of the emulator with a latency. Instead of HTTP there are only the two
+headers of the limiter, the `Date` and the details of a 429. The client's gate and window are the
+real ones.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ from katapult_async.testing.limiters import Limiter, Verdict
 
 @dataclass
 class ModelServer:
-    """limiter: decides. latency: seconds, (lowest, highest) of each direction. offset: server clock minus ours."""
+    """A server with one limiter.
+
+    Args:
+        limiter: Decides about each request.
+        headers: Whether responses have the rate limit headers.
+        headers_on_429: Whether 429s have them.
+        latency: Lowest and highest seconds of each direction.
+        offset: Server clock minus local clock, in seconds.
+        seed: Of the latencies.
+        details: total_permitted of a 429; "limit" for the true one.
+    """
 
     limiter: Limiter
     headers: bool = True
@@ -38,11 +49,11 @@ class ModelServer:
         return asyncio.get_running_loop().time() + self.offset
 
     def count(self) -> bool:
-        """A request of somebody else on the token."""
+        """Count a request of another client with the same token."""
         return self.limiter.hit(self.now()).allowed
 
     async def exchange(self) -> tuple[Verdict, dict[str, str]]:
-        """One request on its way there and back: what the server decided, and the headers that say so."""
+        """Send one request and return the server's verdict and the headers of its response."""
         await asyncio.sleep(self.rng.uniform(*self.latency))
         now = self.now()
         verdict = self.limiter.hit(now)
@@ -60,7 +71,7 @@ class ModelServer:
         return verdict, headers
 
     async def request(self, gate: Gate, permit: Permit) -> bool:
-        """Send one request; whether it was admitted."""
+        """Send one request. Return whether the server permitted it."""
         verdict, headers = await self.exchange()
         evidence = read_evidence(
             200 if verdict.allowed else 429,
@@ -79,7 +90,7 @@ def _date(now: float) -> str:
 
 @dataclass
 class Job:
-    """How one client's job went."""
+    """The result of one client's job."""
 
     started: float = 0.0
     finished: float = 0.0
@@ -104,7 +115,7 @@ async def run_job(
     gate: Gate | None = None,
     deadline: float = math.inf,
 ) -> Job:
-    """Send `n` requests with `concurrency` workers; refused ones go back to the head of the queue."""
+    """Send `n` requests with `concurrency` workers, and refused ones again."""
     gate = gate or Gate(window_for(server, limit=limit))
     loop = asyncio.get_running_loop()
     job = Job(started=loop.time())

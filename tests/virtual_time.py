@@ -1,7 +1,7 @@
-"""An event loop whose clock jumps instead of waiting, for every test that needs no socket.
+"""An event loop whose clock jumps instead of waiting, for tests that need no socket.
 
-When nothing is ready, the selector would sleep until the next timer: here it adds that time to the clock and
-returns. An hour of waiting for rate windows takes the time its callbacks take.
+When nothing is ready, a selector would sleep until the next timer. This one adds the time to the
+clock and returns at once. So an hour of waiting takes only the time of its callbacks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextvars import Context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-#: Seconds in which a timer fires that is due at once: more than the resolution of the clock.
+#: Seconds after which a timer fires that is due at once: more than the resolution of the clock.
 MOMENT = 2e-6
 
 
@@ -28,7 +28,8 @@ class _JumpingSelector(selectors.SelectSelector):
         if timeout is None:
             raise RuntimeError("deadlock: every task waits, and no timer is set")
         if timeout > 0:
-            # A little more than asked for: a timer that rounds down would fire again and again at the same time.
+            # A little more than requested: a timer that rounds down would fire again and again at
+            # the same time.
             self.now += timeout + 1e-6
         return super().select(0)
 
@@ -40,23 +41,25 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._jumping = _JumpingSelector()
         self._jumping.now = start
         super().__init__(self._jumping)
-        # Far from zero, a double cannot tell two times that are a nanosecond apart.
+        # Far from zero a float cannot tell two times apart that differ by a nanosecond.
         self._clock_resolution = 1e-6
 
     def time(self) -> float:
         return self._jumping.now
 
-    def call_at(  # type: ignore[override] # to say it as typeshed does needs Python 3.11
+    def call_at(  # type: ignore[override] # typeshed's signature needs Python 3.11
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Every timer takes a moment. Who waits until there is room, and is short of it by the last bit of a float, asks
-        for a timer at this very moment again and again (aiolimiter does): a real clock has gone on meanwhile.
+        """Schedule a callback at least one MOMENT from now.
+
+        aiolimiter schedules a timer for the current time again and again if it is short of capacity
+        by the last bit of a float. A real clock would have moved on meanwhile.
         """
         return super().call_at(max(when, self.time() + MOMENT), callback, *args, context=context)
 
 
 def run(main: Coroutine[Any, Any, T], *, start: float = 0.0) -> T:
-    """Run a coroutine in virtual time; no task may be left when it returns."""
+    """Run a coroutine in virtual time. No task may be left when it returns."""
     loop = VirtualTimeLoop(start)
     try:
         asyncio.set_event_loop(None)

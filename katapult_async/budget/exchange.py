@@ -114,7 +114,7 @@ def _greet(state: State, now: float, look: Look) -> None:
     for _ in range(strays):
         state.window.stray(now)
     if look.limit is not None and state.window.limit is None:
-        state.window.know(look.limit)
+        state.window.adopt_limit(look.limit)
 
 
 def _sent_since(moment: float, look: Look) -> int:

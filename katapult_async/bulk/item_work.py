@@ -126,7 +126,9 @@ class ItemWork:
             if delay is None:
                 # A try that may have been executed says more than one that was not.
                 return self._outcome(OutcomeStatus.FAILED, error=self._unclear or self._error)
-            self._session.tell_retry(f"{self._action.name} {self._item}", self._attempts, delay, self._error)
+            self._session.notify_retry(
+                f"{self._action.name} {self._item}", self._attempts, delay, self._error
+            )
             await asyncio.sleep(delay)
             charges.paused(delay)
 

@@ -1,19 +1,25 @@
-"""The rate limit: a sans-I/O state machine that decides, and one gate that waits.
+"""The rate limit: a state machine without I/O that decides, and gates that wait.
 
-`evidence` reads responses, `clock` knows the server's time, `counter` and `trailing` count, `pace` paces, `window`
-decides. `breaker` decides whether the API is there at all. Only `gate` and `breaker_gate` await, and `ceiling`, which
-keeps the caller's own limit in front of the gate.
+State and decisions, no I/O: `window` is the state machine. It combines `limit`, `aligned`,
+`trailing`, `backoff` and `trust`. `evidence` reads responses. `breaker` decides whether the API is
+reachable at all.
+
+Waiting: `gate`, `gate_by_type` and `breaker_gate` await. `ceiling` enforces the caller's own limit
+in front of the gate.
+
+docs/explanation/rate-limits.md explains the whole.
 """
 
 from __future__ import annotations
 
+from .belief import Belief
 from .breaker_gate import BreakerGate, Charges
 from .ceiling import Ceiling, check_max_per_second
 from .evidence import Evidence, plausible_limit, read_evidence
 from .gate import Evicted, Gate, Priority
 from .gate_by_type import GateByType
 from .permit import Permit, Wait, WaitReason
-from .window import Belief, Window
+from .window import Window
 
 __all__ = [
     "Belief",

@@ -1,7 +1,7 @@
-"""What a 429 leads to: the gate is closed, and an even pace is chosen where bursts are refused below the limit.
+"""What a 429 leads to: the gate closes, and requests may have to be spaced evenly.
 
-Joins the closure and the pace. It does not know what the headers say: the state machine (`window`) tells it whether
-the next window is known.
+Combines the closure (until when requests wait) and the pace (how evenly they are sent). It does not
+read headers. `window` tells the closure when the next window is known to start.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from .trailing import TrailingRule
 
 
 class Backoff(msgspec.Struct):
-    """The state after refusals.
+    """The state after 429s.
 
     Args:
-        period: The length of a window in seconds.
+        period: Length of a window, in seconds.
     """
 
     _period: float
-    #: The closing of the gate, None while it is open.
+    #: The closure; None while the gate is open.
     closure: Closure | None = None
-    #: The even pace (paced mode), None while bursts are fine.
+    #: The even pace (paced mode); None while bursts are allowed.
     pace: Pace | None = None
-    #: 429s seen.
+    #: Number of 429s received.
     refusals: int = 0
-    # When the request was sent that ended the last closing.
+    # When the probe was sent that ended the last closure.
     _reopened_by: float = -math.inf
 
     def __repr__(self) -> str:
@@ -42,50 +42,71 @@ class Backoff(msgspec.Struct):
         return f"<Backoff {' '.join(parts)}>"
 
     def permitted(self, permit: Permit) -> None:
-        """A solo request was permitted: the gate opens."""
+        """Open the gate: the server permitted a solo request.
+
+        Args:
+            permit: The permit of the request.
+        """
         if self.closure is not None and permit.sent >= self.closure.since:
             self.closure = None
             self._reopened_by = permit.sent
 
     def refused(self, permit: Permit, now: float, trailing: TrailingRule) -> Closure | None:
-        """A request was refused.
+        """Close the gate after a 429, or prolong the closure.
+
+        Args:
+            permit: The permit of the refused request.
+            now: When the 429 arrived, local time in seconds.
+            trailing: The count of our own requests.
 
         Returns:
-            The closing that this refusal has begun or prolonged; None if the refusal says nothing new.
+            The closure that this 429 started or prolonged; None if the request was sent before the
+            gate closed, so that the 429 adds nothing.
         """
         closure = self.closure
         if closure is None:
             if permit.sent < self._reopened_by:
-                return None  # it was sent before the gate was closed the last time
-            answers = trailing.answers(permit.sent) - 1
-            self.closure = Closure.start(now, period=self._period, sent=permit.sent, answers=answers)
+                return None  # sent before the last closure ended
+            responses = trailing.responses(permit.sent) - 1
+            self.closure = Closure.start(now, period=self._period, sent=permit.sent, responses=responses)
             return self.closure
         if permit.solo and permit.sent >= closure.since:
             closure.refused_again(now)
             return closure
-        return None  # it was sent before the gate closed
+        return None  # sent before the gate closed
 
-    def judge(self, closure: Closure, now: float, limit: int | None, trailing: TrailingRule) -> None:
-        """Find out, once for each closing, why requests are refused: is the limit used up by ours, or not?"""
-        closure.judged = True
+    def diagnose(self, closure: Closure, now: float, limit: int | None, trailing: TrailingRule) -> None:
+        """Find out, once for each closure, whether our own requests explain the 429.
+
+        If our responses reach the limit only with earlier 429s included, the server counts refused
+        requests, too. If they do not reach the limit at all, the server refuses bursts or another
+        client uses the token: send evenly.
+
+        Args:
+            closure: The closure to explain.
+            now: Local time, in seconds.
+            limit: Requests permitted per window, if known.
+            trailing: The count of our own requests.
+        """
+        closure.diagnosed = True
         if limit is not None:
             admitted = trailing.admissions.count(closure.sent)
-            if closure.answers >= limit > admitted:
+            if closure.responses >= limit > admitted:
                 trailing.refusals_count = True
             elif admitted < limit:
                 self._slow_down(closure, now, limit, trailing)
                 return
             if self.pace is not None:
-                self.pace.hold(now)
+                self.pace.restart_window(now)
             return
         self._slow_down(closure, now, limit, trailing)
 
     def _slow_down(self, closure: Closure, now: float, limit: int | None, trailing: TrailingRule) -> None:
         if self.pace is not None:
-            self.pace.refused(now)
+            self.pace.slow_down(now)
         else:
             value = limit if limit is not None else trailing.admissions.count(closure.sent)
             self.pace = Pace.start(now, period=self._period, value=value, limit=limit)
         if limit is not None:
-            # Long enough for a bucket to be refilled a little, so that the pace finds some slack for its jitter.
+            # Long enough for a token bucket to refill by three requests, which absorbs jitter.
             closure.pause_at_least(3 * self._period / limit)

@@ -1,4 +1,7 @@
-"""Where the requests of a bulk run wait while its circuit breaker is open. Decides nothing: see `breaker`."""
+"""Where the requests of a bulk run wait while its circuit breaker is open.
+
+Does the waiting, the probes and the log entries. `breaker` decides.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +26,20 @@ from .breaker import DEFAULT_PATIENCE, Breaker, BreakerState
 
 log = package_logger("ratelimit")
 
-#: Tries of one request that outages are blamed for, at most. More outages than that, each of them in one of its tries,
-#: may well be its own doing.
-MOST_SPARED = 20
+#: The highest number of attempts of one request that outages can excuse. If more of its attempts
+#: fall into outages, the request may itself be the cause.
+MOST_EXCUSED = 20
 
 
 class BreakerGate:
-    """The breaker of one run, for its requests.
+    """The circuit breaker of one run.
 
     Args:
         concurrency: Requests in flight at most.
         patience: Seconds of an outage after which the run gives up.
-        probe: Sends a request that concerns no item; its error, None for a success. Raises only what prevents it.
-        give_up: Called once with the last error when the run should end.
+        probe: Sends a request that concerns no item. Returns its error, or None on success. Raises
+            only if it cannot send.
+        give_up: Called once, with the last error, when the run should end.
     """
 
     def __init__(
@@ -55,7 +59,7 @@ class BreakerGate:
         self.open = False
         #: The number of the latest failure. Read before each request.
         self.number = 0
-        #: Whether the next valid answer changes nothing. Read after each valid answer.
+        #: Whether the next valid response changes nothing. Read after each valid response.
         self.calm = False
 
     def __repr__(self) -> str:
@@ -63,34 +67,39 @@ class BreakerGate:
 
     @property
     def seen(self) -> bool:
-        """Whether the API has answered at all in this run."""
+        """Whether the API has responded at all in this run."""
         return self._breaker.seen
 
     @property
     def patience_left(self) -> float | None:
-        """Seconds until the run gives up. None unless a probe has shown that the API does not answer."""
+        """Seconds until the run gives up. None unless a probe has failed."""
         gives_up_at = self._breaker.gives_up_at
         return None if gives_up_at is None else max(gives_up_at - asyncio.get_running_loop().time(), 0.0)
 
     @property
     def failures(self) -> int:
-        """Requests in a row without a valid answer."""
+        """Failures in a row (requests without a valid response)."""
         return self._breaker.failures
 
     @property
     def proven(self) -> int:
-        """The number of the latest failure after which the API has proved to be there."""
+        """The number of the latest failure after which the API was reachable."""
         return self._breaker.proven
 
     def lost(self, sent_after: int, number: int) -> bool:
-        """Whether a try failed in an outage. sent_after, number: `number` when it was sent, and when it failed."""
+        """Return whether a request failed in an outage.
+
+        Args:
+            sent_after: `number` when the request was sent.
+            number: `number` of its failure.
+        """
         return self._breaker.lost(sent_after, number)
 
     async def wait(self) -> None:
-        """Wait until requests may go. One of those who wait sends the probes meanwhile.
+        """Wait until requests may be sent. One of the waiting requests sends the probes.
 
         Raises:
-            KatapultError: No probe can be sent, because the client is closed.
+            KatapultError: If no probe can be sent, because the client is closed.
         """
         clock = asyncio.get_running_loop().time
         while self.open:
@@ -103,20 +112,29 @@ class BreakerGate:
                 await changed.wait()
 
     async def ask_for_verdict(self) -> None:
-        """Wait until a probe has shown whether the API is there and, if it is not, until it is there again."""
+        """Let a probe find out whether the API is reachable. If it is not, wait until it is."""
         self._breaker.suspect(asyncio.get_running_loop().time())
         self._mirror()
         await self.wait()
 
     def answered(self, sent_after: int) -> None:
-        """A request that was sent after so many failures got a valid answer."""
+        """Note a valid response.
+
+        Args:
+            sent_after: `number` when the request was sent.
+        """
         self._breaker.answered(sent_after)
         self._mirror()
 
     def failed(self, error: KatapultError, sent_after: int) -> None:
-        """A request has ended with an error. It may be a valid answer all the same."""
+        """Note an error. An error with a code of the API counts as a valid response.
+
+        Args:
+            error: The error of a request.
+            sent_after: `number` when the request was sent.
+        """
         if error.stops_run and not isinstance(error, APIError):
-            return  # our own client is closed: that says nothing about the API
+            return  # the client is closed, which says nothing about the API
         if _is_valid(error):
             if not self.calm:
                 self.answered(sent_after)
@@ -133,12 +151,12 @@ class BreakerGate:
         try:
             error = await self._probe()
         except BaseException:
-            breaker.abandoned()
+            breaker.probe_cancelled()
             self._wake()
             raise
         if error is None or _is_valid(error):
             if breaker.confirmed:
-                log.info("the API answers again")
+                log.info("the API responds again")
             breaker.probe_answered()
         else:
             suspected = not breaker.confirmed
@@ -148,7 +166,7 @@ class BreakerGate:
                 unavailable=isinstance(error, ServiceUnavailable),
             )
             if suspected:
-                log.warning("%d requests in a row got no answer of the API: %s", breaker.failures, error)
+                log.warning("%d requests in a row got no response from the API: %s", breaker.failures, error)
         self._mirror()
         self._wake()
         if error is not None and breaker.given_up:
@@ -168,47 +186,60 @@ class BreakerGate:
 
 
 def _is_valid(error: KatapultError) -> bool:
-    """Whether the error is a valid answer of the API."""
+    """Return whether the error is a valid response of the API."""
     return (
         isinstance(error, APIError) and error.code is not None and not isinstance(error, ServiceUnavailable)
     )
 
 
 class Charges:
-    """What the tries of one request have used of its retry policy: `attempts`, and `seconds`.
+    """The attempts and the time that one request has used of its retry policy.
 
-    A try that failed in an outage is not charged, up to MOST_SPARED of them.
+    An attempt that failed in an outage is not charged, up to MOST_EXCUSED of them.
+
+    Args:
+        breaker: The breaker of the run; None outside a run.
     """
 
     __slots__ = ("_breaker", "_tries")
 
     def __init__(self, breaker: BreakerGate | None) -> None:
         self._breaker = breaker
-        # For each try: seconds, failures in the run before it was sent, and when it had failed.
+        # For each attempt: seconds, failures in the run before it was sent, and the number of its
+        # failure.
         self._tries: list[tuple[float, int, int]] = []
 
     @property
     def attempts(self) -> int:
+        """Number of attempts that count."""
         return sum(1 for _ in self._charged())
 
     @property
     def seconds(self) -> float:
+        """Seconds of the attempts that count, with the pauses after them."""
         return sum(seconds for seconds, _, _ in self._charged())
 
     def failed(self, seconds: float, sent_after: int) -> None:
-        """A try has failed after so many seconds. sent_after: the breaker's `number` when it began."""
+        """Add a failed attempt.
+
+        Args:
+            seconds: How long it took.
+            sent_after: The breaker's `number` when it began.
+        """
         self._tries.append((seconds, sent_after, self._breaker.number if self._breaker is not None else 0))
 
     def paused(self, seconds: float) -> None:
-        """The next try begins after so many seconds."""
+        """Add the pause (seconds) before the next attempt."""
         before, sent_after, number = self._tries[-1]
         self._tries[-1] = (before + seconds, sent_after, number)
 
-    async def spared(self, *, used_up: bool) -> bool:
-        """Whether the latest try failed in an outage. Waits until the outage is over.
+    async def excused(self, *, used_up: bool) -> bool:
+        """Wait until an outage is over. Return whether the latest attempt failed in one.
 
-        used_up: the retry policy allows no further try. Unless the API has proved to be there since the first try failed,
-        the breaker decides whether this is an outage.
+        Args:
+            used_up: Whether the retry policy allows no further attempt. If the API has not
+                responded since the first attempt failed, the breaker then decides whether this is
+                an outage.
         """
         breaker = self._breaker
         if breaker is None:
@@ -222,14 +253,14 @@ class Charges:
                     break
                 await breaker.ask_for_verdict()
         except KatapultError:
-            return True  # the client is closed, and the next try finds that out
+            return True  # the client is closed, and the next attempt reports that
         charged = tuple(self._charged())
         return not charged or charged[-1] is not self._tries[-1]
 
     def _charged(self) -> Iterator[tuple[float, int, int]]:
-        spared = 0
+        excused = 0
         for one in self._tries:
-            if spared < MOST_SPARED and self._breaker is not None and self._breaker.lost(one[1], one[2]):
-                spared += 1
+            if excused < MOST_EXCUSED and self._breaker is not None and self._breaker.lost(one[1], one[2]):
+                excused += 1
             else:
                 yield one

@@ -1,9 +1,9 @@
-"""The caller's own ceiling: at most so many requests per second, whatever the server permits.
+"""The caller's own limit: a maximum of requests per second, whatever the server permits.
 
 A ceiling belongs to one session. The gate belongs to all sessions of a token. Requests pass the
-ceiling one after the other, and each keeps its turn until the gate has given it a permit. So a long
-wait for the gate saves nothing up: the requests behind it still leave at the even pace. The ceiling
-knows nothing of the server.
+ceiling one after the other, and each keeps its turn until the gate gives it a permit. So a long
+wait at the gate saves up no burst: the requests behind it still leave at an even pace. The ceiling
+knows nothing about the server.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ import anyio
 from .gate import Priority
 from .permit import Permit
 
-#: Seconds of the ceiling that may go out together, because timers are not exact to the millisecond.
+#: Requests that are due within this many seconds may leave together, because timers are not exact
+#: to the millisecond.
 EVENNESS = 0.02
-#: Without such bursts a timer may fire this late (seconds) and the pace is still kept.
+#: Without such bursts a timer may fire this late (seconds) without slowing the pace.
 LATENESS = 0.002
 
 
-#: Lowest rate of a ceiling: one request a day.
+#: The lowest rate of a ceiling: one request a day.
 SLOWEST = 1 / 86_400
 
 
 def check_max_per_second(per_second: object) -> None:
-    """Raise TypeError or ValueError unless `per_second` is finite, and at least one request a day."""
+    """Raise TypeError or ValueError unless `per_second` is at least one request a day."""
     if isinstance(per_second, bool) or not isinstance(per_second, (int, float)):
         raise TypeError(f"max_per_second must be a number of requests per second, not {per_second!r}")
-    if not 0 < per_second < math.inf:  # nor nan
+    if not 0 < per_second < math.inf:  # also refuses NaN
         raise ValueError(f"max_per_second must be positive and finite, not {per_second!r}")
     if per_second < SLOWEST:
         raise ValueError(f"max_per_second must be at least 1/86400, one request a day, not {per_second!r}")
@@ -48,7 +49,8 @@ class _Turn:
         self.key = key
         self.gone = False
         self.event = anyio.Event()
-        #: While it is this request's turn: cancelled when a request that goes first arrives.
+        #: The scope of the request while it has its turn. A request with a higher priority cancels
+        #: it.
         self.scope: anyio.CancelScope | None = None
 
     def __lt__(self, other: _Turn) -> bool:
@@ -59,8 +61,8 @@ class Ceiling:
     """Let requests through at an even pace, in order of priority and arrival.
 
     Args:
-        per_second: Requests per second at most. From 100 on, short bursts go out together: as many
-            requests as are due in EVENNESS seconds.
+        per_second: Requests per second at most. From 100 on, requests leave in short bursts: as
+            many as are due in EVENNESS seconds.
 
     Raises:
         TypeError: If `per_second` is not a number.
@@ -74,7 +76,7 @@ class Ceiling:
         together = max(1, math.floor(per_second * EVENNESS))
         self._early = (together - 1) * self._interval
         self._late = LATENESS if together == 1 else 0.0
-        # When the next request is due at an even pace. It may leave `_early` seconds before that.
+        # When the next request is due at an even pace. It may leave `_early` seconds earlier.
         self._due = -math.inf
         self._queue: list[_Turn] = []
         self._arrivals = itertools.count()
@@ -91,7 +93,7 @@ class Ceiling:
 
     @property
     def waiting(self) -> int:
-        """Requests that have not passed yet, the one that waits at the gate included."""
+        """Requests that have not passed yet, including the one that waits at the gate."""
         return self._waiting
 
     async def take(
@@ -102,11 +104,11 @@ class Ceiling:
     ) -> Permit:
         """Wait for this request's turn, then for the permit.
 
-        Cancelling leaves no trace: neither a place in the queue nor a request that counts.
+        A cancelled request leaves no trace: it keeps no place in the queue and does not count.
 
         Args:
             at_once: Returns a permit of the gate if there is one without waiting.
-            wait: Waits for a permit of the gate. May be cancelled and called again.
+            wait: Waits for a permit of the gate. It may be cancelled and called again.
             priority: A lower value goes first.
         """
         clock = asyncio.get_running_loop().time
@@ -137,7 +139,7 @@ class Ceiling:
     async def _hold(
         self, turn: _Turn, clock: Callable[[], float], wait: Callable[[], Awaitable[Permit]]
     ) -> Permit | None:
-        """The permit; None if a request that goes first has arrived meanwhile."""
+        """Return the permit, or None if a request with a higher priority has arrived meanwhile."""
         permit: Permit | None = None
         self._holder = turn
         try:

@@ -1,16 +1,21 @@
-"""The server's clock, known from its `Date` headers to a fraction of a second.
+"""The server's clock, estimated from `Date` headers to a fraction of a second.
 
-Pure arithmetic on times that are passed in; sends nothing and waits for nothing.
+This module is pure arithmetic on times that are passed in. It sends nothing and waits for nothing.
 
-A response sent for at `sent` and received at `received` (local clock) whose `Date` is D says: at some moment
-between the two, the server's clock stood in [D, D + 1). So the offset (server minus local) lies in
-(D - received, D + 1 - sent). Every response gives such an interval; their intersection shrinks towards the round
-trip as soon as responses fall on both sides of a change of second.
+A `Date` has whole seconds. If a request is sent at `sent`, its response arrives at `received`
+(local clock) and its `Date` is D, then the server's clock was in [D, D + 1) at some moment between
+the two. So the offset (server clock minus local clock) lies in
 
-A `Date` is evidence, not truth. Only where a window begins matters, so a date that is wrong by whole windows (by a
-day, an hour, five minutes) is not wrong at all. An interval that contradicts what is known is set aside. Several
-that agree with each other, and show a clock that moves, replace it. Each replacement doubles how many must agree, so
-that two servers with different clocks behind one address do not make the client change its mind for ever.
+    (D - received, D + 1 - sent)
+
+Every response gives such an interval. The intersection of the intervals shrinks to about one round
+trip once responses fall on both sides of a change of second.
+
+A `Date` is evidence and can be wrong. Only the start of a window matters, so an error of whole
+windows (a day, an hour, five minutes) does no harm. An interval that contradicts the known one is
+set aside. Several set-aside intervals replace the known one if they agree with each other and their
+dates move. Each replacement doubles the number that must agree. So two servers with different
+clocks behind one address cannot make the client switch between them for ever.
 """
 
 from __future__ import annotations
@@ -19,26 +24,30 @@ import math
 
 import msgspec
 
-#: Two good quartz clocks drift apart by less than this (seconds a second); the interval widens by it with time.
+#: Two quartz clocks drift apart by less than this (seconds a second). The interval widens by it
+#: with time.
 DRIFT = 1e-4
-#: Seconds (the resolution of a date) by which a boundary is entered later after it was entered too early.
+#: Seconds (the resolution of a `Date`) by which the next boundary moves after a request came too
+#: early.
 SET_BACK = 1.0
-#: Contradicting answers that must agree with each other before they replace what is known: at first, and at most.
+#: Number of contradicting responses that must agree before they replace the interval: at first, and
+#: at most.
 FEWEST_AGREEING, MOST_AGREEING = 4, 64
 
 
-class _Doubt(msgspec.Struct):
-    """Answers that contradict the clock and agree with each other."""
+class _Contradiction(msgspec.Struct):
+    """Responses that contradict the known interval and agree with each other."""
 
     low: float
     high: float
     _first: float
     count: int = 1
-    #: Whether two of them differ in their dates: a proxy that keeps an old answer shows one for ever.
+    #: Whether two of them have different dates. A proxy that caches a response repeats its date for
+    #: ever.
     moves: bool = False
 
     def agrees(self, low: float, high: float, date: float) -> bool:
-        """Count one more, if it agrees with those before."""
+        """Count one more response and return True, if it agrees with those before."""
         low, high = max(self.low, low), min(self.high, high)
         if low >= high:
             return False
@@ -49,26 +58,27 @@ class _Doubt(msgspec.Struct):
 
 
 class ServerClock(msgspec.Struct):
-    """An interval for the offset between the server's clock and ours, and the questions it answers.
+    """An interval for the offset between the server's clock and the local one.
 
     Args:
-        period: The length of the server's rate window in seconds. Server times are known up to multiples of it.
+        period: Length of the server's rate window, in seconds. Server times are known up to
+            multiples of it.
     """
 
     period: float = 60.0
     _low: float = -math.inf
     _high: float = math.inf
-    # Since when each end is known: it moves outwards with time.
+    # When each end was measured. Each end moves outwards with time.
     _low_at: float = 0.0
     _high_at: float = 0.0
     _round_trip: float = math.inf
-    # Answers that agree with the interval, counted as far as it matters.
+    # Number of responses that agree with the interval, up to MOST_AGREEING.
     _support: int = 0
-    _doubt: _Doubt | None = None
+    _contradiction: _Contradiction | None = None
     _needed: int = FEWEST_AGREEING
-    #: How often the answers have shown that the clock is another one than was believed.
+    #: How often contradicting responses have replaced the interval.
     replacements: int = 0
-    #: Changes whenever `earliest_server_time` does.
+    #: Changes whenever `earliest_server_time` changes.
     version: int = 0
 
     def __repr__(self) -> str:
@@ -78,34 +88,34 @@ class ServerClock(msgspec.Struct):
 
     @property
     def known(self) -> bool:
-        """Whether a single `Date` has been seen."""
+        """Whether at least one `Date` was read."""
         return self._low > -math.inf
 
     @property
     def uncertainty(self) -> float:
-        """Width of the interval in seconds."""
+        """Width of the interval, in seconds."""
         return self._high - self._low
 
     @property
     def round_trip(self) -> float:
-        """The shortest time (seconds) between a request and its answer."""
+        """The shortest time between a request and its response, in seconds."""
         return self._round_trip
 
     @property
-    def blunt(self) -> bool:
-        """Whether a well-timed request would tell noticeably more about the clock."""
+    def imprecise(self) -> bool:
+        """Whether a request at a well-chosen moment would narrow the interval noticeably."""
         return self.known and self.uncertainty > max(0.05, 2 * self._round_trip)
 
     def observe(self, date: float, sent: float, received: float) -> float | None:
-        """Take in a response.
+        """Process the `Date` of a response.
 
         Args:
-            date: The `Date` of the response, unix seconds.
-            sent: When its request was sent, local seconds.
-            received: When it arrived, local seconds.
+            date: The `Date`, Unix time in seconds.
+            sent: When the request was sent, local time in seconds.
+            received: When the response arrived, local time in seconds.
 
         Returns:
-            The date in the numbering of this clock, or None if it contradicts what is known.
+            The date in the numbering of this clock, or None if it contradicts the known interval.
         """
         if received - sent < self._round_trip:
             self._round_trip = received - sent
@@ -123,11 +133,12 @@ class ServerClock(msgspec.Struct):
             if high < known_high:
                 self._high, self._high_at = high, received
             self._support += self._support < MOST_AGREEING
-            self._doubt = None
+            self._contradiction = None
             return date
         if low < known_high + 1 and high > known_low - 1:
-            # By less than the resolution of a date: set back a little, perhaps. Believe both for now, which makes the
-            # client enter a window later and never earlier. The next answers sharpen it again.
+            # The contradiction is smaller than the resolution of a `Date`: the server's clock may
+            # have been set back a little. Accept both for now. The client then enters a window
+            # later, never earlier, and the next responses narrow the interval again.
             self._low, self._high, self._low_at, self._high_at = (
                 min(low, known_low),
                 max(high, known_high),
@@ -136,45 +147,51 @@ class ServerClock(msgspec.Struct):
             )
             self.version += 1
             return date
-        doubt = self._doubt
-        if doubt is None or not doubt.agrees(low, high, date):
-            doubt = self._doubt = _Doubt(low, high, date)
-        if not doubt.moves or doubt.count < min(self._support + 1, self._needed):
+        contradiction = self._contradiction
+        if contradiction is None or not contradiction.agrees(low, high, date):
+            contradiction = self._contradiction = _Contradiction(low, high, date)
+        if not contradiction.moves or contradiction.count < min(self._support + 1, self._needed):
             return None
-        self._low, self._high, self._low_at, self._high_at = doubt.low, doubt.high, received, received
+        self._low, self._high, self._low_at, self._high_at = (
+            contradiction.low,
+            contradiction.high,
+            received,
+            received,
+        )
         self.version += 1
-        self._support, self._doubt = doubt.count, None
+        self._support, self._contradiction = contradiction.count, None
         self._needed = min(2 * self._needed, MOST_AGREEING)
         self.replacements += 1
         return date
 
-    def too_early(self, now: float) -> None:
-        """The server's clock had not reached what it surely should have: it was set back by a little."""
+    def set_back(self, now: float) -> None:
+        """Move the interval: the server's clock reached a boundary later than it should have."""
         self._low -= SET_BACK
         self._low_at = now
         self.version += 1
 
     def earliest_server_time(self, local: float) -> float:
-        """The server's clock stands at this or later when ours stands at `local`."""
+        """Return the earliest time that the server's clock can show at this local time."""
         return local + self._low - DRIFT * abs(local - self._low_at)
 
     def latest_server_time(self, local: float) -> float:
-        """The server's clock stands at this or earlier when ours stands at `local`."""
+        """Return the latest time that the server's clock can show at this local time."""
         return local + self._high + DRIFT * abs(local - self._high_at)
 
     def latest_local_time(self, server: float) -> float:
-        """When our clock stands here, the server's has surely reached `server`."""
+        """Return the local time at which the server's clock has certainly reached `server`."""
         local = server - self._low
         return local + max(0.0, local - self._low_at) * DRIFT / (1 - DRIFT)
 
     def earliest_local_time(self, server: float) -> float:
-        """Before our clock stands here, the server's has surely not reached `server`."""
+        """Return the local time before which the server's clock has not reached `server`."""
         local = server - self._high
         return local - max(0.0, local - self._high_at) * DRIFT / (1 + DRIFT)
 
     def informative_time(self, now: float) -> float:
-        """The next moment (local) at which a request would halve the uncertainty: its `Date` shows on which side
-        of a change of second it was answered.
+        """Return the next local time at which a request would halve the uncertainty.
+
+        The `Date` of its response shows on which side of a change of second the server sent it.
         """
         middle = (self._low + self._high) / 2
         travel = self._round_trip / 2

@@ -1,7 +1,9 @@
-"""How the server's counter gets its permits back: all at the start of a window, one by one, or steadily.
+"""How the server's counter gets its permits back: all at once, one by one, or steadily.
 
-Compares readings of the counter. It takes no part in deciding when to send, except that a well-timed request can
-tell more (`Window._ask_well`).
+A window restarts as a whole. A sliding window gives a permit back one period after the request. A
+token bucket refills steadily. This module compares readings of the counter to tell them apart. It
+does not decide when to send, but it names moments at which a request would tell more
+(`AlignedWindows._delay_last_permits`).
 """
 
 from __future__ import annotations
@@ -10,66 +12,76 @@ from typing import NamedTuple
 
 import msgspec
 
-#: Windows in a row that begin with less than half of the limit, before one is suspected to be none.
+#: Number of windows in a row that start with less than half of the limit, before the counter is
+#: suspected to be a token bucket.
 FEWEST_SMALL = 2
 
 
-class _Quiet(NamedTuple):
-    """The last moment at which nothing of ours was in flight."""
+class _Idle(NamedTuple):
+    """The last moment at which none of our requests was in flight."""
 
     sent: float
     remaining: int
     number: int
-    #: Until when none of our requests gets too old to be counted.
-    unchanged_until: float
+    #: Until when all our counted requests stay within the period.
+    next_expiry: float
 
 
 class CounterKind(msgspec.Struct):
-    """What the readings say about the counter."""
+    """What the readings show about the counter."""
 
-    _quiet: _Quiet | None = None
-    # Windows in a row that began with less than half of the limit, and after how many of them the counter is asked
-    # whether it rises by itself: each time twice as many.
-    _small: int = 0
-    _patience: int = FEWEST_SMALL
-    _asked: bool = False
-    #: Whether it has not risen by itself during a pause.
+    _idle: _Idle | None = None
+    # Windows in a row that started with less than half of the limit, and how many of them lead to a
+    # probe. Each probe doubles that number.
+    _small_windows: int = 0
+    _windows_before_probe: int = FEWEST_SMALL
+    _probed: bool = False
+    #: Whether the counter stayed the same during a pause.
     steady: bool = False
-    #: The highest reading ever.
+    #: The highest reading so far.
     highest: int = 0
 
     @property
-    def quiet_since(self) -> float | None:
-        """When the last request was sent, if nothing has been in flight since its answer."""
-        return self._quiet.sent if self._quiet is not None else None
+    def idle_since(self) -> float | None:
+        """When the last request was sent; None if one is in flight or had no reading."""
+        return self._idle.sent if self._idle is not None else None
 
-    def begins(self, remaining: int, limit: int) -> None:
-        """The first request of ours in a window reads this."""
-        self._asked = False
-        self._small = self._small + 1 if 2 * (remaining + 1) < limit else 0
+    def note_window_start(self, remaining: int, limit: int) -> None:
+        """Note the reading of our first request in a window.
 
-    def doubtful_at(self, per_second: float) -> float | None:
-        """When to ask a counter that is used up whether it has risen by itself. None if there is no reason to ask.
-
-        A bucket that is much smaller than the limit looks like windows of which others use the most.
+        Args:
+            remaining: The reading.
+            limit: Requests permitted per window.
         """
-        if self._asked or self._small < self._patience or self._quiet is None:
+        self._probed = False
+        self._small_windows = self._small_windows + 1 if 2 * (remaining + 1) < limit else 0
+
+    def probe_at(self, per_second: float) -> float | None:
+        """Return when to probe a counter that is used up; None if there is no reason to.
+
+        A token bucket much smaller than the limit looks like windows that other clients use up. If
+        the server permits the probe, the counter rises by itself.
+
+        Args:
+            per_second: How fast a bucket of the known limit would refill.
+        """
+        if self._probed or self._small_windows < self._windows_before_probe or self._idle is None:
             return None
-        return self._quiet.sent + max(1.0, 3 / per_second)
+        return self._idle.sent + max(1.0, 3 / per_second)
 
-    def ask(self) -> None:
-        """The counter is being asked."""
-        self._asked = True
-        self._patience *= 2
+    def note_probe_sent(self) -> None:
+        """Note that the probe is sent."""
+        self._probed = True
+        self._windows_before_probe *= 2
 
-    def rose(self) -> None:
-        """It had risen. To know by what, it may be asked again."""
-        self._asked = False
-        self._patience = FEWEST_SMALL
+    def note_probe_permitted(self) -> None:
+        """Note that the server permitted the probe, so that another one may follow."""
+        self._probed = False
+        self._windows_before_probe = FEWEST_SMALL
 
-    def unread(self) -> None:
-        """A request ended without a reading: the next reading cannot be compared with the one before."""
-        self._quiet = None
+    def forget_reading(self) -> None:
+        """Forget the last reading, because a request ended without one."""
+        self._idle = None
 
     def refills(
         self,
@@ -82,41 +94,44 @@ class CounterKind(msgspec.Struct):
         alone: bool,
         others: bool,
     ) -> bool:
-        """Whether two readings of one window, with nothing of ours between them, show a bucket that refills.
+        """Return whether two readings of one window show a token bucket.
+
+        None of our requests may lie between the two readings.
 
         Args:
-            sent: When the request was sent whose answer arrives now.
-            now: Local seconds.
-            remaining: What it says.
-            number: The window that it certainly belongs to.
+            sent: When the request of the second reading was sent, local time in seconds.
+            now: When its response arrived.
+            remaining: The second reading.
+            number: The window that the second reading certainly belongs to.
             per_second: How fast a bucket of the known limit would refill.
-            alone: Whether nothing else of ours was in flight or was sent meanwhile, and nobody else sends as well.
-            others: Whether somebody else may have taken what has come back.
+            alone: Whether no other request of ours was in flight or sent meanwhile, and no other
+                client sends.
+            others: Whether another client may have used up what came back.
         """
-        before, self._quiet = self._quiet, None
+        before, self._idle = self._idle, None
         if before is None or not alone or before.number != number:
             return False
         elapsed = now - before.sent
         risen = remaining - (before.remaining - 1)
-        # Older requests of ours that leave a sliding window let its counter rise, too.
-        if 0 < risen <= 1.5 * per_second * elapsed + 2 and now < before.unchanged_until:
+        # Our older requests that leave a sliding window raise its counter, too.
+        if 0 < risen <= 1.5 * per_second * elapsed + 2 and now < before.next_expiry:
             return True
         if risen <= 0 and not others and sent - before.sent >= 2 / per_second:
             self.steady = True
         return False
 
-    def at_rest(self, sent: float, remaining: int, number: int, unchanged_until: float) -> None:
-        """Nothing of ours is in flight any more."""
-        self._quiet = _Quiet(sent, remaining, number, unchanged_until)
+    def note_idle(self, sent: float, remaining: int, number: int, next_expiry: float) -> None:
+        """Note the reading after which none of our requests is in flight."""
+        self._idle = _Idle(sent, remaining, number, next_expiry)
 
 
 def slides(remaining: int, *, limit: int, admitted: int) -> bool:
-    """Whether the counter has not restarted at a boundary but has only forgotten what is older than a period.
+    """Return whether the counter only forgot old requests at a boundary instead of restarting.
 
     Args:
-        remaining: What the first request after the boundary reads.
+        remaining: The reading of the first request after the boundary.
         limit: Requests permitted per window.
-        admitted: Requests of ours of the last period.
+        admitted: Our requests of the last period.
     """
     sliding = limit - admitted - 1
     return abs(remaining - sliding) <= 2 and sliding + 2 < limit - 1

@@ -1,11 +1,12 @@
-"""What one response says about the rate limit: headers and the details of a 429 turned into facts.
+"""What one response says about the rate limit: headers and the details of a 429, as checked facts.
 
-Reads strings and numbers, checks them for sense, and decides nothing. Absurd values come out as None, so that
-nobody further on has to distrust them again.
+Reads strings and numbers and checks them for plausibility. It decides nothing. An implausible value
+becomes None, so no other module has to check it again.
 
-Facts (katapult-api, Rate limit): `X-Ratelimit-Permitted` and `X-Ratelimit-Remaining` stand on every response
-observed; `Remaining` is what is left after the request was counted; a 429 names `total_permitted`, the requests
-permitted per minute; `Date` has a resolution of one second; whether a 429 carries the headers is unknown.
+What is known about the API (docs/explanation/rate-limits.md): every recorded response carries
+`X-Ratelimit-Permitted` and `X-Ratelimit-Remaining`. `Remaining` is what is left after the server
+counted the request. A 429 names `total_permitted`, the requests permitted per minute. `Date` has a
+resolution of one second. Whether a 429 carries the headers is unknown.
 """
 
 from __future__ import annotations
@@ -16,21 +17,26 @@ from functools import lru_cache
 
 import msgspec
 
-#: A limit above this is taken for nonsense: no installation permits a million requests a minute to one token.
+#: A higher limit is implausible: no installation permits a million requests a minute to one token.
 HIGHEST_PLAUSIBLE_LIMIT = 1_000_000
-#: A Retry-After above this (seconds) is taken for nonsense.
+#: A longer Retry-After (seconds) is implausible.
 LONGEST_PLAUSIBLE_WAIT = 3600.0
 
 
 class Evidence(msgspec.Struct, frozen=True, gc=False):
     """The facts in one response.
 
-    permitted: requests per window, from the header or from the details of a 429.
-    remaining: requests left in the window after this one; only together with `permitted`.
-    date: the server's clock when it answered, unix time in whole seconds.
-    refused: the answer was a 429.
-    retry_after: seconds the server asked to wait.
-    genuine: the API itself answered, not a proxy in front of it.
+    Args:
+        permitted: Requests per window, from the header.
+        remaining: Requests left in the window after this one. None unless `permitted` is there,
+            too.
+        date: The server's clock when it sent the response, Unix time in whole seconds.
+        refused: Whether the response is a 429.
+        retry_after: Seconds that the server asks to wait.
+        genuine: False for a 5xx, which may come from a proxy in front of the API.
+        total_permitted: The limit in the details of a 429. If the header states more, this one
+            counts.
+        absurd: Whether a 429 named no plausible limit.
     """
 
     permitted: int | None = None
@@ -39,14 +45,12 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     refused: bool = False
     retry_after: float | None = None
     genuine: bool = True
-    #: The limit named by the details of a 429. It wins over a header that says more.
     total_permitted: int | None = None
-    #: A 429 named a limit, and it made no sense.
     absurd: bool = False
 
 
 def plausible_limit(value: object) -> int | None:
-    """`value` if it can be a number of requests per minute, else None."""
+    """Return `value` if it can be a number of requests per minute, else None."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= HIGHEST_PLAUSIBLE_LIMIT:
         return value
     return None
@@ -58,14 +62,17 @@ def read_evidence(
     *,
     total_permitted: object = None,
 ) -> Evidence:
-    """The evidence in a response with this status and these headers (looked up by their canonical names).
+    """Return the facts in a response.
 
-    `total_permitted` is what the details of a 429 named, unchecked.
+    Args:
+        status: The HTTP status.
+        headers: The headers, looked up by their canonical names.
+        total_permitted: The value in the details of a 429, not yet checked.
     """
     permitted = _limit(headers.get("X-Ratelimit-Permitted"))
     remaining = _integer(headers.get("X-Ratelimit-Remaining")) if permitted is not None else None
     if permitted is None or remaining is None or remaining > permitted:
-        permitted = remaining = None  # a counter outside its own limit says nothing
+        permitted = remaining = None  # a counter above its own limit is implausible
     text = headers.get("Date")
     date = _http_date(text) if text is not None else None
     if status != 429:
@@ -75,10 +82,10 @@ def read_evidence(
     return Evidence(permitted, remaining, date, True, retry_after, True, named, named is None)
 
 
-# The same few texts come again and again: to look one up takes a third of the time of reading it.
+# The same few texts repeat, and a lookup takes a third of the time of parsing.
 @lru_cache(maxsize=4096)
 def _integer(text: str | None) -> int | None:
-    # isdecimal alone would let other scripts' digits through, and int() takes signs, blanks and underscores.
+    # isdecimal alone accepts digits of other scripts. int() accepts signs, blanks and underscores.
     if text is not None and text.isascii() and text.isdecimal() and len(text) <= 9:
         return int(text)
     return None
@@ -89,7 +96,7 @@ def _limit(text: str | None) -> int | None:
     return plausible_limit(_integer(text))
 
 
-# Responses of one second share their Date: parsing it once a second instead of once a response.
+# Responses of one second share their Date, so it is parsed once a second.
 @lru_cache(maxsize=16)
 def _http_date(text: str) -> float | None:
     try:

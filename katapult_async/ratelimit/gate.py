@@ -1,8 +1,8 @@
 """The gate: the one place where requests wait for the rate limit.
 
-A thin asynchronous shell around the state machine in `window`: it reads the event loop's clock, lets requests through
-one by one in order of priority and arrival, and wakes them when an answer has changed what is known. It decides
-nothing. Cancelling a waiting request leaves no trace.
+It reads the event loop's clock, lets requests through one by one in order of priority and arrival,
+and wakes them when a response has changed the state. It decides nothing: the state machine in
+`window` does. A cancelled request leaves no trace.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ log = package_logger("ratelimit")
 
 
 class Priority(enum.IntEnum):
-    """Who goes first when several wait."""
+    """Which request goes first when several wait. A lower value goes first."""
 
-    #: Was refused with a 429 before: back to the head of the queue.
+    #: The request got a 429 before: back to the head of the queue.
     AGAIN = 0
     NORMAL = 1
-    #: Polling: never before real work.
+    #: Polling, which goes after everything else.
     LOW = 2
 
 
 class _Turn:
     """A place in the queue."""
 
-    __slots__ = ("event", "evicted", "gone", "key", "kind", "listening", "permit")
+    __slots__ = ("event", "evicted", "gone", "idle", "key", "kind", "permit")
 
     def __init__(self, key: tuple[int, int], kind: str) -> None:
         self.key = key
@@ -51,38 +51,39 @@ class _Turn:
         self.event = anyio.Event()
         self.gone = False
         self.evicted = False
-        #: Whether it waits for nothing but its event, and the permit that it was handed meanwhile.
-        self.listening = False
+        #: Whether the request waits for nothing but its event, and the permit it got meanwhile.
+        self.idle = False
         self.permit: Permit | None = None
 
     async def listen(self) -> None:
-        self.listening = True
+        self.idle = True
         try:
             await self.event.wait()
         finally:
-            self.listening = False
+            self.idle = False
 
     def __lt__(self, other: _Turn) -> bool:
         return self.key < other.key
 
 
 def _limiter(permits: int, seconds: float) -> AsyncLimiter:
-    # Imported when something is paced, which is seldom: it takes as long as a tenth of everything else.
+    # Imported only when requests are paced, which is rare: the import takes a tenth of the start-up
+    # time.
     from aiolimiter import AsyncLimiter
 
     return AsyncLimiter(permits, seconds)
 
 
 class Evicted(Exception):
-    """Requests of this type have been sent away (Gate.evict)."""
+    """The gate no longer handles requests of this type (`Gate.evict`)."""
 
 
 class Gate:
-    """Hands out permits of one rate window.
+    """Gives out the permits of one rate window.
 
     Args:
         window: The state machine.
-        shift: Seconds by which the clock of the window is ahead of the event loop's.
+        shift: Seconds by which the clock of the window is ahead of the event loop's clock.
     """
 
     def __init__(self, window: Window, *, shift: float = 0.0) -> None:
@@ -92,7 +93,8 @@ class Gate:
         self._pacer_rate = 0.0
         self._queue: list[_Turn] = []
         self._arrivals = itertools.count()
-        #: Called each time the request at the head of the queue begins to wait, with the window's answer and the time.
+        #: Called with the wait and the time each time the request at the head of the queue starts
+        #: to wait.
         self.listeners: list[Callable[[Wait, float], None]] = []
 
     def __repr__(self) -> str:
@@ -100,32 +102,32 @@ class Gate:
 
     @property
     def window(self) -> Window:
-        """The state machine behind the gate, to look at."""
+        """The state machine of this gate. Only read from it."""
         return self._window
 
     def now(self) -> float:
-        """The time of the window's clock (seconds)."""
+        """Return the time of the window's clock, in seconds."""
         return asyncio.get_running_loop().time() + self._shift
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for a permit."""
+        """Number of requests that wait for a permit."""
         return len(self._queue)
 
     @property
     def limit(self) -> int | None:
-        """Requests permitted per window, as far as known."""
+        """Requests permitted per window; None while unknown."""
         return self._window.limit
 
     async def take(self, priority: Priority = Priority.NORMAL, kind: str = "") -> Permit:
-        """Wait for a permit. It must be given back with `answered`, `lost` or `unused`.
+        """Wait for a permit. The caller ends it with `answered`, `lost` or `unused`.
 
         Args:
-            priority: Who goes first when several wait.
+            priority: Which request goes first when several wait.
             kind: The type of the request.
 
         Raises:
-            Evicted: Requests of this type have been sent away meanwhile.
+            Evicted: If the gate stopped handling requests of this type meanwhile.
         """
         permit = self.take_nowait(kind)
         if permit is not None:
@@ -148,18 +150,18 @@ class Gate:
         return permit
 
     def take_nowait(self, kind: str = "") -> Permit | None:
-        """A permit, if one can be had without waiting or overtaking anybody."""
+        """Return a permit if there is one without waiting or overtaking another request."""
         if self._queue:
             return None
         window = self._window
         now = asyncio.get_running_loop().time() + self._shift
         if window.paced and window.pace(now) is not None:
             return None
-        answer = window.take(now)
-        if not isinstance(answer, Permit):
+        decision = window.take(now)
+        if not isinstance(decision, Permit):
             return None
-        answer.kind = kind
-        return answer
+        decision.kind = kind
+        return decision
 
     async def _wait(self, turn: _Turn) -> Permit:
         clock = self.now
@@ -177,13 +179,13 @@ class Gate:
                 await self._keep_pace(pace, now)
                 paced_for = pace
                 continue
-            answer = self._window.take(now, waiting=len(self._queue))
-            if isinstance(answer, Permit):
-                if answer.solo:
-                    self._last_paced, self._pacer = now, None  # the even pace goes on from it
-                return answer
-            self._tell(answer, now)
-            with anyio.move_on_after(answer.until - now if answer.until < math.inf else None):
+            decision = self._window.take(now, waiting=len(self._queue))
+            if isinstance(decision, Permit):
+                if decision.solo:
+                    self._last_paced, self._pacer = now, None  # the even spacing continues from here
+                return decision
+            self._notify(decision, now)
+            with anyio.move_on_after(decision.until - now if decision.until < math.inf else None):
                 await turn.listen()
             if turn.event.is_set():
                 turn.event = anyio.Event()
@@ -194,44 +196,45 @@ class Gate:
             self._pacer = _limiter(1, self._window.period / pace)
             self._pacer_rate = pace
             if self._last_paced is not None:
-                # A new pacer would let one through at once: the spacing goes on from the last one.
+                # A new limiter would let one request through at once. The spacing must continue
+                # from the last request.
                 since = now - self._last_paced
                 spacing = self._window.period / pace
                 if since < spacing:
                     await self._pacer.acquire()
         if not self._pacer.has_capacity():
-            self._tell(Wait(now + self._window.period / pace, WaitReason.PACE), now)
+            self._notify(Wait(now + self._window.period / pace, WaitReason.PACE), now)
         await self._pacer.acquire()
         self._last_paced = self.now()
 
     _last_paced: float | None = None
 
-    def _tell(self, wait: Wait, now: float) -> None:
+    def _notify(self, wait: Wait, now: float) -> None:
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%d wait for %s", len(self._queue), wait.reason.value)
         for listener in self.listeners:
             listener(wait, now)
 
     def evict(self, kind: str | None = None) -> None:
-        """Send away the requests of this type that wait; all of them without a type."""
+        """End the wait of all requests of this type (None: of all types) with Evicted."""
         for turn in self._queue:
             turn.evicted = turn.evicted or kind is None or turn.kind == kind
             turn.event.set()
 
     def answered(self, permit: Permit, evidence: Evidence) -> None:
-        """A response to this permit's request arrived."""
+        """End a permit whose request got a response."""
         now = asyncio.get_running_loop().time() + self._shift
         self._window.answered(permit, now, evidence)
         if self._queue:
             self.wake()
 
     def lost(self, permit: Permit) -> None:
-        """The request was sent and nothing came back."""
+        """End a permit whose request was sent and got no response."""
         self._window.lost(permit, self.now())
         self.wake()
 
     def unused(self, permit: Permit) -> None:
-        """The request never left."""
+        """End a permit whose request was never sent."""
         self._window.unused(permit)
         self.wake()
 
@@ -242,28 +245,29 @@ class Gate:
         return queue[0] if queue else None
 
     def wake(self) -> None:
-        """Let the requests at the head of the queue look again."""
+        """Let the requests at the head of the queue ask the window again."""
         head = self._head()
         if head is None:
             return
-        if head.listening:
+        if head.idle:
             head = self._hand_out(head)
         if head is not None:
             head.event.set()
 
     def _hand_out(self, head: _Turn | None) -> _Turn | None:
-        """Give permits to those who listen, as many as there are; who is then at the head.
+        """Give permits to waiting requests while there are any. Return the new head.
 
-        If each woke the next one, a single request would be sent in each round of the event loop.
+        If each request woke the next one instead, only one request would be sent in each iteration
+        of the event loop.
         """
         now = self.now()
-        while head is not None and head.listening and not head.evicted:
+        while head is not None and head.idle and not head.evicted:
             if self._window.pace(now) is not None:
                 break
-            answer = self._window.take(now, waiting=len(self._queue))
-            if not isinstance(answer, Permit):
+            decision = self._window.take(now, waiting=len(self._queue))
+            if not isinstance(decision, Permit):
                 break
-            head.permit = answer
+            head.permit = decision
             head.gone = True
             head.event.set()
             head = self._head()

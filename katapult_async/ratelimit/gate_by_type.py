@@ -1,6 +1,7 @@
-"""Gates for servers that count types of requests apart: one for all types, until a refusal shows that one has its own.
+"""One gate for all request types, and further gates for types that the server counts separately.
 
-Most servers have one counter, and then this only passes calls on.
+Most servers have a single counter. Then this module only passes calls on. It does not decide when a
+type has its own counter: `request_types` does.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ class GateByType:
     """The gate of one token.
 
     Args:
-        window: The state machine of all types that are not counted apart.
-        apart: Those of the types that are.
-        shift: Seconds by which the clock of the windows is ahead of the event loop's.
+        window: The state machine of all types that share a counter.
+        apart: The state machines of the types with a counter of their own, by type.
+        shift: Seconds by which the clock of the windows is ahead of the event loop's clock.
     """
 
     def __init__(
@@ -43,22 +44,22 @@ class GateByType:
 
     @property
     def window(self) -> Window:
-        """The state machine of all types that are not counted apart."""
+        """The state machine of all types that share a counter."""
         return self._common.window
 
     @property
     def listeners(self) -> list[Callable[[Wait, float], None]]:
-        """Called each time a request at the head of a queue begins to wait, with the window's answer and the time."""
+        """Called with the wait and the time when the head of a queue starts to wait."""
         return self._common.listeners
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for a permit."""
+        """Number of requests that wait for a permit."""
         return sum(gate.waiting for gate in self._all())
 
     @property
     def limit(self) -> int | None:
-        """Requests permitted per window, as far as known; the lowest where types are counted apart."""
+        """Requests permitted per window, the lowest of all types; None while unknown."""
         limits = [gate.limit for gate in self._all()]
         return min((limit for limit in limits if limit is not None), default=None)
 
@@ -66,14 +67,14 @@ class GateByType:
         return [self._common, *self._apart.values()]
 
     async def take(self, priority: Priority = Priority.NORMAL, kind: str = "") -> Permit:
-        """Wait for a permit. It must be given back with `answered`, `lost` or `unused`.
+        """Wait for a permit. The caller ends it with `answered`, `lost` or `unused`.
 
         Args:
-            priority: Who goes first when several wait.
+            priority: Which request goes first when several wait.
             kind: The type of the request.
 
         Raises:
-            Evicted: All requests have been sent away meanwhile.
+            Evicted: If `evict` was called meanwhile.
         """
         if kind not in self._apart:
             try:
@@ -86,7 +87,7 @@ class GateByType:
         return permit
 
     def take_nowait(self, kind: str = "") -> Permit | None:
-        """A permit, if one can be had without waiting or overtaking anybody."""
+        """Return a permit if there is one without waiting or overtaking another request."""
         if not self._apart or kind not in self._apart:
             return self._common.take_nowait(kind)
         permit = self._apart[kind].take_nowait(kind)
@@ -95,7 +96,7 @@ class GateByType:
         return permit
 
     def answered(self, permit: Permit, evidence: Evidence) -> None:
-        """A response to this permit's request arrived."""
+        """End a permit whose request got a response."""
         if permit.apart:
             self._apart[permit.kind].answered(permit, evidence)
         elif evidence.refused and self._common.window.counts_apart(permit):
@@ -104,20 +105,20 @@ class GateByType:
             self._common.answered(permit, evidence)
 
     def lost(self, permit: Permit) -> None:
-        """The request was sent and nothing came back."""
+        """End a permit whose request was sent and got no response."""
         self._of(permit).lost(permit)
 
     def unused(self, permit: Permit) -> None:
-        """The request never left."""
+        """End a permit whose request was never sent."""
         self._of(permit).unused(permit)
 
     def wake(self) -> None:
-        """Let the requests at the heads of the queues look again."""
+        """Let the requests at the heads of the queues ask their windows again."""
         for gate in self._all():
             gate.wake()
 
     def evict(self) -> None:
-        """Send away all requests that wait."""
+        """End the wait of all requests with Evicted."""
         for gate in self._all():
             gate.evict()
 
@@ -125,7 +126,7 @@ class GateByType:
         return self._apart[permit.kind] if permit.apart else self._common
 
     def _split(self, permit: Permit, evidence: Evidence) -> None:
-        """From now on this type of request has a window of its own, which begins with this refusal."""
+        """Give this type a window of its own from now on. The window starts with this 429."""
         self._common.window.unused(permit)
         if permit.kind not in self._apart:
             window = Window.start(period=self._common.window.period, limit=evidence.total_permitted)
@@ -133,6 +134,6 @@ class GateByType:
             first = window.take(now)
             if isinstance(first, Permit):
                 window.answered(first, now, evidence)
-            log.info("requests of the type %s are counted apart", permit.kind)
+            log.info("the server counts requests of type %s separately", permit.kind)
             self._apart[permit.kind] = self._gate(window)
         self._common.evict(permit.kind)

@@ -1,7 +1,9 @@
-"""How many requests per window are permitted: what the caller, the headers and the 429s say of it.
+"""The number of requests permitted per window, as the caller, the headers and the 429s state it.
 
-Each of them can be wrong. Where a header and a 429 contradict each other, the lower one counts, for one window. A 429
-that names less than half of what has just been permitted is put to the test.
+Each source can be wrong. If a header and a 429 disagree, the lower number counts for one window. If
+a 429 names less than half of what the server has just permitted, the number is treated as disputed:
+the limit then doubles each window until a 429 confirms it. This module stores numbers. It does not
+decide whether a request may be sent.
 """
 
 from __future__ import annotations
@@ -12,49 +14,54 @@ import msgspec
 
 
 class Limit(msgspec.Struct):
-    """The limit of one token, and who named it.
+    """The limit of one token.
 
     Args:
-        period: The length of a window in seconds.
+        period: Length of a window, in seconds.
         value: Requests per window, if the caller knows it.
     """
 
     _period: float
     #: Requests permitted per window; None while nothing is known.
     value: int | None
-    # A 429 has allowed less than its header: so much, until then.
-    _most: int = 0
-    _most_until: float = -math.inf
-    # A 429 has named less than half of what had been permitted: what that was, and when.
+    # A 429 named less than its header: the highest limit to accept, and until when.
+    _cap: int = 0
+    _cap_until: float = -math.inf
+    # A 429 named less than half of what the server had permitted: the number permitted, and when.
     _disputed: int = 0
     _disputed_at: float = -math.inf
 
     def __repr__(self) -> str:
         return f"<Limit {self.value}>"
 
-    def in_header(self, permitted: int, now: float) -> None:
-        """A header names it."""
-        self.value = min(permitted, self._most) if now < self._most_until else permitted
+    def set_from_header(self, permitted: int, now: float) -> None:
+        """Take the limit from a header.
 
-    def in_429(self, named: int, now: float, *, admitted: int, header: int | None) -> bool:
-        """A 429 names it.
+        Args:
+            permitted: Requests per window.
+            now: Local time, in seconds.
+        """
+        self.value = min(permitted, self._cap) if now < self._cap_until else permitted
 
-        If the server has permitted more than twice as much in the last period, the limit has just been lowered, or the
-        429 is wrong. Nothing else would ever show the latter: so what is sent grows from window to window, until a 429
-        confirms the limit.
+    def set_from_429(self, named: int, now: float, *, admitted: int, header: int | None) -> bool:
+        """Take the limit from a 429.
+
+        If the server permitted more than twice as much in the last period, either the limit has
+        just been lowered or the 429 is wrong. No later response would reveal a wrong 429, so the
+        limit then grows from window to window until a 429 confirms it.
 
         Args:
             named: Requests per window.
-            now: Local seconds.
-            admitted: Requests of ours that were permitted in the last period.
-            header: What the header of the same answer names.
+            now: Local time, in seconds.
+            admitted: Our requests that the server permitted in the last period.
+            header: The limit in the header of the same response, if there was one.
 
         Returns:
-            Whether the header allows more.
+            True if the header of the same response states a higher limit.
         """
         contradicts = header is not None and named < header
         if contradicts:
-            self._most, self._most_until = named, now + self._period
+            self._cap, self._cap_until = named, now + self._period
         elif header is not None:
             named = header
         if admitted > 2 * named:
@@ -64,8 +71,12 @@ class Limit(msgspec.Struct):
         self.value = named
         return contradicts
 
-    def grow(self, now: float) -> None:
-        """Raise a limit that is disputed: twice as much for each window that has gone by."""
+    def raise_disputed(self, now: float) -> None:
+        """Raise a disputed limit: double it for each window that has passed.
+
+        Args:
+            now: Local time, in seconds.
+        """
         while self._disputed and now >= self._disputed_at + self._period:
             self._disputed_at += self._period
             self.value = min(2 * (self.value or 1), self._disputed)

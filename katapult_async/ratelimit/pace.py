@@ -1,23 +1,24 @@
-"""The pace of paced mode: how many requests a window to send evenly when bursts are refused.
+"""The pace of paced mode: how many requests a window to send evenly when the server refuses bursts.
 
-Additive increase, multiplicative decrease, as a pure function of the times passed in (scheduling, Policy). The
-spacing itself is done by aiolimiter in the gate.
+The pace rises by a constant each window without a 429 and falls by a factor after one (additive
+increase, multiplicative decrease). It is a pure function of the times passed in. aiolimiter does
+the spacing, in the gate.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-#: What is left of the pace after paced requests were refused.
+#: The factor by which the pace falls after a 429 to a paced request.
 DECREASE = 0.7
-#: What each window without a refusal gives back, as a part of the limit.
+#: By how much the pace rises in a window without a 429, as a part of the limit.
 INCREASE = 1 / 20
-#: The same where no limit was ever named, as a part of the pace itself: there is nothing to aim at.
+#: The same if no limit was ever named, as a part of the pace itself.
 GROWTH = 1 / 2
 
 
 class Pace(msgspec.Struct):
-    """Requests per window to send evenly, at most `limit` (None: no limit was ever named)."""
+    """Requests per window to send evenly. Create it with `Pace.start`."""
 
     _since: float
     _period: float
@@ -26,11 +27,11 @@ class Pace(msgspec.Struct):
 
     @classmethod
     def start(cls, now: float, *, period: float, value: float, limit: int | None) -> Pace:
-        """Begin an even pace.
+        """Start an even pace.
 
         Args:
-            now: Local seconds.
-            period: The length of a window in seconds.
+            now: Local time, in seconds.
+            period: Length of a window, in seconds.
             value: Requests per window; at least 1 is sent.
             limit: Requests per window at most; None if no limit was ever named.
         """
@@ -40,7 +41,7 @@ class Pace(msgspec.Struct):
         return f"<Pace {self._value:.1f} a window>"
 
     def at(self, now: float) -> float:
-        """Requests per window at this moment."""
+        """Return the requests per window at this moment."""
         windows = int((now - self._since) / self._period)
         if windows > 0:
             self._since += windows * self._period
@@ -52,18 +53,18 @@ class Pace(msgspec.Struct):
             self._value = min(self._value, self._limit)
         return self._value
 
-    def refused(self, now: float) -> None:
-        """Requests sent at this pace were refused: slow down."""
+    def slow_down(self, now: float) -> None:
+        """Slow down: the server refused a request sent at this pace."""
         self._value = max(1.0, self.at(now) * DECREASE)
         self._since = now
 
-    def hold(self, now: float) -> None:
-        """A refusal that says nothing about the pace; the window without a refusal begins anew."""
+    def restart_window(self, now: float) -> None:
+        """Keep the pace after a 429 that says nothing about it. Its window starts again."""
         self.at(now)
         self._since = now
 
-    def limit(self, now: float, limit: int) -> None:
-        """The limit has become known or has changed."""
+    def set_limit(self, now: float, limit: int) -> None:
+        """Adopt a new limit."""
         value = self.at(now)
         if self._limit is None or value >= self._limit:
             value = limit

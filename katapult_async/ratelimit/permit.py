@@ -1,4 +1,4 @@
-"""The answers of the rate window: a permit to send one request, or how long to wait and why. Plain data."""
+"""The two results of asking the rate window: a permit or a wait. Plain data."""
 
 from __future__ import annotations
 
@@ -8,51 +8,63 @@ import msgspec
 
 
 class WaitReason(enum.Enum):
-    """Why a request has to wait."""
+    """Why a request has to wait. The values complete the sentence "waits for …"."""
 
-    ANSWER = "the answer to the request that asks for all"
+    ANSWER = "the response to a request in flight"
     WINDOW = "the next window of the server's clock"
-    LIMIT = "permits that come back"
-    REFUSED = "the end of a refusal (429)"
-    REFILL = "the server's bucket to refill"
-    PACE = "its turn in an even pace"
+    LIMIT = "earlier requests to leave the rate window"
+    REFUSED = "the end of the pause after a 429"
+    REFILL = "the server's token bucket to refill"
+    PACE = "its turn in paced mode"
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False):
-    """Not before `until` (monotonic seconds; infinity: only an answer can tell)."""
+    """How long to wait, and why.
+
+    Args:
+        until: Monotonic time in seconds. Infinity: until a response arrives.
+        reason: Why.
+    """
 
     until: float
     reason: WaitReason
 
 
 class Role(enum.Enum):
-    """What a request is to the state machine. All but the plain ones are solo."""
+    """The role of a request in the state machine. All roles but PLAIN are solo."""
 
     PLAIN = "one of many"
-    FIRST = "nothing is known yet"
-    ENTRY = "the first one after a boundary of the server's clock"
-    CANARY = "the first one after a refusal"
+    FIRST = "the first request, while nothing is known"
+    ENTRY = "the first request in a new window of the server's clock"
+    CANARY = "a probe after a 429"
 
 
 class Permit(msgspec.Struct, eq=False):
-    """One request that may be sent, and what was known when it was."""
+    """The permission to send one request, and what was known when it was given.
 
-    #: Monotonic seconds.
+    Args:
+        sent: When the request may be sent (at once), monotonic time in seconds.
+        serial: Number of permits given before this one.
+        alone: Whether none of our requests was in flight.
+        role: The role of the request.
+        window: The earliest window of the server that can count the request; None while unknown.
+        after: The newest window whose counter had been read.
+        lowest: The lowest reading of that counter.
+        kind: The type of the request (set by the gate).
+        apart: Whether this type of request has a rate window of its own (set by the gate).
+    """
+
     sent: float
-    #: How many had been sent before it, and whether none of them was in flight any more.
     serial: int
     alone: bool
     role: Role
-    #: The number of the window of the server in which it was sent, at the earliest; None while nothing is known.
     window: int | None
-    #: The number of the newest window whose counter had been seen, and the lowest reading of it.
     after: int
     lowest: int | None
-    #: The type of request that it is for, and whether such requests have a window of their own (set by the gates).
     kind: str = ""
     apart: bool = False
 
     @property
     def solo(self) -> bool:
-        """Whether everything else waits for its answer."""
+        """Whether all other requests wait for the response to this one."""
         return self.role is not Role.PLAIN

@@ -1,8 +1,9 @@
-"""Whether the server counts types of requests apart ("for this type of request"), or all of them together.
+"""Whether the server counts request types separately ("for this type of request").
 
-With one counter a request reads less than every request that was answered before it was sent, whoever else is on the
-token, as long as no window begins between them. So a higher reading is one of another counter. It is believed once a
-429 for another type, sent after that reading had arrived, confirms it.
+With a single counter a request reads less than every request whose response arrived before it was
+sent, no matter who else uses the token, as long as no window starts in between. So a higher reading
+belongs to another counter. One more condition must hold before this is believed: a 429 for another
+type, sent after that reading had arrived. This module compares readings. It creates no windows.
 """
 
 from __future__ import annotations
@@ -11,24 +12,31 @@ import msgspec
 
 
 class RequestTypes(msgspec.Struct):
-    """The newest reading that cannot come from the counter that was seen before, if there was one."""
+    """The newest reading that cannot come from the counter read before, if there was one."""
 
     _kind: str | None = None
     _number: int = 0
     _remaining: int = 0
     _received: float = 0.0
 
-    def too_high(self, kind: str, received: float, remaining: int, number: int) -> None:
-        """A reading of a request of this type was higher than one of the same window that was there before."""
-        self._kind, self._received, self._remaining, self._number = kind, received, remaining, number
-
-    def explain(self, kind: str, sent: float, number: int, *, spare: int) -> bool:
-        """Whether a refused request shows that its type is counted apart.
+    def note_higher_reading(self, kind: str, received: float, remaining: int, number: int) -> None:
+        """Note a reading that is higher than an earlier one of the same window.
 
         Args:
-            kind: Its type.
-            sent: When it was sent.
-            number: The window that was the newest then.
+            kind: The type of the request.
+            received: When the response arrived, local time in seconds.
+            remaining: The reading.
+            number: The window.
+        """
+        self._kind, self._received, self._remaining, self._number = kind, received, remaining, number
+
+    def confirmed_by(self, kind: str, sent: float, number: int, *, spare: int) -> bool:
+        """Return whether a 429 shows that its request type has a counter of its own.
+
+        Args:
+            kind: The type of the refused request.
+            sent: When it was sent, local time in seconds.
+            number: The newest window at that time.
             spare: What requests in flight can have used up meanwhile.
         """
         return (

@@ -1,8 +1,11 @@
-"""How many permits the trailing rule still holds: the count of what was sent or answered within one window.
+"""The trailing rule: requests in flight plus responses of the last period stay within the limit.
 
-The trailing rule (scheduling): a permit is taken when a request is sent and given back one window after its
-response arrived. The server counts a request somewhere between the two, so it never sees more than the limit in
-any window of that length, on whatever kind of window and with whatever latency.
+A permit is taken when a request is sent. It comes back one period after the response arrived. The
+server counts the request at some moment between the two. So in every interval of one period the
+server counts at most `limit` of our requests, on fixed, aligned and sliding windows and on a token
+bucket with this capacity, whatever the latency (proof: docs/explanation/rate-limits.md).
+
+This module counts requests. It does not read the server's counter.
 """
 
 from __future__ import annotations
@@ -13,12 +16,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-#: Buckets of a period, at most.
+#: Number of buckets of a period, at most.
 BUCKETS = 1000
 
 
 class _Bucket(msgspec.Struct, array_like=True, gc=False):
-    """Answers that arrived within a grain: the first time, the latest time, how many."""
+    """Responses that arrived within one part of a period: first time, latest time, number."""
 
     first: float
     latest: float
@@ -30,14 +33,15 @@ def _latest(bucket: _Bucket) -> float:
 
 
 class TrailingCount(msgspec.Struct):
-    """Times of answers within the last period, in a bounded number of buckets.
+    """Times of responses within the last period, in a bounded number of buckets.
 
-    Answers that arrive within a part of the period share a bucket that carries the latest of their times, so memory
-    does not grow with the rate and the error (a permit comes back up to one part too late) is on the safe side.
+    Responses that arrive within one part of the period share a bucket, which carries the latest of
+    their times. So memory does not grow with the rate, and the error is on the safe side: a permit
+    comes back up to one part late.
 
     Args:
-        period: Seconds.
-        grain: Parts of the period.
+        period: Length of a period, in seconds.
+        grain: Number of parts of a period.
     """
 
     _period: float
@@ -46,16 +50,16 @@ class TrailingCount(msgspec.Struct):
     _total: int = 0
 
     def __len__(self) -> int:
-        """Buckets in memory."""
+        """Number of buckets in memory."""
         return len(self._buckets)
 
     @property
     def total(self) -> int:
-        """How many were counted when this was last asked or told."""
+        """The count at the last call of any method that changes it."""
         return self._total
 
     def add(self, now: float) -> None:
-        """Count one that arrives now."""
+        """Count one response that arrives now."""
         buckets = self._buckets
         if buckets:
             if buckets[0].latest + self._period <= now:
@@ -71,40 +75,42 @@ class TrailingCount(msgspec.Struct):
         self._total += 1
 
     def count(self, now: float) -> int:
-        """How many answers arrived within the last period."""
+        """Return how many responses arrived within the last period."""
         buckets = self._buckets
-        # A permit comes back at this very sum (free_at): the same sum must say so.
+        # `free_at` returns this sum as the time at which a permit comes back. Both must round
+        # alike.
         while buckets and buckets[0].latest + self._period <= now:
             self._total -= buckets.pop(0).count
         return self._total
 
     def since(self, moment: float) -> int:
-        """How many of the answers in memory may have arrived after this moment."""
+        """Return how many of the responses in memory may have arrived after this moment."""
         return sum(bucket.count for bucket in self._buckets if bucket.latest > moment)
 
     def forget(self, until: float) -> None:
-        """Count no longer what arrived at `until` or before."""
+        """Remove responses that arrived at `until` or before."""
         buckets = self._buckets
         while buckets and buckets[0].latest <= until:
             self._total -= buckets.pop(0).count
 
-    def unchanged_until(self, now: float) -> float:
-        """When the first of the answers counted now will be too old; infinity if there are none."""
+    def next_expiry(self, now: float) -> float:
+        """Return when the oldest counted response leaves the period; infinity if none."""
         self.count(now)
         return self._buckets[0].first + self._period if self._buckets else math.inf
 
     def free_at(self, now: float, limit: int, in_flight: int) -> float:
-        """When `in_flight` plus the answers of the last period will be below `limit`.
+        """Return when `in_flight` plus the responses of the last period will be below `limit`.
 
-        `now` or earlier means at once; infinity means that only an answer can tell.
+        Returns:
+            A time in seconds. `now` or earlier: at once. Infinity: not before a response arrives.
         """
         excess = self.count(now) + in_flight - limit + 1
         if excess <= 0:
             return now
-        return self._comes_back(excess, self._buckets)
+        return self._expiry_of(excess, self._buckets)
 
-    def _comes_back(self, excess: int, buckets: Iterable[_Bucket]) -> float:
-        """When so many of the answers in these buckets will be too old."""
+    def _expiry_of(self, excess: int, buckets: Iterable[_Bucket]) -> float:
+        """Return when `excess` of the responses in these buckets will have left the period."""
         for bucket in buckets:
             excess -= bucket.count
             if excess <= 0:
@@ -112,76 +118,92 @@ class TrailingCount(msgspec.Struct):
         return math.inf
 
     def free_with(self, other: TrailingCount, now: float, limit: int, in_flight: int) -> float:
-        """The same for the answers of two counts together."""
+        """Like `free_at`, for the responses of two counts together."""
         excess = self.count(now) + other.count(now) + in_flight - limit + 1
         if excess <= 0:
             return now
-        return self._comes_back(excess, heapq.merge(self._buckets, other._buckets, key=_latest))
+        return self._expiry_of(excess, heapq.merge(self._buckets, other._buckets, key=_latest))
 
 
 class TrailingRule(msgspec.Struct):
-    """What the trailing rule permits: our own requests, and what the headers have shown of others.
+    """The trailing rule, for our own requests and for usage of other clients that headers showed.
 
     Args:
-        period: The length of a window in seconds.
-        admissions: Answers that were no refusals.
+        period: Length of a window, in seconds.
+        admissions: Responses other than 429s.
         refusals: The 429s.
     """
 
     period: float
     admissions: TrailingCount
     refusals: TrailingCount
-    #: Whether the server counts refused requests, too. Unknown (katapult-api), so it is believed when seen.
+    #: Whether the server counts refused requests, too. This is not documented, so it is assumed
+    #: only after the 429s have shown it (`Backoff.diagnose`).
     refusals_count: bool = False
-    # What others had used in the last period, and when that was seen.
+    # Requests of other clients in the last period, and when a response showed them.
     _foreign: int = 0
     _foreign_at: float = -math.inf
 
     @classmethod
     def start(cls, period: float, grain: int = BUCKETS) -> TrailingRule:
-        """A rule that has counted nothing."""
+        """Create a rule that has counted nothing.
+
+        Args:
+            period: Length of a window, in seconds.
+            grain: Number of parts of a period.
+        """
         return cls(period, TrailingCount(period, grain), TrailingCount(period, grain))
 
     def __repr__(self) -> str:
         return f"<TrailingRule admissions={self.admissions.total} foreign={self._foreign}>"
 
-    def answers(self, now: float) -> int:
-        """All answers of the last period."""
+    def responses(self, now: float) -> int:
+        """Return the number of responses of the last period, 429s included."""
         return self.admissions.count(now) + self.refusals.count(now)
 
-    def unchanged_until(self, now: float) -> float:
-        """When the first of the answers counted now will be too old; infinity if there are none."""
-        return min(self.admissions.unchanged_until(now), self.refusals.unchanged_until(now))
+    def next_expiry(self, now: float) -> float:
+        """Return when the oldest counted response leaves the period; infinity if none."""
+        return min(self.admissions.next_expiry(now), self.refusals.next_expiry(now))
 
     def lost(self, now: float) -> None:
-        """A request got no answer: it may have been counted."""
+        """Count a request without a response: the server may have counted it."""
         self.admissions.add(now)
 
-    def saw_used(self, now: float, used: int, in_flight: int) -> None:
-        """Take what is used and not ours off the limit, until it must have come back.
+    def note_foreign_usage(self, now: float, used: int, in_flight: int) -> None:
+        """Subtract usage of other clients from the limit for one period.
 
         Args:
-            now: Local seconds.
-            used: Requests that the headers of an answer show as used.
-            in_flight: Requests of ours in flight, without the one that was answered.
+            now: Local time, in seconds.
+            used: Requests that the headers of a response show as used.
+            in_flight: Our requests in flight, without the one that got the response.
         """
-        ours = self.answers(now) if self.refusals_count else self.admissions.count(now)
+        ours = self.responses(now) if self.refusals_count else self.admissions.count(now)
         self._foreign = max(0, used - (ours + in_flight + 1))
         self._foreign_at = now
 
     def free_at(self, now: float, limit: int, in_flight: int) -> float:
-        """When one more request may be sent. `now` or earlier: at once. Infinity: only an answer can tell."""
+        """Return when one more request may be sent.
+
+        Args:
+            now: Local time, in seconds.
+            limit: Requests permitted per window.
+            in_flight: Our requests in flight.
+
+        Returns:
+            A time in seconds. `now` or earlier: at once. Infinity: not before a response arrives.
+        """
         if not self._foreign or now >= self._foreign_at + self.period:
-            return self.free_of_ours(now, limit, in_flight)
-        free_at = self.free_of_ours(now, max(1, limit - self._foreign), in_flight)
+            return self.own_free_at(now, limit, in_flight)
+        free_at = self.own_free_at(now, max(1, limit - self._foreign), in_flight)
         if now < free_at and limit > 1:
-            # What others have used comes back a period after it was seen, at the latest.
-            whole = max(self._foreign_at + self.period, self.free_of_ours(now, limit, in_flight))
+            # Usage of other clients has left the server's window one period after it was read, at
+            # the latest.
+            whole = max(self._foreign_at + self.period, self.own_free_at(now, limit, in_flight))
             free_at = min(free_at, whole)
         return free_at
 
-    def free_of_ours(self, now: float, limit: int, in_flight: int) -> float:
-        """The same without what others have used."""
+    def own_free_at(self, now: float, limit: int, in_flight: int) -> float:
+        """Like `free_at`, without the usage of other clients."""
         if self.refusals_count:
             return self.admissions.free_with(self.refusals, now, limit, in_flight)
         return self.admissions.free_at(now, limit, in_flight)

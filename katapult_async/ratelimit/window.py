@@ -1,43 +1,37 @@
-"""The rate window of one token: decides whether the next request may be sent now, or not before when.
+"""The rate window of one token: decides whether the next request may be sent now, and if not, when.
 
-A pure state machine: no clock, no sleep, no randomness, no I/O. Times (seconds of the caller's monotonic clock)
-are passed in; `take` answers with a Permit or with a Wait. Every permit ends in exactly one of `answered`, `lost`
-(sent, no answer: it may have been counted) or `unused` (it never left). All that it knows is data: msgspec can encode
-it and decode it between any two calls.
+A rate window is the period (one minute) for which the server permits a fixed number of requests.
+This module is a pure state machine: it has no clock, no sleep, no randomness and no I/O. The caller
+passes in times, in seconds of its monotonic clock. `take` returns a Permit (one request may be
+sent) or a Wait. The caller ends every permit with exactly one call: `answered` (a response
+arrived), `lost` (the request was sent and got no response, so the server may have counted it) or
+`unused` (it was never sent). The whole state is data: msgspec can encode and decode it between any
+two calls.
 
-What is believed about the server, from nothing to everything (scheduling, Policy):
+How it decides depends on its belief about the server (belief.py). A solo request is one whose
+response all other requests wait for: the first request, the first request after a 429, and the
+first request in a new window. Three mechanisms apply in every belief:
 
-    COLD ── first answer ──┬─ no headers ────────────► OPEN ── 429 ──► TRAILING (limit known)
-                           └─ headers ─► ALIGNED ─┬─ counter does not restart ──► TRAILING
-                                                  └─ counter rises by itself ───► REFILLING
+- After a 429 the gate is closed, and requests go out one at a time until one is permitted (the
+  closure, closure.py and backoff.py).
+- If the server refuses bursts although the limit is not used up, requests are spaced evenly (paced
+  mode, pace.py).
+- Headers that were wrong are ignored for a while. After that only a few requests may be in flight
+  at first (caution, trust.py).
 
-OPEN       nothing limits but the concurrency of the caller.
-TRAILING   in flight + answered in the last period <= limit (trailing.py). Right on every kind of window, alone on the
-           token. What the headers show of others is taken off the limit for one period.
-ALIGNED    what the server's counter certainly leaves (aligned.py). When that is used up: one request at the next
-           boundary of the server's clock, the rest after its answer.
-REFILLING  a token bucket that shows its counter: it is refilled by limit/period a second.
-
-Across all of them: after a 429 the gate is closed (backoff.py), and one request at a time goes out until one is
-permitted. When bursts are refused although the limit is not used up, `pace` says how evenly to send (paced mode).
-"Solo" is the word for a request whose answer everything else waits for: the first one, the one after a refusal, and
-the first one in a new window.
-
-The server's words are evidence. A `Date` that contradicts the others is set aside (clock.py). Headers that contradict
-a 429, or a counter that does not restart where it should, are not believed for a while (trust.py); headers that stop
-are believed again when they come back. No wait for a boundary is longer than one period since the last permitted
-answer.
+No wait for a boundary is longer than one period after the last permitted request.
+docs/explanation/rate-limits.md explains all of this.
 """
 
 from __future__ import annotations
 
-import enum
 import math
 
 import msgspec
 
 from .aligned import PATIENCE, AlignedWindows, Reading
 from .backoff import Backoff
+from .belief import Belief
 from .closure import Closure
 from .evidence import Evidence
 from .limit import Limit
@@ -45,57 +39,52 @@ from .permit import Permit, Role, Wait, WaitReason
 from .trailing import BUCKETS, TrailingRule
 from .trust import CONTRADICTED, NOT_ALIGNED, Trust
 
-#: What is kept of a round trip for the next answer, in looking for the longest one of late.
-FADING = 0.95
-
-
-class Belief(enum.Enum):
-    """What kind of limiter the server is believed to be."""
-
-    COLD = "nothing known"
-    OPEN = "no limit known"
-    TRAILING = "limit known"
-    ALIGNED = "windows of the server's clock"
-    REFILLING = "bucket that refills"
+#: The longest recent round trip decays by this factor with each response.
+TRIP_DECAY = 0.95
 
 
 class Window(msgspec.Struct):
-    """The state machine. Make one with `Window.start`."""
+    """The state machine of one rate window. Create it with `Window.start`.
 
-    #: The length of a window in seconds.
+    Args:
+        period: Length of a window, in seconds.
+        sharers: Other clients, plus this one, that are known to send equally much and do not share
+            this state. This client takes its share only.
+    """
+
     period: float
-    _known: Limit
+    _limit: Limit
     _aligned: AlignedWindows
     _trailing: TrailingRule
     _backoff: Backoff
     _trust: Trust
     _belief: Belief = Belief.COLD
-    # The solo request in flight: its number, and when it was sent.
+    # The serial number of the solo request in flight, and when it was sent.
     _solo: int | None = None
     _solo_sent: float = 0.0
     _in_flight: int = 0
     _sends: int = 0
-    # Round trips of late, the longest one.
-    _slowest: float = 0.0
-    # REFILLING: refusals.
+    # The longest recent round trip, in seconds.
+    _longest_trip: float = 0.0
+    # 429s received in REFILLING.
     _strikes: int = 0
-    #: Clients of whom it is known that they send as much as this one, without telling it. It takes its share only.
     sharers: int = 1
 
     @classmethod
     def start(cls, *, period: float = 60.0, limit: int | None = None, grain: int = BUCKETS) -> Window:
-        """Begin without having seen anything.
+        """Create the state before any response.
 
         Args:
-            period: The length of a window in seconds.
+            period: Length of a window, in seconds.
             limit: Requests per window, if the caller knows it.
-            grain: Into how many parts of a period answers are counted. A permit comes back up to one part late.
+            grain: Number of parts of a period in which responses are counted. A permit comes back
+                up to one part late.
 
         Raises:
-            ValueError: If one of them makes no sense.
+            ValueError: If `period` or `limit` is not positive, or `period` is not finite.
         """
         if not 0 < period < math.inf:
-            raise ValueError(f"the period of a rate window must be positive and finite, not {period!r}")
+            raise ValueError(f"period must be a positive, finite number of seconds, not {period!r}")
         if limit is not None and limit <= 0:
             raise ValueError(f"total_permitted must be at least 1, not {limit!r}")
         return cls(
@@ -119,25 +108,27 @@ class Window(msgspec.Struct):
 
     @property
     def limit(self) -> int | None:
-        """Requests permitted per window, as far as known."""
-        return self._known.value
+        """Requests permitted per window; None while unknown."""
+        return self._limit.value
 
     @property
     def belief(self) -> Belief:
+        """The kind of limiter that the server seems to have."""
         return self._belief
 
     @property
     def in_flight(self) -> int:
+        """Requests sent and not ended."""
         return self._in_flight
 
     @property
     def number(self) -> int:
-        """The number of the newest window of the server's clock whose counter was seen; 0 if there is none."""
-        return self._aligned.numbers.seen
+        """The number of the newest window of the server's clock that was read; 0 if none."""
+        return self._aligned.numbers.newest_read
 
     @property
     def remaining(self) -> int | None:
-        """Requests that the server's counter certainly leaves, as far as it is believed."""
+        """Requests that the server's counter certainly leaves; None if it is not used."""
         if self._belief not in (Belief.ALIGNED, Belief.REFILLING):
             return None
         return max(0, int(self._aligned.counter.free(self._in_flight)))
@@ -152,60 +143,65 @@ class Window(msgspec.Struct):
 
     @property
     def refusals(self) -> int:
-        """429s seen."""
+        """Number of 429s received."""
         return self._backoff.refusals
 
     @property
     def kept(self) -> int:
-        """Entries in memory: bounded, whatever the traffic."""
+        """Number of entries in memory. It is bounded, whatever the traffic."""
         return len(self._trailing.admissions) + len(self._trailing.refusals) + len(self._aligned.counter)
 
     @property
     def paced(self) -> bool:
-        """Whether requests may have to be sent evenly."""
+        """Whether requests may have to be spaced evenly."""
         return self._backoff.pace is not None
 
     def pace(self, now: float) -> float | None:
-        """Requests per window to send evenly, or None when bursts are fine."""
+        """Return the requests per window to send evenly at `now`, or None if bursts are allowed."""
         if self._backoff.pace is None or self._backoff.closure is not None:
             return None
         return self._backoff.pace.at(now)
 
-    def know(self, limit: int) -> None:
-        """Adopt the limit that a caller has given, if none is known yet.
+    def adopt_limit(self, limit: int) -> None:
+        """Adopt the limit (requests per window) that a caller has given, if none is known yet.
 
         Raises:
             ValueError: If another limit is known, from another caller or from the server.
         """
-        known = self._known.value
+        known = self._limit.value
         if known is not None and known != limit:
-            raise ValueError(f"total_permitted={limit} contradicts the {known} that are known for this token")
-        self._known.value = limit
+            raise ValueError(
+                f"total_permitted={limit} contradicts the limit of {known} already known for this token"
+            )
+        self._limit.value = limit
         if self._belief is Belief.OPEN:
             self._belief = Belief.TRAILING
 
-    # -- asking ---------------------------------------------------------------------------------------------------
+    # -- decisions ---------------------------------------------------------------------------------
 
     def take(self, now: float, *, waiting: int = 1) -> Permit | Wait:
-        """A permit to send one request at once, or how long to wait. `waiting`: requests that want to be sent."""
+        """Return a permit to send one request now, or how long to wait.
+
+        `waiting` requests want to be sent, this one included.
+        """
         if self._solo is not None:
             patient_until = self._solo_sent + self._patience()
             if now < patient_until:
                 return Wait(patient_until, WaitReason.ANSWER)
         role = Role.PLAIN
         if self._backoff.closure is not None:
-            wait, role = self._ask_closed(self._backoff.closure, now)
+            wait, role = self._decide_closed(self._backoff.closure, now)
         elif self._belief is Belief.COLD:
             wait = None
             role = Role.FIRST
         elif self._belief is Belief.ALIGNED:
-            wait, role = self._aligned.ask(
-                now, self._known.value or 1, self._in_flight, waiting, self.sharers - 1
+            wait, role = self._aligned.decide(
+                now, self._limit.value or 1, self._in_flight, waiting, self.sharers - 1
             )
         elif self._belief is Belief.REFILLING:
-            wait = self._aligned.ask_refilling(now, self._share(), self._in_flight)
+            wait = self._aligned.decide_refilling(now, self._share(), self._in_flight)
         else:
-            wait = self._ask_trailing(now)
+            wait = self._decide_trailing(now)
         if wait is None and self._trust.cautious and self._in_flight >= self._trust.caution(now):
             wait = Wait(math.inf, WaitReason.ANSWER)
         if wait is not None:
@@ -213,7 +209,7 @@ class Window(msgspec.Struct):
         return self._permit(now, role)
 
     def _patience(self) -> float:
-        return min(max(PATIENCE, 2 * self._slowest), max(PATIENCE, self.period))
+        return min(max(PATIENCE, 2 * self._longest_trip), max(PATIENCE, self.period))
 
     def _permit(self, now: float, role: Role) -> Permit:
         aligned = self._aligned
@@ -223,119 +219,116 @@ class Window(msgspec.Struct):
             self._in_flight == 0,
             role,
             aligned.numbers.of_request(now),
-            aligned.numbers.seen,
+            aligned.numbers.newest_read,
             aligned.counter.lowest,
         )
         if not self._sends:
-            aligned.heard_at = now
+            aligned.last_response_at = now
         if role is not Role.PLAIN:
             self._solo, self._solo_sent = self._sends, now
         self._sends += 1
         self._in_flight += 1
         return permit
 
-    def _ask_closed(self, closure: Closure, now: float) -> tuple[Wait | None, Role]:
+    def _decide_closed(self, closure: Closure, now: float) -> tuple[Wait | None, Role]:
         if self._belief is Belief.ALIGNED and self._aligned.counter.free(self._in_flight) < 1:
-            # The headers explain the refusal.
+            # The headers explain the 429: the window is used up.
             until = max(closure.until, self._aligned.boundary())
             return Wait(until, WaitReason.WINDOW) if now < until else None, Role.ENTRY
-        if not closure.judged and (self._in_flight == 0 or now >= closure.until):
-            self._backoff.judge(closure, now, self.limit, self._trailing)
+        if not closure.diagnosed and (self._in_flight == 0 or now >= closure.until):
+            self._backoff.diagnose(closure, now, self.limit, self._trailing)
         until = closure.until
         if self.limit is not None and self._belief is not Belief.ALIGNED:
-            until = max(until, self._trailing.free_of_ours(now, self.limit, self._in_flight))
-            # The answers may leave nothing for longer than the server can mean: its window has ended by then.
+            until = max(until, self._trailing.own_free_at(now, self.limit, self._in_flight))
+            # The trailing count can leave nothing for longer than one period. The window of the
+            # refusal has ended by then.
             until = min(until, max(closure.until, closure.since + self.period))
         return Wait(until, WaitReason.REFUSED) if now < until else None, Role.CANARY
 
-    def _ask_trailing(self, now: float) -> Wait | None:
-        if self._known.value is None:
+    def _decide_trailing(self, now: float) -> Wait | None:
+        if self._limit.value is None:
             return None
-        self._known.grow(now)
+        self._limit.raise_disputed(now)
         free_at = self._trailing.free_at(now, self._share(), self._in_flight)
         return Wait(free_at, WaitReason.LIMIT) if now < free_at else None
 
     def _share(self) -> int:
-        return max(1, (self._known.value or 1) // self.sharers)
+        return max(1, (self._limit.value or 1) // self.sharers)
 
     def counts_apart(self, permit: Permit) -> bool:
-        """Whether this refusal shows that the server counts types of requests apart."""
+        """Return whether the 429 to this permit shows a counter per request type."""
         return self._belief is Belief.ALIGNED and self._aligned.counts_apart(permit, self._in_flight)
 
-    # -- hearing --------------------------------------------------------------------------------------------------
+    # -- responses ---------------------------------------------------------------------------------
 
     def unused(self, permit: Permit) -> None:
-        """The request never left (no connection): the server cannot have counted it."""
+        """End a permit whose request was never sent. The server cannot have counted it."""
         self._end(permit)
 
     def lost(self, permit: Permit, now: float) -> None:
-        """The request was sent and nothing came back: it may have been counted."""
+        """End a permit whose request got no response by `now`. The server may have counted it."""
         self._end(permit)
         self._trailing.lost(now)
         self._aligned.lost(permit, now)
 
     def stray(self, now: float) -> None:
-        """A request was sent without a permit of this window: it may have been counted."""
+        """Count a request that was sent by `now` without a permit of this window."""
         self._trailing.lost(now)
-        self._aligned.missed(now)
+        self._aligned.add_unread(now)
 
     def answered(self, permit: Permit, now: float, evidence: Evidence) -> None:
-        """A response arrived."""
+        """End a permit whose request got a response with these facts at `now`."""
         self._end(permit)
-        trip, slowest = now - permit.sent, FADING * self._slowest
-        self._slowest = trip if trip > slowest else slowest
+        trip, longest = now - permit.sent, TRIP_DECAY * self._longest_trip
+        self._longest_trip = trip if trip > longest else longest
         date = evidence.date
         if date is not None:
             date = self._aligned.numbers.read_date(date, permit.sent, now)
-        trusted = self._hear_headers(permit, now, evidence, date)
+        trusted = self._read_headers(permit, now, evidence, date)
         if evidence.refused:
             self._trailing.refusals.add(now)
             self._backoff.refusals += 1
-            self._hear_refusal(permit, now, evidence, trusted=trusted)
+            self._read_refusal(permit, now, evidence, trusted=trusted)
         else:
-            self._aligned.heard_at = now
+            self._aligned.last_response_at = now
             self._trailing.admissions.add(now)
             if permit.solo:
                 self._backoff.permitted(permit)
                 self._aligned.permitted(permit)
         if self._belief is Belief.COLD and not evidence.refused and evidence.genuine:
-            self._disbelieve()
+            self._ignore_headers()
 
     def _end(self, permit: Permit) -> None:
         self._in_flight -= 1
         if permit.serial == self._solo:
             self._solo = None
 
-    def _hear_headers(self, permit: Permit, now: float, evidence: Evidence, date: float | None) -> bool:
-        """Take in the headers; whether they say how many requests remain, and are believed.
+    def _read_headers(self, permit: Permit, now: float, evidence: Evidence, date: float | None) -> bool:
+        """Read the rate limit headers. Return True if they state what remains and are trusted.
 
-        Args:
-            permit: Of the request.
-            now: When its answer arrived.
-            evidence: What the answer says.
-            date: Its date in the numbering of the clock; None if there is none that can be believed.
+        `date` is in the numbering of the clock; None if there is none or it is set aside.
         """
         aligned = self._aligned
         permitted, remaining = evidence.permitted, evidence.remaining
         if permitted is None or remaining is None:
-            aligned.missed(now)
-            stopped = evidence.genuine and not evidence.refused and self._trust.missing()
+            aligned.add_unread(now)
+            stopped = evidence.genuine and not evidence.refused and self._trust.note_missing_headers()
             if stopped and self._belief in (Belief.ALIGNED, Belief.REFILLING):
-                self._belief = Belief.TRAILING  # until they come back
+                self._belief = Belief.TRAILING  # until the headers come back
             return False
-        distrusted = self._trust.lost(now, aligned.clock.replacements)
-        if distrusted or permitted != self._known.value:
-            self._known.in_header(permitted, now)
+        distrusted = self._trust.is_withdrawn(now, aligned.clock.replacements)
+        if distrusted or permitted != self._limit.value:
+            self._limit.set_from_header(permitted, now)
             self._limit_changed(now)
         if distrusted:
             if not self._trust.contradicted:
-                self._trailing.saw_used(now, permitted - remaining, self._in_flight)
+                self._trailing.note_foreign_usage(now, permitted - remaining, self._in_flight)
                 if 2 * remaining >= permitted:
-                    self._backoff.pace = None  # what was refused in bursts has come back
+                    self._backoff.pace = None  # at least half of the window is left: bursts are fine again
             return False
         if self._belief not in (Belief.ALIGNED, Belief.REFILLING):
             if not aligned.clock.known:
-                self._trailing.saw_used(now, permitted - remaining, self._in_flight)
+                self._trailing.note_foreign_usage(now, permitted - remaining, self._in_flight)
                 return False
             self._belief = Belief.ALIGNED
             self._strikes = 0
@@ -346,7 +339,7 @@ class Window(msgspec.Struct):
             remaining,
             date,
             refused=evidence.refused,
-            limit=self._known.value or 1,
+            limit=self._limit.value or 1,
             in_flight=self._in_flight,
             newer=self._sends - permit.serial - 1,
             trailing=self._trailing,
@@ -360,37 +353,35 @@ class Window(msgspec.Struct):
 
     def _limit_changed(self, now: float) -> None:
         if self._backoff.pace is not None and self.limit is not None:
-            self._backoff.pace.limit(now, self.limit)
+            self._backoff.pace.set_limit(now, self.limit)
 
     def _distrust(self, now: float, windows: int) -> None:
-        """The headers contradicted a 429, or the counter did not restart where it should."""
-        self._trust.lose(now, windows, self._aligned.clock.replacements)
-        self._disbelieve()
+        """Ignore the headers, which contradicted a 429 or did not restart at a boundary."""
+        self._trust.withdraw(now, windows, self._aligned.clock.replacements)
+        self._ignore_headers()
 
-    def _disbelieve(self) -> None:
-        """Go on without headers."""
+    def _ignore_headers(self) -> None:
+        """Continue without headers."""
         self._belief = Belief.OPEN if self.limit is None else Belief.TRAILING
 
-    # -- refusals -------------------------------------------------------------------------------------------------
-
-    def _hear_refusal(self, permit: Permit, now: float, evidence: Evidence, *, trusted: bool) -> None:
+    def _read_refusal(self, permit: Permit, now: float, evidence: Evidence, *, trusted: bool) -> None:
         named = evidence.total_permitted
         if named is not None:
             admitted = self._trailing.admissions.count(now)
-            contradicts = self._known.in_429(named, now, admitted=admitted, header=evidence.permitted)
+            contradicts = self._limit.set_from_429(named, now, admitted=admitted, header=evidence.permitted)
             self._limit_changed(now)
             if contradicts:
-                # Never trust a header into sending more than a 429 has allowed.
-                self._trust.doubt(now)
+                # The 429 allows less than its header: obey the 429.
+                self._trust.start_caution(now)
             if contradicts and trusted:
                 self._distrust(now, CONTRADICTED)
                 trusted = False
         if (self._belief is Belief.COLD and not trusted) or self._belief is Belief.OPEN:
-            self._disbelieve()
+            self._ignore_headers()
         if self._belief is Belief.ALIGNED and not self._aligned.explains(permit, now, evidence.remaining):
             contradicted = (evidence.remaining or 0) > 0
             if contradicted:
-                self._trust.doubt(now)
+                self._trust.start_caution(now)
             self._distrust(now, CONTRADICTED if contradicted else NOT_ALIGNED)
         elif self._belief is Belief.REFILLING:
             self._strikes += 1
@@ -401,10 +392,11 @@ class Window(msgspec.Struct):
         if closing is None:
             return
         if probe:
-            self._aligned.heard_at = now
+            self._aligned.last_response_at = now
         if evidence.retry_after is not None:
             closing.retry_after(evidence.retry_after)
         elif self._aligned.clock.known and self.paced:
-            # Somebody else uses it up. If windows begin with the server's minute, be there when the next one does:
-            # whoever comes later finds nothing left, in every window.
-            closing.begins_at(self._aligned.next_begins(now))
+            # Another client uses up the windows. If windows start with the server's minute, send
+            # the next probe when the next window starts. A client that comes later finds nothing
+            # left, in every window.
+            closing.allow_probe_at(self._aligned.next_begins(now))

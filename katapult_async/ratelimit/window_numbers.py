@@ -1,4 +1,8 @@
-"""Which window of the server a request was counted in, as far as the server's clock and the order of answers show it."""
+"""The number of the server's window in which a request was counted.
+
+Derives it from the server's clock and from the order of responses. It does not know what the
+windows permit.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +14,33 @@ from .clock import ServerClock
 
 
 class WindowNumbers(msgspec.Struct):
-    """Numbers of windows: multiples of the period since the epoch of the server's clock."""
+    """Numbers of windows: whole periods since the epoch of the server's clock.
+
+    Args:
+        clock: The server's clock.
+    """
 
     clock: ServerClock
-    # The newest window that a date has shown.
+    # The newest window that a `Date` has shown.
     _dated: int | None = None
-    # Kept, because nearly all requests have the date of the one before, and are sent in the same window.
+    # Cached, because nearly all responses repeat the date of the previous one, and nearly all
+    # requests are sent in the same window.
     _date: float = -math.inf
     _number: int = 0
     _known: int = -1
     _sent_in: int = 0
     _until: float = -math.inf
-    #: The newest window whose counter was seen; 0 before that.
-    seen: int = 0
+    #: The newest window whose counter was read; 0 before the first reading.
+    newest_read: int = 0
 
     def read_date(self, date: float, sent: float, received: float) -> float | None:
-        """The date in the numbering of the clock; None if it cannot be believed (ServerClock.observe)."""
+        """Return the date in the numbering of the clock, or None if it is set aside.
+
+        Args:
+            date: The `Date` of the response, Unix time in seconds.
+            sent: When the request was sent, local time in seconds.
+            received: When the response arrived, local time in seconds.
+        """
         replacements = self.clock.replacements
         believed = self.clock.observe(date, sent, received)
         if believed is not None:
@@ -34,20 +49,20 @@ class WindowNumbers(msgspec.Struct):
                 self._number = math.floor(believed / self.clock.period)
             number = self._number
             if self.clock.replacements != replacements:
-                self.seen = min(self.seen, number)
+                self.newest_read = min(self.newest_read, number)
                 self._dated = number
             elif self._dated is None or number > self._dated:
                 self._dated = number
         return believed
 
     def at(self, local: float) -> int:
-        """The window of this moment, at the earliest."""
+        """Return the earliest window in which the server can be at this local time."""
         return math.floor(self.clock.earliest_server_time(local) / self.clock.period + 1e-9)
 
     def of_request(self, now: float) -> int | None:
-        """The earliest window that can count a request that is sent now: not before one that an answer has shown.
+        """Return the earliest window that can count a request sent now; None if unknown.
 
-        None before the first answer.
+        It is never older than a window that a response has shown.
         """
         if self._dated is None:
             return None
@@ -59,14 +74,15 @@ class WindowNumbers(msgspec.Struct):
         return self._sent_in if self._sent_in > self._dated else self._dated
 
     def place(self, sent_in: int | None, sent: float, received: float, date: float | None) -> tuple[int, int]:
-        """The windows in which a request can have been counted: the first and the last.
+        """Return the first and the last window in which the server can have counted a request.
 
         Args:
-            sent_in: `of_request` when it was sent. Of the first request of all it is assumed that it was counted in
-                the window that its answer shows: the guess that risks no 429.
-            sent: When it was sent.
-            received: When its answer arrived.
-            date: What `read_date` said of the answer, if it had a date.
+            sent_in: `of_request` when the request was sent. It is None for the first request, which
+                is assumed to be counted in the window that its response shows. This guess risks no
+                429.
+            sent: When the request was sent, local time in seconds.
+            received: When the response arrived, local time in seconds.
+            date: What `read_date` returned for the response, if it had a date.
         """
         if date is None:
             newest = math.floor(self.clock.latest_server_time(received) / self.clock.period)
@@ -74,5 +90,6 @@ class WindowNumbers(msgspec.Struct):
             newest = self._number if date == self._date else math.floor(date / self.clock.period)
         if sent_in is None or sent_in >= newest:
             return newest, newest
-        # After a long pause the clock was blunt when the request was sent, and its own answer has sharpened it.
+        # After a long pause the clock was imprecise when the request was sent. Its response has
+        # made it precise again.
         return min(max(sent_in, self.at(sent)), newest), newest

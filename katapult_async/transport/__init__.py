@@ -1,4 +1,7 @@
-"""The transport: one Operation in, one decoded struct out. The only place where aiohttp's client lives."""
+"""The transport: sends the request of one Operation and returns one decoded struct.
+
+It is the only package that uses aiohttp's client. It knows nothing about bulk runs.
+"""
 
 from __future__ import annotations
 

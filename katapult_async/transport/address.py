@@ -1,4 +1,4 @@
-"""Checks what the caller configures before anything is sent: base URL, token, counts and times."""
+"""Checks of what the caller configures: base URL, token, counts and times. Sends nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 
 
 class Secret(str):
-    """A header value that may be sent and must not be shown: its repr says nothing."""
+    """A header value that is sent and never shown: its repr hides it."""
 
     __slots__ = ()
 
@@ -21,13 +21,17 @@ class Secret(str):
 
 
 def check_base_url(base_url: str, *, allow_http: bool) -> str:
-    """Return the base URL in its one spelling: host in lower case, no default port, no final slash.
+    """Return the base URL in its normal form: host in lower case, no default port, no final slash.
 
-    Clients share a rate window when this text is the same.
+    Clients share a rate window if these texts are equal.
+
+    Args:
+        base_url: What the caller gave.
+        allow_http: Whether http:// is allowed for hosts other than loopback.
 
     Raises:
         TypeError: If the base URL is not text.
-        ValueError: If the base URL must not be used. The message says why.
+        ValueError: If the base URL cannot be used. The message says why.
     """
     if not isinstance(base_url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"base_url must be text like {DEFAULT_BASE_URL}, not {_kind(base_url)}")
@@ -42,9 +46,9 @@ def check_base_url(base_url: str, *, allow_http: bool) -> str:
     if parts.scheme not in ("https", "http") or not host or not _is_host(host) or port == 0:
         raise ValueError(f"the base URL must look like {DEFAULT_BASE_URL}, not {_shown(base_url)!r}")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("the base URL must not carry a user name or a password")
+        raise ValueError("the base URL must not contain a user name or a password")
     if parts.query or parts.fragment:
-        raise ValueError("the base URL must end with its path: no '?' and no '#'")
+        raise ValueError("the base URL must not contain '?' or '#'")
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise ValueError(
             f"refusing to send the API token in clear text to http://{host}: use https://, or pass allow_http=True"
@@ -55,7 +59,7 @@ def check_base_url(base_url: str, *, allow_http: bool) -> str:
 
 
 def is_same_base_url(one: str, other: str) -> bool:
-    """Whether two texts name the same installation."""
+    """Return whether two texts name the same installation."""
     if one == other:
         return True
     try:
@@ -65,7 +69,7 @@ def is_same_base_url(one: str, other: str) -> bool:
 
 
 def _shown(base_url: str) -> str:
-    # Somebody who mixes up two settings puts the token here.
+    # A caller who mixes up two settings passes the token here.
     return (
         base_url[:3] + "…"
         if len(base_url) > 3 and "://" not in base_url
@@ -75,11 +79,14 @@ def _shown(base_url: str) -> str:
 
 def _kind(value: object) -> str:
     # The value itself may be the token.
-    return "None" if value is None else f"an object of the type {type(value).__name__}"
+    return "None" if value is None else f"an object of type {type(value).__name__}"
 
 
 def _is_host(host: str) -> bool:
-    """Whether this is an IP address or a name that can be looked up. Looking up others raises what is no OSError."""
+    """Return whether this is an IP address or a name that can be looked up.
+
+    Looking up any other text raises an exception that is not an OSError.
+    """
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -114,7 +121,7 @@ def check_seconds(name: str, value: object) -> None:
     """Raise TypeError or ValueError unless `value` is a positive, finite number of seconds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not 0 < value < math.inf:  # nor nan
+    if not 0 < value < math.inf:  # also refuses NaN
         raise ValueError(f"{name} must be positive and finite, not {value!r}")
 
 
@@ -122,7 +129,7 @@ def check_delay(name: str, value: object) -> None:
     """Raise TypeError or ValueError unless `value` is a finite number of seconds, not negative."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not 0 <= value < math.inf:  # nor nan
+    if not 0 <= value < math.inf:  # also refuses NaN
         raise ValueError(f"{name} must be finite and not negative, not {value!r}")
 
 
@@ -133,7 +140,7 @@ def check_instance(name: str, value: object, kind: type, advice: str) -> None:
         name: The setting.
         value: What the caller gave.
         kind: The type that the setting must have.
-        advice: What to give instead.
+        advice: What to pass instead.
     """
     if not isinstance(value, kind):
         found = value.__name__ if isinstance(value, type) else repr(value)[:50]
@@ -141,11 +148,15 @@ def check_instance(name: str, value: object, kind: type, advice: str) -> None:
 
 
 def check_token(api_token: str) -> Secret:
-    """The token as it may stand in a header.
+    """Return the token as a value for a header.
+
+    Args:
+        api_token: What the caller gave.
 
     Raises:
         TypeError: If the token is not text.
-        ValueError: If the token cannot stand in a header. The message does not show it.
+        ValueError: If the token is empty or has a character that no header may have. The message
+            does not show it.
     """
     if not isinstance(api_token, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"the API token must be text, not {_kind(api_token)}")
@@ -153,8 +164,9 @@ def check_token(api_token: str) -> Secret:
         raise ValueError("the API token is empty")
     for position, character in enumerate(api_token, start=1):
         if not "!" <= character <= "~":
-            kind = "a blank" if character.isspace() else "a character that no token has"
+            kind = "white space" if character.isspace() else "an invalid character"
             raise ValueError(
-                f"the API token has {kind} at position {position} of {len(api_token)}: was it copied whole and alone?"
+                f"the API token has {kind} at position {position} of {len(api_token)}: copy the whole token"
+                " and nothing else"
             )
     return Secret(api_token)

@@ -1,6 +1,7 @@
-"""A wire on aiohttp's client: for every kind of request and response, through proxies, with any version of aiohttp.
+"""A wire on aiohttp's client: for all requests and responses, and through proxies.
 
-aiohttp itself repeats GET, PUT and DELETE on a connection that turned out stale. This wire does not.
+aiohttp itself repeats GET, PUT and DELETE on a stale connection. This wire prevents that: it sends
+each request at most once. It knows nothing about rate limits.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class _Failure(Exception):
 async def _send_once(
     request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    # aiohttp repeats idempotent methods after these two, behind its caller's back: the rate limit would count a
-    # request that nobody had a permit for, and a DELETE would go out twice.
+    # aiohttp repeats idempotent methods after these two exceptions without telling its caller. The
+    # server would count a request without a permit, and a DELETE would be sent twice.
     try:
         return await send(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
@@ -40,7 +41,14 @@ async def _send_once(
 class AiohttpWire:
     """Sends requests through one aiohttp session.
 
-    The connector is shared with other sessions of the same pool and is closed by the pool.
+    The sessions of a pool share the connector. The pool closes it.
+
+    Args:
+        connector: Opens and keeps connections.
+        headers: Headers of all requests.
+        timeout: Time-outs of each request.
+        max_body: Bytes of a response that are read at most.
+        trust_env: Whether to use the proxy settings and .netrc of the environment.
     """
 
     def __init__(
@@ -70,7 +78,11 @@ class AiohttpWire:
         await self._session.close()
 
     async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
-        """Send one request and read its whole response. Raises TransportError subclasses only."""
+        """Send one request and read its whole response.
+
+        Raises:
+            TransportError: If no usable response arrived.
+        """
         try:
             async with self._session.request(
                 method, url, headers=headers, data=body, allow_redirects=False
@@ -83,7 +95,8 @@ class AiohttpWire:
                 return Reply(response.status, response.headers, content)
         except _Failure as failure:
             self._translate(failure.cause)
-        # On Python 3.10 asyncio's TimeoutError is a class of its own, elsewhere it is an OSError.
+        # On Python 3.10 asyncio.TimeoutError is a class of its own. On later versions it is an
+        # OSError.
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
             self._translate(exc)
 

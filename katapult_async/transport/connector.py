@@ -1,8 +1,9 @@
-"""The connector of a pool: aiohttp's, but what it hands out is sound, and leaving it waits for no deaf peer.
+"""The connector of a pool: aiohttp's, with checked connections and a close that cannot block.
 
-Both ways over the wire get their connections here. aiohttp itself looks only whether a kept connection is still open:
-what a server has said on it meanwhile (a 408 before it hangs up, say) would be read as the next answer. Here bytes that
-nobody asked for end the connection. Knows nothing of requests and answers.
+Both wires get their connections here. aiohttp only checks whether a kept connection is still open.
+If a server has sent something on it meanwhile (a 408 before it hangs up, for example), aiohttp
+would return that as the next response. This connector closes a connection that received unsolicited
+bytes. It knows nothing about requests and responses.
 """
 
 from __future__ import annotations
@@ -17,33 +18,48 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
-#: New connections that are tried for one request, should the server end them, or speak on them, at once.
+#: Number of new connections to try for one request if the server closes them, or sends on them, at
+#: once.
 TRIES = 3
 
 
 class ConnectorClosed(aiohttp.ClientConnectionError):
-    """There is no connection, because nobody wants any more."""
+    """The connector is closed, so there is no connection."""
 
 
 class NeverSound(aiohttp.ClientConnectionError):
-    """No connection that could be used, however often one was opened."""
+    """Every new connection was closed by the server, or received bytes before the first request."""
 
 
 class Connector(aiohttp.TCPConnector):
-    """Raises ConnectorClosed, NeverSound, and what aiohttp raises; after all of them nothing was sent."""
+    """Opens and keeps connections. If `connect` raises, nothing was sent.
+
+    Args:
+        ssl_context: For a private certificate authority; None for the system's.
+    """
 
     def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
-        # No limit of its own: the concurrency of each client bounds the connections, and a request that waited here
-        # for a connection would hold a permit while it does.
+        # No limit here: the concurrency of each client bounds the connections. A request that
+        # waited here for a connection would hold a permit meanwhile.
         trust = ssl_context if ssl_context is not None else True
         super().__init__(limit=0, limit_per_host=0, ssl=trust)  # pyright: ignore[reportUnknownMemberType]
-        #: Of all connections that were handed out and are not gone yet.
+        #: The protocols of all connections that are still in use or kept.
         self._handed_out: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        """A connection that is open and on which nothing has arrived. `timeout` is for each one that is opened."""
+        """Return an open connection on which nothing has arrived.
+
+        Args:
+            req: The request, which names the host.
+            traces: aiohttp's traces.
+            timeout: For each connection that is opened.
+
+        Raises:
+            ConnectorClosed: If the connector is closed.
+            NeverSound: If no usable connection could be opened.
+        """
         opened = 0
         while opened < TRIES:
             if self.closed:
@@ -60,25 +76,26 @@ class Connector(aiohttp.TCPConnector):
                 connection.add_callback(functools.partial(_abort_if_stuck, protocol))
                 return connection
             connection.close()
-            # Of those that were kept as many may be useless as there are.
+            # Unusable kept connections do not count: there may be many of them.
             opened += protocol not in self._handed_out
         raise NeverSound(
-            f"the server closed {TRIES} new connections, or spoke on them before it was asked anything"
+            f"the server closed {TRIES} new connections, or sent data on them before the first request"
         )
 
     async def close(self, *, abort_ssl: bool = False) -> None:
-        """Close all connections. Those whose peer does not take what was written end at once."""
+        """Close all connections, and abort those whose peer does not read what was written."""
         for protocol in self._handed_out:
             _abort_if_stuck(protocol)
         await super().close(abort_ssl=abort_ssl)
 
 
 def _abort_if_stuck(protocol: ResponseHandler) -> None:
-    # A transport that is merely closed first gets rid of what it has to write, however long that takes.
+    # A closed transport first writes what it has buffered, however long that takes.
     transport = protocol.transport
     if transport is None or not transport.get_write_buffer_size():
         return
-    # aiohttp before 3.14 tells a writer of the end that was cancelled, and asyncio complains that nobody has listened.
+    # aiohttp before 3.14 reports the end to a writer that was cancelled. asyncio then logs an
+    # exception that nobody retrieved.
     with contextlib.suppress(AssertionError):  # it is not paused
         protocol.resume_writing()
     transport.abort()

@@ -1,4 +1,4 @@
-"""What an endpoint is: method, path and the struct its response decodes into. Data, no behaviour but decoding."""
+"""What an endpoint is: method, path, and the struct of its response. Data only."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ R = TypeVar("R")
 
 
 class Operation(Generic[R]):
-    """One endpoint of the Core API, declared once beside the method that stands for it.
+    """One endpoint of the Core API, declared once beside the method that uses it.
 
-    path: below the base URL, with its leading slash. returns: the struct of a successful response.
-    A GET changes nothing, so it may be sent again whenever its answer was not clear.
+    A GET changes nothing, so it may be sent again after an unclear response.
+
+    Args:
+        method: The HTTP method.
+        path: The path below the base URL, with its leading slash.
+        returns: The struct of a successful response.
     """
 
     __slots__ = ("_decoder", "method", "name", "path", "safe")
@@ -29,5 +33,9 @@ class Operation(Generic[R]):
         return f"<Operation {self.name}>"
 
     def decode(self, body: bytes) -> R:
-        """Raises msgspec.DecodeError when the body is not what this endpoint returns."""
+        """Decode the body of a response.
+
+        Raises:
+            msgspec.DecodeError: If the body is not what this endpoint returns.
+        """
         return self._decoder.decode(body)

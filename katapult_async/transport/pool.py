@@ -1,4 +1,7 @@
-"""What several clients share: connections, DNS answers, a TLS context, and one rate window per token."""
+"""What several clients share: connections, DNS, a TLS context, one rate window per token.
+
+The pool opens and closes. It sends no requests.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +34,21 @@ class SessionPool:
             two = Client(token_b, pool=pool)
 
     Clients of one pool with the same token and base URL share one rate window, because the server
-    counts per token. Their total_permitted and rate_window must agree. Their concurrency and
-    max_per_second are their own.
+    counts per token. Their total_permitted and rate_window must agree. Each has its own concurrency
+    and max_per_second.
 
-    ssl_context: for a private certificate authority. max_body: bytes of a response that are read at most.
-    trust_env: use the proxy settings and .netrc of the environment (off: nothing outside the code decides where the
-    token goes). allow_http: allow base URLs that send the token in clear text to other hosts than loopback. fast_path: send
-    requests on the fast path (docs/fast-path.md) where that is possible: with versions of aiohttp that it was tested with,
-    and without trust_env. budget: shares each token's rate limit with other processes: a Budget, "file" (of this
-    user on this machine) or the URL of a Redis server; None shares it within this pool only.
+    Args:
+        ssl_context: For a private certificate authority.
+        max_body: Bytes of a response that are read at most.
+        trust_env: Whether to use the proxy settings and .netrc of the environment. Off by default,
+            so that only the program decides where the token is sent.
+        allow_http: Whether a base URL may send the token in clear text to hosts other than
+            loopback.
+        fast_path: Whether to send requests on the fast path (docs/fast-path.md) where that is
+            possible: with versions of aiohttp that it was tested with, and without trust_env.
+        budget: Shares each token's rate limit with other processes: a Budget, "file" (processes of
+            this user on this machine) or the URL of a Redis server. None: only clients of this pool
+            share it.
     """
 
     def __init__(
@@ -56,20 +65,20 @@ class SessionPool:
         self._max_body = max_body
         self._trust_env = trust_env
         self._allow_http = allow_http
-        # The fast path knows no proxies.
+        # The fast path does not support proxies.
         self._fast_path = fast_path and not trust_env
         self._connector: Connector | None = None
         self._fast_pool: FastPool | None = None
         self._sessions: set[Session] = set()
         self._budget = as_budget(budget)
         self._gates: dict[tuple[str, str], GateByType | SharedGate] = {}
-        # total_permitted as clients have given it. What a window knows may have been learnt since.
+        # total_permitted as clients gave it. The window may have learnt another limit since.
         self._given: dict[tuple[str, str], int] = {}
 
     def __repr__(self) -> str:
         state = "open" if self._connector is not None else "closed"
-        way = repr(self._fast_pool) if self._fast_pool is not None else "aiohttp's client"
-        return f"<SessionPool {state}, {len(self._sessions)} sessions, {len(self._gates)} tokens, {way}>"
+        wire = repr(self._fast_pool) if self._fast_pool is not None else "aiohttp's client"
+        return f"<SessionPool {state}, {len(self._sessions)} sessions, {len(self._gates)} tokens, {wire}>"
 
     async def __aenter__(self) -> SessionPool:
         if self._connector is not None:
@@ -96,15 +105,15 @@ class SessionPool:
         traceback: TracebackType | None,
     ) -> None:
         connector, self._connector = self._connector, None
-        lines, self._fast_pool = self._fast_pool, None
+        fast_pool, self._fast_pool = self._fast_pool, None
         for session in list(self._sessions):
             await self.close_session(session)
         for key, gate in list(self._gates.items()):
             if isinstance(gate, SharedGate):
                 del self._gates[key]
                 await gate.aclose()
-        if lines is not None:
-            lines.close()
+        if fast_pool is not None:
+            fast_pool.close()
         if connector is not None:
             await connector.close()
 
@@ -120,13 +129,23 @@ class SessionPool:
         max_per_second: float | None = None,
         observer: Observer | None = None,
     ) -> Session:
-        """Make a session for this token.
+        """Create a session for this token.
 
-        All sessions of the same token and base URL share one gate.
+        All sessions with the same token and base URL share one gate.
+
+        Args:
+            api_token: The token.
+            base_url: The installation.
+            timeout: Time-outs of each request.
+            retry: When a failed request is sent again.
+            period: Length of the rate window, in seconds.
+            total_permitted: Requests per window, if the caller knows it.
+            max_per_second: The caller's own limit of requests per second; None for none.
+            observer: Gets the events of this session.
 
         Raises:
-            TypeError: If an argument is of the wrong type.
-            ValueError: If the token, the base URL or a number must not be used, or if `period` or
+            TypeError: If an argument has the wrong type.
+            ValueError: If the token, the base URL or a number cannot be used, or if `period` or
                 `total_permitted` contradicts the rate window that sessions of this token share.
             RuntimeError: If the pool is closed.
         """
@@ -156,20 +175,20 @@ class SessionPool:
             gate = self._gates[key] = self._new_gate(key, period, total_permitted, timeout)
         elif period != gate.window.period:
             raise ValueError(
-                f"rate_window={period:g} contradicts the {gate.window.period:g} seconds of another client of this pool"
-                " with the same token"
+                f"rate_window={period:g} contradicts rate_window={gate.window.period:g} of another client with the"
+                " same token in this pool"
             )
         elif total_permitted is not None:
             given = self._given.get(key)
             if given is None:
                 if isinstance(gate, GateByType):
-                    gate.window.know(total_permitted)
+                    gate.window.adopt_limit(total_permitted)
                 else:
                     gate.serve_also(timeout=timeout.total, limit=total_permitted)
             elif given != total_permitted:
                 raise ValueError(
-                    f"total_permitted={total_permitted} contradicts the {given} of another client of this pool with"
-                    " the same token"
+                    f"total_permitted={total_permitted} contradicts total_permitted={given} of another client with"
+                    " the same token in this pool"
                 )
         if total_permitted is not None:
             self._given[key] = total_permitted
@@ -187,7 +206,7 @@ class SessionPool:
         return SharedGate(store, period=period, limit=total_permitted, timeout=timeout.total)
 
     async def close_session(self, session: Session) -> None:
-        """Nothing of it is left, but what is known of its token's rate window: the server goes on counting."""
+        """Close a session. The pool keeps the state of its token's rate window."""
         self._sessions.discard(session)
         await session.close()
 

@@ -1,4 +1,4 @@
-"""Whether and when a failed request is tried again: a pure policy, no clock and no sleep."""
+"""Whether and when a failed request is sent again: a pure policy, without clock and sleep."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ from .address import check_count, check_delay, check_instance
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Exponential back-off with full jitter: before try k + 1 a random wait between 0 and min(cap, base * 2**(k-1)).
+    """Exponential back-off with full jitter.
 
-    attempts: tries at most, the first one included (a 429 is not a try: it was not executed and waits its turn).
-    base, cap: seconds. total: no new try begins after this many seconds of tries and of pauses
-    between them. Waits for the rate limit do not count.
+    After attempt k fails, the pause is random between 0 and min(cap, base * 2**(k-1)) seconds.
 
-    What is tried again:
+    Args:
+        attempts: Attempts at most, including the first one. A 429 is not an attempt: the server did
+            not execute the request, and it waits for its turn.
+        base: Seconds.
+        cap: The longest pause, in seconds.
+        total: No new attempt begins after this many seconds of attempts and pauses. Waits for the
+            rate limit do not count.
+
+    What is sent again:
 
     | failure | a read (GET) | a write |
     |---|---|---|
-    | surely not executed: no connection, 503 service_unavailable | yes | yes |
-    | unclear: reset, time-out, 5xx, unreadable, a 4xx not of the API | yes | no (bulk runs read back) |
-    | refused: any other answer of the API | no | no |
+    | certainly not executed: no connection, 503 service_unavailable | yes | yes |
+    | unclear: reset, time-out, 5xx, unreadable, foreign 4xx | yes | no (bulk runs read back) |
+    | refused: any other error of the API | no | no |
     | never sent, because the client is closed | no | no |
 
     Raises:
@@ -43,7 +49,13 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             check_delay(name, getattr(self, name))
 
     def delay(self, attempt: int, elapsed: float, rng: random.Random) -> float | None:
-        """Seconds to wait after the failure of try number `attempt`; None when there is to be no further try."""
+        """Return the seconds to wait after a failed attempt; None if there is no further one.
+
+        Args:
+            attempt: The number of the failed attempt, from 1.
+            elapsed: Seconds of attempts and pauses so far.
+            rng: The source of the jitter.
+        """
         if attempt >= self.attempts:
             return None
         delay = rng.uniform(0, min(self.cap, self.base * 2 ** (attempt - 1)))
@@ -57,7 +69,12 @@ def check_retry(retry: object) -> None:
 
 
 def may_repeat(error: KatapultError, *, safe: bool) -> bool:
-    """Whether sending the same request again cannot do anything twice, and may help."""
+    """Return whether sending the same request again is safe and may help.
+
+    Args:
+        error: How the request failed.
+        safe: Whether the request changes nothing (GET).
+    """
     if error.stops_run:
         return False
     if error.execution is Execution.NOT_EXECUTED:

@@ -1,7 +1,9 @@
-"""One token's way to the API: an Operation in, a decoded struct out.
+"""Sends the requests of one token: an Operation in, a decoded struct out.
 
-Takes a permit from the token's gate for every request, tells the gate what came back, and turns what came back into
-a struct or an error. A 429 is no error here: the request waits for the next permit at the head of the queue.
+For each request the session takes a permit from the token's gate, sends, reports the response to
+the gate, and returns a struct or raises an error. A 429 is not an error here: the request goes back
+to the head of the queue and waits for the next permit. The session does not decide what a bulk run
+does about an error.
 """
 
 from __future__ import annotations
@@ -61,11 +63,17 @@ _NO_BODY: dict[str, str] = {}
 
 
 class Meter(Protocol):
-    """Is told what one item of many costs. request_id: the API's name for the last request that was answered.
-    elapsed: seconds of its reads, its failed writes and the pauses between them, without 429s and
-    without waits for the rate limit.
-    on_the_wire: whether a request is under way. stopping: no further request may be sent. breaker: the circuit breaker of
-    the run, None outside of runs.
+    """Counts what one item of a bulk run costs.
+
+    Attributes:
+        requests: Requests sent.
+        rate_limited: 429s received.
+        elapsed: Seconds of its reads, its failed writes and the pauses between them, without 429s
+            and without waits for the rate limit.
+        request_id: The API's ID of the last request that got a response.
+        on_the_wire: Whether a request is in flight.
+        stopping: Whether no further request may be sent.
+        breaker: The circuit breaker of the run; None outside a run.
     """
 
     requests: int
@@ -80,7 +88,7 @@ class Meter(Protocol):
 
 
 class RunStopped(KatapultError):
-    """The run was stopped before this request was sent. Callers of the package do not see it."""
+    """The run was stopped before this request was sent. Never raised to users."""
 
     execution = Execution.NOT_EXECUTED
 
@@ -88,8 +96,15 @@ class RunStopped(KatapultError):
 class Session:
     """Sends the requests of one token.
 
-    Made by SessionPool.session, closed by SessionPool.close_session. The gate is shared with other
-    sessions of the token. The ceiling is this session's own; None for none.
+    `SessionPool.session` creates it, and `SessionPool.close_session` closes it.
+
+    Args:
+        wire: Sends one request and returns its response.
+        gate: Gives out permits. All sessions of the token share it.
+        base_url: The installation.
+        retry: When a failed request is sent again.
+        ceiling: This session's own limit of requests per second; None for none.
+        observer: Gets the events of this session.
     """
 
     def __init__(
@@ -109,12 +124,12 @@ class Session:
         self._urls: dict[str, URL] = {}
         self._retry = retry
         self._observers = Observers()
-        self._stop_listening = self._listen(observer) if observer is not None else None
+        self._unsubscribe = self._subscribe(observer) if observer is not None else None
         self._closed = False
-        # Of requests that wait for a permit: closing the session cancels them.
+        # The scopes of requests that wait for a permit. Closing the session cancels them.
         self._waits: set[anyio.CancelScope] = set()
         self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
-        self._absurd = False
+        self._warned_of_limit = False
         #: The names of virtual machines that responses have shown.
         self.machines = MachineNames()
 
@@ -123,24 +138,26 @@ class Session:
 
     @property
     def closed(self) -> bool:
+        """Whether the session is closed."""
         return self._closed
 
     async def close(self) -> None:
-        """Send nothing any more, and tell the observer nothing any more.
+        """Send nothing further, and report nothing further to the observer.
 
-        Requests that wait for a permit end at once with the error of a closed client. Requests in flight end
-        by themselves. Other sessions of the token go on.
+        Requests that wait for a permit fail at once. Requests in flight end normally. Other
+        sessions of the token are not affected.
         """
         self._closed = True
         for scope in self._waits:
             scope.cancel()
-        stop_listening, self._stop_listening = self._stop_listening, None
-        if stop_listening is not None:
-            stop_listening()
+        unsubscribe, self._unsubscribe = self._unsubscribe, None
+        if unsubscribe is not None:
+            unsubscribe()
         await self._wire.close()
 
     @property
     def gate(self) -> GateByType | SharedGate:
+        """The gate of the token."""
         return self._gate
 
     @property
@@ -150,29 +167,31 @@ class Session:
 
     @property
     def retry(self) -> RetryPolicy:
+        """When a failed request is sent again."""
         return self._retry
 
     @property
     def base_url(self) -> str:
+        """The installation."""
         return self._base_url
 
     @property
     def observers(self) -> Observers:
-        """Those who are told what this session does."""
+        """The observers of this session."""
         return self._observers
 
     @contextmanager
     def watching(self, observer: Observer) -> Iterator[None]:
-        """Tell `observer`, too, as long as the block lasts."""
-        stop_listening = self._listen(observer)
+        """Send events to `observer`, too, inside the block."""
+        unsubscribe = self._subscribe(observer)
         try:
             yield
         finally:
-            stop_listening()
+            unsubscribe()
 
-    def _listen(self, observer: Observer) -> Callable[[], None]:
+    def _subscribe(self, observer: Observer) -> Callable[[], None]:
         check_observer(observer)
-        on_wait = _tell_waits(Observers(observer))
+        on_wait = _wait_listener(Observers(observer))
         self._observers.add(observer)
         self._gate.listeners.append(on_wait)
 
@@ -191,7 +210,18 @@ class Session:
         priority: Priority = Priority.NORMAL,
         meter: Meter | None = None,
     ) -> R:
-        """One call, tried again as the retry policy says. Raises KatapultError."""
+        """Send a request, and send it again as the retry policy says.
+
+        Args:
+            operation: The endpoint.
+            body: The JSON body.
+            query: Pairs of the query string.
+            priority: Which request goes first when several wait for the rate limit.
+            meter: Counts what the request costs.
+
+        Raises:
+            KatapultError: If no attempt succeeded.
+        """
         breaker = meter.breaker if meter is not None else None
         charges = Charges(breaker)
         attempt = 1
@@ -206,7 +236,7 @@ class Session:
                 delay = await self.delay_before_retry(charges)
                 if delay is None:
                     raise
-                self.tell_retry(operation.name, attempt, delay, error)
+                self.notify_retry(operation.name, attempt, delay, error)
             await asyncio.sleep(delay)
             charges.paused(delay)
             if meter is not None:
@@ -214,14 +244,17 @@ class Session:
             attempt += 1
 
     async def delay_before_retry(self, charges: Charges) -> float | None:
-        """Seconds until the next try; None when there is to be none. First waits for the verdict of an open breaker."""
-        delay = self._retry.delay(charges.attempts, charges.seconds, self._rng)
-        return 0.0 if await charges.spared(used_up=delay is None) else delay
+        """Return the seconds until the next attempt; None if there is none.
 
-    def tell_retry(self, operation: str, attempt: int, delay: float, error: KatapultError) -> None:
-        """Log a coming retry and tell the observer."""
+        First waits until an open breaker has found out whether the API is reachable.
+        """
+        delay = self._retry.delay(charges.attempts, charges.seconds, self._rng)
+        return 0.0 if await charges.excused(used_up=delay is None) else delay
+
+    def notify_retry(self, operation: str, attempt: int, delay: float, error: KatapultError) -> None:
+        """Log the next attempt and report it to the observers."""
         log.info(
-            "%s: try %d failed, next in %.1f s: %s",
+            "%s: attempt %d failed, next one in %.1f s: %s",
             operation,
             attempt,
             delay,
@@ -229,8 +262,8 @@ class Session:
             request_id=error.request_id,
         )
         if self._observers.active:
-            said = getattr(error, "code", None)
-            code = said if isinstance(said, str) else type(error).__name__
+            api_code = getattr(error, "code", None)
+            code = api_code if isinstance(api_code, str) else type(error).__name__
             self._observers.on_retry(
                 RetryEvent(operation=operation, attempt=attempt, delay=delay, reason=str(error), code=code)
             )
@@ -244,16 +277,20 @@ class Session:
         priority: Priority = Priority.NORMAL,
         meter: Meter | None = None,
     ) -> R:
-        """One try: exactly one request that is not answered with a 429. Raises KatapultError, never RateLimitReached."""
+        """Send one attempt, and repeat it after each 429. Takes the arguments of `request`.
+
+        Raises:
+            KatapultError: If the attempt failed. Never RateLimitReached.
+        """
         payload = _encode(body) if body is not None else None
         url = self._url(operation.path, query)
         breaker = meter.breaker if meter is not None else None
         clock = time.monotonic
         while True:
             if self._closed:
-                self._refuse(operation)
+                self._raise_closed(operation)
             permit = None
-            # `_may_send` in place: a call costs more than what it decides.
+            # The same as `_may_send`, inlined because this runs for each request.
             held_back = meter is not None and (meter.stopping or (breaker is not None and breaker.open))
             if self._ceiling is None and not held_back:
                 permit = self._gate.take_nowait(operation.name)
@@ -273,7 +310,7 @@ class Session:
                     result = self._decode(operation, reply)
                     if breaker is not None and not breaker.calm:
                         breaker.answered(sent_after)
-                    # A write that succeeds is its item's last request: nobody asks for its time.
+                    # A write that succeeds is its item's last request: its time is not needed.
                     if operation.safe and meter is not None:
                         meter.elapsed += clock() - began
                     return result
@@ -294,14 +331,14 @@ class Session:
             priority = Priority.AGAIN
 
     async def probe(self, operation: Operation[R], sent: Callable[[], None]) -> KatapultError | None:
-        """Send one request, and return its error, also a 429; None for a success.
+        """Send one request. Return its error (also a 429), or None on success.
 
         Args:
-            operation: What to ask for, without arguments.
-            sent: Called when the request leaves.
+            operation: The endpoint, without arguments.
+            sent: Called when the request is sent.
 
         Raises:
-            KatapultError: The client is closed.
+            KatapultError: If the client is closed.
         """
         permit = await self._wait_for_permit(operation, Priority.AGAIN, None, None)
         sent()
@@ -318,18 +355,18 @@ class Session:
     async def _wait_for_permit(
         self, operation: Operation[R], priority: Priority, meter: Meter | None, breaker: BreakerGate | None
     ) -> Permit:
-        """Wait for a permit to send. Closing the session ends the wait.
+        """Wait for a permit. Closing the session ends the wait.
 
         Raises:
             ConnectError: If the session is closed.
-            RunStopped: If the run has been stopped: nothing of it may be sent any more.
+            RunStopped: If the run was stopped, so that nothing of it may be sent.
         """
         scope = anyio.CancelScope()
         self._waits.add(scope)
         try:
             with scope:
                 return await self._permit(operation, priority, meter, breaker)
-            self._refuse(operation)
+            self._raise_closed(operation)
         finally:
             self._waits.discard(scope)
 
@@ -341,7 +378,7 @@ class Session:
         async def wait() -> Permit:
             permit = await self._gate.take(priority, operation.name)
             try:
-                # A run that was stopped while this request waited must not send it.
+                # A request whose run was stopped while it waited must not be sent.
                 await anyio.lowlevel.checkpoint_if_cancelled()
             except BaseException:
                 self._gate.unused(permit)
@@ -350,9 +387,9 @@ class Session:
 
         while True:
             if self._closed:
-                self._refuse(operation)
+                self._raise_closed(operation)
             if meter is not None and meter.stopping:
-                _stop(operation)
+                _raise_stopped(operation)
             if breaker is not None and breaker.open:
                 await breaker.wait()
                 continue
@@ -365,7 +402,7 @@ class Session:
                 return permit
             self._gate.unused(permit)
 
-    def _refuse(self, operation: Operation[R]) -> NoReturn:
+    def _raise_closed(self, operation: Operation[R]) -> NoReturn:
         error = client_is_closed()
         error.operation = operation.name
         raise error
@@ -380,9 +417,10 @@ class Session:
         self, operation: Operation[R], url: URL, payload: bytes | None, permit: Permit
     ) -> tuple[Reply, KatapultError | None]:
         headers = _NO_BODY if payload is None else _WITH_BODY
-        # Of a request that was sent before anybody listened, nobody is told: its time is not known.
-        told = self._observers.active or log.logger.isEnabledFor(logging.DEBUG)
-        sent_at = time.time() if told else 0.0
+        # A request sent before the first observer was added is not reported, because its start was
+        # not measured.
+        observed = self._observers.active or log.logger.isEnabledFor(logging.DEBUG)
+        sent_at = time.time() if observed else 0.0
         try:
             reply = await self._wire.exchange(operation.method, url, headers, payload)
         except TransportError as error:
@@ -391,46 +429,47 @@ class Session:
                 self._gate.lost(permit)
             else:
                 self._gate.unused(permit)
-            if told:
-                self._tell_request(operation, sent_at, None, error, None)
+            if observed:
+                self._notify_request(operation, sent_at, None, error, None)
             raise
         except BaseException:
-            self._gate.lost(permit)  # cancelled: it may have been counted
+            self._gate.lost(permit)  # cancelled: the server may have counted it
             raise
         if 200 <= reply.status < 300:
             evidence = read_evidence(reply.status, reply.headers)
             self._gate.answered(permit, evidence)
-            if told:
-                self._tell_request(operation, sent_at, reply, None, evidence)
+            if observed:
+                self._notify_request(operation, sent_at, reply, None, evidence)
             return reply, None
         refusal = error_from_response(reply.status, reply.headers, reply.body, operation=operation.name)
         total_permitted = refusal.total_permitted if isinstance(refusal, RateLimitReached) else None
         evidence = read_evidence(reply.status, reply.headers, total_permitted=total_permitted)
         self._gate.answered(permit, evidence)
-        if evidence.absurd and not self._absurd:
-            self._absurd = True
+        if evidence.absurd and not self._warned_of_limit:
+            self._warned_of_limit = True
             log.warning(
-                "%s: a 429 names no total_permitted that makes sense; it is ignored",
+                "%s: a 429 has no plausible total_permitted; ignoring it",
                 operation.name,
                 request_id=refusal.request_id,
             )
-        if told:
-            self._tell_request(operation, sent_at, reply, refusal, evidence)
+        if observed:
+            self._notify_request(operation, sent_at, reply, refusal, evidence)
         return reply, refusal
 
     def _decode(self, operation: Operation[R], reply: Reply) -> R:
         try:
             return operation.decode(reply.body)
-        except Exception as exc:  # whatever it is (RecursionError, for example), the response has arrived
+        except Exception as exc:  # of any kind (RecursionError, for example)
             kind = reply.headers.get("Content-Type", "no content type")[:50]
             error = ProtocolError(
-                f"the answer ({reply.status}, {kind}, {len(reply.body)} bytes) is not what the API documents",
+                f"the response ({reply.status}, {kind}, {len(reply.body)} bytes) does not have the documented"
+                " form",
             )
             error.operation = operation.name
             error.request_id = reply.headers.get("X-Request-Id")
             raise error from exc
 
-    def _tell_request(
+    def _notify_request(
         self,
         operation: Operation[R],
         sent_at: float,
@@ -460,21 +499,21 @@ class Session:
         )
 
 
-def _stop(operation: Operation[R]) -> NoReturn:
+def _raise_stopped(operation: Operation[R]) -> NoReturn:
     raise RunStopped("not sent: the run was stopped", operation=operation.name)
 
 
 def _may_send(meter: Meter | None, breaker: BreakerGate | None) -> bool:
-    """Whether the run goes on, and its breaker is closed."""
+    """Return whether the run continues and its breaker is closed."""
     return not (meter is not None and meter.stopping) and (breaker is None or not breaker.open)
 
 
-def _tell_waits(observer: Observer) -> Callable[[Wait, float], None]:
-    """What the gate calls when requests begin to wait: monotonic times become unix times."""
+def _wait_listener(observer: Observer) -> Callable[[Wait, float], None]:
+    """Return a listener for the gate that reports waits in Unix time."""
 
     def on_wait(wait: Wait, now: float) -> None:
         at = time.time()
-        # For an answer there is no time to tell: `until` is only how long patience lasts.
+        # A wait for a response has no known end: `until` is only when to stop waiting for it.
         timed = wait.reason is not WaitReason.ANSWER and wait.until < float("inf")
         until = at + wait.until - now if timed else None
         observer.on_wait(WaitEvent(since=at, until=until, reason=wait.reason.value))

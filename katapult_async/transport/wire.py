@@ -1,8 +1,9 @@
-"""The wire: one request out, one whole response in, and what each failure means for the request.
+"""The wire: sends one request, returns its whole response, and says what a failure means.
 
-What both implementations share (aiohttp_wire.py and fast/). Knows nothing of rate limits, of JSON or of retries. Both
-guarantee: a request goes out at most once, redirects are not followed, cookies are not kept, at most `max_body` bytes of
-a response are read.
+This module has what both implementations share (aiohttp_wire.py and fast/). It knows nothing about
+rate limits, JSON or retries. Both implementations guarantee: a request is sent at most once,
+redirects are not followed, cookies are not kept, and at most `max_body` bytes of a response are
+read.
 """
 
 from __future__ import annotations
@@ -29,15 +30,19 @@ from katapult_async.errors import (
 from .address import check_instance, check_seconds
 from .connector import ConnectorClosed, NeverSound
 
-#: Largest response that is read, in bytes.
+#: The largest response that is read, in bytes.
 DEFAULT_MAX_BODY = 8 * 1024 * 1024
 
 
 class Timeout(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds. Time spent waiting for the rate limit counts for neither.
+    """Time-outs of one request, in seconds. Waits for the rate limit do not count.
 
-    connect: to look up the host, connect and shake hands. total: the whole request, connecting included. Both are
-    finite: a server that never answers would hold a connection and a permit for ever.
+    Both are finite, because a server that never responds would hold a connection and a permit for
+    ever.
+
+    Args:
+        connect: To look up the host, connect and complete the TLS handshake.
+        total: For the whole request, connecting included.
 
     Raises:
         TypeError: If a time is not a number.
@@ -59,7 +64,7 @@ def check_timeout(timeout: object) -> None:
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """A whole response. Header names are looked up whatever their case."""
+    """A whole response. Header names are looked up in any case."""
 
     status: int
     headers: Mapping[str, str]
@@ -67,24 +72,32 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Exchange(Protocol):
-    """What a wire does."""
+    """The interface of a wire."""
 
     async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
-        """Send one request and read its whole response. Raises TransportError subclasses only."""
+        """Send one request and read its whole response.
+
+        Raises:
+            TransportError: If no usable response arrived.
+        """
         ...
 
     async def close(self) -> None:
-        """Nothing is sent any more."""
+        """Send no further requests."""
         ...
 
 
 async def read_body(headers: Mapping[str, str], content: aiohttp.StreamReader, max_body: int) -> bytes:
-    """The body, if it is not too large and not encoded; else ProtocolError, and the connection must be closed."""
+    """Read the body of a response. After an error the caller must close the connection.
+
+    Raises:
+        ProtocolError: If the body is encoded, or larger than `max_body` bytes.
+    """
     encoding = headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise ProtocolError(f"the response is encoded as {encoding[:20]!r}, which was not asked for")
+        raise ProtocolError(f"the response has the encoding {encoding[:20]!r}, which was not requested")
     chunks: list[bytes] = []
-    size = int(headers.get("Content-Length") or 0)  # aiohttp's parser lets digits through only
+    size = int(headers.get("Content-Length") or 0)  # aiohttp's parser accepts only digits
     if size <= max_body:
         size = 0
         async for chunk in content.iter_any():
@@ -93,12 +106,12 @@ async def read_body(headers: Mapping[str, str], content: aiohttp.StreamReader, m
                 break
             chunks.append(chunk)
     if size > max_body:
-        raise ProtocolError(f"the response is larger than {max_body} bytes and was not read")
+        raise ProtocolError(f"the response is larger than {max_body} bytes (max_body) and was not read")
     return b"".join(chunks)
 
 
 def translate(exc: BaseException, timeout: Timeout) -> TransportError:
-    """The error that says what aiohttp's exception means for the request: did it leave or not?"""
+    """Return the error that says what aiohttp's exception means: was the request sent?"""
     if isinstance(exc, ConnectorClosed):
         return client_is_closed()
     if isinstance(exc, NeverSound):
@@ -114,22 +127,22 @@ def translate(exc: BaseException, timeout: Timeout) -> TransportError:
     if isinstance(exc, aiohttp.ClientProxyConnectionError):
         return ConnectError("no connection to the proxy")
     if isinstance(exc, asyncio.TimeoutError):
-        return RequestTimeout(f"no whole response within {timeout.total:g} s")
+        return RequestTimeout(f"no complete response within {timeout.total:g} s")
     if isinstance(exc, aiohttp.ServerDisconnectedError):
-        return ConnectionLost("the server closed the connection without an answer")
+        return ConnectionLost("the server closed the connection without a response")
     if isinstance(exc, aiohttp.ClientPayloadError):
         return ConnectionLost("the connection was closed in the middle of the response")
     if isinstance(exc, (aiohttp.ClientResponseError, HttpProcessingError)):
-        return ProtocolError("the response is not HTTP that can be understood")
+        return ProtocolError("the response is not valid HTTP")
     if isinstance(exc, OSError):
         return ConnectionLost(f"the connection was lost: {_reason(exc)}")
     return ProtocolError(f"the request failed: {type(exc).__name__}")
 
 
 def client_is_closed() -> ConnectError:
-    """What a request meets that is made too late."""
+    """Return the error of a request on a closed client."""
     error = ConnectError("the client is closed: nothing was sent")
-    error.stops_run = True  # nor can anything else be sent: neither the next try, nor the rest of a run
+    error.stops_run = True  # no retry and no other item can be sent either
     return error
 
 

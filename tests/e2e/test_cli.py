@@ -148,7 +148,7 @@ async def test_a_bad_plan_is_refused_whole() -> None:
     ("arguments", "env", "words"),
     [
         (["assign", "-"], {}, "KATAPULT_API_KEY is not set"),
-        (["assign", "-"], {"KATAPULT_API_KEY": "a b"}, "blank at position 2"),
+        (["assign", "-"], {"KATAPULT_API_KEY": "a b"}, "white space at position 2"),
         (["assign", "missing.csv"], {"KATAPULT_API_KEY": "t"}, "missing.csv: No such file"),
         (["assign", "-", "--base-url", "http://example.org"], {"KATAPULT_API_KEY": "t"}, "clear text"),
         (["assign", "-", "--concurrency", "0"], {"KATAPULT_API_KEY": "t"}, "concurrency"),

@@ -1,4 +1,4 @@
-"""What is left of a client, and what its requests meet, when it or its pool has been closed."""
+"""What a closed client or pool leaves behind, and what its requests get."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ class Listener(Observer):
 
 
 class Server:
-    """Answers everything, and counts connections and requests."""
+    """Responds to everything, and counts connections and requests."""
 
     def __init__(self) -> None:
         self.connections = self.requests = 0
-        self.answers = asyncio.Event()
-        self.answers.set()
+        self.responding = asyncio.Event()
+        self.responding.set()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         while True:
             await read_request(reader)
             self.requests += 1
-            await self.answers.wait()
+            await self.responding.wait()
             writer.write(http(DISK))
 
 
-# -- a client of a shared pool ----------------------------------------------------------------------------------------
+# -- a client of a shared pool ---------------------------------------------------------------------
 
 
-async def test_nothing_is_left_in_a_shared_pool_of_clients_that_were_closed() -> None:
+async def test_closed_clients_leave_nothing_in_a_shared_pool() -> None:
     listener = Listener()
     async with KatapultEmulator(disks=1, limit=100) as emulator, SessionPool() as pool:
         async with Client("token", base_url=emulator.url, pool=pool) as lasting:
@@ -71,7 +71,7 @@ async def test_nothing_is_left_in_a_shared_pool_of_clients_that_were_closed() ->
             assert listener.requests == 20
             assert "1 sessions, 1 tokens" in repr(pool)
             assert gate.listeners == []
-            # The server counts per token, whoever asks: what is known of its window stays.
+            # The server counts per token, so the state of the token's window stays in the pool.
             assert gate.limit == 100
             await lasting.disks.get(emulator.disk_ids[0])
             assert listener.requests == 20
@@ -80,15 +80,15 @@ async def test_nothing_is_left_in_a_shared_pool_of_clients_that_were_closed() ->
             assert later.session.gate is gate
 
 
-async def test_a_request_under_way_is_answered_though_its_client_is_closed_meanwhile() -> None:
+async def test_a_request_in_flight_completes_after_its_client_closed() -> None:
     server = Server()
     async with raw_server(server) as url, SessionPool() as pool:
         async with Client("token", base_url=url, pool=pool, retry=ONCE) as client:
-            server.answers.clear()
+            server.responding.clear()
             request = asyncio.create_task(client.disks.get("disk_1"))
             while not server.requests:
                 await asyncio.sleep(0.005)
-        server.answers.set()
+        server.responding.set()
         assert (await request).id == "disk_1"
 
 
@@ -104,11 +104,11 @@ async def test_a_client_of_a_shared_pool_may_be_opened_again() -> None:
     assert (server.connections, server.requests) == (1, 2)
 
 
-# -- requests that come too late --------------------------------------------------------------------------------------
+# -- requests on a closed client -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("closed", ["client", "client of a pool", "pool"])
-async def test_a_request_that_comes_too_late_is_not_sent_and_says_why(closed: str) -> None:
+async def test_a_request_on_a_closed_client_is_not_sent_and_says_why(closed: str) -> None:
     server = Server()
     async with raw_server(server) as url:
         if closed == "client":
@@ -128,7 +128,7 @@ async def test_a_request_that_comes_too_late_is_not_sent_and_says_why(closed: st
 
 
 async def refuses(client: Client) -> None:
-    """With the retry policy of every day: a closed client must not be asked five times."""
+    """With the default retry policy: a closed client must not retry."""
     began = time.monotonic()
     for call in (client.disks.get("disk_1"), client.disks.update("disk_1", name="x")):
         with pytest.raises(ConnectError, match="the client is closed: nothing was sent") as caught:
@@ -144,7 +144,7 @@ async def refuses(client: Client) -> None:
     assert time.monotonic() - began < 0.4
 
 
-async def test_a_request_that_waits_for_a_permit_while_its_client_is_closed_is_not_sent() -> None:
+async def test_closing_a_client_prevents_waiting_requests_from_being_sent() -> None:
     server = Server()
     async with raw_server(server) as url, SessionPool() as pool:
         async with Client("token", base_url=url, pool=pool, max_per_second=10) as client:
@@ -160,8 +160,8 @@ async def test_a_request_that_waits_for_a_permit_while_its_client_is_closed_is_n
 
 
 @pytest.mark.parametrize("what", ["window", "ceiling"])
-async def test_closing_a_client_ends_its_waits_at_once_and_no_others(what: str) -> None:
-    # Without headers: with them the last permit of a window is kept for its end.
+async def test_closing_a_client_ends_only_its_own_waits(what: str) -> None:
+    # Without headers, because with headers the last permit of a window is used at its end.
     async with (
         KatapultEmulator(disks=8, virtual_machines=8, limit=2, headers=False) as emulator,
         SessionPool() as pool,
@@ -192,11 +192,11 @@ async def test_closing_a_client_ends_its_waits_at_once_and_no_others(what: str) 
             other.cancel()
 
 
-# -- a peer that does not take what is written ------------------------------------------------------------------------
+# -- a peer that does not read ---------------------------------------------------------------------
 
 
 class Deaf:
-    """Reads nothing of a request until it is told to; then everything."""
+    """Reads nothing of a request until a test says so, and then everything."""
 
     def __init__(self) -> None:
         self.connections = 0
@@ -213,17 +213,17 @@ class Deaf:
         except ConnectionError:
             pass
         finally:
-            writer.transport.abort()  # Python 3.10 would not hear in TLS that the client has gone
+            writer.transport.abort()  # on Python 3.10 TLS does not report that the client has gone
         self.ended.set()
 
 
-#: aiohttp would rather have a file of that size. The API has no such requests, they only must not get stuck.
+#: aiohttp prefers a file for bodies of this size. The API has no such requests, but none may block.
 large_body = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 
 
 @large_body
 @pytest.mark.parametrize("tls", [False, True])
-async def test_leaving_a_pool_does_not_wait_for_a_peer_that_does_not_read(*, tls: bool) -> None:
+async def test_closing_a_pool_does_not_wait_for_a_peer_that_does_not_read(*, tls: bool) -> None:
     server = Deaf()
     trusting, serving = contexts() if tls else (None, None)
     async with raw_server(server, tls=serving) as url:
@@ -241,8 +241,8 @@ async def test_leaving_a_pool_does_not_wait_for_a_peer_that_does_not_read(*, tls
 @large_body
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_what_was_given_up_is_not_written_on(way: str, *, cancelled: bool, tls: bool) -> None:
-    """After a time-out, or cancelled: the rest of the request must not go out when the peer reads at last."""
+async def test_an_abandoned_request_is_not_written_further(way: str, *, cancelled: bool, tls: bool) -> None:
+    """After a time-out or a cancellation the rest must not be sent when the peer finally reads."""
     if tls and way == "plain":
         pytest.skip("aiohttp says goodbye in TLS, for which asyncio takes 30 s at most")
     server = Deaf()
@@ -262,9 +262,9 @@ async def test_what_was_given_up_is_not_written_on(way: str, *, cancelled: bool,
         assert server.heard < LARGE
 
 
-async def test_all_requests_under_way_end_when_their_pool_is_closed() -> None:
+async def test_all_requests_in_flight_end_when_their_pool_closes() -> None:
     server = Server()
-    server.answers.clear()
+    server.responding.clear()
     async with raw_server(server) as url:
         async with SessionPool() as pool:
             clients = [Client(f"token-{n}", base_url=url, pool=pool, retry=ONCE) for n in range(5)]

@@ -1,4 +1,4 @@
-"""Connections that are no good, and bytes that nobody asked for: neither way takes them for an answer, or gives up."""
+"""Unusable connections and unsolicited bytes: no wire returns them as a response, or gives up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def chunked(body: bytes) -> bytes:
 
 
 class _Late(aiohttp.TCPConnector):
-    """Takes its time, so that what a server does at once has been done when the connection is there."""
+    """Connects slowly: whatever a server does at once has happened by then."""
 
     async def connect(
         self,
@@ -49,7 +49,7 @@ class _Late(aiohttp.TCPConnector):
 
 
 class _LateConnector(Connector, _Late):
-    """The connector under test, over one that is late."""
+    """The connector under test, based on the slow one."""
 
 
 @asynccontextmanager
@@ -69,7 +69,7 @@ async def wire_over(connector: Connector, way: str, connect: float = 5) -> Async
 
 
 class Moody:
-    """Greets, or closes, as many new connections as it is told to; serves the others."""
+    """Greets or closes a given number of new connections, and serves the others."""
 
     def __init__(self, mood: bytes | None, times: int) -> None:
         self.connections = 0
@@ -88,57 +88,57 @@ class Moody:
             writer.write(http(DISK))
 
 
-# -- connections that were kept ---------------------------------------------------------------------------------------
+# -- kept connections ------------------------------------------------------------------------------
 
 
 class SayingMore:
-    """Answers with the number of the request, and says more when nobody has asked."""
+    """Responds with the number of the request, and sends more bytes without a request."""
 
-    def __init__(self, answer: bytes, more: bytes, pause: float) -> None:
-        self.requests = self.said = 0
-        self._answer, self._more, self._pause = answer, more, pause
+    def __init__(self, response: bytes, more: bytes, pause: float) -> None:
+        self.requests = self.times_sent = 0
+        self._response, self._more, self._pause = response, more, pause
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await read_request(reader)
             self.requests += 1
-            writer.write(self._answer.replace(b"disk_1", b"disk_%d" % self.requests))
+            writer.write(self._response.replace(b"disk_1", b"disk_%d" % self.requests))
             await asyncio.sleep(self._pause)
             writer.write(self._more)
-            self.said += 1
+            self.times_sent += 1
 
-    async def has_said(self, times: int) -> None:
-        while self.said < times:
+    async def has_sent(self, times: int) -> None:
+        while self.times_sent < times:
             await asyncio.sleep(0.001)
-        await asyncio.sleep(0.01)  # and it has arrived
+        await asyncio.sleep(0.01)  # and the bytes have arrived
 
 
-@pytest.mark.parametrize("answer", [http(DISK), chunked(DISK)])
+@pytest.mark.parametrize("response", [http(DISK), chunked(DISK)])
 @pytest.mark.parametrize("more", [http(DISK.replace(b"disk_1", b"stale!")), http(b"", status="408 Late")])
 @pytest.mark.parametrize("pause", [0.0, 0.02])
-async def test_bytes_that_nobody_asked_for_are_no_answer(
-    way: str, answer: bytes, more: bytes, pause: float
+async def test_unsolicited_bytes_are_not_a_response(
+    way: str, response: bytes, more: bytes, pause: float
 ) -> None:
-    """A server may say 408 to nobody before it hangs up. The next request must not take that for its answer."""
-    server = SayingMore(answer, more, pause)
+    """A server may send an unsolicited 408 before it hangs up."""
+    server = SayingMore(response, more, pause)
     async with raw_server(server) as url, SessionPool() as pool:
         client = Client("token", base_url=url, pool=pool, retry=ONCE)
         for expected in range(1, 5):
             assert (await client.disks.get("disk_x")).id == f"disk_{expected}"
-            await server.has_said(expected)
+            await server.has_sent(expected)
         assert ("FastPool" in repr(pool)) is (way == "fast")
 
 
-async def test_what_one_kept_connection_did_is_no_reason_to_leave_the_lean_way() -> None:
+async def test_unsolicited_bytes_do_not_end_the_fast_path() -> None:
     server = SayingMore(chunked(DISK), BUSY, 0.01)
     async with raw_server(server) as url, wire_over(Connector(), "fast") as wire:
         for expected in range(1, 4):
             assert (await wire.exchange("GET", URL(url), {}, None)).status == 200
-            await server.has_said(expected)
+            await server.has_sent(expected)
         assert "given up" not in repr(wire)
 
 
-async def test_as_many_kept_connections_as_there_are_may_be_no_good(way: str) -> None:
+async def test_any_number_of_kept_connections_may_be_unusable(way: str) -> None:
     count = 3 * TRIES
     connections = 0
     all_there, over = asyncio.Event(), asyncio.Event()
@@ -164,11 +164,11 @@ async def test_as_many_kept_connections_as_there_are_may_be_no_good(way: str) ->
     assert connections == count + 1
 
 
-# -- new connections --------------------------------------------------------------------------------------------------
+# -- new connections -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mood", [BUSY, b"220 mail.example ESMTP\r\n", None])
-async def test_a_new_connection_that_is_no_good_is_replaced_by_another(way: str, mood: bytes | None) -> None:
+async def test_an_unusable_new_connection_is_replaced(way: str, mood: bytes | None) -> None:
     server = Moody(mood, TRIES - 1)
     async with raw_server(server) as url, wire_over(_LateConnector(), way) as wire:
         for _ in range(2):
@@ -178,7 +178,7 @@ async def test_a_new_connection_that_is_no_good_is_replaced_by_another(way: str,
 
 
 @pytest.mark.parametrize("mood", [BUSY, None])
-async def test_when_none_is_any_good_nothing_was_sent_and_the_next_request_tries_anew(
+async def test_without_a_usable_connection_nothing_is_sent_and_the_next_request_tries_again(
     way: str, mood: bytes | None
 ) -> None:
     server = Moody(mood, TRIES)
@@ -193,8 +193,8 @@ async def test_when_none_is_any_good_nothing_was_sent_and_the_next_request_tries
         assert "given up" not in repr(wire)
 
 
-def test_a_server_that_speaks_first_is_no_reason_to_leave_the_lean_way_on_uvloop() -> None:
-    """There its bytes have been read when the connection is there; on asyncio they have not."""
+def test_a_server_that_sends_first_does_not_end_the_fast_path_on_uvloop() -> None:
+    """On uvloop the bytes have been read when `connect` returns. On asyncio they have not."""
     uvloop = pytest.importorskip("uvloop")
 
     async def main() -> None:
@@ -211,14 +211,14 @@ def test_a_server_that_speaks_first_is_no_reason_to_leave_the_lean_way_on_uvloop
         loop.close()
 
 
-async def test_all_tries_together_take_no_longer_than_connecting_may() -> None:
-    """Each new connection is dead when it is there."""
+async def test_all_attempts_to_connect_share_one_time_out() -> None:
+    """The server closes each new connection at once."""
     async with raw_server(Moody(None, 1000)) as url, wire_over(_LateConnector(), "fast", 0.12) as wire:
         with pytest.raises(ConnectError, match=r"within 0\.12 s"):
             await wire.exchange("GET", URL(url), {}, None)
 
 
-async def test_a_connection_that_is_there_when_the_pool_is_closed_is_not_used(way: str) -> None:
+async def test_a_connection_that_opens_after_the_pool_closed_is_not_used(way: str) -> None:
     server = Moody(None, 0)
     connector = _WaitingConnector()
     connector.asked, connector.go_on = asyncio.Event(), asyncio.Event()
@@ -251,4 +251,4 @@ class _Waiting(aiohttp.TCPConnector):
 
 
 class _WaitingConnector(Connector, _Waiting):
-    """The connector under test, over one that waits before it connects."""
+    """The connector under test, based on one that waits before it connects."""

@@ -1,4 +1,4 @@
-"""The fast way alone: when it is taken, when it is not, and what only it promises."""
+"""The fast path alone: when it is used, when it is not, and its own promises."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.raw_server import DISK, answering, http, raw_server, read_request
 ONCE = RetryPolicy(attempts=1)
 
 
-async def test_it_is_taken_with_every_version_that_is_supported() -> None:
+async def test_it_is_used_with_every_supported_version() -> None:
     assert is_tested(aiohttp.__version__)
     assert is_tested("3.12.0")
     assert not is_tested("3.999.1")
@@ -42,7 +42,7 @@ async def test_it_is_taken_with_every_version_that_is_supported() -> None:
 
 
 @pytest.mark.parametrize(("fast", "trust_env"), [(False, False), (True, True)])
-async def test_it_is_not_taken_where_it_is_not_wanted_or_a_proxy_may_be(
+async def test_it_is_not_used_when_disabled_or_with_proxies(
     monkeypatch: pytest.MonkeyPatch, *, fast: bool, trust_env: bool
 ) -> None:
     monkeypatch.setenv("NETRC", "/dev/null")
@@ -55,7 +55,7 @@ async def test_it_is_not_taken_where_it_is_not_wanted_or_a_proxy_may_be(
         assert "aiohttp's client" in repr(pool)
 
 
-async def test_a_proxy_of_the_environment_is_used_by_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_aiohttp_wire_uses_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[bytes] = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,19 +73,19 @@ async def test_a_proxy_of_the_environment_is_used_by_the_plain_way(monkeypatch: 
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.02])
-async def test_bytes_after_an_answer_end_the_connection(pause: float) -> None:
+async def test_bytes_after_a_response_close_the_connection(pause: float) -> None:
     connections = 0
-    answer = http(DISK) + http(DISK.replace(b"disk_1", b"disk_2"))
+    response = http(DISK) + http(DISK.replace(b"disk_1", b"disk_2"))
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
         await read_request(reader)
-        writer.write(answer[: len(http(DISK)) - 3])
+        writer.write(response[: len(http(DISK)) - 3])
         await asyncio.sleep(0.02)
-        writer.write(answer[len(http(DISK)) - 3 : len(http(DISK))])
+        writer.write(response[len(http(DISK)) - 3 : len(http(DISK))])
         await asyncio.sleep(pause)
-        writer.write(answer[len(http(DISK)) :])
+        writer.write(response[len(http(DISK)) :])
         await reader.read()
 
     async with raw_server(handler) as url, Client("token", base_url=url, retry=ONCE) as client:
@@ -95,7 +95,7 @@ async def test_bytes_after_an_answer_end_the_connection(pause: float) -> None:
     assert connections == 3
 
 
-async def test_lines_that_are_idle_for_too_long_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_that_are_idle_for_too_long_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_pool, "KEEP_ALIVE", 0.1)
     ended: list[bool] = []
 
@@ -113,7 +113,7 @@ async def test_lines_that_are_idle_for_too_long_are_closed(monkeypatch: pytest.M
             assert "0 busy, 0 free" in repr(pool)
 
 
-async def test_a_line_is_kept_from_its_last_answer_on_however_long_that_took(
+async def test_the_idle_time_counts_from_the_last_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fast_pool, "KEEP_ALIVE", 0.2)
@@ -136,12 +136,12 @@ async def test_a_line_is_kept_from_its_last_answer_on_however_long_that_took(
         for _ in range(3):
             await client.disks.get("disk_1")
         assert connections == 1
-        with anyio.fail_after(0.4):  # not only when the time-out of the last request would have been
+        with anyio.fail_after(0.4):  # earlier than the time-out of the last request
             await ended.wait()
         assert "0 busy, 0 free" in repr(pool)
 
 
-async def test_what_is_busy_ends_when_the_lines_are_closed_for_no_time_out_is_watched_any_more() -> None:
+async def test_busy_connections_are_aborted_when_the_pool_closes() -> None:
     arrived = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -166,7 +166,7 @@ async def test_what_is_busy_ends_when_the_lines_are_closed_for_no_time_out_is_wa
 
 
 class _Odd(Connector):
-    """A connector that is not as expected: in what it wants to be told, or in what it returns."""
+    """A connector with unexpected arguments, or an unexpected result."""
 
     returns = False
     asked = 0
@@ -178,12 +178,12 @@ class _Odd(Connector):
                 raise TypeError("connect() takes something else in this version")
             connection = await super().connect(req, *rest, **more)
             connection.release()
-            return connection  # one without a protocol
+            return connection  # without a protocol
         return await super().connect(req, *rest, **more)
 
 
 @pytest.mark.parametrize("returns", [False, True])
-async def test_what_is_not_as_expected_is_left_to_the_plain_way(*, returns: bool) -> None:
+async def test_unexpected_internals_lead_to_aiohttp_wire(*, returns: bool) -> None:
     connector = _Odd()
     connector.returns = returns
     async with raw_server(answering(http(DISK), http(DISK))) as url, connector:
@@ -200,7 +200,7 @@ async def test_what_is_not_as_expected_is_left_to_the_plain_way(*, returns: bool
         pool.close()
 
 
-async def test_methods_that_the_api_has_not_go_the_plain_way() -> None:
+async def test_other_methods_use_aiohttp_wire() -> None:
     async with raw_server(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n")) as url:
         connector = Connector()
         async with connector:
@@ -215,7 +215,7 @@ async def test_methods_that_the_api_has_not_go_the_plain_way() -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\0", "\u00e9"])
-async def test_no_header_can_be_smuggled_in(value: str) -> None:
+async def test_a_value_cannot_add_a_header(value: str) -> None:
     connector = Connector()
     async with connector:
         limits = Timeout()
@@ -246,7 +246,7 @@ async def test_a_path_is_quoted_as_aiohttp_quotes_it() -> None:
     assert b"X: y" not in heard[0]
 
 
-async def test_a_host_that_is_not_there() -> None:
+async def test_an_unreachable_host() -> None:
     async with SessionPool() as pool:
         client = Client("token", base_url="http://127.0.0.1:9/core/v1", pool=pool, retry=ONCE)
         with pytest.raises(ConnectError, match=r"no connection to 127\.0\.0\.1:9"):
@@ -254,7 +254,7 @@ async def test_a_host_that_is_not_there() -> None:
         assert "0 busy, 0 free" in repr(pool)
 
 
-async def test_connecting_ends_with_the_whole_time_at_the_latest() -> None:
+async def test_connecting_takes_at_most_the_total_time_out() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -262,6 +262,6 @@ async def test_connecting_ends_with_the_whole_time_at_the_latest() -> None:
         secure = url.replace("http:", "https:")
         limits = Timeout(connect=30, total=0.2)
         async with Client("token", base_url=secure, retry=ONCE, timeout=limits) as client:
-            # The plain way cannot tell that nothing was sent yet: there it is a RequestTimeout.
+            # AiohttpWire cannot tell that nothing was sent, and raises RequestTimeout.
             with pytest.raises(ConnectTimeout, match=r"within 0\.2 s"):
                 await client.disks.get("disk_1")

@@ -1,4 +1,4 @@
-"""Nobody answers, or somebody who is not the API: over real sockets."""
+"""Outages over real sockets: no response at all, or responses that are not the API's."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ITEMS = [Assignment(f"disk_{number}", f"vm_{number % 500}") for number in range(
 
 async def until_nobody_answers(caplog: pytest.LogCaptureFixture) -> None:
     with anyio.fail_after(10):
-        while not any("in a row got no answer" in record.getMessage() for record in caplog.records):
+        while not any("in a row got no response" in record.getMessage() for record in caplog.records):
             await asyncio.sleep(0.01)
 
 
-async def test_a_server_that_is_restarted_costs_no_item(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_server_restart_costs_no_item(caplog: pytest.LogCaptureFixture) -> None:
     async with KatapultEmulator(disks=400, virtual_machines=50, limit=100_000, latency=0.01) as emulator:
         items = pairs(emulator)
         async with client_for(emulator, concurrency=16) as client:
@@ -42,7 +42,7 @@ async def test_a_server_that_is_restarted_costs_no_item(caplog: pytest.LogCaptur
                 await asyncio.sleep(0.001)
             await emulator.stop()
             await until_nobody_answers(caplog)
-            await asyncio.sleep(1.2)  # longer than the first pause: a probe fails, too
+            await asyncio.sleep(1.2)  # longer than the first pause, so a probe fails, too
             await emulator.start()
             back = time.monotonic()
             report = await run
@@ -53,7 +53,7 @@ async def test_a_server_that_is_restarted_costs_no_item(caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("kind", [FaultKind.BAD_GATEWAY, FaultKind.UNAVAILABLE, FaultKind.RESET_BEFORE])
-async def test_a_proxy_or_an_api_that_is_not_available_costs_no_item(
+async def test_an_unavailable_proxy_or_api_costs_no_item(
     kind: FaultKind, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with KatapultEmulator(disks=200, virtual_machines=50, limit=100_000, latency=0.002) as emulator:
@@ -73,7 +73,7 @@ async def test_a_proxy_or_an_api_that_is_not_available_costs_no_item(
         assert_each_applied_once(emulator, items)
 
 
-# -- one bad item while the API is there ---------------------------------------------------------------------------------
+# -- one bad item while the API responds -----------------------------------------------------------
 
 BAD = {
     "a proxy's 504": (FaultKind.EMPTY_504, OutcomeStatus.UNKNOWN),
@@ -123,7 +123,7 @@ async def test_an_outage_costs_no_item_even_with_few_attempts(attempts: int) -> 
 
 
 async def test_an_outage_in_which_most_requests_hang_costs_no_item() -> None:
-    """One connection in eight is refused at once, all others hang."""
+    """One connection in eight is refused at once. All others hang."""
     connections = 0
     down = asyncio.Event()
     where: dict[str, str] = {}
@@ -169,7 +169,7 @@ async def test_an_outage_in_which_most_requests_hang_costs_no_item() -> None:
     assert report.ok, (str(report), report.failures[:1])
 
 
-async def test_a_429_of_somebody_else_ends_the_run() -> None:
+async def test_foreign_429s_end_the_run() -> None:
     requests = 0
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -190,8 +190,8 @@ async def test_a_429_of_somebody_else_ends_the_run() -> None:
     assert report.rate_limited == report.requests == requests
 
 
-async def test_a_cancelled_probe_makes_way_for_another_one() -> None:
-    """`stop` during a probe that hangs ends the run, and nothing stays in flight."""
+async def test_stop_ends_a_run_during_a_hanging_probe() -> None:
+    """`stop` cancels the probe, and nothing stays in flight."""
     hanging = asyncio.Event()
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -216,11 +216,11 @@ async def test_a_cancelled_probe_makes_way_for_another_one() -> None:
         assert set(rest) == {OutcomeStatus.NOT_ATTEMPTED}
 
 
-# -- somebody else -------------------------------------------------------------------------------------------------------
+# -- responses that are not the API's --------------------------------------------------------------
 
 NOT_THE_API = {
     "HTML": http(b"<html>hello</html>", "Content-Type: text/html"),
-    "JSON of somebody else": http(b'{"status": "ok"}', "Content-Type: application/json"),
+    "foreign JSON": http(b'{"status": "ok"}', "Content-Type: application/json"),
     "HTML 404": http(b"<html>not found</html>", "Content-Type: text/html", status="404 Not Found"),
     "JSON 404 of another API": http(
         b'{"error":{"code":"ResourceNotFound","message":"The resource was not found."}}',
@@ -233,7 +233,7 @@ NOT_THE_API = {
 
 
 @pytest.mark.parametrize("what", list(NOT_THE_API))
-async def test_a_wrong_address_costs_at_most_twice_as_many_requests_as_are_in_flight(what: str) -> None:
+async def test_a_wrong_address_costs_at_most_twice_the_concurrency_in_requests(what: str) -> None:
     requests = 0
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -243,7 +243,7 @@ async def test_a_wrong_address_costs_at_most_twice_as_many_requests_as_are_in_fl
             requests += 1
             writer.write(NOT_THE_API[what])
 
-    # A 429 is answered by a pause, whoever sends it.
+    # A pause follows each 429, from any sender.
     concurrency = 4 if what == "HTML 429" else 32
     async with (
         raw_server(handler) as url,
@@ -297,7 +297,7 @@ async def test_a_run_gives_up_after_its_patience() -> None:
         assert rest[OutcomeStatus.NOT_ATTEMPTED] > 0
 
 
-async def test_stop_ends_a_run_at_once_while_nobody_answers(caplog: pytest.LogCaptureFixture) -> None:
+async def test_stop_ends_a_run_at_once_during_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     async with KatapultEmulator(disks=400, virtual_machines=50, limit=100_000) as emulator:
         async with (
             client_for(emulator, concurrency=8) as client,
@@ -319,7 +319,7 @@ async def _statuses(outcomes: object) -> Counter[OutcomeStatus]:
     return Counter([outcome.status async for outcome in outcomes])  # type: ignore[attr-defined]
 
 
-async def test_too_few_items_to_open_the_breaker_still_say_that_nobody_answered() -> None:
+async def test_a_run_with_few_items_also_reports_that_nothing_responded() -> None:
     async with KatapultEmulator(disks=1) as emulator:
         url = emulator.url
     async with Client("token", base_url=url, retry=QUICK) as client:
@@ -336,12 +336,12 @@ def test_a_patience_that_makes_no_sense_is_refused(patience: float) -> None:
         Client("token", patience=patience)
 
 
-# -- the first answers, and what the probe's answer says -------------------------------------------------------------------
+# -- lost first responses, and probes with an error ------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [FaultKind.RESET_AFTER, FaultKind.BAD_GATEWAY])
-async def test_lost_answers_to_the_first_requests_cost_nothing(kind: FaultKind) -> None:
-    """As many as are in flight: a probe shows that the API is there, and the disks are read back."""
+async def test_lost_responses_to_the_first_requests_cost_no_item(kind: FaultKind) -> None:
+    """All requests in flight are lost. A probe reaches the API, and the disks are read back."""
     async with KatapultEmulator(disks=20, virtual_machines=20, limit=100_000) as emulator:
         items = pairs(emulator)
         emulator.faults.next(kind, 4, applies=True)
@@ -353,7 +353,7 @@ async def test_lost_answers_to_the_first_requests_cost_nothing(kind: FaultKind) 
 
 
 @pytest.mark.parametrize("code", ["invalid_api_token", "unauthorized_network_for_api_token"])
-async def test_a_token_that_is_refused_to_the_probe_ends_the_run(code: str) -> None:
+async def test_a_probe_with_a_refused_token_ends_the_run(code: str) -> None:
     refusal = json.dumps({"error": {"code": code, "description": "", "detail": {}}}).encode()
     bad = http(b"<html>", "Content-Type: text/html", status="502 Bad Gateway")
 

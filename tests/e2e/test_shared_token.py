@@ -1,4 +1,4 @@
-"""Clients of one pool on the same token: one rate window, and settings that are each client's own."""
+"""Clients of one pool with the same token: one rate window, and settings of each client's own."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ async def seconds_for(requests: int, client: Client, disk: str) -> float:
 
 
 @pytest.mark.parametrize("first", ["with", "without"])
-async def test_max_per_second_holds_for_its_client_and_for_no_other(
-    emulator: KatapultEmulator, first: str
-) -> None:
+async def test_max_per_second_applies_to_its_own_client_only(emulator: KatapultEmulator, first: str) -> None:
     disk = emulator.disk_ids[0]
     async with SessionPool() as pool:
         ceilings = [None, 50.0] if first == "without" else [50.0, None]
@@ -56,9 +54,9 @@ async def test_each_client_of_a_token_has_its_own_ceiling(emulator: KatapultEmul
 async def test_settings_that_contradict_the_shared_window_are_refused(emulator: KatapultEmulator) -> None:
     async with SessionPool() as pool:
         first = Client("token", base_url=emulator.url, pool=pool, total_permitted=1000)
-        with pytest.raises(ValueError, match=r"total_permitted=500 contradicts the 1000 "):
+        with pytest.raises(ValueError, match=r"total_permitted=500 contradicts total_permitted=1000 "):
             Client("token", base_url=emulator.url, pool=pool, total_permitted=500)
-        with pytest.raises(ValueError, match=r"rate_window=30 contradicts the 60 seconds"):
+        with pytest.raises(ValueError, match=r"rate_window=30 contradicts rate_window=60 "):
             Client("token", base_url=emulator.url, pool=pool, rate_window=30)
         same = Client("token", base_url=emulator.url, pool=pool, total_permitted=1000, rate_window=60)
         silent = Client("token", base_url=emulator.url, pool=pool)
@@ -71,7 +69,7 @@ async def test_a_later_total_permitted_is_adopted_while_none_is_known(emulator: 
         first = Client("token", base_url=emulator.url, pool=pool)
         Client("token", base_url=emulator.url, pool=pool, total_permitted=700)
         assert first.session.gate.limit == 700
-        with pytest.raises(ValueError, match=r"total_permitted=800 contradicts the 700 "):
+        with pytest.raises(ValueError, match=r"total_permitted=800 contradicts total_permitted=700 "):
             Client("token", base_url=emulator.url, pool=pool, total_permitted=800)
 
 
@@ -81,7 +79,7 @@ async def test_a_later_total_permitted_must_agree_with_what_the_server_has_said(
     async with SessionPool() as pool:
         first = Client("token", base_url=emulator.url, pool=pool)
         await first.disks.get(emulator.disk_ids[0])
-        with pytest.raises(ValueError, match=r"total_permitted=500 contradicts the 100000 "):
+        with pytest.raises(ValueError, match=r"total_permitted=500 contradicts the limit of 100000 "):
             Client("token", base_url=emulator.url, pool=pool, total_permitted=500)
         Client("token", base_url=emulator.url, pool=pool, total_permitted=100_000)
 
@@ -107,7 +105,7 @@ async def test_a_client_is_opened_again_although_the_server_has_corrected_its_to
         ("http://[::1]/", "http://[::1]:80"),
     ],
 )
-async def test_spellings_of_a_base_url_share_one_window(one: str, other: str) -> None:
+async def test_different_spellings_of_a_base_url_share_one_window(one: str, other: str) -> None:
     async with SessionPool() as pool:
         first = Client("token", base_url=one, pool=pool)
         second = Client("token", base_url=other, pool=pool)
@@ -124,7 +122,7 @@ async def test_spellings_of_a_base_url_share_one_window(one: str, other: str) ->
         "https://www.api.example/core/v1",
     ],
 )
-async def test_other_base_urls_have_windows_of_their_own(other: str) -> None:
+async def test_different_base_urls_have_separate_windows(other: str) -> None:
     async with SessionPool(allow_http=True) as pool:
         first = Client("token", base_url="https://api.example/core/v1", pool=pool)
         second = Client("token", base_url=other, pool=pool, allow_http=True)
@@ -132,13 +130,13 @@ async def test_other_base_urls_have_windows_of_their_own(other: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://api.example:port/", "https://api.example:70000/", "https://[::1/"])
-def test_a_base_url_that_cannot_be_read_is_refused(url: str) -> None:
+def test_an_unreadable_base_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="the base URL must look like"):
         Client("token", base_url=url)
 
 
 @pytest.mark.parametrize("wanted", ["HTTP://LocalHost:80/core/v1/", "http://localhost/core/v1"])
-def test_spellings_of_a_base_url_name_one_installation(wanted: str) -> None:
+def test_different_spellings_of_a_base_url_name_one_installation(wanted: str) -> None:
     assert is_same_base_url(wanted, "http://localhost/core/v1")
     assert not is_same_base_url(wanted, "http://localhost/core/v2")
     assert not is_same_base_url("not a URL", wanted)

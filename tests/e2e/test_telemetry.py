@@ -1,4 +1,4 @@
-"""A bulk run as OpenTelemetry sees it: every request the server saw is a span under the caller's, and nothing leaks."""
+"""A bulk run in OpenTelemetry: each request has a span under the caller's, and no secret leaks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_a_bulk_run_with_a_429_a_500_a_reset_and_retries(telemetry: Teleme
     ) as emulator:
         machines = emulator.virtual_machine_ids
         pairs = [(disk, machines[number % 4]) for number, disk in enumerate(emulator.disk_ids)]
-        emulator.foreign(100)  # the window is used up, and the client does not know it
+        emulator.foreign(100)  # the window is used up without the client's knowledge
         once = {
             emulator.disk_ids[0]: Fault(FaultKind.SERVER_ERROR, applies=False),
             emulator.disk_ids[5]: Fault(FaultKind.RESET_BEFORE, applies=False),
@@ -95,7 +95,7 @@ async def test_a_bulk_run_with_a_429_a_500_a_reset_and_retries(telemetry: Teleme
     assert TOKEN not in telemetry.everything()
 
 
-async def test_a_request_belongs_to_the_span_in_which_its_call_was_made(telemetry: Telemetry) -> None:
+async def test_the_parent_of_a_request_is_the_span_of_its_call(telemetry: Telemetry) -> None:
     async with KatapultEmulator(disks=4, virtual_machines=2, tokens=[TOKEN]) as emulator:
         here = emulator.virtual_machine_ids[0]
         one, two, three, four = emulator.disk_ids

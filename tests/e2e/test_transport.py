@@ -1,4 +1,4 @@
-"""The wire: one request out, one whole response in; what went wrong is said, and the token never is."""
+"""The transport over real sockets: requests, responses, and messages without the token."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TOKEN = "s3cret-token-of-the-tests"
 ONCE = RetryPolicy(attempts=1)
 
 
-#: Both ways over the wire keep every promise.
+#: Both wires keep every promise.
 pytestmark = pytest.mark.usefixtures("way")
 
 
@@ -44,13 +44,17 @@ pytestmark = pytest.mark.usefixtures("way")
     [
         (http(DISK[:10], length=500), ConnectionLost, "middle of the response"),
         (b"", ConnectionLost, "closed the connection"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", ProtocolError, "not HTTP"),
-        (http(b"<html>hi</html>", "Content-Type: text/html"), ProtocolError, "not what the API documents"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", ProtocolError, "not valid HTTP"),
+        (
+            http(b"<html>hi</html>", "Content-Type: text/html"),
+            ProtocolError,
+            "does not have the documented form",
+        ),
         (http(b""), ProtocolError, "0 bytes"),
-        (http(b'{"disk":{}}'), ProtocolError, "not what the API documents"),
+        (http(b'{"disk":{}}'), ProtocolError, "does not have the documented form"),
         (http(b"\xff\xfe\xfd"), ProtocolError, "3 bytes"),
         (http(b"x" * 3000), ProtocolError, "larger than 2000 bytes"),
-        (http(DISK, "Content-Encoding: gzip"), ProtocolError, "encoded"),
+        (http(DISK, "Content-Encoding: gzip"), ProtocolError, "encoding 'gzip'"),
         (
             http(b"", "Location: http://elsewhere/", status="302 Found"),
             ProtocolError,
@@ -58,7 +62,7 @@ pytestmark = pytest.mark.usefixtures("way")
         ),
     ],
 )
-async def test_answers_that_are_none(response: bytes, error: type[KatapultError], words: str) -> None:
+async def test_unusable_responses(response: bytes, error: type[KatapultError], words: str) -> None:
     async with raw_server(answering(response)) as url, SessionPool(max_body=2000) as pool:
         client = Client(TOKEN, base_url=url, pool=pool, retry=ONCE)
         with pytest.raises(error, match=words) as caught:
@@ -67,7 +71,7 @@ async def test_answers_that_are_none(response: bytes, error: type[KatapultError]
     assert_secret_kept(caught.value)
 
 
-async def test_a_chunked_body_without_end_is_cut_at_the_bound() -> None:
+async def test_an_endless_chunked_body_is_cut_at_max_body() -> None:
     sent = 0
 
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -95,8 +99,8 @@ async def test_a_chunked_body_is_read_whole() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-async def test_nothing_is_sent_twice_on_a_connection_that_went_stale(method: str) -> None:
-    """The server takes a second request on a kept connection and hangs up: aiohttp would send GET and DELETE again."""
+async def test_nothing_is_sent_twice_on_a_stale_connection(method: str) -> None:
+    """The server reads a second request on a kept connection and hangs up."""
     requests: list[bytes] = []
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -117,7 +121,7 @@ async def test_nothing_is_sent_twice_on_a_connection_that_went_stale(method: str
     assert len(requests) == 2
 
 
-async def test_a_write_whose_answer_is_unclear_is_not_repeated_and_a_read_is() -> None:
+async def test_an_unclear_write_is_not_repeated_and_an_unclear_read_is() -> None:
     async with KatapultEmulator(disks=1) as emulator:
         disk = emulator.disk_ids[0]
         retry = RetryPolicy(base=0.001)
@@ -133,7 +137,7 @@ async def test_a_write_whose_answer_is_unclear_is_not_repeated_and_a_read_is() -
             assert (await client.disks.update(disk, name="newer")).name == "newer"
 
 
-async def test_time_outs_say_which() -> None:
+async def test_errors_distinguish_the_time_outs() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -142,14 +146,14 @@ async def test_time_outs_say_which() -> None:
             with pytest.raises(RequestTimeout, match=r"within 0\.1 s") as caught:
                 await client.disks.get("disk_1")
             assert_secret_kept(caught.value)
-        # TLS that is never answered: the connection is not there in time, and nothing was sent.
+        # The TLS handshake gets no response: no connection in time, and nothing was sent.
         secure = url.replace("http:", "https:")
         async with Client(TOKEN, base_url=secure, retry=ONCE, timeout=Timeout(connect=0.1)) as client:
             with pytest.raises(ConnectTimeout, match=r"within 0\.1 s"):
                 await client.disks.get("disk_1")
 
 
-async def test_waiting_for_a_permit_counts_for_no_time_out() -> None:
+async def test_waits_for_a_permit_do_not_count_as_time_out() -> None:
     async with KatapultEmulator(disks=1, limit=2, period=1.0) as emulator:
         settings = {"timeout": Timeout(total=0.3), "rate_window": 1.0}
         async with Client("token", base_url=emulator.url, **settings) as client:  # type: ignore[arg-type]
@@ -157,7 +161,7 @@ async def test_waiting_for_a_permit_counts_for_no_time_out() -> None:
                 await client.disks.get(emulator.disk_ids[0])
 
 
-async def test_no_host_no_port_no_trust() -> None:
+async def test_unknown_host_closed_port_and_untrusted_certificate() -> None:
     async with KatapultEmulator(disks=1) as emulator:
         url = emulator.url
     async with Client(TOKEN, base_url=url, retry=ONCE) as client:
@@ -185,7 +189,7 @@ async def test_tls_with_a_private_authority_and_without_trust() -> None:
         assert emulator.ledger.total == 1
 
 
-async def test_what_goes_out_and_what_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_request_contains_only_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[bytes] = []
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -221,7 +225,7 @@ async def test_the_token_is_in_no_repr_no_log_and_no_traceback(caplog: pytest.Lo
             shown.append(repr(vars(client)))
     assert_secret_kept(caught.value)
     assert TOKEN not in "".join(shown) + caplog.text
-    with pytest.raises(ValueError, match="blank at position 5") as refused:
+    with pytest.raises(ValueError, match="white space at position 5") as refused:
         Client("four five")
     assert "four" not in str(refused.value)
 
@@ -232,7 +236,7 @@ def assert_secret_kept(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\nb", "a\r\nX: y", "tök", "a\x7f"])
-def test_tokens_that_cannot_be_are_refused_before_anything_is_sent(token: str) -> None:
+def test_invalid_tokens_are_refused_before_anything_is_sent(token: str) -> None:
     with pytest.raises(ValueError, match="API token"):
         Client(token)
 
@@ -244,7 +248,7 @@ def test_tokens_that_cannot_be_are_refused_before_anything_is_sent(token: str) -
         ("ftp://api.example", "must look like"),
         ("api.example/core/v1", "must look like"),
         ("https://user:pass@api.example/", "user name"),
-        ("https://api.example/?x=1", "no '\\?'"),
+        ("https://api.example/?x=1", "must not contain '\\?'"),
         ("", "must look like"),
         ("https://two..dots", "must look like"),
         ("https://" + "a" * 64 + ".example", "must look like"),
@@ -253,18 +257,18 @@ def test_tokens_that_cannot_be_are_refused_before_anything_is_sent(token: str) -
         ("https://api.example:99999", "must look like"),
     ],
 )
-def test_base_urls_that_must_not_be_used(url: str, words: str) -> None:
+def test_invalid_base_urls_are_refused(url: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Client("token", base_url=url)
 
 
-def test_clear_text_is_a_decision() -> None:
+def test_clear_text_must_be_allowed_explicitly() -> None:
     Client("token", base_url="http://api.example/core/v1", allow_http=True)
     Client("token", base_url="http://localhost:8080/core/v1")
     Client("token", base_url="http://[::1]:8080/core/v1")
 
 
-def test_settings_that_make_no_sense() -> None:
+def test_invalid_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Client("token", concurrency=0)
     for seconds in (0, -1, float("inf"), float("nan")):
@@ -284,7 +288,7 @@ async def test_from_env(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await client.disks.get(emulator.disk_ids[0])).id
 
 
-async def test_a_client_that_is_not_open_says_so() -> None:
+async def test_a_client_that_is_not_open_raises_an_error() -> None:
     client = Client("token")
     with pytest.raises(RuntimeError, match="async with"):
         _ = client.session
@@ -308,7 +312,7 @@ class Watcher(Observer):
         self.retries.append(event)
 
 
-async def test_an_observer_is_told_of_every_request_wait_and_retry() -> None:
+async def test_an_observer_gets_every_request_wait_and_retry() -> None:
     watcher = Watcher()
     async with KatapultEmulator(disks=1, limit=4, period=1.0) as emulator:
         settings = {"observer": watcher, "rate_window": 1.0, "retry": RetryPolicy(base=0.001)}
@@ -319,12 +323,12 @@ async def test_an_observer_is_told_of_every_request_wait_and_retry() -> None:
             with pytest.raises(NotFound):
                 await client.disks.get("disk_none")
             await client.disks.get(emulator.disk_ids[0])
-            told = len(watcher.requests)
-            # The five may have fallen on both sides of a second of the server's clock. Nine cannot.
+            reported = len(watcher.requests)
+            # Five requests may lie on both sides of a window's boundary. Nine cannot.
             for _ in range(4):
                 await client.disks.get(emulator.disk_ids[0])
-    assert told == 5
-    assert [(event.status, event.code, event.failure) for event in watcher.requests[:told]] == [
+    assert reported == 5
+    assert [(event.status, event.code, event.failure) for event in watcher.requests[:reported]] == [
         (503, "service_unavailable", None),
         (None, None, "ConnectionLost"),
         (200, None, None),
@@ -338,7 +342,7 @@ async def test_an_observer_is_told_of_every_request_wait_and_retry() -> None:
     assert any(event.until is not None for event in watcher.waits)
 
 
-async def test_lists_page_through_everything() -> None:
+async def test_lists_fetch_all_pages() -> None:
     async with KatapultEmulator(disks=450, virtual_machines=35) as emulator:
         async with Client("token", base_url=emulator.url) as client:
             ids = [disk.id async for disk in client.disks.list(organization="acme")]
@@ -357,7 +361,7 @@ async def test_lists_page_through_everything() -> None:
                 _ = [disk async for disk in client.disks.list(organization="acme", per_page=500)]
 
 
-async def test_the_life_of_one_disk() -> None:
+async def test_the_life_cycle_of_one_disk() -> None:
     async with KatapultEmulator(disks=0, virtual_machines=1, task_duration=0.01) as emulator:
         machine = emulator.virtual_machine_ids[0]
         async with Client("token", base_url=emulator.url) as client:
@@ -384,7 +388,7 @@ async def test_the_life_of_one_disk() -> None:
 
 
 @pytest.mark.parametrize("kind", [FaultKind.BAD_GATEWAY, FaultKind.EMPTY_504, FaultKind.SERVER_ERROR])
-async def test_server_errors_have_a_clear_sentence(kind: FaultKind) -> None:
+async def test_server_errors_have_a_clear_message(kind: FaultKind) -> None:
     async with KatapultEmulator(disks=1) as emulator:
         emulator.faults.next(kind)
         async with Client("token", base_url=emulator.url, retry=ONCE) as client:

@@ -1,4 +1,4 @@
-"""Answers that say nothing certain about the disk: it is read back, and only that decides."""
+"""Responses that say nothing certain about the disk: the disk is read back, and that decides."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from katapult_async.testing import FaultKind, KatapultEmulator
 from katapult_async.transport import Meter, Session
 from tests.raw_server import http, raw_server, read_request
 
-#: Both ways over the wire keep every promise.
+#: Both wires keep every promise.
 pytestmark = pytest.mark.usefixtures("way")
 
 QUICK = RetryPolicy(base=0.001)
@@ -36,13 +36,13 @@ NESTED = b'{"more":' + b"[" * 200_000 + b"]" * 200_000 + b',"disk":{"id":"disk_1
 
 
 class OneDisk:
-    """The API with one disk. Reading shows where it is; `answers` replace the answers to the first writes.
+    """The API with one disk.
 
-    An answer is the response, and whether the write takes effect.
+    Reading shows where the disk is. `responses` replace the responses to the first writes.
     """
 
-    def __init__(self, *answers: tuple[bytes, bool]) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: tuple[bytes, bool]) -> None:
+        self.responses = list(responses)
         self.machine: dict[str, str] | None = None
         self.requests: list[str] = []
 
@@ -56,12 +56,12 @@ class OneDisk:
             method, path = request.decode().split(" ")[:2]
             self.requests.append(f"{method} {path.partition('?')[0].removeprefix('/core/v1/disks/')}")
             writes = method != "GET"
-            answer, applies = self.answers.pop(0) if writes and self.answers else (None, writes)
+            response, applies = self.responses.pop(0) if writes and self.responses else (None, writes)
             if applies:
                 assigns = path.endswith("/assign")
                 self.machine = {"id": "vm_1", "fqdn": "web.example"} if assigns else None
-            writer.write(answer if answer is not None else http(self.shown()))
-            if answer is not None and b"Connection: close" in answer:
+            writer.write(response if response is not None else http(self.shown()))
+            if response is not None and b"Connection: close" in response:
                 await writer.drain()
                 return
 
@@ -70,7 +70,7 @@ def refusal(status: str, code: str) -> bytes:
     return http(json.dumps({"error": {"code": code}}).encode(), "X-Api-Schema: json-error", status=status)
 
 
-# -- 4xx ----------------------------------------------------------------------------------------------------------------
+# -- 4xx -------------------------------------------------------------------------------------------
 
 NOT_THE_APIS = {
     "unreadable 422": http(b'{"error":{"code":"unable_to_', status="422 Unprocessable Entity"),
@@ -83,11 +83,11 @@ NOT_THE_APIS = {
 }
 
 
-@pytest.mark.parametrize("answer", NOT_THE_APIS.values(), ids=NOT_THE_APIS)
-async def test_a_4xx_that_is_not_the_apis_does_not_condemn_an_item(answer: bytes) -> None:
-    server = OneDisk((http(b""), True), (answer, False))
+@pytest.mark.parametrize("response", NOT_THE_APIS.values(), ids=NOT_THE_APIS)
+async def test_a_foreign_4xx_does_not_decide_an_outcome(response: bytes) -> None:
+    server = OneDisk((http(b""), True), (response, False))
     async with raw_server(server) as url, Client("token", base_url=url, retry=QUICK) as client:
-        await client.disks.assign("disk_1", "vm_1")  # the connection is kept from here on
+        await client.disks.assign("disk_1", "vm_1")  # from here on there is a kept connection
         server.machine = None
         server.requests.clear()
         report = await client.disks.assign_many([("disk_1", "vm_1")])
@@ -95,19 +95,19 @@ async def test_a_4xx_that_is_not_the_apis_does_not_condemn_an_item(answer: bytes
     assert server.requests == ["POST disk/assign", "GET disk", "POST disk/assign"]
 
 
-@pytest.mark.parametrize("answer", NOT_THE_APIS.values(), ids=NOT_THE_APIS)
-async def test_a_disk_that_is_there_already_is_found_by_reading(answer: bytes) -> None:
-    server = OneDisk((answer, False))
+@pytest.mark.parametrize("response", NOT_THE_APIS.values(), ids=NOT_THE_APIS)
+async def test_reading_back_finds_a_disk_that_is_already_assigned(response: bytes) -> None:
+    server = OneDisk((response, False))
     server.machine = {"id": "vm_1"}
     async with raw_server(server) as url, Client("token", base_url=url, retry=QUICK) as client:
         async with client.disks.assign_each([("disk_1", "vm_1")]) as outcomes:
             (outcome,) = [outcome async for outcome in outcomes]
     assert outcome.status is OutcomeStatus.ASSIGNED
-    assert not outcome.certain  # it may have been there before
+    assert not outcome.certain  # the disk may have been there before
     assert server.requests == ["POST disk/assign", "GET disk"]
 
 
-async def test_reading_is_repeated_when_the_answer_is_not_the_apis() -> None:
+async def test_reading_back_is_repeated_after_a_foreign_response() -> None:
     busy = [http(HTML, status="404 Not Found"), http(HTML, status="408 Request Timeout")]
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -119,7 +119,7 @@ async def test_reading_is_repeated_when_the_answer_is_not_the_apis() -> None:
         assert (await client.disks.get("disk_1")).id == "disk_1"
 
 
-async def test_an_unknown_code_of_the_api_is_a_refusal() -> None:
+async def test_an_unknown_code_of_the_api_refuses_the_item() -> None:
     server = OneDisk((refusal("422 Unprocessable Entity", "brand_new"), False))
     async with raw_server(server) as url, Client("token", base_url=url, retry=QUICK) as client:
         with pytest.raises(APIError) as caught:
@@ -128,10 +128,10 @@ async def test_an_unknown_code_of_the_api_is_a_refusal() -> None:
     assert server.requests == ["POST disk/assign"]
 
 
-# -- 200 ----------------------------------------------------------------------------------------------------------------
+# -- 200 -------------------------------------------------------------------------------------------
 
 
-async def test_a_response_that_is_nested_too_deeply_is_read_back() -> None:
+async def test_a_deeply_nested_response_leads_to_reading_back() -> None:
     server = OneDisk((http(NESTED), True))
     async with raw_server(server) as url, Client("token", base_url=url, retry=QUICK) as client:
         report = await client.disks.assign_many([("disk_1", "vm_1")])
@@ -139,10 +139,10 @@ async def test_a_response_that_is_nested_too_deeply_is_read_back() -> None:
     assert server.requests == ["POST disk/assign", "GET disk"]
 
 
-async def test_a_response_that_is_nested_too_deeply_is_a_protocol_error() -> None:
+async def test_a_deeply_nested_response_is_a_protocol_error() -> None:
     server = OneDisk((http(NESTED), True))
     async with raw_server(server) as url, Client("token", base_url=url, retry=QUICK) as client:
-        with pytest.raises(ProtocolError, match="not what the API documents"):
+        with pytest.raises(ProtocolError, match="does not have the documented form"):
             await client.disks.update("disk_1", name="new")
 
 
@@ -153,7 +153,7 @@ def disk(bond: object) -> bytes:
 @pytest.mark.parametrize("machine", ["vm_1", "web.example"])
 @pytest.mark.parametrize("shown", [{"virtual_machine": ELSEWHERE}, None], ids=["elsewhere", "nowhere"])
 @pytest.mark.parametrize("applies", [True, False])
-async def test_a_200_that_shows_another_machine_is_not_believed(
+async def test_a_200_that_shows_another_machine_is_not_trusted(
     machine: str, shown: object, applies: bool
 ) -> None:
     server = OneDisk((disk(shown), applies))
@@ -183,7 +183,7 @@ async def test_a_disk_that_stays_on_another_machine_is_a_conflict() -> None:
         ("vm_1", disk({"virtual_machine": {"id": "vm_1", "fqdn": "other.example"}})),
     ],
 )
-async def test_a_200_that_does_not_contradict_is_believed(machine: str, response: bytes) -> None:
+async def test_a_200_that_does_not_contradict_is_trusted(machine: str, response: bytes) -> None:
     server = OneDisk((response, True))
     async with raw_server(server) as url, Client("token", base_url=url, retry=QUICK) as client:
         assert (await client.disks.assign("disk_1", machine)).id == "disk_1"
@@ -191,7 +191,7 @@ async def test_a_200_that_does_not_contradict_is_believed(machine: str, response
 
 
 @pytest.mark.parametrize("applies", [True, False])
-async def test_a_200_of_unassign_that_still_shows_a_machine_is_not_believed(applies: bool) -> None:
+async def test_a_200_of_unassign_that_shows_a_machine_is_not_trusted(applies: bool) -> None:
     server = OneDisk((disk({"virtual_machine": {"id": "vm_1"}}), applies))
     server.machine = {"id": "vm_1"}
     async with raw_server(server) as url, Client("token", base_url=url, retry=QUICK) as client:
@@ -200,17 +200,17 @@ async def test_a_200_of_unassign_that_still_shows_a_machine_is_not_believed(appl
     assert server.requests[2:] == ([] if applies else ["POST disk/unassign"])
 
 
-async def test_a_200_of_unassign_that_shows_no_machine_is_believed() -> None:
+async def test_a_200_of_unassign_that_shows_no_machine_is_trusted() -> None:
     server = OneDisk((http(b'{"disk":{"id":"disk_1"}}'), True))
     async with raw_server(server) as url, Client("token", base_url=url, retry=QUICK) as client:
         await client.disks.unassign("disk_1")
     assert server.requests == ["POST disk/unassign"]
 
 
-# -- errors that are not the API's ----------------------------------------------------------------------------------------
+# -- other errors ----------------------------------------------------------------------------------
 
 
-async def test_what_fails_after_sending_is_unknown_and_what_was_refused_with_a_429_is_not_attempted() -> None:
+async def test_a_lost_item_is_unknown_and_a_429_item_is_not_attempted() -> None:
     async with KatapultEmulator(
         disks=2, virtual_machines=2, limit=1, period=600.0, headers=False
     ) as emulator:
@@ -218,7 +218,7 @@ async def test_what_fails_after_sending_is_unknown_and_what_was_refused_with_a_4
 
         async def send(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
             result = await ASSIGNING.send(session, item, meter)
-            while not emulator.ledger.refusals:  # until the other item waits for the next window
+            while not emulator.ledger.refusals:  # the other item now waits for the next window
                 await asyncio.sleep(0.001)
             raise ZeroDivisionError(str(result))
 
@@ -234,7 +234,7 @@ async def test_what_fails_after_sending_is_unknown_and_what_was_refused_with_a_4
         assert emulator.ledger.applied_count(unknown.assignment.disk) == 1
 
 
-async def test_what_fails_before_sending_is_not_attempted() -> None:
+async def test_an_item_that_fails_before_sending_is_not_attempted() -> None:
     async def send(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
         raise ZeroDivisionError
 
@@ -252,7 +252,7 @@ async def test_what_fails_before_sending_is_not_attempted() -> None:
     assert run.report.counts == {OutcomeStatus.NOT_ATTEMPTED: 1}
 
 
-# -- time -----------------------------------------------------------------------------------------------------------------
+# -- time ------------------------------------------------------------------------------------------
 
 
 def each_disk_fails_once() -> Callable[[object], FaultKind | None]:
@@ -268,7 +268,7 @@ def each_disk_fails_once() -> Callable[[object], FaultKind | None]:
     return script
 
 
-async def test_waiting_for_the_rate_limit_uses_up_no_retries_of_an_item() -> None:
+async def test_waits_for_the_rate_limit_use_no_attempts_of_an_item() -> None:
     async with KatapultEmulator(disks=16, virtual_machines=16, limit=8, period=1.0) as emulator:
         emulator.faults.script(each_disk_fails_once())
         retry = RetryPolicy(base=0.001, total=0.5)
@@ -280,7 +280,7 @@ async def test_waiting_for_the_rate_limit_uses_up_no_retries_of_an_item() -> Non
         assert report.elapsed > 1
 
 
-async def test_waiting_for_the_rate_limit_uses_up_no_retries_of_a_call() -> None:
+async def test_waits_for_the_rate_limit_use_no_attempts_of_a_call() -> None:
     async with KatapultEmulator(disks=16, limit=8, period=1.0) as emulator:
         emulator.faults.script(each_disk_fails_once())
         retry = RetryPolicy(base=0.001, total=0.5)
@@ -289,7 +289,7 @@ async def test_waiting_for_the_rate_limit_uses_up_no_retries_of_a_call() -> None
         assert [found.id for found in disks] == list(emulator.disk_ids)
 
 
-async def test_the_time_of_tries_counts_and_is_told() -> None:
+async def test_the_time_of_attempts_counts_and_is_reported() -> None:
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             request = await read_request(reader)

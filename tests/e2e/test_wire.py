@@ -1,4 +1,4 @@
-"""Connections and answers of every shape: both ways over the wire treat them alike."""
+"""Connections and responses of every shape, with both wires."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ONCE = RetryPolicy(attempts=1)
 
 
 class Counted:
-    """Serves a handler and counts: connections made, connections that the client has closed, requests."""
+    """Serves a handler, and counts requests and connections (opened, and closed by the client)."""
 
     def __init__(self, *pieces: bytes, pause: float = 0.0, requests: int = 1000) -> None:
         self.connections = self.closed = self.requests = 0
@@ -76,11 +76,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-# -- connections ------------------------------------------------------------------------------------------------------
+# -- connections -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_requests_one_after_the_other_share_a_connection(*, tls: bool) -> None:
+async def test_consecutive_requests_share_a_connection(*, tls: bool) -> None:
     server = Counted(http(DISK))
     async with client_of(server, tls=tls) as client:
         for _ in range(20):
@@ -89,7 +89,7 @@ async def test_requests_one_after_the_other_share_a_connection(*, tls: bool) -> 
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_as_many_connections_as_are_in_flight_and_none_is_left_open(*, tls: bool) -> None:
+async def test_each_request_in_flight_has_a_connection_and_none_stays_open(*, tls: bool) -> None:
     server = Counted(http(DISK), pause=0.001)
     trusting, serving = contexts() if tls else (None, None)
     async with raw_server(server, tls=serving) as url:
@@ -137,7 +137,7 @@ async def test_a_free_connection_that_the_server_has_closed_is_not_used_again() 
     assert (server.connections, server.requests) == (3, 3)
 
 
-async def test_cancelling_closes_the_connection_and_leaves_nothing(no_tasks_left: None) -> None:
+async def test_cancelling_closes_the_connection_and_leaves_no_task(no_tasks_left: None) -> None:
     server = Counted(pause=0)
     async with client_of(server) as client:
         with anyio.move_on_after(0.05):
@@ -152,7 +152,7 @@ async def test_cancelling_closes_the_connection_and_leaves_nothing(no_tasks_left
     assert (server.connections, server.requests) == (2, 2)
 
 
-async def test_a_late_answer_is_not_taken_for_the_answer_to_the_next_request() -> None:
+async def test_a_late_response_is_not_returned_for_the_next_request() -> None:
     number = 0
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -160,9 +160,9 @@ async def test_a_late_answer_is_not_taken_for_the_answer_to_the_next_request() -
         while True:
             await read_request(reader)
             number += 1
-            answer = http(DISK.replace(b"disk_1", b"disk_%d" % number))
+            response = http(DISK.replace(b"disk_1", b"disk_%d" % number))
             await asyncio.sleep(0.3 if number == 1 else 0)
-            writer.write(answer)
+            writer.write(response)
 
     async with client_of(handler, limits=Timeout(total=0.2)) as client:
         with pytest.raises(RequestTimeout):
@@ -172,7 +172,7 @@ async def test_a_late_answer_is_not_taken_for_the_answer_to_the_next_request() -
             await asyncio.sleep(0.06)
 
 
-async def test_each_time_out_is_kept_whatever_else_is_under_way() -> None:
+async def test_each_request_keeps_its_own_time_out() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while b"disk_0" in await read_request(reader):
             writer.write(http(DISK))
@@ -189,7 +189,7 @@ async def test_each_time_out_is_kept_whatever_else_is_under_way() -> None:
         short = Client("one", base_url=url, pool=pool, timeout=Timeout(total=0.2), retry=ONCE)
         long = Client("two", base_url=url, pool=pool, timeout=Timeout(total=0.5), retry=ONCE)
         for client in (short, long):
-            await client.disks.get("disk_0")  # nothing else goes out before the first answer
+            await client.disks.get("disk_0")  # nothing else is sent before the first response
         took = await asyncio.gather(*(one(client, n / 20) for n in range(5) for client in (long, short)))
         assert all(0.19 <= seconds < 0.45 for seconds in took[1::2])
         assert all(0.49 <= seconds < 0.75 for seconds in took[::2])
@@ -198,13 +198,13 @@ async def test_each_time_out_is_kept_whatever_else_is_under_way() -> None:
 @pytest.mark.parametrize(
     "pieces", [(b"HTTP/1.1 200 OK\r\nContent-", b"Le"), (http(DISK, length=500),), (b"",)]
 )
-async def test_a_time_out_holds_however_far_the_answer_has_come(pieces: tuple[bytes, ...]) -> None:
+async def test_a_time_out_applies_to_a_partial_response(pieces: tuple[bytes, ...]) -> None:
     async with client_of(Counted(*pieces), limits=Timeout(total=0.2)) as client:
         with anyio.fail_after(2), pytest.raises(RequestTimeout):
             await client.disks.get("disk_1")
 
 
-async def test_a_time_out_holds_while_a_chunked_body_trickles() -> None:
+async def test_a_time_out_applies_to_a_slow_chunked_body() -> None:
     async def trickling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -218,7 +218,7 @@ async def test_a_time_out_holds_while_a_chunked_body_trickles() -> None:
             await client.disks.get("disk_1")
 
 
-async def test_a_request_under_way_ends_when_the_pool_closes() -> None:
+async def test_a_request_in_flight_ends_when_the_pool_closes() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -231,7 +231,7 @@ async def test_a_request_under_way_ends_when_the_pool_closes() -> None:
             await task
 
 
-async def test_a_large_request_goes_out_whole_to_a_server_that_reads_slowly() -> None:
+async def test_a_large_request_reaches_a_slow_server_whole() -> None:
     heard = b""
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -250,7 +250,7 @@ async def test_a_large_request_goes_out_whole_to_a_server_that_reads_slowly() ->
     assert name.encode() in heard
 
 
-# -- answers ----------------------------------------------------------------------------------------------------------
+# -- responses -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ async def test_a_large_request_goes_out_whole_to_a_server_that_reads_slowly() ->
     ],
 )
 @pytest.mark.parametrize("size", [None, 1, 7, 40])
-async def test_an_answer_is_read_whole_in_whatever_pieces_it_comes(response: bytes, size: int | None) -> None:
+async def test_a_response_in_pieces_is_read_whole(response: bytes, size: int | None) -> None:
     step = size or len(response)
     pieces = [response[at : at + step] for at in range(0, len(response), step)]
     server = Counted(*pieces, pause=0 if size is None else 0.0005)
@@ -276,7 +276,7 @@ async def test_an_answer_is_read_whole_in_whatever_pieces_it_comes(response: byt
     assert (server.connections, server.requests) == (1, 2)
 
 
-async def test_a_large_answer_is_read_whole() -> None:
+async def test_a_large_response_is_read_whole() -> None:
     body = DISK + b" " * 3_000_000
     async with client_of(Counted(http(body))) as client:
         assert (await client.disks.get("disk_1")).id == "disk_1"
@@ -298,7 +298,7 @@ async def test_a_large_answer_is_read_whole() -> None:
         (b"\x15\x03\x01\x00\x02\x02\x46", ProtocolError),
     ],
 )
-async def test_an_answer_that_is_not_sound_is_an_error_and_ends_the_connection(
+async def test_an_invalid_response_is_an_error_and_closes_the_connection(
     response: bytes, error: type[KatapultError]
 ) -> None:
     server = Counted(response, requests=1)
@@ -310,7 +310,7 @@ async def test_an_answer_that_is_not_sound_is_an_error_and_ends_the_connection(
 
 
 @pytest.mark.parametrize("length", [b"", b"Content-Length: 0\r\n"])
-async def test_an_answer_without_a_body_is_none_of_the_api(length: bytes) -> None:
+async def test_a_response_without_a_body_is_an_error(length: bytes) -> None:
     server = Counted(b"HTTP/1.1 204 No Content\r\n" + length + b"\r\n")
     async with client_of(server) as client:
         for _ in range(2):
@@ -331,7 +331,7 @@ async def test_a_reset_in_the_middle_of_the_body_is_a_lost_connection() -> None:
             await client.disks.get("disk_1")
 
 
-async def test_names_of_headers_are_looked_up_whatever_their_case() -> None:
+async def test_header_names_are_looked_up_in_any_case() -> None:
     server = answering(
         http(b'{"error":{"code":"disk_not_found"}}', "x-REQUEST-id: req-1", status="404 Not Found")
     )

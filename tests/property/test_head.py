@@ -1,4 +1,4 @@
-"""What the reader of plain answers accepts, aiohttp's parser reads the same way."""
+"""What the fast path's reader of heads accepts, aiohttp's parser reads the same way."""
 
 from __future__ import annotations
 
@@ -68,17 +68,17 @@ async def read_by_aiohttp(data: bytes) -> tuple[int, list[tuple[str, str]], byte
 @given(responses())
 @example(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
 @example(b"HTTP/1.1 200 OK\r\nContent-Length: 05\r\nX: y z\r\nX: z\r\n\r\nhello")
-def test_it_reads_what_aiohttp_reads(data: bytes) -> None:
+def test_it_reads_a_head_as_aiohttp_does(data: bytes) -> None:
     read = read_head(data)
     if read is None:
         return
     status, headers, length, start = read
     if length != len(data) - start:
-        return  # the line does not take it for whole
+        return  # the fast path waits for more of the body
     assert asyncio.run(read_by_aiohttp(data)) == (status, list(headers.items()), data[start:])
 
 
-def test_most_answers_are_read_here() -> None:
+def test_usual_responses_are_read_here() -> None:
     head = 'HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\nETag: W/"a"\r\n\r\n'
     read = read_head(head.encode() + b"hello")
     assert read is not None
@@ -87,7 +87,7 @@ def test_most_answers_are_read_here() -> None:
     assert read[2:] == (5, len(head))
 
 
-def test_a_head_that_is_too_long_is_left_to_aiohttp() -> None:
+def test_a_long_head_is_left_to_aiohttp() -> None:
     short = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: "
     fits = LONGEST_HEAD - len(short) - 4
     assert read_head(short + b"x" * fits + b"\r\n\r\n") is not None
@@ -95,9 +95,9 @@ def test_a_head_that_is_too_long_is_left_to_aiohttp() -> None:
 
 
 @given(st.lists(responses(), min_size=3, max_size=8), st.data())
-def test_remembered_shapes_change_nothing(heads: list[bytes], data: st.DataObject) -> None:
+def test_known_shapes_do_not_change_the_result(heads: list[bytes], data: st.DataObject) -> None:
     reader = HeadReader()
-    # The same heads again and again, with other values, teach it their shapes.
+    # It learns shapes from heads that repeat with other values.
     for number in range(12):
         head = data.draw(st.sampled_from(heads))
         for old, new in (
@@ -111,7 +111,7 @@ def test_remembered_shapes_change_nothing(heads: list[bytes], data: st.DataObjec
 
 
 @given(st.lists(st.tuples(st.sampled_from(VALUES), st.sampled_from(VALUES)), min_size=6, max_size=12))
-def test_values_that_differ_are_learnt(values: list[tuple[str, str]]) -> None:
+def test_fields_with_varying_values_are_learnt(values: list[tuple[str, str]]) -> None:
     reader = HeadReader()
     for date, other in values:
         head = f"HTTP/1.1 200 OK\r\nDate: {date}\r\nCF-Ray: {other}\r\nContent-Length: 5\r\n\r\nhello"
@@ -132,11 +132,11 @@ def assert_same(reader: HeadReader, data: bytes) -> None:
     assert len(read.headers) == len(expected.headers)
 
 
-def test_a_server_whose_heads_never_look_alike_costs_a_bounded_number_of_lessons() -> None:
+def test_a_server_with_ever_different_heads_adds_a_bounded_number_of_shapes() -> None:
     reader = HeadReader()
     for number in range(1000):
         names = [f"X-{(number // 2 + index) % 200}: {number}" for index in range(3)]
         head = "\r\n".join(["HTTP/1.1 200 OK", *names, "Content-Length: 0"]) + "\r\n\r\n"
         assert_same(reader, head.encode())
     assert len(reader._shapes) <= 4  # pyright: ignore[reportPrivateUsage]
-    assert reader._lessons <= 64  # pyright: ignore[reportPrivateUsage]
+    assert reader._learnt <= 64  # pyright: ignore[reportPrivateUsage]

@@ -1,6 +1,7 @@
-"""When the server's words are wrong: what it costs is bounded, and over soon after it stops (scheduling).
+"""When the server is wrong: the cost is bounded, and ends soon after the error ends.
 
-The limiter counts truly; dates, headers and details of its answers lie. In virtual time, against the real gate.
+The limiter counts correctly. Dates, headers and details of its responses lie. Virtual time, real
+gate. docs/explanation/rate-limits.md says what the client does about each lie.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from katapult_async.ratelimit import Evidence, Gate, Permit, Window, read_evidence
+from katapult_async.ratelimit.belief import Belief
 from katapult_async.ratelimit.permit import Role
-from katapult_async.ratelimit.window import Belief
 from katapult_async.testing import make_limiter
 from tests import virtual_time
 from tests.lying_server import Lie, LyingServer, most_in_a_period, refused_probes
@@ -31,7 +32,12 @@ KINDS = ("aligned", "fixed", "sliding", "bucket", "burst")
 
 @dataclass(frozen=True)
 class Scenario:
-    """n is in windows of work. foreign: requests of others a second, as long as the lies last."""
+    """One drawn run.
+
+    Args:
+        windows: Number of requests, in windows.
+        foreign: Requests of other clients a second, while the lies last.
+    """
 
     kind: str
     limit: int
@@ -109,7 +115,7 @@ class Played:
     window: Window
     done: int
     elapsed: float
-    #: Items that were not done yet when the lies ended.
+    #: Items that were not done when the lies ended.
     left: int
 
 
@@ -139,36 +145,36 @@ def play(scenario: Scenario, window: Window | None = None) -> Played:
 
 
 def longest(scenario: Scenario, left: int) -> float:
-    """Seconds that a patient client needs for the rest, when the lies have ended: the optimum, and two windows."""
+    """Seconds for the rest after the lies have ended: the optimum and two windows."""
     slowest = 2 * scenario.latency[1]
     windows = math.ceil(left / scenario.limit)
-    # Permits come back when answers have arrived: each window takes a round trip more.
+    # Permits come back after responses, so each window takes one round trip more.
     waiting = windows * (PERIOD + slowest)
     sending = (left / min(scenario.concurrency, scenario.limit) + 8) * slowest
-    # A burst that is much smaller than the limit looks like windows of others: it takes some windows to see through it.
+    # A small bucket looks like windows that others use up. It takes some windows to find out.
     return waiting + sending + (6 if scenario.kind == "burst" else 2) * PERIOD
 
 
 def cannot_be_found_out(scenario: Scenario) -> bool:
-    """What costs more than two windows, for a reason that stands beside it."""
-    # A 429 that names a limit which is a little too low, once: without headers nothing ever contradicts it.
+    """Whether the scenario may take more than two windows longer. Each case has its reason."""
+    # Without headers nothing contradicts a 429 that names a limit a little too low.
     named = [lie.value for lie in scenario.lies if lie.what == "details"]
     believed = any(isinstance(value, int) and 0 < value < scenario.limit for value in named)
-    # An even pace that others have forced grows by a twentieth of the limit in each window.
+    # A pace that others have reduced grows by a twentieth of the limit in each window.
     forced = scenario.foreign > 0
-    # A small burst takes questions at certain moments to be found out, and round trips of 4 s and more leave none.
+    # A small bucket is found out by requests at certain moments. Round trips of 4 s leave none.
     slow = scenario.kind == "burst" and scenario.latency[1] > 2
     return slow or (not scenario.headers and (believed or forced))
 
 
 @settings(max_examples=EXAMPLES)
 @given(scenarios())
-def test_lies_cost_little_and_only_as_long_as_they_last(scenario: Scenario) -> None:
+def test_lies_cost_few_429s_and_end_with_the_lie(scenario: Scenario) -> None:
     check(scenario)
 
 
 def check(scenario: Scenario) -> None:
-    """Every promise that holds whatever the server says."""
+    """Check every promise that holds whatever the server says."""
     played = play(scenario)
     blocks, pause = refused_probes(played.server.log)
     assert most_in_a_period(blocks, PERIOD) <= 6
@@ -179,7 +185,7 @@ def check(scenario: Scenario) -> None:
     assert played.window.kept <= 3 * 1001 + min(scenario.limit, 4096)
 
 
-# -- one lie at a time ----------------------------------------------------------------------------------------------
+# -- one lie at a time -----------------------------------------------------------------------------
 
 
 def lied(
@@ -221,21 +227,21 @@ def test_a_wrong_date_costs_at_most_one_window(begin: float, end: float, wrong: 
 
 
 @pytest.mark.parametrize(("wrong", "share"), [(120, 0.1), (17, 0.1), (-20, 0.5), (86_400, 0.5)])
-def test_servers_behind_one_address_may_disagree_about_the_time(wrong: float, share: float) -> None:
+def test_servers_behind_one_address_may_have_different_clocks(wrong: float, share: float) -> None:
     played = lied(Lie("date", wrong, share=share), n=1000)
     assert played.elapsed <= optimum(1000, 100, 30.0) + 65
     assert played.server.refusals <= 16
 
 
-def test_headers_that_never_had_a_date_foretell_what_is_left() -> None:
+def test_headers_without_a_date_still_show_what_is_left() -> None:
     played = lied(Lie("date", "missing"), n=450)
     assert played.server.refusals <= 1
     assert played.elapsed <= optimum(450, 100, 30.0) + 65
 
 
 @pytest.mark.parametrize("wait", [0, 1, 3600, 86_400, -1])
-def test_retry_after_neither_shortens_the_pauses_nor_makes_them_longer_than_a_window(wait: int) -> None:
-    """Others use the limit up for five minutes."""
+def test_retry_after_keeps_pauses_between_back_off_and_one_period(wait: int) -> None:
+    """Other clients use the limit up for five minutes."""
     silence = Lie("permitted", "missing", 0, 300)
     played = lied(silence, Lie("retry_after", wait, 0, 300), n=20, limit=10, foreign=2.0)
     assert played.server.refusals <= 32 + 6 * 5
@@ -249,7 +255,7 @@ def test_retry_after_of_a_429_without_details(wait: int) -> None:
     assert played.elapsed <= optimum(300, 100, 30.0) + 3 * PERIOD
 
 
-def test_headers_that_stop_for_a_while_are_believed_again() -> None:
+def test_headers_are_trusted_again_after_they_stopped() -> None:
     missing = Lie("permitted", "missing", 0.1, 1.0)
     played = lied(missing, n=450)
     assert played.window.belief is Belief.ALIGNED
@@ -258,7 +264,7 @@ def test_headers_that_stop_for_a_while_are_believed_again() -> None:
 
 
 @pytest.mark.parametrize("headers", [True, False])
-def test_a_429_that_names_far_too_low_a_limit_is_found_out(headers: bool) -> None:
+def test_a_far_too_low_limit_in_a_429_is_corrected(headers: bool) -> None:
     played = lied(Lie("details", 1, 0, 70), n=600, headers=headers)
     assert played.elapsed <= optimum(600, 100, 30.0) + 7 * PERIOD
 
@@ -273,12 +279,12 @@ def taken(window: Window, now: float) -> Permit:
     return permit
 
 
-# -- late answers, and long runs ------------------------------------------------------------------------------------
+# -- late responses, and long runs -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("period", "limit", "n"), [(60.0, 1000, 3700), (12.0, 200, 1500)])
-def test_a_run_at_an_even_pace_loses_no_window(period: float, limit: int, n: int) -> None:
-    """The permits of each window run out shortly before it ends."""
+def test_evenly_spaced_requests_lose_no_window(period: float, limit: int, n: int) -> None:
+    """The permits of each window are used up shortly before it ends."""
     start, per_second = 24.1, 17.1
     server = ModelServer(make_limiter("aligned", limit, period), latency=(0.15, 0.3), seed=3)
     gate = Gate(Window.start(period=period))
@@ -300,11 +306,11 @@ def test_a_run_at_an_even_pace_loses_no_window(period: float, limit: int, n: int
 
 @pytest.mark.parametrize("dated", [59, 60])
 @pytest.mark.parametrize("first", [True, False])
-def test_a_late_answer_of_the_old_window_does_not_use_up_the_new_one(dated: int, *, first: bool) -> None:
-    """It arrives after the first request of the new window was sent: before or after that one's answer."""
+def test_a_late_response_of_the_old_window_does_not_use_up_the_new_one(dated: int, *, first: bool) -> None:
+    """It arrives after the entry was sent, before or after the response to the entry."""
     window = Window.start()
     now = MIDNIGHT + 10
-    for number in range(98):  # their answers come at all fractions of a second
+    for number in range(98):  # their responses arrive at all fractions of a second
         now = MIDNIGHT + 10 + number * 0.37
         permit = taken(window, now)
         window.answered(permit, now + 0.1, reading(99 - number, date=math.floor(now + 0.05)))
@@ -312,8 +318,8 @@ def test_a_late_answer_of_the_old_window_does_not_use_up_the_new_one(dated: int,
     entry = taken(window, MIDNIGHT + 60.1)
     assert entry.role is Role.ENTRY
     old, new = reading(0, date=MIDNIGHT + dated), reading(99, date=MIDNIGHT + 60)
-    answers = [(late[0], old), (late[1], old), (entry, new)]
-    for number, (permit, evidence) in enumerate(answers if first else reversed(answers)):
+    responses = [(late[0], old), (late[1], old), (entry, new)]
+    for number, (permit, evidence) in enumerate(responses if first else reversed(responses)):
         window.answered(permit, MIDNIGHT + 60.4 + number / 100, evidence)
     permits = [window.take(MIDNIGHT + 60.5) for _ in range(90)]
     assert all(isinstance(permit, Permit) for permit in permits)
@@ -339,13 +345,13 @@ def test_memory_does_not_grow_with_time(headers: bool) -> None:
     assert max(sizes) <= min(sizes) + 100
 
 
-# -- own requests that look like somebody else's ---------------------------------------------------------------------
+# -- own requests that look like another client's --------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("left", [8, 15, 20, 25])
 def test_a_second_job_after_a_pause_is_not_late(left: int, seed: int) -> None:
-    """Permits of the old window are left: what goes out with them is counted in the new one."""
+    """Permits of the old window are left. Requests sent with them are counted in the new one."""
     server = LyingServer(make_limiter("aligned", 100, PERIOD), latency=(0.0125, 0.025), seed=seed)
     gate = Gate(Window.start(period=PERIOD))
 
@@ -362,7 +368,7 @@ def test_a_second_job_after_a_pause_is_not_late(left: int, seed: int) -> None:
 
 @pytest.mark.parametrize("limit", [3, 10, 100, 1000])
 @pytest.mark.parametrize("seed", range(5))
-def test_a_lost_entry_is_not_taken_for_another_client(limit: int, seed: int) -> None:
+def test_a_lost_entry_does_not_look_like_another_client(limit: int, seed: int) -> None:
     server = LyingServer(make_limiter("aligned", limit, PERIOD), latency=(0.005, 0.02), seed=seed)
     gate = Gate(Window.start(period=PERIOD))
 
@@ -388,7 +394,7 @@ def test_a_lost_entry_is_not_taken_for_another_client(limit: int, seed: int) -> 
 
 
 @pytest.mark.parametrize("position", [2, 3, 4])
-def test_with_a_limit_of_one_a_lost_answer_costs_no_429(position: int) -> None:
+def test_with_a_limit_of_one_a_lost_response_costs_no_429(position: int) -> None:
     server = LyingServer(make_limiter("aligned", 1, PERIOD), latency=(0.01, 0.03), seed=position)
     gate = Gate(Window.start(period=PERIOD))
 
@@ -408,7 +414,7 @@ def test_with_a_limit_of_one_a_lost_answer_costs_no_429(position: int) -> None:
 @pytest.mark.parametrize("pause", [9000, 28_800, 60_000])
 @pytest.mark.parametrize("limit", [10, 200])
 def test_after_a_long_pause_a_whole_window_is_used(pause: float, limit: int) -> None:
-    """The clock has become blunt meanwhile: the first answers sharpen it."""
+    """The clock has become imprecise meanwhile. The first responses make it precise again."""
     server = LyingServer(make_limiter("aligned", limit, PERIOD), latency=(0.02, 0.08), seed=3)
     gate = Gate(Window.start(period=PERIOD))
 
@@ -442,7 +448,7 @@ def test_a_clock_that_is_set_back_a_little_costs_at_most_two_429s(step: float, l
 
 
 @pytest.mark.parametrize("limit", [5, 20, 200])
-def test_a_log_that_counts_refused_requests_is_not_asked_too_much(limit: int) -> None:
+def test_a_sliding_window_that_counts_refused_requests_gets_few_probes(limit: int) -> None:
     limiter = make_limiter("sliding", limit, PERIOD, count_refused=True)
     server = LyingServer(limiter, latency=(0.02, 0.08), seed=1)
     gate = Gate(Window.start(period=PERIOD))
@@ -460,19 +466,19 @@ def test_a_log_that_counts_refused_requests_is_not_asked_too_much(limit: int) ->
 
 @pytest.mark.parametrize("kind", ["sliding", "bucket", "burst"])
 @pytest.mark.parametrize("headers", [True, False])
-def test_refused_requests_that_count_do_not_block_a_client_for_ever(kind: str, *, headers: bool) -> None:
+def test_counted_refusals_do_not_block_a_client_for_ever(kind: str, *, headers: bool) -> None:
     limiter = make_limiter(kind, 1, PERIOD, burst=1, count_refused=True)
     server = LyingServer(limiter, headers=headers, latency=(0.02, 0.05))
     done = virtual_time.run(run_job(server, 3), start=MIDNIGHT + 20)
     assert done.elapsed <= 20 * PERIOD
 
 
-# -- headers that stay wrong ------------------------------------------------------------------------------------------
+# -- headers that stay wrong -----------------------------------------------------------------------
 
 
 @dataclass
 class _FirstRefusals(LyingServer):
-    """The first few 429s name a limit of 1. `last`: when the last one of them did."""
+    """The first few 429s name a limit of 1. `last` is the time of the last of them."""
 
     wrong: int = 0
     last: float = 0.0
@@ -491,8 +497,8 @@ class _FirstRefusals(LyingServer):
 
 @pytest.mark.parametrize("kind", ["fixed", "sliding"])
 @pytest.mark.parametrize("wrong", [4, 6, 7])
-def test_429s_that_name_too_little_do_not_outlast_themselves(kind: str, wrong: int) -> None:
-    """Permitted and Remaining are right all the time. Somebody else has used the first window up."""
+def test_too_low_limits_in_429s_have_no_lasting_effect(kind: str, wrong: int) -> None:
+    """The headers are always right. Another client has used the first window up."""
     server = _FirstRefusals(make_limiter(kind, 100, PERIOD), latency=(0.0125, 0.025), wrong=wrong)
     for _ in range(100):
         server.limiter.hit(MIDNIGHT + 10.3)
@@ -502,28 +508,28 @@ def test_429s_that_name_too_little_do_not_outlast_themselves(kind: str, wrong: i
 
 
 @pytest.mark.parametrize("kind", ["aligned", "sliding"])
-def test_a_remaining_that_is_always_too_high_costs_one_wave(kind: str) -> None:
+def test_a_remaining_that_is_always_too_high_costs_one_burst_of_429s(kind: str) -> None:
     played = lied(Lie("remaining", 100), n=3000, kind=kind)
     assert played.server.refusals <= 32 + played.elapsed / PERIOD
     assert played.elapsed <= 1.05 * 3000 / 100 * PERIOD + PERIOD
 
 
-def test_a_limit_that_is_named_ten_times_too_high_costs_a_few_429s_a_minute() -> None:
+def test_a_limit_ten_times_too_high_costs_a_few_429s_a_minute() -> None:
     played = lied(Lie("permitted", 10.0), Lie("details", 5000), n=1500, kind="bucket")
     assert played.server.refusals <= 32 + 6 * played.elapsed / PERIOD
     assert played.elapsed <= 1.3 * 1500 / 100 * PERIOD
 
 
-# -- limits by type -------------------------------------------------------------------------------------------------
+# -- limits per request type -----------------------------------------------------------------------
 
 
-def test_what_others_use_is_not_taken_for_limits_counted_by_type() -> None:
+def test_usage_of_other_clients_does_not_look_like_separate_counters() -> None:
     async def main() -> None:
         gate = Gate(Window.start())
         gate.answered(await gate.take(kind="POST /assign"), reading(95))
         gate.answered(await gate.take(kind="GET /disk"), reading(90))
         refused = await gate.take(kind="POST /assign")
-        # Somebody else has taken the 90.
+        # Another client has used 90.
         gate.answered(refused, reading(0, refused=True))
         assert gate.window.refusals == 1
         assert gate.window.in_flight == 0

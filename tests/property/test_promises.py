@@ -1,7 +1,8 @@
 """The promises about the rate limit, against model servers in virtual time.
 
-The servers are the emulator's limiters behind a random latency; everything on the client's side is the real thing.
-Numbers are the promises of the README (How the rate limit is honoured).
+The servers are the emulator's limiters with a random latency. The client's gate and window are the
+real ones. The README (How the rate limit is honoured) and docs/explanation/rate-limits.md state the
+promises.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def serve(kind: str, limit: int, **options: object) -> ModelServer:
 
 
 def optimum(kind: str, n: int, limit: int, server_start: float) -> float:
-    """Seconds an omniscient client needs, bursts and round trips aside."""
+    """Seconds that a client with perfect knowledge needs, without bursts and round trips."""
     windows = math.ceil(n / limit) - 1
     if kind == "aligned":
         return PERIOD - server_start % PERIOD + (windows - 1) * PERIOD if windows else 0.0
@@ -53,19 +54,22 @@ def job(server: ModelServer, n: int, *, start: float, limit: int | None = None, 
 
 
 def looks_aligned(kind: str, server_start: float) -> bool:
-    """Begun right at a boundary, a sliding window or a small bucket looks aligned until its second minute."""
+    """Return whether a limiter looks aligned until its second minute.
+
+    A sliding window or a small bucket does so if the run starts close to a boundary.
+    """
     into = server_start % PERIOD
     return (kind == "sliding" and into < 5) or (kind in {"sliding", "burst"} and into > PERIOD - 5)
 
 
 def time_to_send(server: ModelServer, n: int, concurrency: int) -> float:
-    """The longest that n requests can take with no limit at all."""
+    """The longest time that n requests can take without any limit."""
     return (n / concurrency + 6) * 2 * server.latency[1]
 
 
 @settings(max_examples=20)
 @given(limits, latencies, starts, offsets, seeds, st.sampled_from([1, 8, 32, 64]), st.floats(0.1, 4.5))
-def test_with_headers_and_alone_an_aligned_server_never_refuses(
+def test_alone_with_headers_an_aligned_window_never_refuses(
     limit: int,
     latency: tuple[float, float],
     start: float,
@@ -83,10 +87,10 @@ def test_with_headers_and_alone_an_aligned_server_never_refuses(
 
 @settings(max_examples=25)
 @given(limits, latencies, starts, seeds, st.floats(0, 1, exclude_max=True), st.sampled_from([1, 32]))
-def test_what_an_earlier_process_has_used_of_the_minute_costs_no_refusal(
+def test_usage_of_an_earlier_process_costs_no_429(
     limit: int, latency: tuple[float, float], start: float, seed: int, used: float, concurrency: int
 ) -> None:
-    """A run that is resumed after a crash begins in a window that it has used itself, perhaps to the last permit but one."""
+    """A run resumed after a crash starts in a window that it has used itself."""
     server = serve("aligned", limit, latency=latency, seed=seed)
     for number in range(int(used * limit) if used < 0.9 else limit - 1 - seed % 3):
         server.limiter.hit(MIDNIGHT + start * number / limit)
@@ -97,12 +101,12 @@ def test_what_an_earlier_process_has_used_of_the_minute_costs_no_refusal(
 
 @settings(max_examples=15)
 @given(st.sampled_from(KINDS), limits, latencies, starts, offsets, seeds)
-def test_with_headers_no_kind_of_server_refuses_more_than_twice(
+def test_alone_with_headers_no_limiter_refuses_more_than_twice(
     kind: str, limit: int, latency: tuple[float, float], start: float, offset: float, seed: int
 ) -> None:
     assume(not looks_aligned(kind, start + offset))
-    # Fixed and sliding windows cannot be told from aligned ones before the first boundary: that costs one 429, two if
-    # round trips are long.
+    # Fixed and sliding windows look aligned before the first boundary. That costs one 429, or two
+    # if round trips are long.
     server = serve(kind, limit, latency=latency, offset=offset, seed=seed)
     job(server, 4 * limit, start=start)
     assert server.refusals <= (2 if kind in {"fixed", "sliding"} else 0)
@@ -116,7 +120,7 @@ def test_with_headers_no_kind_of_server_refuses_more_than_twice(
     starts,
     seeds,
 )
-def test_with_the_limit_given_and_no_headers_no_server_refuses(
+def test_with_a_given_limit_and_no_headers_no_limiter_refuses(
     kind: str, limit: int, latency: tuple[float, float], start: float, seed: int
 ) -> None:
     server = serve(kind, limit, headers=False, latency=latency, seed=seed)
@@ -127,7 +131,7 @@ def test_with_the_limit_given_and_no_headers_no_server_refuses(
 
 @settings(max_examples=15)
 @given(st.sampled_from(KINDS), limits, latencies, starts, offsets, seeds, st.sampled_from([8, 32, 64]))
-def test_with_nothing_known_refusals_are_bounded_by_the_concurrency(
+def test_with_nothing_known_429s_are_bounded_by_the_concurrency(
     kind: str,
     limit: int,
     latency: tuple[float, float],
@@ -141,13 +145,13 @@ def test_with_nothing_known_refusals_are_bounded_by_the_concurrency(
     learnt = [at for at in server.refused_at if at <= server.refused_at[0] + 4 * latency[1] + 0.1]
     assert len(learnt) <= concurrency
     later = server.refusals - len(learnt)
-    # At most six a blocked minute; on a small burst at most 1 % of all requests.
+    # At most six a blocked minute. On a small bucket at most 1 % of all requests, and six.
     assert later <= 6 if kind != "burst" else later <= 0.01 * 6 * limit + 6
 
 
 @settings(max_examples=12)
 @given(st.sampled_from(KINDS), st.booleans(), limits, latencies, starts, offsets, seeds)
-def test_twenty_windows_of_work_are_done_within_two_percent_of_the_optimum(
+def test_twenty_windows_are_done_within_two_percent_of_the_optimum(
     kind: str,
     headers: bool,
     limit: int,
@@ -159,8 +163,8 @@ def test_twenty_windows_of_work_are_done_within_two_percent_of_the_optimum(
     server = serve(kind, limit, headers=headers, latency=latency, offset=offset, seed=seed)
     burst = time_to_send(server, limit, 32)
     left = PERIOD - (start + offset) % PERIOD
-    # What cannot be sent before the first boundary is missing for the rest of an aligned run: an accident of the
-    # start, not of the policy.
+    # Requests that cannot be sent before the first boundary are missing for the rest of an aligned
+    # run. That depends on the start, not on the policy.
     assume(kind != "aligned" or left > burst + 1)
     assume(not looks_aligned(kind, start + offset))
     n = 20 * limit
@@ -174,7 +178,7 @@ def test_twenty_windows_of_work_are_done_within_two_percent_of_the_optimum(
 
 @pytest.mark.parametrize("kind", ["fixed", "sliding", "bucket"])
 @pytest.mark.parametrize("limit", [60, 250])
-def test_one_refusal_is_not_held_against_all_windows_to_come(kind: str, limit: int) -> None:
+def test_one_429_does_not_delay_all_later_windows(kind: str, limit: int) -> None:
     server = serve(kind, limit, latency=(0.02, 0.08), seed=7)
     done = job(server, 20 * limit, start=7.3)
     best = optimum(kind, 20 * limit, limit, MIDNIGHT + 7.3)
@@ -202,7 +206,7 @@ def test_two_processes_with_headers_share_a_token_fairly(
 
 @settings(max_examples=5)
 @given(st.integers(0, 2**16), st.floats(0, 3), starts)
-def test_two_processes_without_headers_leave_little_unused(seed: int, stagger: float, start: float) -> None:
+def test_two_processes_without_headers_use_most_of_the_limit(seed: int, stagger: float, start: float) -> None:
     used, fairness, refused = share(headers=False, limit=400, seed=seed, stagger=stagger, start=start)
     assert used >= 0.8
     assert fairness >= 0.9
@@ -212,7 +216,7 @@ def test_two_processes_without_headers_leave_little_unused(seed: int, stagger: f
 def share(
     *, headers: bool, limit: int, seed: int, stagger: float, start: float, windows: int = 20
 ) -> tuple[float, float, float]:
-    """Two jobs that know nothing of each other: the part of the limit used, Jain fairness, the part refused."""
+    """Run two jobs without a shared budget. Return limit used, fairness and 429s (parts of 1)."""
     limiter = make_limiter("aligned", limit, PERIOD)
     servers = [ModelServer(limiter, headers=headers, seed=seed + number) for number in (0, 1)]
     first_boundary = MIDNIGHT + PERIOD
@@ -226,7 +230,7 @@ def share(
         await asyncio.gather(one(0), one(1))
 
     virtual_time.run(both(), start=MIDNIGHT + start)
-    # Finding each other takes a few windows; from then on they share.
+    # The jobs need a few windows to notice each other. Then they share.
     settled = first_boundary + 4 * PERIOD
     counts = [sum(settled <= at < deadline for at in server.admitted) for server in servers]
     used = sum(counts) / (limit * (windows - 4))
@@ -237,13 +241,13 @@ def share(
 
 @pytest.mark.parametrize("kind", ["bucket", "burst", "fixed", "sliding"])
 @pytest.mark.parametrize("seed", range(4))
-def test_two_processes_on_any_kind_of_limiter_come_to_an_end(kind: str, seed: int) -> None:
-    """Where one of them finds everything taken by the other, it must not wait for an answer that nobody owes it."""
+def test_two_processes_finish_on_any_kind_of_limiter(kind: str, seed: int) -> None:
+    """A process that finds the limit used up must not wait for a response that never comes."""
     limiter = make_limiter(kind, 200, PERIOD, burst=10)
     servers = [ModelServer(limiter, seed=seed + number) for number in (0, 1)]
 
     async def second() -> Job:
-        await asyncio.sleep(2.7)  # when the first one has taken what there was
+        await asyncio.sleep(2.7)  # the first one has used the limit up
         return await run_job(servers[1], 2000)
 
     async def both() -> tuple[Job, Job]:
@@ -262,7 +266,7 @@ def test_two_processes_on_any_kind_of_limiter_come_to_an_end(kind: str, seed: in
     starts,
     seeds,
 )
-def test_a_limit_that_changes_in_mid_run_counts_from_that_moment(
+def test_a_changed_limit_counts_from_that_moment(
     changes: list[tuple[float, int]], kind: str, headers: bool, start: float, seed: int
 ) -> None:
     server = serve(kind, 100, headers=headers, seed=seed)
@@ -278,14 +282,14 @@ def test_a_limit_that_changes_in_mid_run_counts_from_that_moment(
 
     done = virtual_time.run(both(), start=MIDNIGHT + start)
     assert done.done == 800
-    # Each change may surprise what is in flight, and be felt out by a handful of canaries a minute.
+    # Each change can refuse all requests in flight, and costs a handful of probes a minute.
     minutes = done.elapsed / PERIOD + 1
     assert server.refusals <= 16 * (len(changes) + 1) + 6 * minutes
 
 
 @settings(max_examples=20)
 @given(st.lists(st.floats(0.05, 20), max_size=30), st.sampled_from([1, 5, 40]), starts, seeds)
-def test_somebody_else_on_the_token_never_stops_the_work(
+def test_another_client_on_the_token_never_stops_the_run(
     pauses: list[float], burst: int, start: float, seed: int
 ) -> None:
     server = serve("aligned", 100, seed=seed)
@@ -303,12 +307,12 @@ def test_somebody_else_on_the_token_never_stops_the_work(
     done = virtual_time.run(both(), start=MIDNIGHT + start)
     assert done.done == 300
     assert done.elapsed <= 60 * (300 + burst * len(pauses)) / 100 + 4 * 60
-    # A burst that nobody can foresee strikes what is in flight; each stranger's window costs at most one entry.
+    # Each foreign burst can refuse all requests in flight, and one entry.
     assert server.refusals <= 8 * (len(pauses) + 1)
 
 
 @pytest.mark.parametrize("details", [None, "many", -5, 0, True, 10**9, 12.5, [], {}])
-def test_absurd_details_of_a_429_close_the_gate_and_teach_nothing(details: object) -> None:
+def test_an_implausible_limit_in_a_429_closes_the_gate_only(details: object) -> None:
     server = serve("aligned", 50, headers=False, details=details)
     window = window_for(server)
     gate = Gate(window)
@@ -320,10 +324,8 @@ def test_absurd_details_of_a_429_close_the_gate_and_teach_nothing(details: objec
 
 @settings(max_examples=12)
 @given(st.sampled_from(KINDS), st.booleans(), seeds, st.floats(0.0, 0.3))
-def test_requests_without_an_answer_are_never_forgotten_by_the_count(
-    kind: str, headers: bool, seed: int, losses: float
-) -> None:
-    """A fifth of the answers never arrive: the limit is still kept, the work still gets done."""
+def test_requests_without_a_response_are_counted(kind: str, headers: bool, seed: int, losses: float) -> None:
+    """Up to 30 % of the responses never arrive. The limit is kept, and all requests complete."""
     limit = 60
     server = serve(kind, limit, headers=headers, seed=seed)
     gate = Gate(Window.start(period=PERIOD, limit=None if headers else limit))

@@ -1,4 +1,4 @@
-"""The promises of a shared budget, with several processes in virtual time over a store that is not always there."""
+"""The promises of a shared budget: several processes in virtual time, and a failing store."""
 
 from __future__ import annotations
 
@@ -74,8 +74,7 @@ def play(
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4, 8])
-def test_windows_of_the_servers_clock_are_used_whole_without_a_429(processes: int) -> None:
-    """S1."""
+def test_aligned_windows_are_used_whole_without_a_429(processes: int) -> None:
     played = play(processes, 12)
     assert played.server.refusals == 0
     assert min(played.by_window[:-1]) >= 98
@@ -83,15 +82,14 @@ def test_windows_of_the_servers_clock_are_used_whole_without_a_429(processes: in
 
 
 def test_shares_are_even_while_all_have_work() -> None:
-    """S1."""
     played = play(8, 40, deadline=30 + 10 * PERIOD)
     assert jain([job.done for job in played.jobs]) >= 0.95
 
 
 @pytest.mark.parametrize("kind", ["aligned", "fixed", "sliding", "bucket", "burst"])
 @pytest.mark.parametrize("headers", [True, False])
-def test_every_kind_of_limiter_refuses_as_few_as_if_it_were_one_process(kind: str, headers: bool) -> None:
-    """S2."""
+def test_processes_together_get_as_few_429s_as_one_process(kind: str, headers: bool) -> None:
+    """With and without headers, on each kind of limiter."""
     played = play(4, 8, kind=kind, headers=headers)
     alone = play(1, 8, kind=kind, headers=headers)
     assert played.server.refusals <= (1 if headers else CONCURRENCY)
@@ -100,20 +98,20 @@ def test_every_kind_of_limiter_refuses_as_few_as_if_it_were_one_process(kind: st
 
 @pytest.mark.parametrize("outages", [((100.0, 130.0),), ((119.9, 121.0),), ((100.0, 130.0), (300.0, 330.0))])
 @pytest.mark.parametrize("forgets", [False, True])
-def test_a_store_that_is_gone_costs_no_item_and_hardly_a_429(
+def test_an_unavailable_store_costs_no_item_and_few_429s(
     outages: tuple[tuple[float, float], ...], forgets: bool
 ) -> None:
-    """S4."""
+    """The store is away for up to 30 seconds, once or twice, and may come back empty."""
     shared = Shared(outages=outages, forgets_at=tuple(end for _, end in outages) if forgets else ())
     played = play(4, 8, shared=shared)
     assert all(job.done == 200 for job in played.jobs)
     assert played.server.refusals <= 0.02 * 800
     assert min(played.by_window[:-1]) >= 80
-    assert shared.transactions > 100  # it is shared again
+    assert shared.transactions > 100  # the processes share again
 
 
-def test_processes_that_never_reach_the_store_go_on_as_without_one() -> None:
-    """They do not know of each other. Once it is there, they share."""
+def test_processes_that_never_reach_the_store_work_without_it() -> None:
+    """They do not know of each other. Once the store is reachable, they share."""
     played = play(4, 8, shared=Shared(outages=((0.0, 45.0),)))
     assert all(job.done == 200 for job in played.jobs)
     assert all(at < 60 for at in played.server.refused_at)
@@ -128,19 +126,20 @@ def test_processes_that_never_reach_the_store_go_on_as_without_one() -> None:
     share_lost=st.sampled_from([0.0, 0.3, 0.7]),
     seed=st.integers(0, 1000),
 )
-def test_slow_stores_lost_races_and_other_clocks_cost_time_and_no_429(
+def test_slow_stores_lost_races_and_shifted_clocks_cost_no_429(
     processes: int, start: float, delay: float, offset: float, share_lost: float, seed: int
 ) -> None:
-    """S4, S5."""
+    """Transactions take up to half a second and lose up to 70 % of the races."""
     shared = Shared(delay=(delay / 2, delay), offset=offset, share_lost=share_lost, seed=seed)
     played = play(processes, 4, start=start, shared=shared)
     assert played.server.refusals == 0
-    # With half a second for each way to the store, an answer of the window's first request is known a second later.
+    # Each way to the store takes half a second, so the response to the entry is known a second
+    # later.
     assert played.elapsed <= 4 * PERIOD + 40 * delay + 5
 
 
-def test_a_second_process_begins_with_full_knowledge() -> None:
-    """S6."""
+def test_a_second_process_starts_with_the_shared_state() -> None:
+    """It needs no solo request and loses no window."""
     server = ModelServer(make_limiter("fixed", 100, PERIOD), headers=False)
     shared = Shared()
 
@@ -159,8 +158,8 @@ def test_a_second_process_begins_with_full_knowledge() -> None:
     virtual_time.run(main(), start=30.0)
 
 
-def test_a_process_that_dies_is_taken_for_having_sent_what_it_was_permitted() -> None:
-    """S3."""
+def test_requests_of_a_dead_process_count_as_sent() -> None:
+    """No 429 follows, and the others continue."""
     server = ModelServer(make_limiter("aligned", 100, PERIOD))
     shared = Shared()
 
@@ -171,7 +170,7 @@ def test_a_process_that_dies_is_taken_for_having_sent_what_it_was_permitted() ->
             for gate in gates
         ]
         await asyncio.sleep(0.15)
-        # Nothing is told to the store any more, as after a kill.
+        # The process reports nothing further to the store, as after a kill.
         gates[0]._store = cast("MemoryStore", Dead())  # pyright: ignore[reportPrivateUsage]
         jobs[0].cancel()
         await asyncio.gather(*jobs, return_exceptions=True)

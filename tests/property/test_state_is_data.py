@@ -1,4 +1,4 @@
-"""All that the rate window knows is data: written down and read again between any two calls, it decides the same."""
+"""The state of the rate window is data: encoding and decoding it changes no decision."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _permits = msgspec.msgpack.Decoder(Permit)
 
 
 @dataclass
-class WrittenDown:
-    """A window that exists as bytes between two calls."""
+class EncodedWindow:
+    """A window that exists only as bytes between two calls."""
 
     data: bytes
 
@@ -30,10 +30,10 @@ class WrittenDown:
         return result
 
     def take(self, now: float, *, waiting: int = 1) -> Permit | Wait:
-        answer = self._call("take", now, waiting=waiting)
-        if isinstance(answer, Permit):
-            return _permits.decode(msgspec.msgpack.encode(answer))
-        return cast("Wait", answer)
+        decision = self._call("take", now, waiting=waiting)
+        if isinstance(decision, Permit):
+            return _permits.decode(msgspec.msgpack.encode(decision))
+        return cast("Wait", decision)
 
     def answered(self, permit: Permit, now: float, evidence: Evidence) -> None:
         self._call("answered", permit, now, evidence)
@@ -50,18 +50,18 @@ def trace(played: Played) -> list[tuple[float, float, bool]]:
 
 
 def assert_same(scenario: Scenario) -> None:
-    written = WrittenDown(msgspec.msgpack.encode(Window.start(period=PERIOD)))
+    written = EncodedWindow(msgspec.msgpack.encode(Window.start(period=PERIOD)))
     assert trace(play(scenario, cast("Window", written))) == trace(play(scenario))
 
 
 @settings(max_examples=max(10, EXAMPLES // 10))
 @given(scenarios())
-def test_a_window_that_is_written_down_between_two_calls_decides_the_same(scenario: Scenario) -> None:
+def test_a_window_encoded_between_calls_decides_the_same(scenario: Scenario) -> None:
     assert_same(scenario)
 
 
 @pytest.mark.parametrize("kind", ["aligned", "fixed", "sliding", "bucket", "burst"])
 @pytest.mark.parametrize("headers", [True, False])
-def test_the_same_with_every_kind_of_limiter(kind: str, headers: bool) -> None:
+def test_an_encoded_window_decides_the_same_with_every_kind_of_limiter(kind: str, headers: bool) -> None:
     lies = (Lie("date", 120, 5, 90, 0.1),)
     assert_same(Scenario(kind, 60, 3.0, (0.02, 0.05), 30.0, 8, headers, lies, 0.5, 1))

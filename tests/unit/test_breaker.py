@@ -1,4 +1,4 @@
-"""The circuit breaker as a pure state machine: when it opens, when a probe goes, when it gives up."""
+"""The circuit breaker: when it opens, when a probe is sent, when it gives up, what it excuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from katapult_async.errors import APIError, KatapultError, ServiceUnavailable, error_from_response
 from katapult_async.ratelimit import BreakerGate, Charges
 from katapult_async.ratelimit.breaker import FEWEST, LONGEST_PAUSE, Breaker, BreakerState
-from katapult_async.ratelimit.breaker_gate import MOST_SPARED
+from katapult_async.ratelimit.breaker_gate import MOST_EXCUSED
 from katapult_async.transport.wire import client_is_closed
 from tests.virtual_time import run
 
@@ -34,11 +34,11 @@ def fail_probe(breaker: Breaker, now: float = 0.0, **how: bool) -> None:
     breaker.probe_failed(now, spread=1.0, **how)
 
 
-# -- opening -------------------------------------------------------------------------------------------------------------
+# -- opening ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("concurrency", "threshold"), [(1, 4), (4, 4), (32, 32)])
-def test_it_opens_after_as_many_failures_in_a_row_as_are_in_flight(concurrency: int, threshold: int) -> None:
+def test_it_opens_after_concurrency_failures_in_a_row(concurrency: int, threshold: int) -> None:
     breaker = Breaker(concurrency=concurrency)
     breaker.answered(0)
     for _ in range(threshold - 1):
@@ -51,7 +51,7 @@ def test_it_opens_after_as_many_failures_in_a_row_as_are_in_flight(concurrency: 
     assert not breaker.given_up
 
 
-def test_it_gives_up_when_the_first_probe_fails_before_any_valid_answer() -> None:
+def test_it_gives_up_when_the_first_probe_fails_before_any_valid_response() -> None:
     breaker = Breaker(concurrency=32)
     for _ in range(32):
         fail(breaker)
@@ -60,7 +60,7 @@ def test_it_gives_up_when_the_first_probe_fails_before_any_valid_answer() -> Non
     assert breaker.given_up
 
 
-def test_four_time_outs_are_enough_before_any_valid_answer() -> None:
+def test_four_time_outs_open_it_before_any_valid_response() -> None:
     breaker = Breaker(concurrency=32)
     fail(breaker)
     for _ in range(FEWEST):
@@ -74,7 +74,7 @@ def test_four_time_outs_are_enough_before_any_valid_answer() -> None:
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_an_api_that_is_not_available_is_there_all_the_same() -> None:
+def test_an_unavailable_api_still_counts_as_reachable() -> None:
     breaker = Breaker(concurrency=4)
     for _ in range(4):
         fail(breaker, unavailable=True)
@@ -83,17 +83,17 @@ def test_an_api_that_is_not_available_is_there_all_the_same() -> None:
     assert not breaker.given_up
 
 
-def test_an_answer_to_an_older_request_does_not_close_it() -> None:
+def test_a_response_to_an_older_request_does_not_close_it() -> None:
     breaker = opened()
     breaker.answered(3)
     assert breaker.state is BreakerState.OPEN
     assert (breaker.number, breaker.proven) == (4, 3)
 
 
-# -- probes --------------------------------------------------------------------------------------------------------------
+# -- probes ----------------------------------------------------------------------------------------
 
 
-def test_the_first_probe_goes_at_once_and_then_pauses_double() -> None:
+def test_the_first_probe_is_sent_at_once_and_later_pauses_double() -> None:
     breaker = opened()
     now = 0.0
     for pause in (0, 1, 2, 4, 8, 16, 30, 30):
@@ -103,7 +103,7 @@ def test_the_first_probe_goes_at_once_and_then_pauses_double() -> None:
             assert breaker.ask(now) == 0
         assert breaker.state is BreakerState.HALF_OPEN
         assert breaker.ask(now) == math.inf
-        fail(breaker, now)  # a request from before the opening
+        fail(breaker, now)  # a request sent before it opened
         assert breaker.state is BreakerState.HALF_OPEN
         breaker.probe_failed(now, spread=1.0)
     assert breaker.ask(now + 30) == 0
@@ -112,14 +112,14 @@ def test_the_first_probe_goes_at_once_and_then_pauses_double() -> None:
     assert breaker.failures == 0
 
 
-def test_a_probe_that_never_left_makes_way_for_the_next_one() -> None:
+def test_a_cancelled_probe_allows_the_next_one() -> None:
     breaker = opened()
     assert breaker.ask(0.0) == 0
-    breaker.abandoned()
+    breaker.probe_cancelled()
     assert breaker.ask(0.0) == 0
 
 
-def test_the_last_probe_goes_when_patience_ends() -> None:
+def test_the_last_probe_is_sent_when_patience_ends() -> None:
     breaker = opened(patience=5.0)
     for now in (0.0, 1.0, 3.0):
         fail_probe(breaker, now)
@@ -130,7 +130,7 @@ def test_the_last_probe_goes_when_patience_ends() -> None:
 
 
 @pytest.mark.parametrize("patience", [-1.0, math.nan])
-def test_patience_that_makes_no_sense_is_refused(patience: float) -> None:
+def test_an_invalid_patience_is_refused(patience: float) -> None:
     with pytest.raises(ValueError, match="patience"):
         Breaker(concurrency=1, patience=patience)
 
@@ -139,7 +139,7 @@ def test_patience_that_makes_no_sense_is_refused(patience: float) -> None:
     st.integers(1, 40),
     st.lists(st.tuples(st.sampled_from("afsnpx?"), st.floats(0, 20), st.floats(0.5, 1.0)), max_size=200),
 )
-def test_whatever_happens_a_probe_goes_in_time(
+def test_a_probe_is_sent_in_time_after_any_sequence_of_events(
     concurrency: int, events: list[tuple[str, float, float]]
 ) -> None:
     breaker = Breaker(concurrency=concurrency)
@@ -164,17 +164,17 @@ def test_whatever_happens_a_probe_goes_in_time(
             elif event == "p":
                 breaker.probe_answered()
             else:
-                breaker.abandoned()
+                breaker.probe_cancelled()
             probing = False
         assert (breaker.state is BreakerState.HALF_OPEN) == probing
         assert breaker.proven <= breaker.number
         assert breaker.confirmed <= (breaker.state is not BreakerState.CLOSED)
 
 
-# -- which tries are charged ---------------------------------------------------------------------------------------------
+# -- which attempts are charged --------------------------------------------------------------------
 
 
-def test_tries_of_an_outage_are_lost_and_those_of_a_false_alarm_are_not() -> None:
+def test_attempts_are_excused_in_an_outage_and_not_after_a_false_alarm() -> None:
     breaker = opened()  # failures 1 to 4
     assert breaker.ask(0.0) == 0
     breaker.probe_answered()
@@ -193,10 +193,10 @@ def test_tries_of_an_outage_are_lost_and_those_of_a_false_alarm_are_not() -> Non
 
 
 class Probes:
-    """A breaker's gate with probes that are answered as told, in virtual time."""
+    """The gate of a breaker, with probes whose results a test sets, in virtual time."""
 
-    def __init__(self, *answers: KatapultError | None, concurrency: int = 32) -> None:
-        self.answers = list(answers)
+    def __init__(self, *results: KatapultError | None, concurrency: int = 32) -> None:
+        self.results = list(results)
         self.sent = 0
         self.gate = BreakerGate(concurrency=concurrency, probe=self._probe, give_up=lambda _error: None)
         self.gate.answered(0)
@@ -204,71 +204,71 @@ class Probes:
     async def _probe(self) -> KatapultError | None:
         self.sent += 1
         await asyncio.sleep(0.1)
-        answer = self.answers.pop(0)
-        if answer is not None and answer.stops_run:
-            raise answer
-        return answer
+        result = self.results.pop(0)
+        if result is not None and result.stops_run:
+            raise result
+        return result
 
 
 UNAVAILABLE = ServiceUnavailable(status=503, code="service_unavailable")
 MISSING = APIError(status=400, code="missing_required_argument")
 
 
-def test_an_item_that_has_used_up_its_tries_waits_for_a_verdict() -> None:
-    async def main(answer: KatapultError | None) -> tuple[bool, int, int]:
-        probes = Probes(answer, None)
+def test_an_item_without_attempts_left_waits_for_a_verdict() -> None:
+    async def main(result: KatapultError | None) -> tuple[bool, int, int]:
+        probes = Probes(result, None)
         charges = Charges(probes.gate)
         for _ in range(2):
             probes.gate.failed(UNAVAILABLE, 0)
             charges.failed(1.0, 0)
             charges.paused(0.5)
-        spared = await charges.spared(used_up=True)
-        return spared, probes.sent, charges.attempts
+        excused = await charges.excused(used_up=True)
+        return excused, probes.sent, charges.attempts
 
     assert run(main(UNAVAILABLE)) == (True, 2, 0)
     assert run(main(None)) == (False, 1, 2)
     assert run(main(MISSING)) == (False, 1, 2)
 
 
-def test_no_verdict_is_asked_for_if_the_api_has_answered_since() -> None:
+def test_no_verdict_is_needed_if_the_api_has_responded_since() -> None:
     async def main() -> None:
         probes = Probes()
         charges = Charges(probes.gate)
         probes.gate.failed(UNAVAILABLE, 0)
         charges.failed(1.0, 0)
-        probes.gate.answered(1)  # another item's
+        probes.gate.answered(1)  # a response to another item
         probes.gate.failed(UNAVAILABLE, 1)
         charges.failed(1.0, 1)
-        assert not await charges.spared(used_up=True)
+        assert not await charges.excused(used_up=True)
         assert (probes.sent, charges.attempts, charges.seconds) == (0, 2, 2.0)
 
     run(main())
 
 
-def test_an_answer_to_an_older_request_is_no_verdict() -> None:
+def test_a_response_to_an_older_request_is_no_verdict() -> None:
     async def main() -> None:
         probes = Probes(UNAVAILABLE, None)
         charges = Charges(probes.gate)
         probes.gate.failed(UNAVAILABLE, 0)
         charges.failed(1.0, 0)
         probes.gate.answered(0)  # sent before the item failed
-        assert await charges.spared(used_up=True)
+        assert await charges.excused(used_up=True)
         assert probes.sent == 2
 
     run(main())
 
 
-def test_a_failure_during_a_probe_asks_for_another_probe() -> None:
+def test_a_failure_during_a_probe_requires_another_probe() -> None:
     async def main() -> None:
         probes = Probes(None, None)
         first, second = Charges(probes.gate), Charges(probes.gate)
         probes.gate.failed(UNAVAILABLE, 0)
         first.failed(1.0, 0)
-        waiting = asyncio.create_task(first.spared(used_up=True))
+        waiting = asyncio.create_task(first.excused(used_up=True))
         await asyncio.sleep(0.05)
         probes.gate.failed(UNAVAILABLE, 0)
         second.failed(1.0, 0)
-        assert not await second.spared(used_up=True)
+        assert not await second.excused(used_up=True)
         assert not await waiting
         assert probes.sent == 2
 
@@ -297,35 +297,35 @@ def test_a_closed_client_ends_the_wait_for_a_verdict() -> None:
         charges = Charges(probes.gate)
         probes.gate.failed(UNAVAILABLE, 0)
         charges.failed(1.0, 0)
-        assert await charges.spared(used_up=True)
+        assert await charges.excused(used_up=True)
 
     run(main())
 
 
-def test_an_item_whose_request_takes_the_api_down_each_time_is_not_spared_for_ever() -> None:
+def test_an_item_that_takes_the_api_down_each_time_runs_out_of_attempts() -> None:
     async def main() -> tuple[int, int]:
-        probes = Probes(*(answer for _ in range(MOST_SPARED + 9) for answer in (UNAVAILABLE, None)))
+        probes = Probes(*(result for _ in range(MOST_EXCUSED + 9) for result in (UNAVAILABLE, None)))
         charges = Charges(probes.gate)
         tries = 0
-        spared = True
-        while spared:
+        excused = True
+        while excused:
             tries += 1
             number = probes.gate.number
             probes.gate.failed(UNAVAILABLE, number)
             charges.failed(1.0, number)
-            spared = await charges.spared(used_up=True)
+            excused = await charges.excused(used_up=True)
         return tries, charges.attempts
 
-    assert run(main()) == (MOST_SPARED + 1, 1)
+    assert run(main()) == (MOST_EXCUSED + 1, 1)
 
 
-def test_without_a_breaker_each_try_is_charged() -> None:
+def test_without_a_breaker_each_attempt_is_charged() -> None:
     async def main() -> None:
         charges = Charges(None)
         for _ in range(3):
             charges.failed(1.0, 0)
         assert (charges.attempts, charges.seconds) == (3, 3.0)
-        assert not await charges.spared(used_up=True)
+        assert not await charges.excused(used_up=True)
 
     run(main())
 

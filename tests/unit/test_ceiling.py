@@ -1,4 +1,4 @@
-"""The caller's own ceiling, in front of a gate and in virtual time."""
+"""The caller's own limit of requests per second, in front of a gate and in virtual time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests import virtual_time
 
 
 class Caller:
-    """One client: its own ceiling before the gate of its token. Notes who was let through, and when."""
+    """One client with its own ceiling and its token's gate. It logs the requests that passed."""
 
     def __init__(self, gate: Gate, per_second: float) -> None:
         self.gate = gate
@@ -61,7 +61,7 @@ def test_the_rate_is_reached_and_not_exceeded(per_second: float) -> None:
         assert within <= 1.03 * per_second + 1
 
 
-def test_a_long_wait_for_the_window_is_followed_by_no_burst() -> None:
+def test_no_burst_follows_a_long_wait_for_the_window() -> None:
     async def main() -> list[float]:
         gate = Gate(Window.start(limit=5, period=60))
         caller = Caller(gate, 10)
@@ -73,7 +73,7 @@ def test_a_long_wait_for_the_window_is_followed_by_no_burst() -> None:
     assert [round(later - earlier, 1) for earlier, later in itertools.pairwise(times[5:])] == [0.1] * 4
 
 
-def test_one_clients_ceiling_does_not_hold_up_another_client() -> None:
+def test_one_clients_ceiling_does_not_delay_another_client() -> None:
     async def main() -> None:
         gate = Gate(Window.start())
         slow, fast = Caller(gate, 0.1), Caller(gate, 1000)
@@ -105,8 +105,8 @@ def test_refused_requests_go_first_and_polling_goes_last() -> None:
     assert virtual_time.run(main()) == ["again", "one", "two", "low"]
 
 
-def test_polling_that_waits_at_the_gate_gives_its_turn_to_real_work() -> None:
-    """At the gate the requests of other clients would go before the polling, and so before the work behind it."""
+def test_polling_that_waits_at_the_gate_yields_to_other_requests() -> None:
+    """Otherwise other clients' requests would pass the work behind the polling."""
 
     async def main() -> list[str]:
         gate = Gate(Window.start(limit=1, period=60))

@@ -1,4 +1,4 @@
-"""Every answer that is no success becomes one clear error, whatever its bytes."""
+"""Every unsuccessful response becomes one clear error, whatever its bytes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def status_of(code: str) -> int:
     return STATUS.get(code, 404 if code.endswith("_not_found") else 403)
 
 
-def answer(status: int, code: str, detail: object = None, *, flat: bool = False) -> KatapultError:
+def error_for(status: int, code: str, detail: object = None, *, flat: bool = False) -> KatapultError:
     body: dict[str, object] = {"code": code, "description": "Words of the API.", "detail": detail or {}}
     text = json.dumps(body if flat else {"error": body}).encode()
     return error_from_response(status, {"X-Request-Id": "req-1"}, text, operation="POST /x")
@@ -67,7 +67,7 @@ def answer(status: int, code: str, detail: object = None, *, flat: bool = False)
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_every_known_code_gives_its_class(code: str, flat: bool) -> None:
-    error = answer(status_of(code), code, flat=flat)
+    error = error_for(status_of(code), code, flat=flat)
     assert type(error) is CODES[code]
     assert isinstance(error, APIError)
     assert (error.code, error.status, error.request_id) == (code, status_of(code), "req-1")
@@ -76,26 +76,28 @@ def test_every_known_code_gives_its_class(code: str, flat: bool) -> None:
 
 
 def test_details_are_typed() -> None:
-    trashed = answer(406, "object_in_trash", {"trash_object": {"id": "trsh_1", "object_id": "disk_1"}})
+    trashed = error_for(406, "object_in_trash", {"trash_object": {"id": "trsh_1", "object_id": "disk_1"}})
     assert isinstance(trashed, ObjectInTrash)
     assert trashed.trash_object is not None
     assert trashed.trash_object.id == "trsh_1"
     assert "trsh_1" in str(trashed)
-    refused = answer(422, "unable_to_assign", {"errors": ["Disk is not built", 7]})
+    refused = error_for(422, "unable_to_assign", {"errors": ["Disk is not built", 7]})
     assert isinstance(refused, UnableToAssign)
     assert refused.errors == ("Disk is not built",)
-    scope = answer(403, "scope_not_granted", {"scopes": ["disks"]})
+    scope = error_for(403, "scope_not_granted", {"scopes": ["disks"]})
     assert isinstance(scope, ScopeNotGranted)
     assert scope.scopes == ("disks",)
-    assert "needed: disks" in str(scope)
-    network = answer(403, "unauthorized_network_for_api_token", {"ip_address": "192.0.2.1"})
+    assert "required scope: disks" in str(scope)
+    network = error_for(403, "unauthorized_network_for_api_token", {"ip_address": "192.0.2.1"})
     assert isinstance(network, NetworkNotAuthorized)
     assert network.ip_address == "192.0.2.1"
     assert "192.0.2.1" in str(network)
-    queueing = answer(406, "task_queueing_error", {"details": "busy"})
+    queueing = error_for(406, "task_queueing_error", {"details": "busy"})
     assert isinstance(queueing, TaskQueueingError)
     assert queueing.details == "busy"
-    invalid = answer(400, "invalid_argument", {"path": "disk", "argument": "id", "issue": "invalid_scalar"})
+    invalid = error_for(
+        400, "invalid_argument", {"path": "disk", "argument": "id", "issue": "invalid_scalar"}
+    )
     assert isinstance(invalid, InvalidRequest)
     assert "argument: id" in str(invalid)
 
@@ -128,24 +130,26 @@ def test_details_are_typed() -> None:
 def test_an_invalid_request_says_which_argument_is_wrong(
     detail: object, argument: str | None, shown: str | None
 ) -> None:
-    invalid = answer(400, "invalid_argument", detail)
+    invalid = error_for(400, "invalid_argument", detail)
     assert isinstance(invalid, InvalidRequest)
     assert invalid.argument == argument
     assert str(shown) in str(invalid) if shown else "argument:" not in str(invalid)
 
 
-def test_a_body_that_is_no_json_says_where() -> None:
-    assert "details: nesting of 101" in str(answer(400, "invalid_json_body", {"details": "nesting of 101"}))
+def test_invalid_json_names_the_place() -> None:
+    assert "details: nesting of 101" in str(
+        error_for(400, "invalid_json_body", {"details": "nesting of 101"})
+    )
 
 
 @pytest.mark.parametrize(
     "detail", [{}, [], "x", {"trash_object": 4}, {"errors": "no list"}, {"scopes": None}]
 )
-def test_details_of_the_wrong_kind_are_no_obstacle(detail: object) -> None:
-    trashed = answer(406, "object_in_trash", detail)
+def test_details_of_the_wrong_type_are_ignored(detail: object) -> None:
+    trashed = error_for(406, "object_in_trash", detail)
     assert isinstance(trashed, ObjectInTrash)
     assert trashed.trash_object is None
-    refused = answer(422, "unable_to_assign", detail)
+    refused = error_for(422, "unable_to_assign", detail)
     assert isinstance(refused, UnableToAssign)
     assert refused.errors == ()
 
@@ -165,7 +169,7 @@ def test_details_of_the_wrong_kind_are_no_obstacle(detail: object) -> None:
     ],
 )
 def test_total_permitted_is_a_plausible_number_or_none(value: object, expected: int | None) -> None:
-    error = answer(429, "rate_limit_reached", {"total_permitted": value})
+    error = error_for(429, "rate_limit_reached", {"total_permitted": value})
     assert isinstance(error, RateLimitReached)
     assert error.total_permitted == expected
 
@@ -212,9 +216,7 @@ def test_total_permitted_is_a_plausible_number_or_none(value: object, expected: 
         (302, b"", ProtocolError, Execution.UNCLEAR),
     ],
 )
-def test_bodies_that_are_not_the_apis(
-    status: int, body: bytes, kind: type[KatapultError], execution: Execution
-) -> None:
+def test_foreign_bodies(status: int, body: bytes, kind: type[KatapultError], execution: Execution) -> None:
     error = error_from_response(status, {"Content-Type": "text/html"}, body, operation="GET /y")
     assert type(error) is kind
     assert error.execution is execution
@@ -233,16 +235,16 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("status", "body"), FOREIGN)
-def test_an_unknown_code_of_another_api_is_not_the_apis(status: int, body: bytes) -> None:
+def test_an_unknown_code_without_header_and_keys_is_foreign(status: int, body: bytes) -> None:
     error = error_from_response(status, {"Content-Type": "application/json"}, body)
     assert isinstance(error, APIError)
     assert (error.code, error.execution) == (None, Execution.UNCLEAR)
-    assert "the answer is not the API's" in str(error)
+    assert "the response is not from the API" in str(error)
 
 
 @pytest.mark.parametrize("name", ["X-Api-Schema", "x-api-schema"])
 @pytest.mark.parametrize(("status", "body"), FOREIGN)
-def test_the_header_of_the_api_makes_an_unknown_code_the_apis(status: int, body: bytes, name: str) -> None:
+def test_the_header_marks_an_unknown_code_as_the_apis(status: int, body: bytes, name: str) -> None:
     error = error_from_response(status, {name: "json-error"}, body)
     assert isinstance(error, APIError)
     assert error.code is not None
@@ -263,7 +265,7 @@ def test_the_header_of_the_api_makes_an_unknown_code_the_apis(status: int, body:
     ],
 )
 @pytest.mark.parametrize("status", [200, 301, 403, 404, 429, 500, 502, 503])
-def test_a_body_that_is_not_understood_is_never_shown(status: int, body: bytes) -> None:
+def test_a_foreign_body_is_never_shown(status: int, body: bytes) -> None:
     error = error_from_response(status, {"Content-Type": "text/html"}, body, operation="GET /y")
     assert "SECRET" not in f"{error} {error!r} {error.args} {vars(error)}"
     assert f"text/html, {len(body)} bytes" in str(error)
@@ -272,8 +274,8 @@ def test_a_body_that_is_not_understood_is_never_shown(status: int, body: bytes) 
 
 @pytest.mark.parametrize("code", sorted(CODES))
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 406, 408, 409, 422])
-def test_a_known_code_refuses_only_with_a_status_of_its_own(code: str, status: int) -> None:
-    error = answer(status, code)
+def test_a_known_code_refuses_only_with_its_own_status(code: str, status: int) -> None:
+    error = error_for(status, code)
     assert isinstance(error, APIError)
     assert error.code == code
     if status in CODES[code].statuses:
@@ -281,22 +283,22 @@ def test_a_known_code_refuses_only_with_a_status_of_its_own(code: str, status: i
     else:
         assert (type(error), error.execution) == (APIError, Execution.UNCLEAR)
         assert not error.stops_run
-        assert "look before sending it again" in str(error)
+        assert "check the result before sending it again" in str(error)
 
 
-def test_an_unclear_answer_stays_unclear_when_pickled() -> None:
+def test_an_unclear_error_stays_unclear_when_pickled() -> None:
     error = pickle.loads(pickle.dumps(error_from_response(404, {}, b"<html>")))
     assert error.execution is Execution.UNCLEAR
 
 
-def test_only_the_parts_of_an_error_that_are_the_apis_words_are_shown() -> None:
+def test_a_message_shows_only_the_documented_parts_of_an_error() -> None:
     body = b'{"error":{"code":"disk_not_found","detail":{"more":"SECRET"}},"x":"SECRET"}'
     error = error_from_response(404, {}, body, operation="GET /y")
     assert "SECRET" not in f"{error} {error!r}"
 
 
 @pytest.mark.parametrize("description", [None, 5, [], {"a": 1}])
-def test_a_description_of_the_wrong_kind_does_not_cost_the_code(description: object) -> None:
+def test_the_code_survives_a_description_of_the_wrong_type(description: object) -> None:
     body = json.dumps({"error": {"code": "disk_not_found", "description": description}}).encode()
     error = error_from_response(404, {}, body)
     assert isinstance(error, NotFound)
@@ -304,7 +306,7 @@ def test_a_description_of_the_wrong_kind_does_not_cost_the_code(description: obj
     assert error.description is None
 
 
-def test_only_the_beginning_of_a_long_description_is_kept() -> None:
+def test_a_long_description_is_cut() -> None:
     body = json.dumps({"error": {"code": "disk_not_found", "description": "x" * 5000}}).encode()
     error = error_from_response(404, {}, body)
     assert isinstance(error, NotFound)
@@ -322,7 +324,7 @@ def test_only_the_beginning_of_a_long_description_is_kept() -> None:
     ],
 )
 def test_details_are_shown_cleaned_and_cut(code: str, detail: object) -> None:
-    error = answer(status_of(code), code, detail)
+    error = error_for(status_of(code), code, detail)
     assert str(error).isprintable()
     assert 300 < len(str(error)) < 500
 
@@ -333,7 +335,7 @@ def test_headers_are_found_in_any_case(name: str) -> None:
 
 
 @given(st.integers(100, 999), st.binary(max_size=300))
-def test_any_answer_gives_a_bounded_printable_message(status: int, body: bytes) -> None:
+def test_any_response_gives_a_bounded_printable_message(status: int, body: bytes) -> None:
     error = error_from_response(status, {}, body, operation="GET /y")
     assert str(error).isprintable()
     assert len(str(error)) < 1200
@@ -363,7 +365,7 @@ def test_no_detail_breaks_an_error_or_its_message(
 
 
 @given(st.text(max_size=3000), st.text(max_size=3000))
-def test_words_of_the_api_cannot_steer_a_terminal(code: str, description: str) -> None:
+def test_text_of_the_api_cannot_control_a_terminal(code: str, description: str) -> None:
     body = json.dumps({"error": {"code": code, "description": description}}).encode()
     error = error_from_response(422, {"X-Request-Id": "\x1b[31m"}, body)
     assert str(error).isprintable()
@@ -374,17 +376,17 @@ def test_words_of_the_api_cannot_steer_a_terminal(code: str, description: str) -
     ("code", "detail", "advice"),
     [
         ("invalid_api_token", {}, "KATAPULT_API_KEY"),
-        ("scope_not_granted", {"scopes": ["disks"]}, "needed: disks; use a token with that scope"),
+        ("scope_not_granted", {"scopes": ["disks"]}, "required scope: disks; use a token with that scope"),
         ("object_in_trash", {"trash_object": {"id": "trsh_1"}}, "restore trsh_1 first"),
-        ("unassigned_disk", {}, "assign it first"),
+        ("unassigned_disk", {}, "assign the disk first"),
         ("route_not_found", {}, "check the base URL"),
-        ("rate_limit_reached", {"total_permitted": 40}, "permitted: 40 a minute; not executed"),
+        ("rate_limit_reached", {"total_permitted": 40}, "limit: 40 requests per minute; not executed"),
         ("service_unavailable", {}, "not executed: try again later"),
         ("unhandled_exception", {}, "it may have been executed"),
     ],
 )
 def test_a_message_says_what_to_do(code: str, detail: object, advice: str) -> None:
-    assert advice in str(answer(status_of(code), code, detail))
+    assert advice in str(error_for(status_of(code), code, detail))
 
 
 @pytest.mark.parametrize(
@@ -399,7 +401,7 @@ def test_a_message_says_what_to_do(code: str, detail: object, advice: str) -> No
         (KatapultError, Execution.UNCLEAR),
     ],
 )
-def test_what_failed_says_whether_it_may_have_been_executed(
+def test_an_error_says_whether_the_request_may_have_been_executed(
     kind: type[KatapultError], execution: Execution
 ) -> None:
     error = kind("words")
@@ -409,14 +411,14 @@ def test_what_failed_says_whether_it_may_have_been_executed(
         assert error.sent is (execution is Execution.UNCLEAR)
 
 
-def test_the_representation_says_what_was_asked_and_the_request_id() -> None:
-    assert repr(answer(422, "unassigned_disk")) == (
-        "UnassignedDisk('POST /x: unassigned_disk (422): Words of the API; assign it first (request id req-1)')"
+def test_the_representation_shows_the_operation_and_the_request_id() -> None:
+    assert repr(error_for(422, "unassigned_disk")) == (
+        "UnassignedDisk('POST /x: unassigned_disk (422): Words of the API; assign the disk first (request ID req-1)')"
     )
 
 
-def test_only_what_refuses_the_token_the_organization_or_the_base_url_stops_a_run() -> None:
-    stopping = {code for code in CODES if answer(status_of(code), code).stops_run}
+def test_only_errors_of_token_organization_or_base_url_stop_a_run() -> None:
+    stopping = {code for code in CODES if error_for(status_of(code), code).stops_run}
     assert stopping == {
         "missing_api_token",
         "invalid_api_token",
@@ -433,8 +435,8 @@ def test_only_what_refuses_the_token_the_organization_or_the_base_url_stops_a_ru
 @pytest.mark.parametrize(
     "error",
     [
-        answer(404, "disk_not_found"),
-        answer(406, "object_in_trash"),
+        error_for(404, "disk_not_found"),
+        error_for(406, "object_in_trash"),
         ConnectError("no host", operation="GET /x"),
         AssignmentConflict("moved", virtual_machine="vm_1"),
     ],
@@ -447,5 +449,5 @@ def test_errors_survive_pickle_and_copy(error: KatapultError) -> None:
         assert twin.__dict__ == error.__dict__
 
 
-def test_a_not_found_is_no_authentication_error() -> None:
-    assert isinstance(answer(404, "task_not_found"), NotFound)
+def test_not_found_is_not_an_authentication_error() -> None:
+    assert isinstance(error_for(404, "task_not_found"), NotFound)

@@ -1,4 +1,4 @@
-"""Bulk runs through outages of minutes, in virtual time: no item is lost, and no attempt."""
+"""Bulk runs through outages of minutes, in virtual time: they cost no item and no attempt."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def lost() -> Reply:
 
 
 class Model:
-    """A server of a few lines, in place of the wire. It assigns disks, except while it is out of order."""
+    """A small server in place of the wire. It assigns disks, except during an outage."""
 
-    def __init__(self, answer: Callable[[], Reply] | None, begin: float, end: float) -> None:
-        self.answer = answer
+    def __init__(self, response: Callable[[], Reply] | None, begin: float, end: float) -> None:
+        self.response = response
         self.begin, self.end = begin, end
         self.machines: dict[str, str] = {}
         self.applied: Counter[str] = Counter()
@@ -62,10 +62,10 @@ class Model:
         self.arrivals.append(now())
         await asyncio.sleep(self._rng.uniform(0.5, 1.5) * self.seconds)
         if self.begin <= now() < self.end:
-            if self.answer is None:
+            if self.response is None:
                 await asyncio.sleep(60)
                 raise RequestTimeout("no whole response within 60 s")
-            return self.answer()
+            return self.response()
         if method == "POST":
             assert body is not None
             asked = json.loads(body)
@@ -78,8 +78,8 @@ class Model:
             disk = url.query["disk[id]"]
         where = self.machines.get(disk)
         bond = {"virtual_machine": {"id": where, "fqdn": f"{where}.example"}} if where else None
-        answer = {"disk": {"id": disk, "virtual_machine_disk": bond}}
-        return Reply(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
+        response = {"disk": {"id": disk, "virtual_machine_disk": bond}}
+        return Reply(200, {"Content-Type": "application/json"}, json.dumps(response).encode())
 
     async def close(self) -> None:
         return
@@ -109,13 +109,13 @@ def items_on(machines: int, count: int = 2000) -> list[Assignment]:
     return [Assignment(f"disk_{number}", f"vm_{number % machines}") for number in range(count)]
 
 
-@pytest.mark.parametrize("answer", [refused, bad_gateway, proxy_503, not_available, lost, None])
+@pytest.mark.parametrize("response", [refused, bad_gateway, proxy_503, not_available, lost, None])
 @pytest.mark.parametrize(("concurrency", "machines"), [(32, 500), (32, 1), (1, 500), (3, 500)])
 @pytest.mark.parametrize("seconds", [2.0, 12.0, 120.0])
 def test_an_outage_costs_no_item_and_no_attempt(
-    answer: Callable[[], Reply] | None, concurrency: int, machines: int, seconds: float
+    response: Callable[[], Reply] | None, concurrency: int, machines: int, seconds: float
 ) -> None:
-    model = Model(answer, 0.2, 0.2 + seconds)
+    model = Model(response, 0.2, 0.2 + seconds)
     items = items_on(machines, 300)
 
     async def main() -> float:
@@ -126,16 +126,16 @@ def test_an_outage_costs_no_item_and_no_attempt(
 
     ended = run(main())
     assert max(model.applied.values()) == 1
-    # A time-out that began just before the end is over after it; and one back-off step.
-    step = min(seconds, 30.0) + 16.0 if answer is not None else 61.0 + 31.0
+    # A time-out that began just before the end of the outage ends after it, and a pause follows.
+    step = min(seconds, 30.0) + 16.0 if response is not None else 61.0 + 31.0
     assert ended <= model.end + step + 300 * 0.03 / min(concurrency, machines)
-    # One probe at a time, with pauses that double: the rest of the requests came before it opened.
+    # One probe at a time, with pauses that double. All other requests came before it opened.
     assert len(model.during()) <= 3 * max(concurrency, 4) + 20
 
 
 @pytest.mark.parametrize("attempts", [2, 3])
-def test_fewer_attempts_than_the_outage_has_probes_are_enough(attempts: int) -> None:
-    """With many machines at work, the breaker opens before an item has used up two attempts."""
+def test_an_outage_may_have_more_probes_than_an_item_has_attempts(attempts: int) -> None:
+    """With many machines the breaker opens before any item has used two attempts."""
     model = Model(refused, 0.2, 120.2)
 
     async def main() -> None:
@@ -146,9 +146,9 @@ def test_fewer_attempts_than_the_outage_has_probes_are_enough(attempts: int) -> 
     run(main())
 
 
-@pytest.mark.parametrize("answer", [refused, bad_gateway, not_available])
-def test_a_run_gives_up_when_its_patience_ends(answer: Callable[[], Reply]) -> None:
-    model = Model(answer, 0.2, 1e9)
+@pytest.mark.parametrize("response", [refused, bad_gateway, not_available])
+def test_a_run_gives_up_when_its_patience_ends(response: Callable[[], Reply]) -> None:
+    model = Model(response, 0.2, 1e9)
 
     async def main() -> None:
         got, _, stopped_by = await assign(model, items_on(500), patience=100.0)
@@ -156,14 +156,14 @@ def test_a_run_gives_up_when_its_patience_ends(answer: Callable[[], Reply]) -> N
         assert isinstance(stopped_by, NoAnswer)
         assert str(stopped_by).startswith("the API at http://api.test/core/v1 has not answered for 100 s; ")
         statuses = Counter(outcome.status for outcome in got)
-        left = {OutcomeStatus.UNKNOWN} if answer is bad_gateway else {OutcomeStatus.NOT_ATTEMPTED}
+        left = {OutcomeStatus.UNKNOWN} if response is bad_gateway else {OutcomeStatus.NOT_ATTEMPTED}
         assert set(statuses) - {OutcomeStatus.ASSIGNED} == left
         assert statuses.total() <= statuses[OutcomeStatus.ASSIGNED] + 32
 
     run(main())
 
 
-def test_a_silent_server_does_not_take_a_time_out_for_each_worker() -> None:
+def test_a_silent_server_ends_the_run_after_five_time_outs() -> None:
     model = Model(None, 0.0, 1e9)
 
     async def main() -> None:
@@ -171,7 +171,7 @@ def test_a_silent_server_does_not_take_a_time_out_for_each_worker() -> None:
         session = Session(model, gate, base_url="http://api.test/core/v1", retry=RetryPolicy())
         disks = Disks(session, concurrency=32, per_virtual_machine=1)
         report = await disks.assign_many(items_on(500, 40))
-        # Four time-outs of 60 s, 6 s apart, and that of the probe.
+        # Four time-outs of 60 s, started 6 s apart, and the time-out of the probe.
         assert asyncio.get_running_loop().time() < 60 + 3 * 6 + 60 + 7
         assert isinstance(report.stopped_by, NoAnswer)
         assert report.counts[OutcomeStatus.UNKNOWN] <= 16

@@ -1,4 +1,4 @@
-"""Events become spans and metrics with the names that are documented, and with nothing that must not leave."""
+"""Events become spans and metrics with the documented names. No secret is in them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def request(operation: str = "POST /disks/disk/assign", **fields: Any) -> Reques
     return RequestEvent(operation=operation, **{**defaults, **fields})
 
 
-def test_a_request_is_a_client_span_with_the_names_of_the_conventions(telemetry: Telemetry) -> None:
+def test_a_request_is_a_client_span_named_by_the_conventions(telemetry: Telemetry) -> None:
     telemetry.observer.on_request(request(status=200, request_id="req-1"))
     (span,) = telemetry.requests
     assert span.name == "POST /disks/disk/assign"
@@ -69,7 +69,7 @@ def test_a_request_is_a_client_span_with_the_names_of_the_conventions(telemetry:
         ({"failure": "ConnectionLost"}, {"error.type": "ConnectionLost"}),
     ],
 )
-def test_what_failed_is_an_error_with_its_type(
+def test_a_failed_request_is_an_error_with_its_type(
     telemetry: Telemetry, fields: dict[str, Any], attributes: dict[str, Any]
 ) -> None:
     telemetry.observer.on_request(request(**fields))
@@ -81,7 +81,7 @@ def test_what_failed_is_an_error_with_its_type(
     assert measured == {**ASSIGN, **{k: v for k, v in attributes.items() if not k.startswith("katapult.")}}
 
 
-def test_the_duration_is_in_seconds_and_in_the_buckets_of_the_conventions(telemetry: Telemetry) -> None:
+def test_the_duration_uses_seconds_and_the_buckets_of_the_conventions(telemetry: Telemetry) -> None:
     telemetry.observer.on_request(request(status=200, request_id="req-1"))
     telemetry.observer.on_request(request(status=200, ended_at=999.0))  # the clock was set back
     ((attributes, point),) = telemetry.metrics()["http.client.request.duration"]
@@ -99,7 +99,7 @@ def test_the_duration_is_in_seconds_and_in_the_buckets_of_the_conventions(teleme
         ("https://[::1]/x", "::1", 443),
     ],
 )
-def test_the_server_is_that_of_the_base_url(
+def test_the_server_comes_from_the_base_url(
     telemetry: Telemetry, base_url: str, address: str, port: int
 ) -> None:
     telemetry.observer.on_request(request(base_url=base_url, status=200))
@@ -112,7 +112,7 @@ def test_an_event_without_a_base_url_names_no_server(telemetry: Telemetry) -> No
     assert not {"server.address", "server.port", "url.full"} & set(attributes_of(telemetry.requests[0]))
 
 
-def test_an_operation_of_the_callers_own_leaks_no_query_and_no_strange_method(telemetry: Telemetry) -> None:
+def test_a_custom_operation_leaks_no_query_and_no_unknown_method(telemetry: Telemetry) -> None:
     telemetry.observer.on_request(request("GET /things?token=s3cret#s3cret", status=200))
     telemetry.observer.on_request(request("BREW /things", status=200))
     telemetry.observer.on_retry(
@@ -126,7 +126,7 @@ def test_an_operation_of_the_callers_own_leaks_no_query_and_no_strange_method(te
     assert "s3cret" not in telemetry.everything()
 
 
-def test_remaining_is_what_the_last_answer_said(telemetry: Telemetry) -> None:
+def test_remaining_is_the_value_of_the_last_response(telemetry: Telemetry) -> None:
     telemetry.observer.on_request(request(status=200, permitted=10, remaining=9))
     telemetry.observer.on_request(request(status=200, permitted=10, remaining=8))
     telemetry.observer.on_request(request(failure="ConnectionLost"))
@@ -135,15 +135,15 @@ def test_remaining_is_what_the_last_answer_said(telemetry: Telemetry) -> None:
     assert point.value == 8
 
 
-def test_a_wait_that_is_told_again_is_counted_once(telemetry: Telemetry) -> None:
+def test_a_wait_that_is_reported_twice_is_recorded_once(telemetry: Telemetry) -> None:
     def wait(since: float, until: float | None, reason: str = "the next window") -> None:
         telemetry.observer.on_wait(WaitEvent(since=since, until=until, reason=reason))
 
     wait(100.0, 130.0)
-    wait(101.0, 130.0004)  # an answer that changed nothing has woken the request
+    wait(101.0, 130.0004)  # a response has woken the request and changed nothing
     wait(102.0, 120.0)
-    wait(103.0, None)  # nobody knows how long
-    wait(104.0, 140.0)  # longer than thought
+    wait(103.0, None)  # the end is unknown
+    wait(104.0, 140.0)  # longer than reported before
     wait(150.0, 151.0, "its turn")
     points = {
         a["katapult.wait.reason"]: p for a, p in telemetry.metrics()["katapult.client.rate_limit.waits"]
@@ -193,7 +193,7 @@ def test_outcomes_are_counted_by_action_and_status(telemetry: Telemetry) -> None
     assert all(set(attributes) == {"katapult.action", "katapult.status"} for attributes, _ in points)
 
 
-def test_the_callers_attributes_are_on_everything() -> None:
+def test_the_callers_attributes_are_on_all_spans_and_metrics() -> None:
     telemetry = Telemetry(attributes={"account": "acme"})
     observer = telemetry.observer
     observer.on_request(request(status=200, permitted=10, remaining=9))
@@ -217,13 +217,13 @@ def test_the_callers_attributes_are_on_everything() -> None:
     telemetry.close()
 
 
-def test_without_providers_the_global_ones_are_used_and_without_those_nothing_happens() -> None:
+def test_the_global_providers_are_the_default() -> None:
     observer = OpenTelemetryObserver()
     observer.on_request(request(status=200, permitted=10, remaining=9))
     observer.on_wait(WaitEvent(since=1.0, until=2.0, reason="x"))
 
 
-def test_every_documented_name_is_one_that_is_used() -> None:
+def test_every_documented_name_is_used() -> None:
     from katapult_async import otel
 
     words = set((otel.__doc__ or "").replace(",", " ").split())
@@ -243,7 +243,7 @@ def test_every_documented_name_is_one_that_is_used() -> None:
     telemetry.close()
 
 
-def test_without_opentelemetry_the_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_opentelemetry_the_import_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "opentelemetry"]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "katapult_async.otel")

@@ -1,4 +1,4 @@
-"""The parts of the rate limit, each for itself. What they promise together stands in tests/property."""
+"""The parts of the rate limit, one by one. Their promises together are tested in tests/property."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from katapult_async.ratelimit import (
     Window,
     read_evidence,
 )
+from katapult_async.ratelimit.belief import Belief
 from katapult_async.ratelimit.clock import ServerClock
 from katapult_async.ratelimit.counter import ServerCounter
 from katapult_async.ratelimit.pace import Pace
 from katapult_async.ratelimit.trailing import TrailingCount
-from katapult_async.ratelimit.window import Belief
 from tests import virtual_time
 
 LIMIT_HEADERS = {"X-Ratelimit-Permitted": "1000", "X-Ratelimit-Remaining": "999"}
 DATE = {"Date": "Sat, 15 Aug 2026 16:08:05 GMT"}
 
 
-# -- evidence -------------------------------------------------------------------------------------------------------
+# -- evidence --------------------------------------------------------------------------------------
 
 
 def test_evidence_of_an_ordinary_response() -> None:
@@ -58,7 +58,7 @@ def test_evidence_of_an_ordinary_response() -> None:
         {},
     ],
 )
-def test_headers_without_sense_are_no_evidence(headers: dict[str, str]) -> None:
+def test_implausible_headers_are_ignored(headers: dict[str, str]) -> None:
     evidence = read_evidence(200, headers)
     assert evidence.permitted is None
     assert evidence.remaining is None
@@ -73,13 +73,13 @@ def test_retry_after_in_seconds_and_as_a_date(text: str, seconds: float | None) 
     assert read_evidence(429, {**DATE, "Retry-After": text}).retry_after == seconds
 
 
-def test_total_permitted_counts_in_a_429_only() -> None:
+def test_total_permitted_is_read_from_429s_only() -> None:
     assert read_evidence(429, {}, total_permitted=50).total_permitted == 50
     assert read_evidence(429, {}, total_permitted="50").absurd
     assert read_evidence(200, {}, total_permitted=50).total_permitted is None
 
 
-# -- clock ----------------------------------------------------------------------------------------------------------
+# -- clock -----------------------------------------------------------------------------------------
 
 
 @given(
@@ -99,11 +99,11 @@ def test_the_true_offset_is_never_excluded(offset: float, steps: list[tuple[floa
         assert clock.earliest_local_time(60.0) <= 60.0 - offset + 1e-6
 
 
-def test_well_timed_requests_sharpen_the_clock() -> None:
+def test_requests_at_informative_moments_narrow_the_clock_interval() -> None:
     clock = ServerClock()
     now, offset, trips = 100.0, 0.37, 0
     clock.observe(math.floor(now + offset), now, now + 0.02)
-    while clock.blunt:
+    while clock.imprecise:
         now = clock.informative_time(now + 0.02)
         clock.observe(math.floor(now + 0.01 + offset), now, now + 0.02)
         trips += 1
@@ -112,29 +112,29 @@ def test_well_timed_requests_sharpen_the_clock() -> None:
     assert "offset" in repr(clock)
 
 
-def observe(clock: ServerClock, offset: float, *, start: float, answers: int, pause: float = 0.5) -> None:
-    """Answers of a server whose clock is ahead of ours by `offset`."""
-    for number in range(answers):
+def observe(clock: ServerClock, offset: float, *, start: float, responses: int, pause: float = 0.5) -> None:
+    """Process responses of a server whose clock is ahead of the local one by `offset`."""
+    for number in range(responses):
         now = start + number * pause
         clock.observe(math.floor(now + offset), now - 0.01, now + 0.01)
 
 
-def test_a_clock_that_was_set_is_learnt_anew_from_answers_that_agree() -> None:
+def test_agreeing_responses_replace_the_clock_after_it_was_set() -> None:
     clock = ServerClock()
-    observe(clock, 0.0, start=100, answers=20)
-    observe(clock, 17.0, start=110, answers=3)
+    observe(clock, 0.0, start=100, responses=20)
+    observe(clock, 17.0, start=110, responses=3)
     assert clock.earliest_server_time(112) == pytest.approx(112, abs=0.6)
-    observe(clock, 17.0, start=111.5, answers=2)
+    observe(clock, 17.0, start=111.5, responses=2)
     assert clock.replacements == 1
     assert clock.earliest_server_time(112) == pytest.approx(129, abs=1)
     assert repr(ServerClock()) == "<ServerClock unknown>"
 
 
 @pytest.mark.parametrize("wrong", [86_400.0, -3600.0, -300.0, 120.0])
-def test_a_date_that_is_wrong_by_whole_windows_is_not_wrong(wrong: float) -> None:
+def test_a_date_wrong_by_whole_windows_does_no_harm(wrong: float) -> None:
     clock, other = ServerClock(), ServerClock()
-    observe(clock, 0.37, start=100, answers=20)
-    observe(other, 0.37, start=100, answers=20)
+    observe(clock, 0.37, start=100, responses=20)
+    observe(other, 0.37, start=100, responses=20)
     assert clock.observe(112 + wrong, 111.7, 111.8) == 112
     assert other.observe(112, 111.7, 111.8) == 112
     assert repr(clock) == repr(other)
@@ -144,21 +144,21 @@ def test_a_date_that_is_wrong_by_whole_windows_is_not_wrong(wrong: float) -> Non
 @pytest.mark.parametrize("wrong", [17.0, -20.0, 29.0])
 def test_a_single_wrong_date_is_set_aside(wrong: float) -> None:
     clock = ServerClock()
-    observe(clock, 0.37, start=100, answers=20)
+    observe(clock, 0.37, start=100, responses=20)
     before = clock.latest_local_time(180.0)
     assert clock.observe(112 + wrong, 111.7, 111.8) is None
     assert clock.latest_local_time(180.0) == pytest.approx(before)
 
 
-def test_a_date_that_does_not_move_replaces_nothing() -> None:
+def test_a_frozen_date_does_not_replace_the_clock() -> None:
     clock = ServerClock()
-    observe(clock, 0.0, start=100, answers=20)
+    observe(clock, 0.0, start=100, responses=20)
     for number in range(200):
         clock.observe(105, 110 + number * 0.05, 110.01 + number * 0.05)
     assert clock.replacements == 0
 
 
-def test_two_servers_with_different_clocks_do_not_make_the_client_change_its_mind_for_ever() -> None:
+def test_two_servers_with_different_clocks_replace_the_clock_a_few_times_only() -> None:
     clock = ServerClock()
     rng = random.Random(1)
     for number in range(5000):
@@ -167,11 +167,13 @@ def test_two_servers_with_different_clocks_do_not_make_the_client_change_its_min
     assert clock.replacements <= 5
 
 
-# -- counts ---------------------------------------------------------------------------------------------------------
+# -- counts ----------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.floats(0, 7), max_size=200), st.integers(1, 50), st.integers(0, 5))
-def test_the_trailing_count_never_forgets_too_early(gaps: list[float], limit: int, in_flight: int) -> None:
+def test_the_trailing_count_never_drops_a_response_too_early(
+    gaps: list[float], limit: int, in_flight: int
+) -> None:
     count = TrailingCount(60.0)
     exact: deque[float] = deque()
     now = 0.0
@@ -188,7 +190,7 @@ def test_the_trailing_count_never_forgets_too_early(gaps: list[float], limit: in
         assert in_flight >= limit
 
 
-def test_the_trailing_count_stays_small() -> None:
+def test_the_trailing_count_has_a_bounded_size() -> None:
     count = TrailingCount(60.0)
     for number in range(200_000):
         count.add(number / 2000)
@@ -200,8 +202,10 @@ def test_the_trailing_count_stays_small() -> None:
     st.lists(st.tuples(st.integers(0, 30), st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=40),
     st.integers(0, 200),
 )
-def test_what_the_counter_says_is_free_is_free(requests: list[tuple[int, int, int]], refill: int) -> None:
-    """Against a server that counts at a moment between send and answer, and raises its counter once."""
+def test_the_server_permits_every_request_that_the_counter_leaves(
+    requests: list[tuple[int, int, int]], refill: int
+) -> None:
+    """The server counts at a moment between send and response, and raises its counter once."""
     limit = 1000
     events: list[tuple[int, int, str, int]] = []
     for number, (start, there, back) in enumerate(requests):
@@ -223,19 +227,19 @@ def test_what_the_counter_says_is_free_is_free(requests: list[tuple[int, int, in
             remaining[number] = left
         else:
             in_flight -= 1
-            counter.saw(requests[number][0], time, remaining[number])
+            counter.add_reading(requests[number][0], time, remaining[number])
             assert counter.free(in_flight) <= left
     assert counter.lowest is not None
 
 
-def test_a_counter_that_saw_nothing_leaves_nothing() -> None:
+def test_a_counter_without_a_reading_leaves_no_request() -> None:
     counter = ServerCounter(TrailingCount(60.0))
     assert counter.free(0) == 0
     assert counter.refilled(5.0, 1.0, 10, 0) == 0
-    counter.missed(1.0)
-    counter.saw(0.5, 2.0, 10)
+    counter.add_unread(1.0)
+    counter.add_reading(0.5, 2.0, 10)
     assert counter.free(3) == 6
-    counter.saw(2.5, 3.0, 8)
+    counter.add_reading(2.5, 3.0, 8)
     assert counter.free(1, 1.0) == 6
     assert counter.refilled(5.0, 2.0, 10, 1) == 9
     assert "lowest=8" in repr(counter)
@@ -243,20 +247,20 @@ def test_a_counter_that_saw_nothing_leaves_nothing() -> None:
 
 def test_the_pace_falls_by_a_factor_and_rises_by_steps_up_to_the_limit() -> None:
     pace = Pace.start(0, period=60, value=100, limit=100)
-    pace.refused(10)
+    pace.slow_down(10)
     assert pace.at(10) == pytest.approx(70)
     assert pace.at(69) == pytest.approx(70)
     assert pace.at(70) == pytest.approx(75)
     assert pace.at(3600) == 100
-    pace.limit(3600, 40)
+    pace.set_limit(3600, 40)
     assert pace.at(3600) == 40
-    pace.limit(3600, 80)
+    pace.set_limit(3600, 80)
     assert pace.at(3600) == 80
-    pace.hold(3630)
+    pace.restart_window(3630)
     assert "80" in repr(pace)
 
 
-# -- window ---------------------------------------------------------------------------------------------------------
+# -- window ----------------------------------------------------------------------------------------
 
 
 def take(window: Window, now: float, waiting: int = 1) -> Permit:
@@ -269,7 +273,7 @@ def assert_belief(window: Window, belief: Belief) -> None:
     assert window.belief is belief
 
 
-def test_the_first_request_goes_alone() -> None:
+def test_the_first_request_is_solo() -> None:
     window = Window.start()
     first = take(window, 0)
     wait = window.take(0.1)
@@ -282,7 +286,7 @@ def test_the_first_request_goes_alone() -> None:
     assert window.in_flight == 100
 
 
-def test_an_answer_that_never_comes_does_not_stop_the_rest_forever() -> None:
+def test_a_missing_response_blocks_the_others_for_a_bounded_time() -> None:
     window = Window.start()
     hung = take(window, 0)
     wait = window.take(1)
@@ -291,7 +295,7 @@ def test_an_answer_that_never_comes_does_not_stop_the_rest_forever() -> None:
     window.lost(hung, 60)
 
 
-def test_a_request_that_never_left_is_not_counted() -> None:
+def test_an_unsent_request_is_not_counted() -> None:
     window = Window.start(limit=1)
     window.unused(take(window, 0))
     window.answered(take(window, 0), 0.1, Evidence())
@@ -300,7 +304,7 @@ def test_a_request_that_never_left_is_not_counted() -> None:
     assert wait.until == pytest.approx(60.1, abs=0.1)
 
 
-def test_headers_that_stop_are_not_trusted_any_longer() -> None:
+def test_headers_that_stop_lead_to_the_trailing_rule() -> None:
     window = Window.start()
     permit = take(window, 100.5)
     window.answered(permit, 100.6, Evidence(permitted=10, remaining=9, date=100))
@@ -311,7 +315,7 @@ def test_headers_that_stop_are_not_trusted_any_longer() -> None:
     assert window.limit == 10
 
 
-def test_a_429_that_allows_less_than_the_headers_wins() -> None:
+def test_a_429_that_names_less_than_the_headers_counts() -> None:
     window = Window.start()
     window.answered(take(window, 100.5), 100.6, Evidence(permitted=1000, remaining=999, date=100))
     refused = Evidence(permitted=1000, remaining=900, date=101, refused=True, total_permitted=20)
@@ -321,7 +325,7 @@ def test_a_429_that_allows_less_than_the_headers_wins() -> None:
     assert "closed until" in repr(window)
 
 
-def test_retry_after_closes_the_gate_for_so_long() -> None:
+def test_retry_after_sets_the_pause_of_the_closure() -> None:
     window = Window.start()
     refusal = Evidence(refused=True, retry_after=17.0, total_permitted=50)
     window.answered(take(window, 0), 1, refusal)
@@ -333,15 +337,15 @@ def test_retry_after_closes_the_gate_for_so_long() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"period": 0}, {"period": -1}, {"limit": 0}])
-def test_windows_that_make_no_sense(settings: dict[str, int]) -> None:
+def test_invalid_window_settings_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):
         Window.start(**settings)
 
 
-# -- gate -----------------------------------------------------------------------------------------------------------
+# -- gate ------------------------------------------------------------------------------------------
 
 
-def test_cancelling_a_waiting_request_leaves_its_place_to_the_next() -> None:
+def test_a_cancelled_request_gives_its_place_to_the_next() -> None:
     import asyncio
 
     async def main() -> None:
@@ -363,7 +367,7 @@ def test_cancelling_a_waiting_request_leaves_its_place_to_the_next() -> None:
     virtual_time.run(main())
 
 
-def test_types_of_requests_are_counted_apart_once_a_429_has_shown_it() -> None:
+def test_a_429_can_show_that_request_types_have_separate_counters() -> None:
     import asyncio
 
     def reading(remaining: int, *, refused: bool = False) -> Evidence:
@@ -383,7 +387,7 @@ def test_types_of_requests_are_counted_apart_once_a_429_has_shown_it() -> None:
         other = await gate.take(kind="POST /assign")
         gate.answered(refused, reading(0, refused=True))
         gate.answered(other, reading(0, refused=True))
-        # Assigning waits for its own window now; reading does not.
+        # Assigning waits for its own window now. Reading does not.
         waiting = asyncio.create_task(gate.take(kind="POST /assign"))
         for _ in range(20):
             gate.answered(await gate.take(kind="GET /disk"), reading(80))
@@ -399,11 +403,11 @@ def test_types_of_requests_are_counted_apart_once_a_429_has_shown_it() -> None:
     virtual_time.run(main(), start=100.2)
 
 
-# -- buckets that others drain --------------------------------------------------------------------------------------
+# -- buckets that other clients drain --------------------------------------------------------------
 
 
 def bucket_window(remaining: Callable[[float], int]) -> tuple[Window, float]:
-    """A window that has found out, from its counter, that it faces a bucket; and the time then."""
+    """A window whose counter has shown a token bucket, and the time of that reading."""
     window, now = Window.start(period=60.0), 1_000_003.0
     for _ in range(200):
         permit = window.take(now)
@@ -418,11 +422,11 @@ def bucket_window(remaining: Callable[[float], int]) -> tuple[Window, float]:
     raise AssertionError(f"it was not found out: {window!r}")
 
 
-def test_losses_are_not_held_against_a_bucket_for_ever() -> None:
+def test_lost_requests_stop_counting_once_the_bucket_has_refilled() -> None:
     level = iter([*range(58, 2, -1), *([3] * 200)])
     window, now = bucket_window(lambda _: next(level))
     for _ in range(3):
-        now += 120  # it is full again, and as many requests as it holds are lost: a proxy is gone
+        now += 120  # the bucket is full again, and all its requests get lost
         taken: list[Permit] = []
         while isinstance(permit := window.take(now), Permit):
             taken.append(permit)
@@ -431,9 +435,9 @@ def test_losses_are_not_held_against_a_bucket_for_ever() -> None:
             window.lost(permit, now + 1)
 
 
-def test_an_empty_bucket_is_asked_again_when_it_has_been_refilled() -> None:
-    """Somebody else drains it: all that was ever seen of it is that nothing was left."""
+def test_an_empty_bucket_is_probed_after_it_has_refilled() -> None:
+    """Another client drains the bucket: every reading has been zero."""
     counter = ServerCounter(TrailingCount(60.0))
-    counter.saw(0.0, 1.0, 0)
+    counter.add_reading(0.0, 1.0, 0)
     assert counter.refilled(1.0, 1.0, 1, 0) < 1
     assert counter.refilled(2.0, 1.0, 1, 0) >= 1

@@ -1,1 +1,1 @@
-"""The fast path: requests written in one piece to connections of aiohttp's connector (docs/fast-path.md)."""
+"""The fast path: writes requests in one piece to connections of aiohttp (docs/fast-path.md)."""

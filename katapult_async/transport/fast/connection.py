@@ -1,11 +1,13 @@
-"""One connection of the fast path: a connection of aiohttp's connector with a response reader of its own.
+"""One connection of the fast path: aiohttp's connection with its own response reader.
 
-aiohttp's connector has looked up the host, connected and shaken hands. FastConnection then replaces aiohttp's protocol
-while responses have the usual shape (response_head.py). It hands any other response, from its first byte, to aiohttp's
-protocol, and the connection goes back to the connector after that response.
+aiohttp's connector has looked up the host, connected and completed the TLS handshake.
+FastConnection then replaces aiohttp's protocol while responses have the usual shape
+(response_head.py). It hands any other response, from its first byte, to aiohttp's protocol, and the
+connection goes back to the connector after that response.
 
-Bytes that arrive without a request in flight close the connection. So an unsolicited response (a 408 before the server
-hangs up, for example) is never taken for the response to the next request.
+Bytes that arrive without a request in flight close the connection. So an unsolicited response (a
+408 before the server hangs up, for example) is never taken for the response to the next request.
+This module does not retry and knows nothing about rate limits.
 """
 
 from __future__ import annotations
@@ -21,14 +23,20 @@ from .response_head import HeadReader
 
 
 class UnexpectedInside(Exception):
-    """Something of aiohttp is not as expected. Nothing has been sent."""
+    """aiohttp's internals differ from what this package expects. Nothing has been sent."""
 
 
 class FastConnection(asyncio.Protocol):
-    """Carries one request at a time. `lost`: the connection is gone."""
+    """Carries one request at a time.
+
+    Args:
+        connection: The connection of aiohttp's connector.
+        loop: The event loop.
+        max_body: Bytes of a response that are read at most.
+        reader: Reads heads of responses of this server.
+    """
 
     __slots__ = (
-        "_answer",
         "_connection",
         "_handler",
         "_head",
@@ -37,6 +45,7 @@ class FastConnection(asyncio.Protocol):
         "_missing",
         "_parts",
         "_reader",
+        "_response",
         "_transport",
         "deadline",
         "lost",
@@ -50,7 +59,7 @@ class FastConnection(asyncio.Protocol):
         if handler is None or transport is None:
             raise UnexpectedInside
         try:
-            # For an answer that will be handed over; called now, while it may still turn out not to work.
+            # For a response that is handed over. Called now, because it may fail.
             handler.set_response_params(read_until_eof=True, auto_decompress=False)
             transport.set_protocol(self)
         except (AttributeError, NotImplementedError, TypeError) as exc:
@@ -61,47 +70,51 @@ class FastConnection(asyncio.Protocol):
         self._loop = loop
         self._max_body = max_body
         self._reader = reader
-        self._answer: asyncio.Future[Reply | None] | None = None
-        # Of an answer whose body is not whole yet: what its head says, its parts, and how many bytes are missing.
+        self._response: asyncio.Future[Reply | None] | None = None
+        # For a response whose body is incomplete: its head, its parts, and the number of missing
+        # bytes.
         self._head: Reply | None = None
         self._parts: list[bytes] = []
         self._missing = 0
         self.lost = False
-        #: When the answer under way must be there, and when the last one was (the loop's clock).
+        #: When the response in flight is due, and when the last one arrived (the loop's clock).
         self.deadline = 0.0
         self.used = 0.0
 
     def __repr__(self) -> str:
-        state = "lost" if self.lost else "free" if self._answer is None else "busy"
+        state = "lost" if self.lost else "free" if self._response is None else "busy"
         return f"<FastConnection {state}>"
 
     @property
     def busy(self) -> bool:
-        """Whether a request is under way."""
-        return self._answer is not None
+        """Whether a request is in flight."""
+        return self._response is not None
 
     @property
     def usable(self) -> bool:
-        """Whether a request may be sent, as far as can be known."""
+        """Whether a request may be sent, as far as known."""
         return not self.lost and not self._transport.is_closing()
 
-    # -- one request --------------------------------------------------------------------------------------------------
+    # -- one request -------------------------------------------------------------------------------
 
-    def ask(self, request: bytes) -> asyncio.Future[Reply | None]:
-        """Send a request. The answer; None if it is to be had from `read_on`."""
-        self._answer = answer = self._loop.create_future()
+    def send(self, request: bytes) -> asyncio.Future[Reply | None]:
+        """Send a request. Return its response; None if `read_handed_over` must read it."""
+        self._response = response = self._loop.create_future()
         self._transport.write(request)
-        return answer
+        return response
 
     def done(self) -> None:
-        """The answer has been received: the connection is free."""
-        self._answer = None
+        """Mark the connection as free: the response has been received."""
+        self._response = None
 
-    async def read_on(self) -> Reply:
-        """The answer that was handed over to aiohttp's protocol. The connection then goes back to the connector."""
+    async def read_handed_over(self) -> Reply:
+        """Read the response that was handed over to aiohttp's protocol.
+
+        The connection then goes back to the connector.
+        """
         while True:
             message, content = await self._handler.read()
-            # 1xx says that the answer is still to come; 101 would be the end of HTTP on this connection.
+            # After a 1xx the final response still follows. A 101 would end HTTP on this connection.
             if not 100 <= message.code <= 199 or message.code == 101:
                 break
         body = await read_body(message.headers, content, self._max_body)
@@ -109,61 +122,61 @@ class FastConnection(asyncio.Protocol):
         return Reply(message.code, message.headers, body)
 
     def expire(self) -> None:
-        """The deadline is over."""
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(asyncio.TimeoutError())
+        """Fail the request in flight: its deadline has passed."""
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(asyncio.TimeoutError())
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
     def abort(self) -> None:
-        """End the connection at once, whatever is under way on it or still to be written."""
+        """Close the connection at once, without writing what is buffered."""
         self._transport.abort()
 
     def give_back(self) -> None:
-        """Let aiohttp's connector have the connection, as if aiohttp had used it. For connections that are free."""
+        """Return a free connection to aiohttp's connector, as if aiohttp had used it."""
         if self.usable:
             self._transport.set_protocol(self._handler)
         self._connection.release()
 
-    # -- asyncio.Protocol ---------------------------------------------------------------------------------------------
+    # -- asyncio.Protocol --------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        answer = self._answer
-        if answer is None or answer.done():
-            self._connection.close()  # nobody has asked for this, or nobody waits for it any more
+        response = self._response
+        if response is None or response.done():
+            self._connection.close()  # unsolicited, or the request was cancelled
             return
         if self._head is not None:
-            self._receive_body(self._head, answer, data)
+            self._receive_body(self._head, response, data)
             return
         head = self._reader.read(data)
         if head is None:
-            self._hand_over(answer, data)
+            self._hand_over(response, data)
             return
         status, headers, length, start = head
         missing = length - (len(data) - start)
         if missing < 0 or length > self._max_body:
-            self._hand_over(answer, data)
+            self._hand_over(response, data)
         elif missing == 0:
-            answer.set_result(Reply(status, headers, data[start:]))
+            response.set_result(Reply(status, headers, data[start:]))
         else:
             self._head = Reply(status, headers, b"")
             self._parts = [data[start:]]
             self._missing = missing
 
-    def _receive_body(self, head: Reply, answer: asyncio.Future[Reply | None], data: bytes) -> None:
+    def _receive_body(self, head: Reply, response: asyncio.Future[Reply | None], data: bytes) -> None:
         self._parts.append(data[: self._missing])
         self._missing -= len(data)
         if self._missing <= 0:
-            answer.set_result(Reply(head.status, head.headers, b"".join(self._parts)))
+            response.set_result(Reply(head.status, head.headers, b"".join(self._parts)))
             self._head, self._parts = None, []
         if self._missing < 0:
-            self._connection.close()  # the answer is whole; what follows it is none
+            self._connection.close()  # the response is complete, and what follows is unsolicited
 
-    def _hand_over(self, answer: asyncio.Future[Reply | None], data: bytes) -> None:
+    def _hand_over(self, response: asyncio.Future[Reply | None], data: bytes) -> None:
         self._transport.set_protocol(self._handler)
-        answer.set_result(None)
+        response.set_result(None)
         self._handler.data_received(data)
 
     def pause_writing(self) -> None:
@@ -174,15 +187,15 @@ class FastConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
-        answer = self._answer
-        if answer is not None and not answer.done():
+        response = self._response
+        if response is not None and not response.done():
             if self._head is not None:
-                answer.set_exception(aiohttp.ClientPayloadError("closed in the middle of the response"))
+                response.set_exception(aiohttp.ClientPayloadError("closed in the middle of the response"))
             elif exc is None:
-                answer.set_exception(aiohttp.ServerDisconnectedError())
+                response.set_exception(aiohttp.ServerDisconnectedError())
             elif isinstance(exc, OSError):
-                answer.set_exception(aiohttp.ClientOSError(*exc.args))
+                response.set_exception(aiohttp.ClientOSError(*exc.args))
             else:
-                answer.set_exception(aiohttp.ClientConnectionError(type(exc).__name__))
+                response.set_exception(aiohttp.ClientConnectionError(type(exc).__name__))
         # The connector waits for this when it closes.
         self._handler.connection_lost(exc)

@@ -1,6 +1,6 @@
-"""The connections of the fast path: hands out free ones, opens new ones, closes idle and overdue ones.
+"""The connections of the fast path: gives out free ones, opens new ones, closes old ones.
 
-One timer serves all of them, instead of one for each request. The pool does not know what goes over a connection.
+One timer serves all of them, instead of one for each request. The pool does not know what is sent.
 """
 
 from __future__ import annotations
@@ -18,26 +18,37 @@ from katapult_async.transport.connector import Connector
 from .connection import FastConnection, UnexpectedInside
 from .response_head import HeadReader
 
-#: Seconds a connection may have been idle and still be used: as long as aiohttp itself keeps connections.
+#: Seconds after which an idle connection is not used again. aiohttp uses the same value.
 KEEP_ALIVE = 15.0
 
 
 class Origin:
-    """Where connections lead: scheme, host and port."""
+    """Where connections lead: scheme, host and port.
+
+    Args:
+        request: A request for the connector, which reads from it where to connect. It is never
+            sent.
+    """
 
     __slots__ = ("free", "host", "reader", "request")
 
     def __init__(self, request: aiohttp.ClientRequest) -> None:
-        #: Only ever shown to the connector, which reads from it where to connect. It is not sent.
         self.request = request
         self.host = request.headers["Host"]
         self.reader = HeadReader()
-        #: The one used last is the last one.
+        #: Free connections. The one used last is at the end.
         self.free: list[FastConnection] = []
 
 
 class FastPool:
-    """All connections of one connector, which closes them when it is closed; `close` must have been called before."""
+    """All connections of one connector.
+
+    The caller must call `close` before the connector is closed, which closes the connections.
+
+    Args:
+        connector: Opens the connections.
+        max_body: Bytes of a response that are read at most.
+    """
 
     def __init__(self, connector: Connector, *, max_body: int) -> None:
         self._connector = connector
@@ -54,7 +65,11 @@ class FastPool:
         return f"<FastPool {busy} busy, {len(self._connections) - busy} free>"
 
     def origin(self, url: URL) -> Origin:
-        """Raises UnexpectedInside."""
+        """Return the origin of a URL.
+
+        Raises:
+            UnexpectedInside: If aiohttp's request class is not as expected.
+        """
         key = url.origin()
         origin = self._origins.get(key)
         if origin is None:
@@ -66,10 +81,16 @@ class FastPool:
         return origin
 
     async def take(self, origin: Origin, *, total: float, connect: float) -> FastConnection:
-        """A connection for one request that must be answered within `total` seconds, given back with `keep` or `drop`.
+        """Return a connection for one request. The caller returns it with `keep` or `drop`.
 
-        connect: seconds to open a new one, should none be free. Raises UnexpectedInside, and what aiohttp raises when
-        there is no connection.
+        Args:
+            origin: Where to connect.
+            total: Seconds within which the response must arrive.
+            connect: Seconds to open a new connection, if none is free.
+
+        Raises:
+            UnexpectedInside: If aiohttp's internals are not as expected.
+            aiohttp.ClientError: If there is no connection.
         """
         now = self._loop.time()
         connection = self._free(origin, now)
@@ -108,7 +129,7 @@ class FastPool:
         raise aiohttp.ConnectionTimeoutError
 
     def keep(self, origin: Origin, connection: FastConnection) -> None:
-        """The answer has been received on this connection."""
+        """Take a connection back after its response was received."""
         connection.done()
         if not connection.usable or self._closed:
             self._put_away(connection)
@@ -120,7 +141,7 @@ class FastPool:
         origin.free.append(connection)
 
     def drop(self, connection: FastConnection) -> None:
-        """End a connection without a whole answer, at once: its peer may never take what is still to be written."""
+        """Abort a connection without a complete response."""
         connection.abort()
         self._put_away(connection)
 
@@ -129,11 +150,11 @@ class FastPool:
         connection.close()
 
     def forget(self, connection: FastConnection) -> None:
-        """The connection has been given back by the connection itself."""
+        """Forget a connection that went back to the connector by itself."""
         self._connections.discard(connection)
 
     def close(self) -> None:
-        """Give back what is free, and end what is busy: no time-out is watched from now on."""
+        """Return free connections, and abort busy ones: no time-out is watched from now on."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -145,7 +166,7 @@ class FastPool:
         for connection in self._connections:
             connection.abort()
 
-    # -- the timer ----------------------------------------------------------------------------------------------------
+    # -- the timer ---------------------------------------------------------------------------------
 
     def _set_timer(self, due: float) -> None:
         if self._timer is not None:

@@ -1,11 +1,12 @@
-"""Reads the head of a response of the usual shape, and refuses every other one.
+"""Reads the head of a response of the usual shape, and leaves every other one to aiohttp's parser.
 
-Most responses of the API look alike: HTTP/1.1, ASCII, one Content-Length, nothing about how the body is sent. One regular
-expression recognizes them. Any other response goes, from its first byte, to aiohttp's parser. What this module accepts,
-aiohttp's parser reads the same way (tests/property/test_head.py compares the two).
+Most responses of the API look alike: HTTP/1.1, ASCII, one Content-Length, no encodings. One regular
+expression recognizes them. What this module accepts, aiohttp's parser reads the same way
+(tests/property/test_head.py compares the two).
 
-Responses of one server also differ from each other in a few values only. HeadReader remembers their shape as a second
-regular expression, which contains the rest of the head word by word. It matches a part of what the first one matches.
+Responses of one server also differ from each other in a few values only. HeadReader remembers their
+shape as a second regular expression, which contains the rest of the head literally. It matches a
+subset of what the first one matches.
 """
 
 from __future__ import annotations
@@ -16,29 +17,37 @@ from typing import NamedTuple
 
 from multidict import CIMultiDict
 
-#: Longest head that is read here, in bytes: as much as aiohttp permits for a single field.
+#: The longest head that is read here, in bytes: as much as aiohttp permits for a single field.
 LONGEST_HEAD = 8190
-#: Shapes that are remembered, and how many are learnt in all: a server whose heads never look alike must not cost time.
-MOST_SHAPES, MOST_LESSONS = 4, 64
+#: The number of shapes in memory, and of shapes learnt in all. A server whose heads always differ
+#: must not cost time.
+MOST_SHAPES, MOST_LEARNT = 4, 64
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _VALUE = rb"[!-~](?:[ -~]*[!-~])?"
 _HEAD = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9]) [ -~]*\r\n(" + _TOKEN + rb": " + _VALUE + rb"(?:\r\n" + _TOKEN + rb": " + _VALUE
-    # No group may be entered twice for the same text: a response that is refused is refused in linear time.
+    # No group may match the same text in two ways, so that a mismatch is found in linear time.
     + rb")*)\r\n\r\n"
 )  # fmt: skip
 _WITHOUT_BODY = frozenset({204, 205, 304})
-#: Fields whose values differ from response to response. Others are added when they are seen to.
+#: Fields whose values differ between responses. Others are added when two responses show it.
 _VARYING = frozenset(
     {b"date", b"content-length", b"x-request-id", b"x-ratelimit-permitted", b"x-ratelimit-remaining"}
 )
-#: Fields that say how a response is sent: a head with another value has another shape.
+#: Fields that define how a response is sent. A head with another value has another shape.
 _DECISIVE = frozenset({b"connection", b"transfer-encoding", b"content-encoding", b"upgrade"})
 
 
 class Head(NamedTuple):
-    """A head that was read. length: of the body, in bytes. start: where the body begins."""
+    """A head of a response.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The fields.
+        length: Length of the body, in bytes.
+        start: Where the body begins.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -47,7 +56,7 @@ class Head(NamedTuple):
 
 
 def read_head(data: bytes) -> Head | None:
-    """Read a head by itself; None if aiohttp's parser must read it."""
+    """Read a head without a shape. Return None if aiohttp's parser must read it."""
     match = _HEAD.match(data, 0, LONGEST_HEAD)
     if match is None:
         return None
@@ -73,27 +82,27 @@ def read_head(data: bytes) -> Head | None:
 class HeadReader:
     """Reads the heads of one server's responses."""
 
-    __slots__ = ("_last", "_lessons", "_shapes")
+    __slots__ = ("_last", "_learnt", "_shapes")
 
     def __init__(self) -> None:
         self._shapes: list[_Shape] = []
-        self._lessons = 0
-        # The last head that had none of the shapes.
+        self._learnt = 0
+        # The last head that matched no shape.
         self._last: _Fields | None = None
 
     def read(self, data: bytes) -> Head | None:
-        """Read a head; None if aiohttp's parser must read it."""
+        """Read a head. Return None if aiohttp's parser must read it."""
         for shape in self._shapes:
             match = shape.pattern.match(data, 0, LONGEST_HEAD)
             if match is not None:
                 return Head(shape.status, _Headers(shape, match), int(match[shape.length]), match.end())
         head = read_head(data)
-        if head is not None and self._lessons < MOST_LESSONS:
+        if head is not None and self._learnt < MOST_LEARNT:
             self._learn(_Fields.of(data, head.start), head.status)
         return head
 
     def _learn(self, fields: _Fields, status: int) -> None:
-        """Remember the shape of a head, once a second one of it has been seen."""
+        """Remember the shape of a head after a second head of that shape."""
         last, self._last = self._last, fields
         if last is None or last.line != fields.line or last.names != fields.names:
             return
@@ -104,7 +113,7 @@ class HeadReader:
         }
         if varying & _DECISIVE:
             return
-        self._lessons += 1
+        self._learnt += 1
         known = [shape for shape in self._shapes if (shape.line, shape.names) == (fields.line, fields.names)]
         for shape in known:
             varying |= shape.varying
@@ -113,7 +122,7 @@ class HeadReader:
 
 
 class _Fields(NamedTuple):
-    """A head in its parts."""
+    """The parts of a head."""
 
     line: bytes
     names: tuple[bytes, ...]
@@ -127,7 +136,7 @@ class _Fields(NamedTuple):
 
 
 class _Shape:
-    """Heads that differ in the values of some fields only."""
+    """Heads that differ only in the values of some fields."""
 
     __slots__ = ("_places", "length", "line", "names", "pattern", "status", "varying")
 
@@ -136,7 +145,7 @@ class _Shape:
         self.names = fields.names
         self.varying = frozenset(varying)
         self.status = status
-        # Where a field is found: the number of a group, or its value, which is always the same.
+        # Where to find a field: the number of a group, or the value if it never changes.
         self._places: dict[str, int | str | None] = {}
         parts = [re.escape(fields.line)]
         groups = 0
@@ -156,10 +165,10 @@ class _Shape:
         self.pattern = re.compile(b"\r\n".join(parts) + b"\r\n\r\n")
 
     def place(self, name: str) -> int | str | None:
-        """Where to find the first field of this name, whatever its case."""
+        """Return where to find the first field with this name, in any case."""
         place = self._places.get(name, _UNKNOWN)
         if place is _UNKNOWN:
-            # Few names are ever asked for: those in the code.
+            # Few names are ever looked up: those in the code.
             place = self._places[name] = self._places.get(name.lower())
         return place
 
@@ -168,7 +177,7 @@ _UNKNOWN = -1  # no group has this number
 
 
 class _Headers(Mapping[str, str]):
-    """The fields of a head with a known shape: decoded when they are asked for."""
+    """The fields of a head with a known shape. They are decoded on demand."""
 
     __slots__ = ("_match", "_shape", "_whole")
 

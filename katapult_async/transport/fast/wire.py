@@ -1,11 +1,13 @@
-"""The fast path: the guarantees of wire.py without the machinery that serves every kind of request.
+"""The fast path: the guarantees of wire.py with less work per request.
 
-For a bulk run aiohttp's client builds the same request, the same headers and a timer ten thousand times. FastWire writes
-a request in one piece to a connection of aiohttp's connector, and reads a response of the usual shape in one piece
-(connection.py). docs/fast-path.md says what is skipped, why that is safe, and what it saves.
+For a bulk run aiohttp's client builds the same request, the same headers and a timer ten thousand
+times. FastWire writes a request in one piece to a connection of aiohttp's connector, and reads a
+response of the usual shape in one piece (connection.py). docs/fast-path.md says what is skipped,
+why that is safe, and what it saves.
 
-FastWire falls back to AiohttpWire with versions of aiohttp that it was not tested with, when anything inside aiohttp is
-not as expected, and for requests that are not like the API's. It never falls back after something was sent.
+FastWire falls back to AiohttpWire with versions of aiohttp that it was not tested with, if
+aiohttp's internals are not as expected, and for requests that the API never gets. It never falls
+back after something was sent.
 """
 
 from __future__ import annotations
@@ -34,19 +36,26 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
 def is_tested(version: str) -> bool:
-    """Whether this version of aiohttp is known inside."""
+    """Return whether FastWire was tested with this version of aiohttp."""
     return ".".join(version.split(".")[:2]) in TESTED
 
 
 class FastWire:
-    """Sends requests over the connections of a pool. `plain` is what it falls back to."""
+    """Sends requests over the connections of a pool.
+
+    Args:
+        connections: The pool.
+        plain: The wire to fall back to.
+        headers: Headers of all requests.
+        timeout: Time-outs of each request.
+    """
 
     def __init__(
         self, connections: FastPool, plain: AiohttpWire, *, headers: Mapping[str, str], timeout: Timeout
     ) -> None:
         self._connections = connections
         self._plain = plain
-        # A connection that takes all the time there is was surely not used: that is a ConnectTimeout, too.
+        # If connecting takes the whole time, nothing was sent: that is a ConnectTimeout, too.
         self._timeout = Timeout(connect=min(timeout.connect, timeout.total), total=timeout.total)
         self._fixed = _render(headers)
         self._rendered: dict[tuple[tuple[str, str], ...], str] = {}
@@ -59,7 +68,11 @@ class FastWire:
         await self._plain.close()
 
     async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
-        """Send one request and read its whole response. Raises TransportError subclasses only."""
+        """Send one request and read its whole response.
+
+        Raises:
+            TransportError: If no usable response arrived.
+        """
         if self._given_up or method not in _METHODS:
             return await self._plain.exchange(method, url, headers, body)
         timeout = self._timeout
@@ -70,32 +83,32 @@ class FastWire:
         except UnexpectedInside:
             self._given_up = True
             log.info(
-                "aiohttp %s is not as expected inside: requests go through its client", aiohttp.__version__
+                "aiohttp %s has unexpected internals: requests go through its client", aiohttp.__version__
             )
             return await self._plain.exchange(method, url, headers, body)
-        # On Python 3.10 asyncio's TimeoutError is a class of its own, elsewhere it is an OSError.
+        # On Python 3.10 asyncio.TimeoutError is a class of its own. On later versions it is an
+        # OSError.
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
             raise translate(exc, timeout) from exc
         try:
-            reply = await connection.ask(request)
+            reply = await connection.send(request)
             if reply is not None:
                 self._connections.keep(origin, connection)
                 return reply
-            reply = await self._read_on(connection)
+            reply = await self._read_handed_over(connection)
         except (aiohttp.ClientError, HttpProcessingError, OSError, asyncio.TimeoutError) as exc:
             self._connections.drop(connection)
             raise translate(exc, timeout) from exc
         except BaseException:
-            self._connections.drop(
-                connection
-            )  # cancelled, or the answer is refused: it must not be read by the next request
+            # Cancelled, or refused: the next request must not read this response.
+            self._connections.drop(connection)
             raise
         self._connections.forget(connection)
         return reply
 
-    async def _read_on(self, connection: FastConnection) -> Reply:
+    async def _read_handed_over(self, connection: FastConnection) -> Reply:
         with anyio.move_on_after(connection.deadline - asyncio.get_running_loop().time()):
-            return await connection.read_on()
+            return await connection.read_handed_over()
         raise asyncio.TimeoutError
 
     def _write(
@@ -109,7 +122,7 @@ class FastWire:
             length, body = ("", b"") if method == "GET" else ("Content-Length: 0\r\n", b"")
         else:
             length = f"Content-Length: {len(body)}\r\n"
-        # yarl has quoted what may not stand in a path.
+        # yarl has quoted characters that a path must not contain.
         head = f"{method} {url.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n{self._fixed}{own}{length}\r\n"
         return head.encode("ascii") + body
 
@@ -117,5 +130,5 @@ class FastWire:
 def _render(headers: Mapping[str, str]) -> str:
     fields = [f"{name}: {value}\r\n" for name, value in headers.items()]
     if any(not field[:-2].isprintable() or not field.isascii() for field in fields):
-        raise ValueError("a header has a character that may not stand in one")
+        raise ValueError("a header has a character that headers must not have")
     return "".join(fields)
