@@ -134,12 +134,12 @@ class Window(msgspec.Struct):
         return max(0, int(self._aligned.counter.free(self._in_flight)))
 
     def next_window(self) -> float | None:
-        """When the next window of the server's clock may be entered; None unless the server has such windows."""
+        """When the next window of the server's clock may be entered; None for other limiters."""
         return self._aligned.boundary() if self._belief is Belief.ALIGNED else None
 
     def counted(self, now: float) -> int:
-        """Requests that were answered in the last period, or that may have been counted without an answer."""
-        return self._trailing.answers(now)
+        """Requests of the last period that the server has counted, or may have."""
+        return self._trailing.responses(now)
 
     @property
     def refusals(self) -> int:
