@@ -22,6 +22,7 @@ from .record import LineState, LineStatus, RunKind
 
 #: The API's word for a machine that takes no task now.
 BUSY = "task_queueing_error"
+UNASSIGNED_BY_SOMEBODY = "it is unassigned, by this run or by others: this run got no response to its request"
 
 
 class Step(str, enum.Enum):
@@ -98,6 +99,9 @@ def after(step: Step, outcome: Outcome, *, further: bool, seen_free: bool = Fals
     if step is Step.UNASSIGN:
         done = status is OutcomeStatus.UNASSIGNED
         through = LineStatus.UNASSIGNED if done else LineStatus.ALREADY_UNASSIGNED
+        if done and not outcome.certain:
+            # Its request may not even have been sent: lines are recorded as sent a moment before.
+            return Next(step=step, state=LineState.SETTLED, status=through, detail=UNASSIGNED_BY_SOMEBODY)
         did = Did.UNASSIGNED if done else Did.NOTHING
         return Next(step=step, state=LineState.SETTLED, status=through, did=did)
     return _plugged(step, outcome, further=further)
