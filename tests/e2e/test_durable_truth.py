@@ -330,7 +330,7 @@ async def test_a_damaged_file_is_left_as_it_is_with_what_lies_beside_it(tmp_path
         before = {
             name: name.read_bytes() for name in tmp_path.iterdir() if name.suffix in (".run", ".run-wal")
         }
-        with pytest.raises(JournalDamaged, match="left as it is"):
+        with pytest.raises(JournalDamaged, match="not changed"):
             Run.open(path)
         with pytest.raises(JournalDamaged):
             Run.roll_back(path, tmp_path / "back.run")
