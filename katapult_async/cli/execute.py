@@ -68,9 +68,7 @@ async def carry_out(
             resume = command_for("resume", run.journal.name, run.info.base_url)
             bad_input(f"{exc}. When it can be written again: {resume}")
             return SOME_NOT
-        code = _conclude(
-            run, client, progress, screen, interrupted=interrupted, partly=limit_lines is not None
-        )
+        code = _conclude(run, progress, screen, interrupted=interrupted, partly=limit_lines is not None)
     if code == INTERRUPTED:
         ignore_signals()
     return code
@@ -91,9 +89,7 @@ async def _shown(executing: asyncio.Future[RunSummary], progress: Progress) -> b
     return False
 
 
-def _conclude(
-    run: Run, client: Client, progress: Progress, screen: Screen, *, interrupted: bool, partly: bool
-) -> int:
+def _conclude(run: Run, progress: Progress, screen: Screen, *, interrupted: bool, partly: bool) -> int:
     """Show how a run has ended.
 
     Returns:
@@ -102,7 +98,6 @@ def _conclude(
     ending = Ending(
         interrupted=interrupted or progress.stopping,
         refused_by=run.refused_by,
-        period=client.session.gate.window.period,
     )
     if screen.as_json and not partly:
         print_json(run)

@@ -27,12 +27,10 @@ class Ending(NamedTuple):
     Attributes:
         interrupted: Whether a signal ended it.
         refused_by: The error for which the API refused the whole run.
-        period: Length of the server's window in seconds.
     """
 
     interrupted: bool = False
     refused_by: KatapultError | None = None
-    period: float = 60.0
 
 
 def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool = False) -> None:
@@ -48,7 +46,7 @@ def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool 
     if not (quiet and summary.ok):
         print(sentence(summary, journal.name), file=file)
     if not quiet:
-        for name, value in totals(summary, period=ending.period, latency=journal.latency()):
+        for name, value in totals(summary, latency=journal.latency()):
             print(f"{name:>28}  {value}", file=file)
     for line in _remarks(journal, summary, ending):
         print(line, file=file)

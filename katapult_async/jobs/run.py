@@ -349,7 +349,8 @@ class Run:
         self._refused_by = None
         async with self._recording(client) as writer:
             stopwatch = Stopwatch(writer)
-            await writer.call(lambda db: begin(db, stopwatch.started_at))
+            period = client.session.gate.window.period
+            await writer.call(lambda db: begin(db, stopwatch.started_at, period))
             execution = self._execution = Execution(
                 client,
                 writer,

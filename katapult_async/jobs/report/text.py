@@ -36,14 +36,11 @@ def _row(line: LineRecord) -> str:
     return row.rstrip() + "\n"
 
 
-def totals(
-    summary: RunSummary, *, period: float = 60.0, latency: Latency | None = None
-) -> list[tuple[str, str]]:
+def totals(summary: RunSummary, *, latency: Latency | None = None) -> list[tuple[str, str]]:
     """Return the numbers of a run by name, in words.
 
     Args:
         summary: The run.
-        period: Length of the rate limit's window in seconds.
         latency: How long requests took, where that is to be shown.
     """
     rows = [
@@ -54,7 +51,7 @@ def totals(
     least = "at least " if summary.requests_at_least else ""
     rows.append(("requests", f"{least}{count(summary.requests)}"))
     rows.append(("refused by rate limit (429)", count(summary.rate_limited)))
-    per = "minute" if period == 60 else f"{period:g} s"
+    per = "minute" if summary.period == 60 else f"{summary.period:g} s"
     permitted = summary.total_permitted
     rows.append((f"permitted per {per}", count(permitted) if permitted else "not known"))
     rows.append(("time", duration(summary.elapsed)))
