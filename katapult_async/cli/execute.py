@@ -19,6 +19,7 @@ from katapult_async.cli.options import Screen
 from katapult_async.cli.progress import Progress
 from katapult_async.cli.signals import ignore_signals, on_signals
 from katapult_async.cli.summary import Ending, show_summary
+from katapult_async.cli.warnings_shown import warnings_shown
 from katapult_async.cli.words import counted
 from katapult_async.client import Settings
 from katapult_async.jobs import JournalError, Preflight, Run, RunSummary
@@ -80,7 +81,7 @@ async def _shown(executing: asyncio.Future[RunSummary], progress: Progress) -> b
     Returns:
         Whether a second signal has ended it: resuming reads back what was in flight.
     """
-    with progress, ExitStack() as stack:
+    with progress, warnings_shown(progress.note), ExitStack() as stack:
         stack.callback(asyncio.create_task(progress.beat()).cancel)
         try:
             await executing
@@ -133,7 +134,7 @@ async def look(
     try:
         async with Client(token, **watched) as client:
             _connect(progress, client, None)
-            with progress, ExitStack() as stack:
+            with progress, warnings_shown(progress.note), ExitStack() as stack:
                 looking = asyncio.ensure_future(look_with(client))
                 on_signals(stack, partial(_cancel, looking))
                 stack.callback(asyncio.create_task(progress.beat()).cancel)

@@ -74,7 +74,8 @@ def after(step: Step, outcome: Outcome, *, further: bool, seen_free: bool = Fals
     """What a line becomes when its step has come out. further: whether the second step of its run is wanted, too.
     seen_free: whether the preflight has seen the disk on no machine.
     """
-    status, detail = outcome.status, str(outcome.error) if outcome.error is not None else None
+    # Without operation and request ID, which the line has.
+    status, detail = outcome.status, outcome.error.message if outcome.error is not None else None
     if status is OutcomeStatus.NOT_ATTEMPTED:
         return Next(step=step, state=LineState.WAITING, code=outcome.code, detail=detail)
     if status is OutcomeStatus.UNKNOWN:

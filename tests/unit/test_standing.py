@@ -92,7 +92,7 @@ NONE = {OPEN: 2000}
         (
             summary(NONE, ended="refused", reason="The token is wrong."),
             RunState.REFUSED,
-            f"Refused {ENDED}: The token is wrong.",
+            f"Stopped {ENDED}: The token is wrong.",
             ["resume plan.run"],
         ),
         (
