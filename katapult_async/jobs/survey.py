@@ -129,12 +129,12 @@ async def read_lists(client: Client, writer: Writer, organization: str, *, thoro
         return await _count(writer, f"FROM (SELECT DISTINCT {_RESOLVED} {_MACHINES_MISSING})")
 
     # The first page of disks is always read: it shows that there is such an organization.
-    listed = pages(client.session, disks.LIST, query, MOST_PER_PAGE)
-    whole = await read_while_cheap(listed, keep_disks, disks_missing)
+    disk_pages = pages(client.session, disks.LIST, query, MOST_PER_PAGE)
+    whole = await read_while_cheap(disk_pages, keep_disks, disks_missing)
     machines_whole = False
     if await machines_missing() > 1:
-        listed = pages(client.session, virtual_machines.LIST, query, MOST_PER_PAGE)
-        machines_whole = await read_while_cheap(listed, keep_machines, machines_missing)
+        machine_pages = pages(client.session, virtual_machines.LIST, query, MOST_PER_PAGE)
+        machines_whole = await read_while_cheap(machine_pages, keep_machines, machines_missing)
     await _look_for_missing(
         client,
         writer,
