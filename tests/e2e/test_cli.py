@@ -605,4 +605,4 @@ def test_a_closed_standard_input_is_said_in_a_sentence() -> None:
         env=environment(KATAPULT_API_KEY=TOKEN),
     )
     assert done.returncode == 2
-    assert done.stderr == "katapult-async: there is no standard input to read the manifest from\n"
+    assert done.stderr == "katapult-async: cannot read the manifest from standard input: it is closed\n"

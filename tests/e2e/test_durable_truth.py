@@ -315,7 +315,7 @@ async def test_what_is_left_of_a_run_is_not_taken_for_a_new_one_s(tmp_path: Path
         await killed(path, emulator, after=20)
         assert path.with_name("plan.run-wal").exists()
         path.unlink()
-        with pytest.raises(JournalExists, match=r"plan\.run-wal is left of a run"):
+        with pytest.raises(JournalExists, match=r"plan\.run-wal belongs to the journal"):
             run_of(path, plan_of(emulator).items())
 
 
