@@ -18,7 +18,7 @@ from katapult_async.cli.exit_codes import INTERRUPTED, OK, REFUSED, SOME_NOT, ba
 from katapult_async.cli.options import Screen
 from katapult_async.cli.progress import Progress
 from katapult_async.cli.signals import ignore_signals, on_signals
-from katapult_async.cli.summary import Ending, show_summary
+from katapult_async.cli.summary import Ending, in_words, show_summary
 from katapult_async.cli.warnings_shown import warnings_shown
 from katapult_async.cli.words import counted
 from katapult_async.client import Settings
@@ -142,7 +142,7 @@ async def look(
     except JournalError as error:
         return bad_input(f"the preflight could not be made: {error}. Nothing was changed")
     except KatapultError as error:
-        bad_input(f"the preflight could not be made: {error}. Nothing was changed")
+        bad_input(f"the preflight could not be made: {in_words(error)}. Nothing was changed")
         return REFUSED
     except asyncio.CancelledError:
         bad_input("interrupted; nothing was changed")

@@ -94,7 +94,12 @@ def _remarks(journal: Journal, summary: RunSummary, ending: Ending) -> list[str]
 def _refusal(error: KatapultError) -> str:
     if isinstance(error, NoAnswer):
         return f"{error.message[:1].upper()}{error.message[1:]}"
-    return f"The API refused the run: {error}"
+    return f"The API refused the run: {in_words(error)}"
+
+
+def in_words(error: KatapultError) -> str:
+    """Return what an error says, and the request ID, without the method and the path of the request."""
+    return f"{error.message} (request ID {error.request_id})" if error.request_id else error.message
 
 
 def _stopped_by(summary: RunSummary, ending: Ending) -> str:

@@ -378,7 +378,7 @@ class Run:
                 self._execution = None
                 if execution.refused_by is not None:
                     self._refused_by = execution.refused_by
-                    ended, reason = "refused", str(execution.refused_by)
+                    ended, reason = "refused", execution.refused_by.message
                 elif execution.has_too_many_failures:
                     ended, reason = "interrupted", f"more than {max_failures} lines failed"
                 elif execution.stopped and ended == "finished":

@@ -20,12 +20,13 @@ from katapult_async import (
     StepEvent,
     WaitEvent,
 )
+from katapult_async.cli import terminal
 from katapult_async.cli.execute import stopping
 from katapult_async.cli.live import Live, Part
 from katapult_async.cli.meter import Meter
 from katapult_async.cli.progress import Progress
 from katapult_async.cli.summary import MOST_FAILURES, Ending, show_summary
-from katapult_async.cli.terminal import has_colors, is_plain
+from katapult_async.cli.terminal import has_colors, is_plain, wrapped
 from katapult_async.cli.words import clock_time
 from katapult_async.errors import APIError
 from katapult_async.jobs import Journal, LineStatus, RunKind
@@ -334,3 +335,22 @@ async def test_a_log_shows_that_a_run_is_alive(
     with progress, anyio.move_on_after(0.2):
         await progress.beat()
     assert capsys.readouterr().err.count("assigning: 0 of 10") >= 2
+
+
+def test_sentences_are_broken_between_words_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Preflight did not compare data centers, because lists do not show them: --thorough does."
+    assert wrapped(text, io.StringIO()) == text
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(terminal, "width_of", lambda _stream: 40)
+    lines = wrapped(text, Terminal()).split("\n")
+    assert " ".join(lines) == text
+    assert max(map(len, lines)) <= 40
+
+
+def test_a_refusal_names_neither_method_nor_path() -> None:
+    error = AuthenticationError(
+        status=403, code="invalid_api_token", request_id="r-1", operation="POST /disks/disk/assign"
+    )
+    said = closed(journal_of(LineStatus.WAITING), refused_by=error)
+    assert "POST" not in said
+    assert said.count("r-1") == 1
