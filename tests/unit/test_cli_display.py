@@ -22,7 +22,7 @@ from katapult_async import (
 )
 from katapult_async.cli import terminal
 from katapult_async.cli.execute import stopping
-from katapult_async.cli.live import Live, Part
+from katapult_async.cli.live import Live, Part, cut, fitted, width
 from katapult_async.cli.meter import Meter
 from katapult_async.cli.progress import Progress
 from katapult_async.cli.summary import MOST_FAILURES, Ending, show_summary
@@ -268,16 +268,26 @@ def test_quiet_says_nothing_and_verbose_everything(capsys: pytest.CaptureFixture
     ]
 
 
+def test_wide_characters_take_two_columns() -> None:
+    assert width([Part("計画.csv"), Part("e\u0301")]) == 2 * 2 + 4 + 1
+    assert cut("計画.csv", 5) == "計画."
+    assert cut("計画", 3) == "計"
+    assert cut("plan.csv", 4) == "plan"
+    lines = fitted([Part("計" * 10), Part("画" * 10)], 30)
+    assert [width(line) for line in lines] == [20, 20]
+    assert width(fitted([Part("計" * 20)], 30)[0]) == 30
+
+
 def test_painting_goes_back_over_what_a_narrower_terminal_has_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal, widths = Terminal(), [100]
 
-    def width(_stream: object) -> int:
+    def narrowed(_stream: object) -> int:
         return widths[-1]
 
     def no_keys(_stream: object) -> contextlib.nullcontext[None]:
         return contextlib.nullcontext()
 
-    monkeypatch.setattr("katapult_async.cli.live.width_of", width)
+    monkeypatch.setattr("katapult_async.cli.live.width_of", narrowed)
     monkeypatch.setattr("katapult_async.cli.live.hidden_keys", no_keys)
     live = Live(terminal, lambda width: [[Part("x" * min(width, 90))], [Part("y")]])
     with live:
