@@ -351,7 +351,11 @@ def test_sentences_are_broken_between_words_on_a_terminal_only(monkeypatch: pyte
     text = "Preflight did not compare data centers, because lists do not show them: --thorough does."
     assert wrapped(text, io.StringIO()) == text
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(terminal, "width_of", lambda _stream: 40)
+
+    def forty(_stream: object) -> int:
+        return 40
+
+    monkeypatch.setattr(terminal, "width_of", forty)
     lines = wrapped(text, Terminal()).split("\n")
     assert " ".join(lines) == text
     assert max(map(len, lines)) <= 40
