@@ -18,11 +18,12 @@ from katapult_async.cli.access import command_for
 from katapult_async.cli.exit_codes import INTERRUPTED, OK, REFUSED, SOME_NOT, bad_input
 from katapult_async.cli.options import Screen
 from katapult_async.cli.progress import Progress
-from katapult_async.cli.signals import on_signals
-from katapult_async.cli.summary import Ending, show_summary
+from katapult_async.cli.signals import ignore_signals, on_signals
+from katapult_async.cli.summary import Ending, in_words, show_summary
+from katapult_async.cli.warnings_shown import warnings_shown
 from katapult_async.cli.words import counted
 from katapult_async.client import Settings
-from katapult_async.jobs import JournalError, Preflight, Run
+from katapult_async.jobs import JournalError, Preflight, Run, RunSummary
 from katapult_async.jobs.report import json_lines
 
 
@@ -51,35 +52,60 @@ async def carry_out(
         The exit code.
     """
     progress = _progress(screen, total=run.info.lines)
-    interrupted = False
     watched: Settings = {**settings, "observer": progress}
     client = Client(token, **watched)
-    try:
-        async with client:
-            _connect(progress, client, run)
-            with progress, ExitStack() as stack:
-                _stop_on_signals(stack, run, progress)
-                stack.callback(asyncio.create_task(progress.beat()).cancel)
-                try:
-                    await run.execute(
+    # Until the last sentence is said, so that a further Ctrl-C does not cut it off.
+    with ExitStack() as signals:
+        try:
+            async with client:
+                _connect(progress, client, run)
+                executing = asyncio.ensure_future(
+                    run.execute(
                         client, task_timeout=task_timeout, limit_lines=limit_lines, max_failures=max_failures
                     )
-                except asyncio.CancelledError:
-                    interrupted = True  # the second signal: resuming reads back what was in flight
-    except JournalError as exc:
-        resume = command_for("resume", run.journal.name, run.info.base_url)
-        bad_input(f"{exc}. When it can be written again: {resume}")
-        return SOME_NOT
-    except BudgetError as exc:  # it could be used when the command began
-        resume = command_for("resume", run.journal.name, run.info.base_url)
-        bad_input(f"{exc}. When it can be used again: {resume}")
-        return SOME_NOT
+                )
+                on_signals(signals, _stopper(run, progress, executing))
+                interrupted = await _shown(executing, progress)
+        except JournalError as exc:
+            resume = command_for("resume", run.journal.name, run.info.base_url)
+            bad_input(f"{exc}. When it can be written again: {resume}")
+            return SOME_NOT
+        except BudgetError as exc:  # it could be used when the command began
+            resume = command_for("resume", run.journal.name, run.info.base_url)
+            bad_input(f"{exc}. When it can be used again: {resume}")
+            return SOME_NOT
+        code = _conclude(run, progress, screen, interrupted=interrupted, partly=limit_lines is not None)
+    if code == INTERRUPTED:
+        ignore_signals()
+    return code
+
+
+async def _shown(executing: asyncio.Future[RunSummary], progress: Progress) -> bool:
+    """Show progress while a run is executed.
+
+    Returns:
+        Whether a second signal has ended it: resuming reads back what was in flight.
+    """
+    with progress, warnings_shown(progress.note), ExitStack() as stack:
+        stack.callback(asyncio.create_task(progress.beat()).cancel)
+        try:
+            await executing
+        except asyncio.CancelledError:
+            return True
+    return False
+
+
+def _conclude(run: Run, progress: Progress, screen: Screen, *, interrupted: bool, partly: bool) -> int:
+    """Show how a run has ended.
+
+    Returns:
+        The exit code.
+    """
     ending = Ending(
         interrupted=interrupted or progress.stopping,
         refused_by=run.refused_by,
-        period=client.session.gate.window.period,
     )
-    if screen.as_json and limit_lines is None:
+    if screen.as_json and not partly:
         print_json(run)
     show_summary(sys.stderr if screen.as_json else sys.stdout, run.journal, ending, quiet=screen.quiet)
     if ending.interrupted:
@@ -113,16 +139,15 @@ async def look(
     try:
         async with Client(token, **watched) as client:
             _connect(progress, client, None)
-            with progress, ExitStack() as stack:
-                task = asyncio.current_task()
-                if task is not None:
-                    on_signals(stack, partial(_cancel, task))
+            with progress, warnings_shown(progress.note), ExitStack() as stack:
+                looking = asyncio.ensure_future(look_with(client))
+                on_signals(stack, partial(_cancel, looking))
                 stack.callback(asyncio.create_task(progress.beat()).cancel)
-                return await look_with(client)
+                return await looking
     except JournalError as error:
         return bad_input(f"the preflight could not be made: {error}. Nothing was changed")
     except KatapultError as error:
-        bad_input(f"the preflight could not be made: {error}. Nothing was changed")
+        bad_input(f"the preflight could not be made: {in_words(error)}. Nothing was changed")
         return REFUSED
     except asyncio.CancelledError:
         bad_input("interrupted; nothing was changed")
@@ -148,19 +173,23 @@ def _connect(progress: Progress, client: Client, run: Run | None) -> None:
     meter.concurrency = client.concurrency
 
 
-def _stop_on_signals(stack: ExitStack, run: Run, progress: Progress) -> None:
-    """Let the first signal end the run gently, and the second one at once."""
-    task = asyncio.current_task()
+def _stopper(run: Run, progress: Progress, executing: asyncio.Future[RunSummary]) -> Callable[[], None]:
+    """Return what a signal does: the first one ends the run gently, the second one at once, further ones nothing."""
+    cancelled = False
 
     def handle() -> None:
-        if progress.stopping and task is not None:
-            task.cancel()
+        nonlocal cancelled
+        if executing.done() or cancelled:
+            return
+        if progress.stopping:
+            cancelled = True
+            executing.cancel()
             return
         progress.stopping = True
         run.stop()
         progress.note(stopping(progress.in_flight()))
 
-    on_signals(stack, handle)
+    return handle
 
 
 def stopping(in_flight: int) -> str:
@@ -170,5 +199,5 @@ def stopping(in_flight: int) -> str:
     return f"stopping: waiting for {counted(in_flight, 'request')} in flight (Ctrl-C again stops at once)"
 
 
-def _cancel(task: asyncio.Task[Any]) -> None:
+def _cancel(task: asyncio.Future[Any]) -> None:
     task.cancel()

@@ -7,6 +7,7 @@ the painter counts how many rows its last lines take at the new width before it 
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, TextIO
@@ -19,7 +20,7 @@ _CODES = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
 
 
 class Part(NamedTuple):
-    """A piece of a line. Each character takes one column.
+    """A piece of a line.
 
     Attributes:
         text: The characters.
@@ -34,19 +35,36 @@ class Part(NamedTuple):
 Line = list[Part]
 
 
+def columns_of(text: str) -> int:
+    """Return the columns that a terminal needs for a text: names of files may have wide or combining characters."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
+
+
+def cut(text: str, columns: int) -> str:
+    """Return as much of the start of a text as fits into so many columns."""
+    while columns_of(text) > columns:
+        text = text[: columns if text.isascii() else -1]
+    return text
+
+
 def width(line: Line) -> int:
     """Return the columns that a line takes."""
-    return sum(len(part.text) for part in line)
+    return sum(columns_of(part.text) for part in line)
 
 
 def fitted(parts: list[Part], columns: int) -> list[Line]:
     """Join parts with commas into lines of at most `columns`. A part that alone is wider is cut."""
     lines: list[Line] = []
     for part in parts:
-        if lines and width(lines[-1]) + 2 + len(part.text) <= columns:
+        if lines and width(lines[-1]) + 2 + columns_of(part.text) <= columns:
             lines[-1] += [Part(", "), part]
         else:
-            lines.append([Part(part.text[:columns], part.style)])
+            lines.append([Part(cut(part.text, columns), part.style)])
     return lines
 
 

@@ -6,6 +6,7 @@ import json
 from typing import TextIO
 
 from katapult_async.cli.safe import shown
+from katapult_async.cli.terminal import wrapped
 from katapult_async.cli.words import clock_time, count, counted, duration
 from katapult_async.jobs import Found, Preflight
 
@@ -42,7 +43,7 @@ def show(file: TextIO, preflight: Preflight, *, period: float, now: float) -> No
         if number > len(preflight.first[found]):
             print(f"{'':>11}and {count(number - len(preflight.first[found]))} more", file=file)
     for sentence in sentences(preflight, period=period, now=now):
-        print(sentence, file=file)
+        print(wrapped(sentence, file), file=file)
     file.flush()
 
 

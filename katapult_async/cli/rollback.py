@@ -104,7 +104,7 @@ def cost(lines: int, attached: int, summary: RunSummary, settings: Settings, *, 
     requests = rollback_requests(lines, attached)
     pace = Pace(
         limit=settings.get("total_permitted") or summary.total_permitted,
-        period=settings.get("rate_window", 60.0),
+        period=settings.get("rate_window", summary.period),
         max_per_second=settings.get("max_per_second"),
     )
     sentence = f"Rolling back {counted(lines, 'disk')} needs about {counted(requests, 'request')}"

@@ -31,6 +31,12 @@ def on_signals(stack: ExitStack, handle: Callable[[], None]) -> None:
         stack.callback(_hand_back, loop, number, before)
 
 
+def ignore_signals() -> None:
+    """Ignore all ending signals from now on: the run has ended, and only its journal has to be closed."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _hand_back(loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Any) -> None:
     loop.remove_signal_handler(number)  # sets the default, whatever was there before
     signal.signal(number, handler)

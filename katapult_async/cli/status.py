@@ -21,8 +21,6 @@ from katapult_async.transport import DEFAULT_BASE_URL
 
 #: Seconds over which the rate is taken.
 RECENT = 60
-#: Seconds of the rate limit's window.
-WINDOW = 60
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -94,9 +92,9 @@ def ends_in(summary: RunSummary, recent: list[Second], *, now: float) -> float |
     # Attaching is a second request; a rollback reads each disk first.
     requests = lines * (2 if summary.info.attach or summary.info.kind is RunKind.ROLLBACK else 1)
     limit = summary.total_permitted
-    used = sum(second.requests for second in recent if second.at >= now - now % WINDOW)
+    used = sum(second.requests for second in recent if second.at >= now - now % summary.period)
     remaining = None if limit is None else max(limit - used, 0)
-    return seconds_for(requests, Pace(limit=limit, remaining=remaining, period=WINDOW), now)
+    return seconds_for(requests, Pace(limit=limit, remaining=remaining, period=summary.period), now)
 
 
 def document(seen: Seen) -> str:

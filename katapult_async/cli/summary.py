@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import islice
 from typing import NamedTuple, TextIO
 
-from katapult_async import KatapultError
+from katapult_async import KatapultError, NoAnswer
 from katapult_async.cli.access import command_for
 from katapult_async.cli.safe import shown
 from katapult_async.cli.words import count, counted, duration
 from katapult_async.jobs import Journal, LineRecord, LineStatus, RunKind, RunSummary
 from katapult_async.jobs.report import totals
+from katapult_async.jobs.report.text import reason
 
 #: Failures shown; further ones are counted.
 MOST_FAILURES = 20
@@ -27,12 +28,10 @@ class Ending(NamedTuple):
     Attributes:
         interrupted: Whether a signal ended it.
         refused_by: The error for which the API refused the whole run.
-        period: Length of the server's window in seconds.
     """
 
     interrupted: bool = False
     refused_by: KatapultError | None = None
-    period: float = 60.0
 
 
 def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool = False) -> None:
@@ -48,7 +47,7 @@ def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool 
     if not (quiet and summary.ok):
         print(sentence(summary, journal.name), file=file)
     if not quiet:
-        for name, value in totals(summary, period=ending.period, latency=journal.latency()):
+        for name, value in totals(summary, latency=journal.latency()):
             print(f"{name:>28}  {value}", file=file)
     for line in _remarks(journal, summary, ending):
         print(line, file=file)
@@ -80,7 +79,7 @@ def _remarks(journal: Journal, summary: RunSummary, ending: Ending) -> list[str]
     listed = list(islice((line for line in records if refused_by is None or line.code != why), MOST_FAILURES))
     remarks = [describe(line) for line in listed]
     if refused_by is not None:
-        remarks.append(shown(f"The API refused the run: {refused_by}"))
+        remarks.append(shown(_refusal(refused_by)))
     elif failed > len(listed):
         more = failed - len(listed)
         remarks.append(f"{count(more)} more failed or unknown: {command_for('report', journal.name, None)}")
@@ -90,6 +89,17 @@ def _remarks(journal: Journal, summary: RunSummary, ending: Ending) -> list[str]
             f"{reason} Resume: {command_for('resume', journal.name, summary.info.base_url)}".lstrip()
         )
     return remarks
+
+
+def _refusal(error: KatapultError) -> str:
+    if isinstance(error, NoAnswer):
+        return f"{error.message[:1].upper()}{error.message[1:]}"
+    return f"The API refused the run: {in_words(error)}"
+
+
+def in_words(error: KatapultError) -> str:
+    """Return what an error says, and the request ID, without the method and the path of the request."""
+    return f"{error.message} (request ID {error.request_id})" if error.request_id else error.message
 
 
 def _stopped_by(summary: RunSummary, ending: Ending) -> str:
@@ -103,13 +113,10 @@ def _stopped_by(summary: RunSummary, ending: Ending) -> str:
 
 def describe(line: LineRecord) -> str:
     """Return one line of a run and what became of it."""
-    detail = line.detail or "no reason is known"
-    code = f"{line.code}: " if line.code and line.code not in detail else ""
+    why = reason(line) or "no reason is known"
     request = (
         f" (request ID {line.request_id})"
         if line.request_id and line.request_id not in str(line.detail)
         else ""
     )
-    return shown(
-        f"line {line.number}: {line.disk} -> {line.virtual_machine}: {line.status}: {code}{detail}{request}"
-    )
+    return shown(f"line {line.number}: {line.disk} -> {line.virtual_machine}: {line.status}: {why}{request}")

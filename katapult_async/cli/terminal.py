@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
@@ -37,6 +38,13 @@ def width_of(stream: TextIO) -> int:
     except (OSError, ValueError):
         columns = 0
     return columns or 80
+
+
+def wrapped(text: str, stream: TextIO) -> str:
+    """Break a sentence between words at the width of the terminal behind `stream`. For a file it stays one line."""
+    if is_plain(stream):
+        return text
+    return textwrap.fill(text, width_of(stream), break_long_words=False, break_on_hyphens=False)
 
 
 def open_terminal() -> int | None:

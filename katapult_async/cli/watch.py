@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from katapult_async.cli.exit_codes import INTERRUPTED, OK, REFUSED, SOME_NOT
-from katapult_async.cli.live import PAINT_EVERY, Line, Live, Part, fitted
+from katapult_async.cli.live import PAINT_EVERY, Line, Live, Part, cut, fitted
 from katapult_async.cli.status import Seen, document, look, pace, sentences
 from katapult_async.cli.terminal import is_plain
 from katapult_async.cli.words import count
@@ -89,7 +89,7 @@ def _on_terminal(run_file: str) -> Seen:
 def _lines(seen: Seen, width: int) -> list[Line]:
     words = [standing(seen.summary), *pace(seen)]
     return [
-        [Part(title(seen.summary)[:width], "bold")],
+        [Part(cut(title(seen.summary), width), "bold")],
         _bar(seen, width),
         [Part(progress(seen.summary)[:width])],
         *fitted([Part(text.rstrip(".")) for text in words], width),

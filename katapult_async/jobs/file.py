@@ -27,11 +27,11 @@ def cannot_write(path: Path | None, exc: Exception) -> JournalWriteError:
     """The error for a journal that cannot be written to. path: None for one that is only looked ahead with."""
     if path is None:
         return JournalWriteError(
-            f"the temporary folder cannot be written to: {reason_of(exc)}: make room there"
+            f"the temporary folder cannot be written to: {reason_of(exc)}. Free some space there, and try again"
         )
     return JournalWriteError(
-        f"the journal {path} cannot be written: {reason_of(exc)}. What it holds is safe: make room, or get the right to write "
-        "there, and go on with the run"
+        f"the journal {path} cannot be written: {reason_of(exc)}. All earlier records are safe. Free some disk space, or get "
+        "permission to write there, and resume the run"
     )
 
 
@@ -51,10 +51,10 @@ def publish(draft: Path, path: Path) -> None:
     try:
         os.link(draft, path)
     except FileExistsError:
-        raise JournalExists(f"{path} exists already: name another file for this run") from None
+        raise JournalExists(f"{path} exists already. Name another file for this run") from None
     except OSError:  # a file system without hard links
         if path.exists():
-            raise JournalExists(f"{path} exists already: name another file for this run") from None
+            raise JournalExists(f"{path} exists already. Name another file for this run") from None
         draft.rename(path)
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
@@ -73,12 +73,12 @@ def side_file(path: Path, ending: str) -> Path:
 def check_free(path: Path) -> None:
     """Nothing of an older run may lie there: SQLite would take its write-ahead log for the new journal's."""
     if path.exists():
-        raise JournalExists(f"{path} exists already: name another file for this run")
+        raise JournalExists(f"{path} exists already. Name another file for this run")
     for ending in SIDE_FILES:
         if (left := side_file(path, ending)).exists():
             raise JournalExists(
-                f"{left} is left of a run whose journal {path} is gone, and holds the end of it: put the journal back "
-                "or move this file away, or name another file for this run"
+                f"{left} belongs to the journal {path}, which is missing, and holds its latest records. Put the journal "
+                "back, move this file away, or name another file for this run"
             )
 
 
@@ -89,13 +89,15 @@ def check_file(path: Path) -> None:
     try:
         found = path.stat()
     except FileNotFoundError:
-        raise JournalError(f"there is no journal {path}") from None
+        raise JournalError(f"{path} does not exist") from None
     except OSError as exc:
         raise JournalError(f"the journal {path} cannot be read: {exc.strerror}") from exc
     if not stat.S_ISREG(found.st_mode) or found.st_size < _SMALLEST:
-        raise JournalDamaged(f"{path} is no journal of a run, or it is damaged; it is left as it is")
+        raise JournalDamaged(f"{path} is not the journal of a run, or it is damaged. It was not changed")
     if found.st_nlink > 1:
-        raise JournalError(f"{path} has a second name (a hard link): remove one, a journal can have but one")
+        raise JournalError(
+            f"{path} has a second name (a hard link), and a journal must have one name only. Remove the other one"
+        )
 
 
 def note_open(path: Path, *, more: int) -> None:
@@ -162,14 +164,14 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
         raise
     except (sqlite3.DatabaseError, UnicodeDecodeError) as exc:
         raise JournalDamaged(
-            f"{path} is no journal of a run, or it is damaged; it is left as it is: {exc}"
+            f"{path} is not the journal of a run, or it is damaged: {exc}. It was not changed"
         ) from exc
     if application != APPLICATION_ID or not isinstance(version, int) or version < 1:
-        raise JournalDamaged(f"{path} is an SQLite file, but no journal of a run; it is left as it is")
+        raise JournalDamaged(f"{path} is an SQLite file, but not the journal of a run. It was not changed")
     if version > VERSION:
         raise JournalDamaged(
-            f"{path} was written by a newer version of katapult-async (its format is {version}, this one knows "
-            f"{VERSION}): use that version"
+            f"{path} was written by a newer version of katapult-async (journal format {version}; this version reads up to "
+            f"{VERSION}). Use that version"
         )
     return version
 
@@ -188,4 +190,4 @@ def translate(path: Path, exc: sqlite3.Error) -> JournalError:
     """What an error of SQLite means for a journal."""
     if isinstance(exc, sqlite3.OperationalError):
         return cannot_write(path, exc)
-    return JournalDamaged(f"{path} is damaged and is left as it is: {exc}")
+    return JournalDamaged(f"{path} is damaged: {exc}. It was not changed")

@@ -124,8 +124,8 @@ def _check_log(path: Path, wal: Path, log: Log, *, indexed: bool) -> None:
 
 def _lost(path: Path, why: str) -> JournalRecordsLost:
     return JournalRecordsLost(
-        f"the latest records of {path} are lost: its process did not end by itself, and {why}. Put that file back. If it "
-        f"is gone for good, 'katapult-async resume {path} --records-lost' reads every disk before it sends anything"
+        f"the latest records of {path} are lost: its process was killed, and {why}. Put that file back. If it is lost "
+        f"for good, 'katapult-async resume {path} --records-lost' reads every disk before it sends anything"
     )
 
 
@@ -220,6 +220,6 @@ def _check_rows(connection: sqlite3.Connection, path: Path) -> None:
 
 def _damaged(path: Path, why: str) -> JournalDamaged:
     return JournalDamaged(
-        f"{path} is damaged and is left as it is: {why}. Use a copy of it, or see with 'katapult-async plan' what is "
+        f"{path} is damaged: {why}. It was not changed. Use a copy of it, or see with 'katapult-async plan' what is "
         "assigned"
     )

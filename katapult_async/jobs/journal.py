@@ -140,7 +140,8 @@ class Journal(JournalReader):
             publish(draft, path)
         except (sqlite3.Error, OSError) as exc:
             raise JournalWriteError(
-                f"the journal {path} cannot be made: {reason_of(exc)}; nothing was sent: make room, or name another place"
+                f"the journal {path} cannot be made: {reason_of(exc)}. Nothing was sent. Free some disk space, or name "
+                "another place with --run"
             ) from exc
         finally:
             with contextlib.suppress(OSError):
@@ -148,7 +149,9 @@ class Journal(JournalReader):
         journal = cls._open(path)
         if journal.info().run_id != info.run_id:
             journal.close()
-            raise JournalExists(f"{path} is another run's by now: name another file for this run")
+            raise JournalExists(
+                f"{path} is the journal of another run by now. Name another file for this run"
+            )
         return journal
 
     @classmethod
@@ -306,4 +309,4 @@ def _check(path: Path, in_file: Tally | None) -> None:
         except sqlite3.Error as exc:
             raise translate(path, exc) from exc
         except ValueError as exc:
-            raise JournalDamaged(f"{path} is damaged and is left as it is: {exc}") from exc
+            raise JournalDamaged(f"{path} is damaged: {exc}. It was not changed") from exc

@@ -59,7 +59,7 @@ class RunLock:
                 os.close(handle)
                 holder = held_by(self._journal) or "another process"
                 raise JournalLocked(
-                    f"the run {self._journal} is being executed by {holder}: wait for it, or stop it there"
+                    f"{holder} is executing the run {self._journal}. Wait for it, or stop it there"
                 )
             if self._is_still_there(handle):
                 break
@@ -75,7 +75,7 @@ class RunLock:
 
     def _not_writable(self, exc: OSError) -> JournalWriteError:
         return JournalWriteError(
-            f"cannot lock the run {self._journal}: {self._path} cannot be written: {exc.strerror}; nothing was sent"
+            f"cannot lock the run {self._journal}: {self._path} cannot be written: {exc.strerror}. Nothing was sent"
         )
 
     def _is_still_there(self, handle: int) -> bool:
@@ -89,9 +89,13 @@ class RunLock:
         handle, self._handle = self._handle, None
         if handle is None:
             return
-        # Removed while it is still held, so that nobody else can have taken it in between.
-        self._path.unlink(missing_ok=True)
-        os.close(handle)
+        try:
+            # While it is held, nobody else takes it. Another file of that name, made after somebody has removed this
+            # one, is the lock of another process.
+            if self._is_still_there(handle):
+                self._path.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
 
     def __enter__(self) -> RunLock:
         self.acquire()

@@ -104,7 +104,7 @@ class Manifest:
         try:
             if str(path) == "-":
                 if stdin is None:
-                    raise ManifestError("there is no standard input to read the manifest from")
+                    raise ManifestError("cannot read the manifest from standard input: it is closed")
                 return cls("<standard input>", Source.spooled(stdin))
             return cls(str(path), Source.of(Path(path).open("rb")))
         except OSError as exc:
@@ -186,10 +186,10 @@ class Manifest:
             raise _not_read(self.name, exc) from exc
         except sqlite3.Error as exc:
             raise ManifestError(
-                f"cannot check the manifest {self.name}: the temporary folder has no room: {exc}"
+                f"cannot check the manifest {self.name}: the temporary folder is full: {exc}"
             ) from exc
         if not lines and not count:
-            complain(1, "there is nothing in it")
+            complain(1, "the manifest is empty")
         return ManifestCheck(
             lines=lines, digest=str(digest), complaints=tuple(complaints), complaint_count=count
         )
@@ -206,19 +206,21 @@ def _line(number: int, fields: Fields) -> ManifestLine:
         raise BadRecord(f"unknown field {strange[0][:50]!r}")
     disk, machine = _text(fields, "disk"), _text(fields, "virtual_machine")
     if wrong := lookups.not_a_disk(disk) or lookups.not_a_machine(machine):
-        raise BadRecord(f"{wrong}: are the columns swapped?")
+        raise BadRecord(f"{wrong}. Check whether the columns are swapped")
     if not _DISK.match(disk):
-        raise BadRecord(f"{disk[:50]!r} is no id of a disk (disk_…)" if disk else "no disk is given")
+        raise BadRecord(
+            f"{disk[:50]!r} is not a disk ID (expected disk_…)" if disk else "the disk is missing"
+        )
     if not _MACHINE.match(machine) and not _FQDN.match(machine):
-        wrong = f"{machine[:50]!r} is neither the id (vm_…) nor the FQDN of a virtual machine"
-        raise BadRecord(wrong if machine else "no virtual machine is given")
+        wrong = f"{machine[:50]!r} is not a virtual machine (expected an ID, vm_…, or an FQDN)"
+        raise BadRecord(wrong if machine else "the virtual machine is missing")
     if not _MACHINE.match(machine):
         machine = machine.lower().removesuffix(".")
     attach = fields.get("attach")
     if attach is not None and not isinstance(attach, bool):
         word = str(attach).strip().lower()
         if word not in _ATTACH:
-            raise BadRecord(f"attach is {word[:20]!r}; it may be true or false")
+            raise BadRecord(f"attach must be true or false, not {word[:20]!r}")
         attach = _ATTACH[word]
     note = fields.get("note")
     if isinstance(note, (list, dict)):
@@ -248,13 +250,13 @@ def _said(item: object) -> Fields:
     elif isinstance(item, tuple | list):
         parts = cast("tuple[object, ...] | list[object]", item)
         if len(parts) != len(REQUIRED):
-            return BadRecord(
-                f"{len(parts)} parts instead of {len(REQUIRED)}: the disk and the virtual machine"
-            )
+            return BadRecord(f"expected a pair of disk and virtual machine, found {len(parts)} values")
         fields = dict(zip(REQUIRED, parts, strict=True))
     else:
         kind = type(item).__name__
-        return BadRecord(f"{kind} instead of an Assignment, a ManifestLine or a pair (disk, virtual machine)")
+        return BadRecord(
+            f"expected an Assignment, a ManifestLine or a pair (disk, virtual machine), found {kind}"
+        )
     for name in REQUIRED:
         value = fields[name]
         if not isinstance(value, str | None):
@@ -311,5 +313,7 @@ class _Seen:
             "SELECT line, machine FROM seen WHERE disk = ?", (line.disk,)
         ).fetchone()
         if machine == line.virtual_machine:
-            return f"{line.disk} is listed twice: first on line {first}"
-        return f"{line.disk} is wanted on {machine} on line {first} and on {line.virtual_machine} here"
+            return f"{line.disk} is listed twice, first on line {first}"
+        return (
+            f"{line.disk} is listed twice: for {machine} on line {first}, and for {line.virtual_machine} here"
+        )

@@ -1,4 +1,4 @@
-"""Where the journal of a run lies, and whether one that is there is to be gone on with.
+"""Where the journal of a run is, and whether an existing one is resumed.
 
 Beside the manifest, under its name with `.run`; a finished run stays as it is, and the next one gets the next number.
 Only looks: makes and changes nothing.
@@ -62,24 +62,26 @@ def place_for_rollback(of: str | Path, *, run: str | Path | None = None) -> Plac
     Raises JournalLocked while the run is executed, JournalExists when it has been taken back already, JournalMismatch.
     """
     if (holder := held_by(Path(of))) is not None:
-        raise JournalLocked(f"the run {of} is being executed by {holder}: stop it there, then roll it back")
+        raise JournalLocked(f"{holder} is executing the run {of}. Stop it there, then roll it back")
     path = Path(run) if run is not None else Path(f"{of}.rollback")
     if not path.exists():
         with Journal.read(of) as parent:
             other = parent.info().taken_back_by
         if other is not None and Path(other).exists():
             raise JournalMismatch(
-                f"{of} has been taken back by {other}: go on with that: katapult-async resume {other}"
+                f"{of} is being rolled back by {other}. Resume that: katapult-async resume {other}"
             )
         return Place(path=path)
     with Journal.read(of) as parent, Journal.read(path) as journal:
         summary = journal.summary()
         if summary.info.kind is not RunKind.ROLLBACK or summary.info.parent != parent.info().run_id:
-            raise JournalMismatch(f"{path} takes back another run than {of}: name another file with --run")
+            raise JournalMismatch(
+                f"{path} is the rollback of another run than {of}. Name another file with --run"
+            )
     if not summary.sessions:
         return Place(path=path, unsent=True)
     if summary.finished and summary.ok:
-        raise JournalExists(f"{of} has been taken back already: katapult-async report {path}")
+        raise JournalExists(f"{of} has been rolled back already. See: katapult-async report {path}")
     return Place(
         path=path, begun=True, failed=summary.counts.get(LineStatus.FAILED, 0) if summary.finished else 0
     )
@@ -94,7 +96,9 @@ def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Pl
     with Journal.read(path) as journal:
         summary = journal.summary()
     if summary.info.kind is not RunKind.ASSIGN:
-        raise JournalMismatch(f"{path} is a rollback, no run of a manifest: name another file with --run")
+        raise JournalMismatch(
+            f"{path} is the journal of a rollback, not of a manifest. Name another file with --run"
+        )
     if not summary.sessions:
         if named:
             _check_same(path, summary, check, attach=attach)
@@ -103,9 +107,9 @@ def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Pl
         raise JournalMismatch(_rollback_first(path, summary.rollback))
     if summary.finished or summary.info.taken_back_by is not None:
         if named:
-            how = "a finished run" if summary.info.taken_back_by is None else "a run that has been taken back"
+            how = "a finished run" if summary.info.taken_back_by is None else "a run that was rolled back"
             raise JournalExists(
-                f"{path} is {how}: katapult-async report {path}; to run again name another file"
+                f"{path} is {how}. See: katapult-async report {path}. To run the manifest again, name another file"
             )
         return None
     _check_same(path, summary, check, attach=attach)
@@ -115,11 +119,11 @@ def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Pl
 def _rollback_first(path: Path, rollback: RollbackProgress) -> str:
     if not rollback.reachable:
         return (
-            f"the run {path} was rolled back, and {rollback.path} cannot be read to see how far: put that file back, or "
-            "name another file for a new run with --run"
+            f"the run {path} was rolled back, but how far is not known, because {rollback.path} cannot be read. Put that "
+            "file back, or name another file for a new run with --run"
         )
     return (
-        f"the rollback of {path} is unfinished ({rollback.done} of {rollback.lines} disks): finish it first: "
+        f"the rollback of {path} is unfinished ({rollback.done:,} of {rollback.lines:,} disks). Finish it first: "
         f"katapult-async resume {rollback.path}"
     )
 
@@ -128,12 +132,12 @@ def _check_same(path: Path, summary: RunSummary, check: ManifestCheck, *, attach
     info = summary.info
     if info.digest != check.digest:
         raise JournalMismatch(
-            f"{path} is the unfinished run of another manifest ({info.manifest} as it was then): go on with it "
+            f"{path} is the unfinished run of another manifest ({info.manifest} as it was then). Resume it "
             f"(katapult-async resume {path}), or name another file with --run"
         )
     if info.attach != attach:
         was = "with" if info.attach else "without"
         raise JournalMismatch(
-            f"{path} is the unfinished run of this manifest, begun {was} --attach: go on with it "
+            f"{path} is the unfinished run of this manifest, made {was} --attach. Resume it "
             f"(katapult-async resume {path}), or name another file with --run"
         )

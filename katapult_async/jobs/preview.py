@@ -67,7 +67,7 @@ def from_manifest(
     """
     check = manifest.check()
     if not check.ok:
-        raise ManifestError(f"{manifest.name} is not right: {check.complaints[0]}")
+        raise ManifestError(f"the manifest has a mistake: {check.complaints[0]}")
     info = new_info(RunKind.ASSIGN, manifest.name, check.digest, check.lines, attach=attach, **asked)
     return info, _lines(manifest, check.digest, attach=attach)
 
@@ -85,4 +85,4 @@ def _lines(manifest: Manifest, expected: str, *, attach: bool) -> Iterator[NewLi
             note=line.note,
         )
     if str(digest) != expected:
-        raise ManifestError(f"{manifest.name} was changed while it was read: run it again")
+        raise ManifestError(f"{manifest.name} was changed while it was read. Try again")

@@ -134,7 +134,13 @@ class Waited(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One time the run was executed, from its start to its end (None: it is under way, or it was killed).
 
-    active_until: its end, or else when it is known to have sent something last. ended: how it ended: finished, interrupted, refused, or failed, with the reason in words in `reason`.
+    Attributes:
+        started_at: Its start, in Unix seconds.
+        finished_at: Its end. None if it is under way, or was killed.
+        active_until: Its end, or else when it is known to have sent something last.
+        ended: How it ended: finished, interrupted, refused, or failed.
+        reason: Why it ended so, in words.
+        period: Length of the rate limit's window, in seconds.
     """
 
     started_at: float
@@ -142,6 +148,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     active_until: float
     ended: str | None = None
     reason: str | None = None
+    period: float = 60.0
 
 
 class RollbackProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +200,11 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     def finished(self) -> bool:
         """Whether nothing is left to do for a resumed run."""
         return not (self.counts.get(LineStatus.WAITING) or self.counts.get(LineStatus.UNKNOWN))
+
+    @property
+    def period(self) -> float:
+        """Length of the rate limit's window in the last session, in seconds."""
+        return self.sessions[-1].period if self.sessions else 60.0
 
     @property
     def elapsed(self) -> float:

@@ -74,15 +74,15 @@ def lines_to_take_back(parent: Journal) -> Iterator[NewLine]:
 def make_rollback(of: Path, path: Path) -> tuple[Journal, RunLock]:
     """Make the journal of a rollback in `path`, and lock it. See Run.roll_back."""
     if not of.exists():
-        raise JournalError(f"there is no journal {of}")
+        raise JournalError(f"{of} does not exist")
     with RunLock(of), Journal.open(of) as parent:
         before = parent.info()
         if before.kind is not RunKind.ASSIGN:
-            raise JournalMismatch(f"{of} is a rollback itself: run the manifest again instead")
+            raise JournalMismatch(f"{of} is a rollback itself. Run the manifest again instead")
         count = to_take_back(parent).lines
         if not count:
             raise JournalMismatch(
-                f"the run {of} has changed nothing that is known to be its own: there is nothing to take back"
+                f"there is nothing to roll back: the run {of} has changed nothing, as far as its journal shows"
             )
         info = new_info(
             RunKind.ROLLBACK,

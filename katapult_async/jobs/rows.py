@@ -19,7 +19,7 @@ RECORD = (
 )
 # Of a session that was killed, what it sent last is all that is known of its end.
 SESSIONS = """
-    SELECT started_at, finished_at, ended, reason, elapsed, (
+    SELECT started_at, finished_at, ended, reason, elapsed, period, (
         SELECT max(at) + 1.0 FROM second
         WHERE at < coalesce((SELECT min(started_at) FROM session AS later WHERE later.number > session.number), 1e18)
     )
@@ -96,13 +96,14 @@ def latency(row: tuple[Any, ...]) -> tuple[list[tuple[int, int]], float]:
 
 
 def session(row: tuple[Any, ...]) -> Session:
-    started, finished, ended, reason, elapsed, seen = row
+    started, finished, ended, reason, elapsed, period, seen = row
     return Session(
         started_at=started,
         finished_at=finished,
         active_until=_active_until(started, finished, elapsed, seen),
         ended=ended,
         reason=reason,
+        period=period,
     )
 
 

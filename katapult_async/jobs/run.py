@@ -152,14 +152,14 @@ class Run:
         """
         path = Path(path)
         if not path.exists():
-            raise JournalError(f"there is no journal {path}")  # before a lock file is made for it
+            raise JournalError(f"{path} does not exist")  # before a lock file is made for it
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(RunLock(path))
             journal = stack.enter_context(Journal.open(path, records_lost=records_lost))
             run = cls(journal, lock)
             if run.info.taken_back_by is not None:
                 raise JournalMismatch(
-                    f"the run {path} has been taken back by {run.info.taken_back_by}: to do it again, run its manifest again"
+                    f"the run {path} was rolled back by {run.info.taken_back_by}. To repeat it, run its manifest again"
                 )
             stack.pop_all()
         return run
@@ -224,7 +224,7 @@ class Run:
     def discard(self) -> None:
         """Remove the journal of a run that has sent nothing. Raises JournalMismatch for any other."""
         if self._journal.sessions():
-            raise JournalMismatch(f"the run {self._journal.name} has been executed: its journal is kept")
+            raise JournalMismatch(f"the run {self._journal.name} was executed, so its journal is kept")
         self._journal.close()
         if self._journal.path is not None:
             self._journal.path.unlink(missing_ok=True)
@@ -342,14 +342,15 @@ class Run:
         self._check_installation(client)
         if self.needs_confirmation:
             raise JournalMismatch(
-                f"the run {self._journal.name} was never confirmed, and nothing was sent: resume it and answer the "
+                f"the run {self._journal.name} was never confirmed, and nothing was sent. Resume it and answer the "
                 "question, or call Run.confirm()"
             )
         self._begun = True
         self._refused_by = None
         async with self._recording(client) as writer:
             stopwatch = Stopwatch(writer)
-            await writer.call(lambda db: begin(db, stopwatch.started_at))
+            period = client.session.gate.window.period
+            await writer.call(lambda db: begin(db, stopwatch.started_at, period))
             execution = self._execution = Execution(
                 client,
                 writer,
@@ -377,7 +378,7 @@ class Run:
                 self._execution = None
                 if execution.refused_by is not None:
                     self._refused_by = execution.refused_by
-                    ended, reason = "refused", str(execution.refused_by)
+                    ended, reason = "refused", execution.refused_by.message
                 elif execution.has_too_many_failures:
                     ended, reason = "interrupted", f"more than {max_failures} lines failed"
                 elif execution.stopped and ended == "finished":

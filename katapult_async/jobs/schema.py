@@ -29,8 +29,8 @@ SEALS = {
     "second": ("printf('%d|%d|%d|%d|%d', at, requests, rate_limited, failed, permitted)"),
     "wait": ("printf('%d|%d|%s', since * 4194304, until * 4194304, reason)"),
     "session": (
-        "printf('%d|%d|%d|%s|%s|%d', number, started_at * 4194304, finished_at * 4194304, ended, reason, "
-        "elapsed * 4194304)"
+        "printf('%d|%d|%d|%s|%s|%d|%d', number, started_at * 4194304, finished_at * 4194304, ended, reason, "
+        "elapsed * 4194304, period * 4194304)"
     ),
     "latency": ("printf('%d|%s|%d', since * 4194304, buckets, waited * 4194304)"),
 }
@@ -254,13 +254,15 @@ MIGRATIONS: tuple[str, ...] = (
         ended TEXT,
         reason TEXT,
         elapsed REAL,                       -- seconds of the monotonic clock, so far
+        period REAL NOT NULL DEFAULT 60.0,  -- length of the rate limit's window, in seconds
         seal TEXT NOT NULL GENERATED ALWAYS AS (
             {SEALS["session"]}
         ) STORED,
         weight INTEGER GENERATED ALWAYS AS (
             (number * 40503 + CAST(started_at * 4194304 AS INTEGER) * 3
                 + coalesce(CAST(finished_at * 4194304 AS INTEGER), 0) * 5
-                + coalesce(CAST(elapsed * 4194304 AS INTEGER), 0) * 7 + coalesce(length(ended), 0)) & 4294967295
+                + coalesce(CAST(elapsed * 4194304 AS INTEGER), 0) * 7 + CAST(period * 4194304 AS INTEGER) * 11
+                + coalesce(length(ended), 0)) & 4294967295
         ) VIRTUAL
     );
     INSERT INTO session (number, started_at, finished_at, ended, reason)

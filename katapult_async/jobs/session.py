@@ -43,11 +43,17 @@ _SETTLE_IMPOSSIBLE = f"""
         detail = coalesce(detail, 'it is not among what the token can see')
     WHERE {_NOT_SENT} AND found NOT IN {_SENT_ANYWAY}
 """
-_BEGIN = "INSERT INTO session (started_at, elapsed) VALUES (?, 0.0)"
+_BEGIN = "INSERT INTO session (started_at, elapsed, period) VALUES (?, 0.0, ?)"
 
 
-def begin(db: sqlite3.Connection, now: float) -> None:
-    """Begin a session: what was unknown is looked at again, and what the preflight has found is taken over."""
+def begin(db: sqlite3.Connection, now: float, period: float) -> None:
+    """Begin a session: what was unknown is looked at again, and what the preflight has found is taken over.
+
+    Args:
+        db: The journal.
+        now: Unix time in seconds.
+        period: Length of the rate limit's window in seconds.
+    """
     db.execute("BEGIN IMMEDIATE")
     db.execute(_ASK_AGAIN)
     looked_at = db.execute(_LOOKED_AT).fetchone()[0]
@@ -57,7 +63,7 @@ def begin(db: sqlite3.Connection, now: float) -> None:
     db.execute(_SETTLE_THERE, (now,))
     db.execute(_ATTACH_THERE)
     db.execute(_SETTLE_IMPOSSIBLE, (now,))
-    db.execute(_BEGIN, (now,))
+    db.execute(_BEGIN, (now, period))
     db.execute("COMMIT")
     # So that the file itself says that it is being executed, also when it is copied without its write-ahead log.
     db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

@@ -87,14 +87,14 @@ class Source:
     def _lines(self) -> Iterator[str]:
         self._text.buffer.seek(0)
         if self._text.buffer.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            raise Unreadable(1, "it is UTF-16 text: save it as UTF-8")
+            raise Unreadable(1, "the file is UTF-16 text. Save it as UTF-8")
         self._text.seek(0)
         lines = self._text if self._items else iter(lambda: self._text.readline(LONGEST_LINE + 1), "")
         for number, line in enumerate(lines, start=1):
             if not line.isascii() and _STRAY.search(line):
-                raise Unreadable(number, "it is not UTF-8 text: save it as UTF-8")
+                raise Unreadable(number, "the file is not UTF-8 text. Save it as UTF-8")
             if len(line) > LONGEST_LINE and not self._items:
-                raise Unreadable(number, "the line is longer than 64 KiB: is this file a manifest?")
+                raise Unreadable(number, "the line is longer than 64 KiB. Check that this file is a manifest")
             yield line
 
     def _kept_items(self) -> Iterator[tuple[int, Fields]]:
@@ -109,7 +109,7 @@ class Source:
             try:
                 yield number, _object(line)
             except (msgspec.DecodeError, RecursionError, ValueError):
-                yield number, BadRecord("it is no JSON object")
+                yield number, BadRecord("expected a JSON object")
 
     def _csv(self) -> Iterator[tuple[int, Fields]]:
         header = next(filter(_NOT_BLANK.search, self._lines()), "")
@@ -128,11 +128,14 @@ class Source:
                     columns = [name.strip().lower() for name in row]
                     _check_columns(number, columns)
                 elif len(row) != len(columns):
-                    yield number, BadRecord(f"{len(row)} fields instead of {len(columns)}")
+                    yield number, BadRecord(f"expected {len(columns)} fields, found {len(row)}")
                 else:
                     yield number, {name: field.strip() for name, field in zip(columns, row, strict=True)}
         except csv.Error as exc:
-            raise Unreadable(start, f"it is no CSV ({exc}): is a quote that begins here not closed?") from exc
+            raise Unreadable(
+                start,
+                f"cannot read this as CSV ({exc}). Check for a quote that begins here and is not closed",
+            ) from exc
 
 
 def _check_columns(line: int, columns: list[str]) -> None:
@@ -141,8 +144,8 @@ def _check_columns(line: int, columns: list[str]) -> None:
     if missing or strange or len(set(columns)) != len(columns):
         raise Unreadable(
             line,
-            "the first line must name the columns disk and virtual_machine (and may name attach and note), "
-            f"each once; it says {', '.join(columns)[:200]!r}",
+            "the first line must name the columns disk and virtual_machine, each once (attach and note are optional). "
+            f"Found {', '.join(columns)[:200]!r}",
         )
 
 
@@ -157,7 +160,7 @@ def _object(line: str) -> Fields:
         twice.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
 
     json.loads(line, object_pairs_hook=check)
-    return BadRecord(f"the field {twice[0][:50]!r} is given twice") if twice else fields
+    return BadRecord(f"the field {twice[0][:50]!r} occurs twice") if twice else fields
 
 
 def _until_too_long(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -176,9 +179,9 @@ def _item(fields: Fields) -> bytes:
     try:
         said = _encode(str(fields) if isinstance(fields, BadRecord) else fields)
     except UnicodeEncodeError:
-        said = _encode("it holds half a character (a lone surrogate), which is no text")
+        said = _encode("it contains half a character (a lone surrogate)")
     except (TypeError, ValueError, OverflowError):
-        said = _encode("it holds something that is no text: attach is true or false, the others are text")
+        said = _encode("a value has the wrong type: attach must be true or false, the others must be text")
     return said + b"\n"
 
 

@@ -22,6 +22,7 @@ from .record import LineState, LineStatus, RunKind
 
 #: The API's word for a machine that takes no task now.
 BUSY = "task_queueing_error"
+UNASSIGNED_BY_SOMEBODY = "it is unassigned, by this run or by others: this run got no response to its request"
 
 
 class Step(str, enum.Enum):
@@ -73,7 +74,8 @@ def after(step: Step, outcome: Outcome, *, further: bool, seen_free: bool = Fals
     """What a line becomes when its step has come out. further: whether the second step of its run is wanted, too.
     seen_free: whether the preflight has seen the disk on no machine.
     """
-    status, detail = outcome.status, str(outcome.error) if outcome.error is not None else None
+    # Without operation and request ID, which the line has.
+    status, detail = outcome.status, outcome.error.message if outcome.error is not None else None
     if status is OutcomeStatus.NOT_ATTEMPTED:
         return Next(step=step, state=LineState.WAITING, code=outcome.code, detail=detail)
     if status is OutcomeStatus.UNKNOWN:
@@ -98,6 +100,9 @@ def after(step: Step, outcome: Outcome, *, further: bool, seen_free: bool = Fals
     if step is Step.UNASSIGN:
         done = status is OutcomeStatus.UNASSIGNED
         through = LineStatus.UNASSIGNED if done else LineStatus.ALREADY_UNASSIGNED
+        if done and not outcome.certain:
+            # Its request may not even have been sent: lines are recorded as sent a moment before.
+            return Next(step=step, state=LineState.SETTLED, status=through, detail=UNASSIGNED_BY_SOMEBODY)
         did = Did.UNASSIGNED if done else Did.NOTHING
         return Next(step=step, state=LineState.SETTLED, status=through, did=did)
     return _plugged(step, outcome, further=further)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 import anyio
@@ -15,8 +15,11 @@ from msgspec import UNSET
 
 from katapult_async.client import Client
 from katapult_async.errors import NotFound, ObjectInTrash, PermissionDenied
-from katapult_async.models import Disk, VirtualMachine
+from katapult_async.models import Disk, VirtualMachine, lookups
+from katapult_async.resources import disks, virtual_machines
+from katapult_async.resources.pages import MOST_PER_PAGE, Page, pages
 
+from .lists import read_while_cheap
 from .writer import Writer
 
 #: Single reads of disks or machines that the lists do not show, at most, unless all of them are asked for.
@@ -91,18 +94,53 @@ _RESOLVED = (
     "coalesce((SELECT x.id FROM temp.a_machine x WHERE x.fqdn = l.virtual_machine), l.virtual_machine)"
 )
 _OPEN = "l.step = 'assign' AND l.state = 0"
+# Lines whose disk, or machine, has not been seen.
+_DISKS_MISSING = f"FROM line l WHERE {_OPEN} AND NOT EXISTS (SELECT 1 FROM temp.a_disk d WHERE d.id = l.disk)"
+_MACHINES_MISSING = (
+    f"FROM line l WHERE {_OPEN} AND NOT EXISTS (SELECT 1 FROM temp.a_machine m WHERE m.id = {_RESOLVED})"
+)
 
 
 async def read_lists(client: Client, writer: Writer, organization: str, *, thorough: bool) -> None:
-    """All disks and machines of the organization, page by page; singly what the lists do not show, all of it if
-    thorough.
+    """What the organization's lists show of the disks and machines wanted; singly what they do not show, all of it if
+    thorough. A list is left where reading the rest singly needs as few requests.
     """
     await writer.call(lambda db: db.executescript(_TABLES))
-    disks = client.disks.list(organization=organization)
-    await _store(writer, _DISK, (_disk_row(disk) async for disk in disks))
-    machines = client.virtual_machines.list(organization=organization)
-    await _store(writer, _MACHINE, (_machine_row(machine) async for machine in machines))
-    await _look_for_missing(client, writer, None if thorough else MOST_MISSING)
+    query = [lookups.organization(organization).query("organization")]
+    learn = client.session.machines.learn
+
+    async def keep_disks(page: Page) -> None:
+        for disk in page.items:
+            bond = disk.virtual_machine_disk
+            if bond and bond.virtual_machine.fqdn is not UNSET:
+                learn(bond.virtual_machine.fqdn, bond.virtual_machine.id)
+        await _put(writer, _DISK, [_disk_row(disk) for disk in page.items])
+
+    async def keep_machines(page: Page) -> None:
+        for machine in page.items:
+            if machine.fqdn is not UNSET:
+                learn(machine.fqdn, machine.id)
+        await _put(writer, _MACHINE, [_machine_row(machine) for machine in page.items])
+
+    async def disks_missing() -> int:
+        return await _count(writer, f"FROM (SELECT DISTINCT l.disk {_DISKS_MISSING})")
+
+    async def machines_missing() -> int:
+        return await _count(writer, f"FROM (SELECT DISTINCT {_RESOLVED} {_MACHINES_MISSING})")
+
+    # The first page of disks is always read: it shows that there is such an organization.
+    disk_pages = pages(client.session, disks.LIST, query, MOST_PER_PAGE)
+    whole = await read_while_cheap(disk_pages, keep_disks, disks_missing)
+    machines_whole = False
+    if await machines_missing() > 1:
+        machine_pages = pages(client.session, virtual_machines.LIST, query, MOST_PER_PAGE)
+        machines_whole = await read_while_cheap(machine_pages, keep_machines, machines_missing)
+    await _look_for_missing(
+        client,
+        writer,
+        most_disks=MOST_MISSING if whole and not thorough else None,
+        most_machines=MOST_MISSING if machines_whole and not thorough else None,
+    )
 
 
 async def sort_lines(writer: Writer) -> None:
@@ -142,16 +180,6 @@ def _machine_row(machine: VirtualMachine) -> tuple[object, ...]:
     )
 
 
-async def _store(writer: Writer, statement: str, rows: AsyncIterator[tuple[object, ...]]) -> None:
-    batch: list[tuple[object, ...]] = []
-    async for row in rows:
-        batch.append(row)
-        if len(batch) == 1000:
-            await _put(writer, statement, batch)
-            batch = []
-    await _put(writer, statement, batch)
-
-
 async def _put(writer: Writer, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
     await writer.call(lambda db: _insert(db, statement, rows))
 
@@ -170,9 +198,11 @@ async def _count(writer: Writer, rest: str) -> int:
     return await writer.call(lambda db: int(db.execute(f"SELECT count(*) {rest}").fetchone()[0]))
 
 
-async def _look_for_missing(client: Client, writer: Writer, most: int | None) -> None:
-    """What the lists do not show may be in the trash, or belong to another organization. most: read singly, of each
-    kind; what is left over is noted as not read.
+async def _look_for_missing(
+    client: Client, writer: Writer, *, most_disks: int | None, most_machines: int | None
+) -> None:
+    """What the lists do not show may be in the trash, or belong to another organization. most_disks, most_machines: read
+    singly; what is left over is noted as not read.
     """
 
     async def read_disk(name: str) -> None:
@@ -193,12 +223,11 @@ async def _look_for_missing(client: Client, writer: Writer, most: int | None) ->
             return
         await _put(writer, _MACHINE, [row])
 
-    disks = f"FROM line l WHERE {_OPEN} AND NOT EXISTS (SELECT 1 FROM temp.a_disk d WHERE d.id = l.disk)"
-    machines = (
-        f"FROM line l WHERE {_OPEN} AND NOT EXISTS (SELECT 1 FROM temp.a_machine m WHERE m.id = {_RESOLVED})"
+    kinds = (
+        ("l.disk", _DISKS_MISSING, read_disk, most_disks),
+        ("l.virtual_machine", _MACHINES_MISSING, read_machine, most_machines),
     )
-    kinds = (("l.disk", disks, read_disk), ("l.virtual_machine", machines, read_machine))
-    for column, missing, read in kinds:
+    for column, missing, read, most in kinds:
         # What is read singly is taken out here already: a name that is not found at all stays missing.
         await writer.call(partial(_note_missing, column=column, missing=missing))
         names = await _names(writer, "SELECT name FROM temp.missing LIMIT ?", -1 if most is None else most)

@@ -93,11 +93,26 @@ class Writer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # The thread uses the connection until it has ended. A cancellation waits for that, and so does a second one of
+        # the task itself, from which an anyio scope does not protect.
+        ending = asyncio.ensure_future(self._end())
+        cancelled: asyncio.CancelledError | None = None
         with anyio.CancelScope(shield=True):
-            while (batch := self._writing or (self._next if self._next.rows else None)) is not None:
-                await batch.done.wait()
-            self._orders.put(None)
-            await asyncio.to_thread(self._thread.join)
+            while not ending.done():
+                try:
+                    await asyncio.shield(ending)
+                except asyncio.CancelledError as error:  # noqa: PERF203 - each cancellation is one turn
+                    cancelled = error
+        ending.result()
+        if cancelled is not None:
+            raise cancelled
+
+    async def _end(self) -> None:
+        """Write what is left, and end the thread."""
+        while (batch := self._writing or (self._next if self._next.rows else None)) is not None:
+            await batch.done.wait()
+        self._orders.put(None)
+        await asyncio.to_thread(self._thread.join)
 
     async def write(self, statement: str, values: Values) -> None:
         """One row, durably. Raises JournalWriteError; from then on every call does."""

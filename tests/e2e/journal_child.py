@@ -48,7 +48,7 @@ async def again_and_again(path: str, most: int) -> None:
         with Run.open(path) as run:
             async with Writer(run.journal) as writer:
                 stopwatch = Stopwatch(writer)
-                await writer.call(lambda db: begin(db, time.time()))
+                await writer.call(lambda db: begin(db, time.time(), 60.0))
                 for _ in range(5):
                     numbers = [1 + (first + number) % most for number in range(BATCH)]
                     await writer.submit(SENDING, [(number, time.time()) for number in numbers]).durable()
@@ -61,7 +61,7 @@ async def main(path: str, most: int) -> None:
     """Settle so many lines, a batch each time a line is read from standard input; wait there at the end."""
     with Run.open(path) as run:
         async with Writer(run.journal) as writer:
-            await writer.call(lambda db: begin(db, time.time()))
+            await writer.call(lambda db: begin(db, time.time(), 60.0))
             for first in range(1, most + 1, BATCH):
                 numbers = range(first, min(first + BATCH, most + 1))
                 await writer.submit(SENDING, [(number, time.time()) for number in numbers]).durable()

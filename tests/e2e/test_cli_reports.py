@@ -124,7 +124,7 @@ async def watched_run(run_file: str, emulator_url: str) -> asyncio.subprocess.Pr
 
 @pytest.mark.parametrize("as_json", [False, True])
 async def test_watching_ends_with_the_run_and_with_its_code(as_json: bool) -> None:
-    async with emulator_with(disks=200, virtual_machines=200, latency=0.3) as emulator:
+    async with emulator_with(disks=200, virtual_machines=200, latency=0.8) as emulator:
         Path("plan.csv").write_text(plan(emulator) + "disk_none,vm_none\n")
         execution = await watched_run("a.run", emulator.url)
         with anyio.fail_after(30):
@@ -144,7 +144,7 @@ async def test_watching_ends_with_the_run_and_with_its_code(as_json: bool) -> No
 
 
 async def test_watching_on_a_terminal_shows_it_live_and_leaves_only_the_end() -> None:
-    async with emulator_with(disks=100, virtual_machines=100, latency=0.3) as emulator:
+    async with emulator_with(disks=100, virtual_machines=100, latency=3.0) as emulator:
         Path("plan.csv").write_text(plan(emulator))
         execution = await watched_run("a.run", emulator.url)
         with anyio.fail_after(30):
@@ -152,6 +152,7 @@ async def test_watching_on_a_terminal_shows_it_live_and_leaves_only_the_end() ->
                 await anyio.sleep(0.01)
         async with on_terminal("status", "a.run", "--watch") as terminal:
             await terminal.sees("Ctrl-C ends the watching only.")
+            emulator.latency = 0.0
             await terminal.sees("All 100 lines are done.")
             assert await terminal.ends() == 0
         assert await execution.wait() == 0

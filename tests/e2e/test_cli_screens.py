@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import socket
 import struct
 import subprocess
 import sys
@@ -160,3 +161,20 @@ def test_the_shell_completes_commands_and_options() -> None:
             ),
         )
         assert done.stdout.split() == [expected]
+
+
+async def test_a_warning_stands_above_the_live_lines() -> None:
+    Path("plan.csv").write_text("disk,virtual_machine\n" + "".join(f"disk_{n},vm_{n}\n" for n in range(9)))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        words = ("--base-url", f"http://127.0.0.1:{silent.getsockname()[1]}", "--timeout", "0.3")
+        async with on_terminal("assign", "plan.csv", "--no-preflight", "--yes", *words) as terminal:
+            assert await terminal.ends() == 3
+            shown = terminal.shown
+    # The lines are cleared, the warning is written, and they are painted anew below it.
+    assert re.search(
+        r"\x1b\[J\d requests in a row got no answer of the API[^\r]*\r\n\r\x1b\[Jassigning", shown
+    )
+    # Nobody has refused anything.
+    assert "refused the run" not in shown
+    assert "requests in a row got no answer of the API at http://127.0.0.1" in shown
+    assert "RequestTimeout" not in shown

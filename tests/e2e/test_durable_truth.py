@@ -315,7 +315,7 @@ async def test_what_is_left_of_a_run_is_not_taken_for_a_new_one_s(tmp_path: Path
         await killed(path, emulator, after=20)
         assert path.with_name("plan.run-wal").exists()
         path.unlink()
-        with pytest.raises(JournalExists, match=r"plan\.run-wal is left of a run"):
+        with pytest.raises(JournalExists, match=r"plan\.run-wal belongs to the journal"):
             run_of(path, plan_of(emulator).items())
 
 
@@ -330,7 +330,7 @@ async def test_a_damaged_file_is_left_as_it_is_with_what_lies_beside_it(tmp_path
         before = {
             name: name.read_bytes() for name in tmp_path.iterdir() if name.suffix in (".run", ".run-wal")
         }
-        with pytest.raises(JournalDamaged, match="left as it is"):
+        with pytest.raises(JournalDamaged, match="not changed"):
             Run.open(path)
         with pytest.raises(JournalDamaged):
             Run.roll_back(path, tmp_path / "back.run")

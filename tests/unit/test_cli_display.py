@@ -20,12 +20,13 @@ from katapult_async import (
     StepEvent,
     WaitEvent,
 )
+from katapult_async.cli import terminal
 from katapult_async.cli.execute import stopping
-from katapult_async.cli.live import Live, Part
+from katapult_async.cli.live import Live, Part, cut, fitted, width
 from katapult_async.cli.meter import Meter
 from katapult_async.cli.progress import Progress
 from katapult_async.cli.summary import MOST_FAILURES, Ending, show_summary
-from katapult_async.cli.terminal import has_colors, is_plain
+from katapult_async.cli.terminal import has_colors, is_plain, wrapped
 from katapult_async.cli.words import clock_time
 from katapult_async.errors import APIError
 from katapult_async.jobs import Journal, LineStatus, RunKind
@@ -267,16 +268,26 @@ def test_quiet_says_nothing_and_verbose_everything(capsys: pytest.CaptureFixture
     ]
 
 
+def test_wide_characters_take_two_columns() -> None:
+    assert width([Part("計画.csv"), Part("e\u0301")]) == 2 * 2 + 4 + 1
+    assert cut("計画.csv", 5) == "計画."
+    assert cut("計画", 3) == "計"
+    assert cut("plan.csv", 4) == "plan"
+    lines = fitted([Part("計" * 10), Part("画" * 10)], 30)
+    assert [width(line) for line in lines] == [20, 20]
+    assert width(fitted([Part("計" * 20)], 30)[0]) == 30
+
+
 def test_painting_goes_back_over_what_a_narrower_terminal_has_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal, widths = Terminal(), [100]
 
-    def width(_stream: object) -> int:
+    def narrowed(_stream: object) -> int:
         return widths[-1]
 
     def no_keys(_stream: object) -> contextlib.nullcontext[None]:
         return contextlib.nullcontext()
 
-    monkeypatch.setattr("katapult_async.cli.live.width_of", width)
+    monkeypatch.setattr("katapult_async.cli.live.width_of", narrowed)
     monkeypatch.setattr("katapult_async.cli.live.hidden_keys", no_keys)
     live = Live(terminal, lambda width: [[Part("x" * min(width, 90))], [Part("y")]])
     with live:
@@ -334,3 +345,26 @@ async def test_a_log_shows_that_a_run_is_alive(
     with progress, anyio.move_on_after(0.2):
         await progress.beat()
     assert capsys.readouterr().err.count("assigning: 0 of 10") >= 2
+
+
+def test_sentences_are_broken_between_words_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Preflight did not compare data centers, because lists do not show them: --thorough does."
+    assert wrapped(text, io.StringIO()) == text
+    monkeypatch.setenv("TERM", "xterm")
+
+    def forty(_stream: object) -> int:
+        return 40
+
+    monkeypatch.setattr(terminal, "width_of", forty)
+    lines = wrapped(text, Terminal()).split("\n")
+    assert " ".join(lines) == text
+    assert max(map(len, lines)) <= 40
+
+
+def test_a_refusal_names_neither_method_nor_path() -> None:
+    error = AuthenticationError(
+        status=403, code="invalid_api_token", request_id="r-1", operation="POST /disks/disk/assign"
+    )
+    said = closed(journal_of(LineStatus.WAITING), refused_by=error)
+    assert "POST" not in said
+    assert said.count("r-1") == 1

@@ -26,6 +26,7 @@ from katapult_async.cli.rollback import cost
 from katapult_async.cli.summary import Ending, show_summary
 from katapult_async.jobs import Found, FoundLine, Journal, LineStatus, Manifest, Preflight, Run, RunKind
 from katapult_async.jobs.journal import NewLine, new_info
+from katapult_async.jobs.session import begin
 from tests.command_line import check_golden, run_many
 
 COMMANDS = (
@@ -123,7 +124,9 @@ def test_naming_another_host_is_refused(capsys: pytest.CaptureFixture[str]) -> N
     check_golden("other_host.txt", capsys.readouterr().err)
 
 
-def ended(kind: RunKind, counts: dict[LineStatus, int], ending: Ending) -> str:
+def ended(
+    kind: RunKind, counts: dict[LineStatus, int], ending: Ending, *, period: float | None = None
+) -> str:
     statuses = [status for status, number in counts.items() for _ in range(number)]
     lines = [
         NewLine(number=number, disk=f"disk_{number}", virtual_machine="vm_1", step="assign")
@@ -138,6 +141,9 @@ def ended(kind: RunKind, counts: dict[LineStatus, int], ending: Ending) -> str:
                 "UPDATE line SET status = ?, detail = ?, code = ?, request_id = ? WHERE number = ?",
                 (status.value, *why, number),
             )
+        if period is not None:
+            begin(journal.connection, NOW, period)
+            journal.connection.execute("UPDATE session SET finished_at = started_at, ended = 'finished'")
         show_summary(out, journal, ending)
     return out.getvalue()
 
@@ -154,7 +160,7 @@ def test_the_ends_of_runs() -> None:
         ended(RunKind.ASSIGN, {LineStatus.ATTACHED: 1, LineStatus.WAITING: 5}, Ending(interrupted=True)),
         ended(RunKind.ASSIGN, {LineStatus.WAITING: 5}, Ending(refused_by=refused)),
         ended(RunKind.ASSIGN, {LineStatus.FAILED: 25, LineStatus.UNKNOWN: 1}, Ending()),
-        ended(RunKind.ROLLBACK, {LineStatus.UNASSIGNED: 59, LineStatus.FAILED: 1}, Ending(period=6.0)),
+        ended(RunKind.ROLLBACK, {LineStatus.UNASSIGNED: 59, LineStatus.FAILED: 1}, Ending(), period=6.0),
     ]
     check_golden("ends.txt", "\n".join(out))
 

@@ -125,9 +125,9 @@ def cut_off(file: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (foreign, "no journal of a run"),
+        (foreign, "not the journal of a run"),
         (newer, "a newer version"),
-        (text, "no journal of a run, or it is damaged"),
+        (text, "is not the journal of a run, or it is damaged"),
         (overwritten, "damaged"),
         (cut_off, "damaged"),
     ],
@@ -145,9 +145,9 @@ def test_a_file_that_is_no_sound_journal_is_refused_and_left_as_it_is(
 
 
 def test_no_journal_is_said_so_and_leaves_no_lock(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="there is no journal"):
+    with pytest.raises(JournalError, match="does not exist"):
         Run.open(tmp_path / "none.run")
-    with pytest.raises(JournalError, match="there is no journal"):
+    with pytest.raises(JournalError, match="does not exist"):
         Journal.read(tmp_path / "none.run")
     assert list(tmp_path.iterdir()) == []
 
@@ -206,7 +206,7 @@ async def test_a_row_that_cannot_be_written_fails_everything_after_it(journal: J
             return_exceptions=True,
         )
         assert all(isinstance(result, JournalWriteError) for result in results)
-        with pytest.raises(JournalWriteError, match="go on with the run"):
+        with pytest.raises(JournalWriteError, match="resume the run"):
             await writer.write(UPDATE, ("lost", 3))
         with pytest.raises(JournalWriteError):
             await writer.call(lambda db: db.total_changes)
@@ -302,12 +302,12 @@ def test_a_rollback_is_no_run_of_its_manifest(tmp_path: Path, manifest: Manifest
     with Journal.open(path) as journal:
         journal.connection.execute("UPDATE line SET did = 1, state = 3, status = 'assigned'")
     Run.roll_back(path, tmp_path / "back.run").close()
-    with pytest.raises(JournalMismatch, match="is a rollback"):
+    with pytest.raises(JournalMismatch, match="is the journal of a rollback"):
         place_for(str(tmp_path / "plan.csv"), manifest.check(), run=tmp_path / "back.run")
-    # And what has been taken back is not gone on with, but done anew.
-    with pytest.raises(JournalMismatch, match=r"has been taken back by .*back\.run"):
+    # A run that was rolled back is not resumed, but run again.
+    with pytest.raises(JournalMismatch, match=r"(was|is being) rolled back by .*back\.run"):
         Run.open(path)
-    with pytest.raises(JournalMismatch, match=r"has been taken back by .*back\.run"):
+    with pytest.raises(JournalMismatch, match=r"(was|is being) rolled back by .*back\.run"):
         place_for_rollback(path)
     finish(tmp_path / "back.run")
     assert place_for(str(tmp_path / "plan.csv"), manifest.check()).path.name == "plan.csv.2.run"
@@ -317,7 +317,7 @@ def test_the_unfinished_run_of_something_else_is_refused(tmp_path: Path, manifes
     Run.create(tmp_path / "plan.csv.run", manifest).close()
     begin(tmp_path / "plan.csv.run")
     name = str(tmp_path / "plan.csv")
-    with pytest.raises(JournalMismatch, match="begun without --attach"):
+    with pytest.raises(JournalMismatch, match="made without --attach"):
         place_for(name, manifest.check(), attach=True)
     with Manifest.from_items([("disk_2", "vm_1")]) as other:
         for run in (None, tmp_path / "plan.csv.run"):
@@ -347,7 +347,7 @@ def test_only_a_run_that_has_sent_nothing_is_discarded(tmp_path: Path, manifest:
 def test_a_manifest_that_is_not_right_makes_no_run(tmp_path: Path) -> None:
     with Manifest.from_items([("disk_1", "vm_1"), ("disk_1", "vm_2")], name="pairs") as manifest:
         with pytest.raises(
-            ManifestError, match="pairs:2: disk_1 is wanted on vm_1 on line 1 and on vm_2 here"
+            ManifestError, match="pairs:2: disk_1 is listed twice: for vm_1 on line 1, and for vm_2 here"
         ):
             Run.create(tmp_path / "a.run", manifest)
     assert list(tmp_path.iterdir()) == []
@@ -358,7 +358,7 @@ def test_a_manifest_that_is_not_right_makes_no_run(tmp_path: Path) -> None:
 
 def test_damage_in_the_middle_of_the_lines_is_said_before_they_are_read(tmp_path: Path) -> None:
     overwritten(tmp_path / "a.run", page=40)
-    with pytest.raises(JournalDamaged, match=r"a\.run is damaged and is left as it is: SQLite says: Page 4"):
+    with pytest.raises(JournalDamaged, match=r"a\.run is damaged: SQLite says: Page 4"):
         Journal.read(tmp_path / "a.run")
 
 

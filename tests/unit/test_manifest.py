@@ -76,42 +76,50 @@ def test_a_record_is_numbered_by_the_line_on_which_it_starts() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("", 1, "nothing in it"),
-        ("disk,virtual_machine\n", 1, "nothing in it"),
+        ("", 1, "the manifest is empty"),
+        ("disk,virtual_machine\n", 1, "the manifest is empty"),
         ("disk,machine\ndisk_1,vm_1\n", 1, "must name the columns"),
         ("disk,disk,virtual_machine\ndisk_1,disk_1,vm_1\n", 1, "each once"),
         ("disk,virtual_machine\nvm_1,disk_1\n", 2, "swapped"),
-        ("disk,virtual_machine\ndisk-1,vm_1\n", 2, "no id of a disk"),
-        ("disk,virtual_machine\n,vm_1\n", 2, "no disk is given"),
-        ("disk,virtual_machine\ndisk_1,\n", 2, "no virtual machine is given"),
-        ("disk,virtual_machine\ndisk_1,web\n", 2, "neither the id"),
-        ("disk,virtual_machine\ndisk_1,vm_1,x\n", 2, "3 fields instead of 2"),
-        ("disk,virtual_machine\ndisk_1,vm_1\ndisk_1,vm_1\n", 3, "listed twice: first on line 2"),
-        ("disk,virtual_machine\ndisk_1,vm_1\ndisk_1,vm_2\n", 3, "wanted on vm_1 on line 2 and on vm_2 here"),
+        ("disk,virtual_machine\ndisk-1,vm_1\n", 2, "is not a disk ID"),
+        ("disk,virtual_machine\n,vm_1\n", 2, "the disk is missing"),
+        ("disk,virtual_machine\ndisk_1,\n", 2, "the virtual machine is missing"),
+        ("disk,virtual_machine\ndisk_1,web\n", 2, "is not a virtual machine"),
+        ("disk,virtual_machine\ndisk_1,vm_1,x\n", 2, "expected 2 fields, found 3"),
+        ("disk,virtual_machine\ndisk_1,vm_1\ndisk_1,vm_1\n", 3, "listed twice, first on line 2"),
+        (
+            "disk,virtual_machine\ndisk_1,vm_1\ndisk_1,vm_2\n",
+            3,
+            "listed twice: for vm_1 on line 2, and for vm_2 here",
+        ),
         ("disk,virtual_machine,attach\ndisk_1,vm_1,maybe\n", 2, "true or false"),
-        ('disk,virtual_machine\n"disk_1,vm_1\n', 2, "no CSV"),
-        ('note,disk,virtual_machine\n"a\nb",disk_1,vm_1\n\n"c,disk_2,vm_2\nd,disk_3,vm_3\n', 5, "no CSV"),
+        ('disk,virtual_machine\n"disk_1,vm_1\n', 2, "as CSV"),
+        ('note,disk,virtual_machine\n"a\nb",disk_1,vm_1\n\n"c,disk_2,vm_2\nd,disk_3,vm_3\n', 5, "as CSV"),
         ('note,disk,virtual_machine\n"a\nb",disk_1,vm_1\n"a\nb",disk_1,vm_1\n', 4, "first on line 2"),
-        ('note,disk,virtual_machine\n"a\nb",disk_1,vm_1\n"a\nb",disk_2\n', 4, "2 fields instead of 3"),
-        ("\n\ndisk,virtual_machine\n\ndisk_1,vm\n", 5, "neither the id"),
+        ('note,disk,virtual_machine\n"a\nb",disk_1,vm_1\n"a\nb",disk_2\n', 4, "expected 3 fields, found 2"),
+        ("\n\ndisk,virtual_machine\n\ndisk_1,vm\n", 5, "is not a virtual machine"),
         ("\n\ndisk,machine\ndisk_1,vm_1\n", 3, "must name the columns"),
-        ("\n\n\n", 1, "nothing in it"),
+        ("\n\n\n", 1, "the manifest is empty"),
         (
             "disk,virtual_machine\ndisk_1,Web.example.com\ndisk_1,web.example.com.\n",
             3,
-            "listed twice: first on line 2",
+            "listed twice, first on line 2",
         ),
-        ('{"disk":"disk_1"}\n', 1, "no virtual machine is given"),
-        ('{"disk":"disk_1","virtual_machine":"vm_1"}\nnonsense\n', 2, "no JSON object"),
+        ('{"disk":"disk_1"}\n', 1, "the virtual machine is missing"),
+        ('{"disk":"disk_1","virtual_machine":"vm_1"}\nnonsense\n', 2, "a JSON object"),
         ('{"disk":1,"virtual_machine":"vm_1"}\n', 1, "must be text"),
         ('{"disk":"disk_1","virtual_machine":"vm_1","vm":"x"}\n', 1, "unknown field 'vm'"),
-        ('{"disk":null,"virtual_machine":"vm_1"}\n', 1, "no disk is given"),
-        ('{"disk":"disk_1","virtual_machine":"vm_1","note":"\\ud800"}\n', 1, "no JSON object"),
+        ('{"disk":null,"virtual_machine":"vm_1"}\n', 1, "the disk is missing"),
+        ('{"disk":"disk_1","virtual_machine":"vm_1","note":"\\ud800"}\n', 1, "a JSON object"),
         ('{"disk":"disk_1","virtual_machine":"vm_1","note":["x"]}\n', 1, "note must be text"),
         ('{"disk":"disk_1","virtual_machine":"vm_1","note":{}}\n', 1, "note must be text"),
         (b"disk,virtual_machine\n\xff\xfe,vm_1\n", 2, "UTF-8"),
-        ("disk,virtual_machine\ndisk_1,vm_1\n".encode("utf-16"), 1, "it is UTF-16 text: save it as UTF-8"),
-        (codecs.BOM_UTF16_BE + "disk,virtual_machine\n".encode("utf-16-be"), 1, "it is UTF-16 text"),
+        (
+            "disk,virtual_machine\ndisk_1,vm_1\n".encode("utf-16"),
+            1,
+            "the file is UTF-16 text. Save it as UTF-8",
+        ),
+        (codecs.BOM_UTF16_BE + "disk,virtual_machine\n".encode("utf-16-be"), 1, "the file is UTF-16 text"),
     ],
 )
 def test_complaints_name_the_line_and_the_reason(text: str | bytes, line: int, words: str) -> None:
@@ -133,7 +141,7 @@ def test_a_byte_that_is_no_utf_8_is_complained_about_where_it_stands(bad: int, f
     lines[bad - 1] += b"\xe9"
     with Manifest.open("-", stdin=io.BytesIO(b"\n".join(lines))) as manifest:
         assert [complaint.line for complaint in manifest.check().complaints] == [bad]
-        with pytest.raises(ManifestError, match=f"<standard input>:{bad}: it is not UTF-8 text"):
+        with pytest.raises(ManifestError, match=f"<standard input>:{bad}: the file is not UTF-8 text"):
             list(manifest)
 
 
@@ -142,7 +150,7 @@ def test_reading_an_unchecked_manifest_stops_at_a_bad_line() -> None:
     with Manifest.open("-", stdin=io.BytesIO(data)) as manifest:
         items = iter(manifest)
         assert next(items).disk == "disk_1"
-        with pytest.raises(ManifestError, match="<standard input>:3: 'bad' is no id"):
+        with pytest.raises(ManifestError, match="<standard input>:3: 'bad' is not a disk ID"):
             next(items)
         assert "standard input" in repr(manifest)
 
@@ -159,7 +167,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         Manifest.open(tmp_path / "missing.csv")
     with pytest.raises(ManifestError, match="directory"):
         Manifest.open(tmp_path)
-    with pytest.raises(ManifestError, match="no standard input"):
+    with pytest.raises(ManifestError, match="from standard input"):
         Manifest.open("-")
     plan = tmp_path / "plan.csv"
     plan.write_text("disk,virtual_machine\ndisk_1,vm_1\n")
@@ -236,22 +244,22 @@ def test_each_bad_item_is_a_complaint_with_its_position() -> None:
         check = manifest.check()
         assert check.lines == 14
         assert [(complaint.line, complaint.reason) for complaint in check.complaints] == [
-            (4, "3 parts instead of 2: the disk and the virtual machine"),
-            (5, "str instead of an Assignment, a ManifestLine or a pair (disk, virtual machine)"),
-            (6, "NoneType instead of an Assignment, a ManifestLine or a pair (disk, virtual machine)"),
-            (7, "it holds half a character (a lone surrogate), which is no text"),
-            (8, "it holds half a character (a lone surrogate), which is no text"),
-            (9, "no virtual machine is given"),
-            (10, "no virtual machine is given"),
+            (4, "expected a pair of disk and virtual machine, found 3 values"),
+            (5, "expected an Assignment, a ManifestLine or a pair (disk, virtual machine), found str"),
+            (6, "expected an Assignment, a ManifestLine or a pair (disk, virtual machine), found NoneType"),
+            (7, "it contains half a character (a lone surrogate)"),
+            (8, "it contains half a character (a lone surrogate)"),
+            (9, "the virtual machine is missing"),
+            (10, "the virtual machine is missing"),
             (11, "disk must be text"),
-            (12, "it holds something that is no text: attach is true or false, the others are text"),
-            (13, "dict instead of an Assignment, a ManifestLine or a pair (disk, virtual machine)"),
-            (14, "disk_1 is listed twice: first on line 1"),
+            (12, "a value has the wrong type: attach must be true or false, the others must be text"),
+            (13, "expected an Assignment, a ManifestLine or a pair (disk, virtual machine), found dict"),
+            (14, "disk_1 is listed twice, first on line 1"),
         ]
-        with pytest.raises(ManifestError, match=r"^items:4: 3 parts"):
+        with pytest.raises(ManifestError, match=r"^items:4: expected a pair"):
             list(manifest)
     with Manifest.from_items([]) as manifest:
-        assert manifest.check().complaints[0].reason == "there is nothing in it"
+        assert manifest.check().complaints[0].reason == "the manifest is empty"
 
 
 # -- JSON that says a thing twice, and lines without an end ---------------------------------------------------------
@@ -268,7 +276,7 @@ def test_each_bad_item_is_a_complaint_with_its_position() -> None:
 def test_a_json_object_that_names_a_field_twice_is_refused(line: str, field: str) -> None:
     with Manifest.open("-", stdin=io.BytesIO(line.encode())) as manifest:
         (complaint,) = manifest.check().complaints
-    assert str(complaint) == f"<standard input>:1: the field {field!r} is given twice"
+    assert str(complaint) == f"<standard input>:1: the field {field!r} occurs twice"
 
 
 def test_colons_in_the_text_of_a_json_object_are_no_fields() -> None:
@@ -300,7 +308,9 @@ def test_a_line_without_an_end_is_refused_without_being_read_whole() -> None:
     endless = Endless(b"disk,virtual_machine\ndisk_1,", 1 << 20)
     with Manifest.open("-", stdin=endless) as manifest:  # type: ignore[arg-type]
         (complaint,) = manifest.check().complaints
-    assert str(complaint) == ("<standard input>:2: the line is longer than 64 KiB: is this file a manifest?")
+    assert str(complaint) == (
+        "<standard input>:2: the line is longer than 64 KiB. Check that this file is a manifest"
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no resource module")

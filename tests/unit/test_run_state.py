@@ -130,7 +130,7 @@ def test_a_rollback_that_cannot_be_read_is_not_taken_for_a_finished_one(
         rollback = journal.summary().rollback
     assert rollback is not None
     assert (rollback.reachable, rollback.finished) == (False, False)
-    with pytest.raises(JournalMismatch, match="cannot be read to see how far"):
+    with pytest.raises(JournalMismatch, match="how far is not known"):
         place_for(str(tmp_path / "plan.csv"), manifest.check())
 
 

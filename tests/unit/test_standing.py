@@ -9,6 +9,7 @@ from katapult_async.cli.status import ends_in, rate_of
 from katapult_async.jobs import LineStatus, RunInfo, RunKind, RunState, RunSummary, Second, Session
 from katapult_async.jobs.record import RollbackProgress
 from katapult_async.jobs.report.standing import command, next_steps, progress, standing, state_of, title
+from katapult_async.jobs.report.text import totals
 from katapult_async.words import local_time
 
 DONE, FAILED, OPEN = LineStatus.ASSIGNED, LineStatus.FAILED, LineStatus.WAITING
@@ -91,7 +92,7 @@ NONE = {OPEN: 2000}
         (
             summary(NONE, ended="refused", reason="The token is wrong."),
             RunState.REFUSED,
-            f"Refused {ENDED}: The token is wrong.",
+            f"Stopped {ENDED}: The token is wrong.",
             ["resume plan.run"],
         ),
         (
@@ -230,6 +231,17 @@ def test_when_it_will_end(
     )
     recent = [Second(at=int(minute) - 5, requests=999), Second(at=int(minute) + 2, requests=sent)]
     assert ends_in(found, recent, now=minute + 10) == seconds
+
+
+def test_when_it_will_end_under_windows_of_another_length() -> None:
+    start = 15.0 * 120_000_000
+    found = summary({LineStatus.WAITING: 601}, ended=None, locked_by="process 7 on host")
+    session = msgspec.structs.replace(found.sessions[-1], period=15.0)
+    found = msgspec.structs.replace(found, sessions=(session,), total_permitted=300)
+    recent = [Second(at=int(start) - 5, requests=300), Second(at=int(start) + 1, requests=300)]
+    # 12 s of this window are left, which is used up; then 300 in each window of 15 s.
+    assert ends_in(found, recent, now=start + 3) == pytest.approx(12.0 + 2 * 15.0)
+    assert ("permitted per 15 s", "300") in totals(found)
 
 
 def test_the_rate_is_that_of_the_last_minute_or_of_the_session_so_far() -> None:

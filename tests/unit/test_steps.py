@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from katapult_async import (
@@ -151,3 +152,15 @@ def test_every_outcome_of_every_step_has_a_meaning() -> None:
             assert following.step in Step
             settled = following.status not in (LineStatus.WAITING, LineStatus.UNKNOWN)
             assert settled == (following.state is LineState.SETTLED)
+
+
+def test_a_disk_that_reading_shows_unassigned_may_have_been_unassigned_by_others() -> None:
+    """A rollback that is killed between its record and its request, and resumed, finds the disk on no machine."""
+    came = outcome(S.UNASSIGNED)
+    sure = after(Step.UNASSIGN, came, further=False)
+    assert (sure.status, sure.did, sure.detail) == (LineStatus.UNASSIGNED, Did.UNASSIGNED, None)
+    unsure = after(Step.UNASSIGN, msgspec.structs.replace(came, certain=False), further=False)
+    assert (unsure.status, unsure.did) == (LineStatus.UNASSIGNED, Did.NOTHING)
+    assert (
+        unsure.detail == "it is unassigned, by this run or by others: this run got no response to its request"
+    )

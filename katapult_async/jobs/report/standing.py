@@ -152,7 +152,8 @@ def standing(summary: RunSummary) -> str:
             active = f" It was last active {local_time(last.active_until)}." if last is not None else ""
             return f"Stopped unexpectedly.{active}"
         case _:
-            how = "Refused" if state is RunState.REFUSED else "Stopped by an error"
+            # Refused by the API, or nobody has answered: the reason says it.
+            how = "Stopped" if state is RunState.REFUSED else "Stopped by an error"
             why = f": {for_terminal(last.reason).rstrip('.')}" if last is not None and last.reason else ""
             return f"{how}{_when(last)}{why}."
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Collection
 from typing import TextIO
 
@@ -14,36 +16,59 @@ from katapult_async.words import count, duration, milliseconds
 from .selection import FAILURES, selected
 from .standing import progress, standing, title
 
+#: Columns of a table.
+WIDTH = 79
+
 
 def write_table(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus] = FAILURES) -> None:
-    """Write what the run is, its totals, then each line with one of `statuses`, in columns as wide as IDs are."""
+    """Write what the run is, its totals, then each line with one of `statuses` and its reason."""
     with journal.snapshot():
         summary, latency = journal.summary(), journal.latency()
         out.write(f"{title(summary)}\n{progress(summary)} {standing(summary)}\n\n")
         out.writelines(f"{name:>28}  {value}\n" for name, value in totals(summary, latency=latency))
-        heading = f"\n{'line':>8}  {'disk':<21}  {'virtual machine':<21}  {'status':<18}  attempts  detail\n"
+        heading = f"\n{'line':>8}  {'disk':<21}  {'virtual machine':<21}  status\n"
         for line in selected(journal, statuses):
-            out.write(heading + _row(line))
+            out.write(heading + _rows(line))
             heading = ""
 
 
-def _row(line: LineRecord) -> str:
-    why = ": ".join(part for part in (line.code, line.detail) if part)
+def _rows(line: LineRecord) -> str:
+    """One row with what the line is, and its reason below in rows of its own: a table with a column for it is too wide."""
     row = (
         f"{line.number:>8}  {for_terminal(line.disk):<21}  {for_terminal(line.virtual_machine):<21}"
-        f"  {line.status.value:<18}  {line.attempts:>8}  {for_terminal(why)}"
+        f"  {line.status.value.replace('_', ' ')}\n"
     )
-    return row.rstrip() + "\n"
+    why = reason(line)
+    if line.attempts > 1:
+        why = f"{why} ({count(line.attempts)} attempts)".lstrip()
+    indent = " " * 10
+    return row + "".join(
+        f"{part}\n"
+        for part in textwrap.wrap(
+            for_terminal(why),
+            WIDTH,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
 
 
-def totals(
-    summary: RunSummary, *, period: float = 60.0, latency: Latency | None = None
-) -> list[tuple[str, str]]:
+def reason(line: LineRecord) -> str:
+    """Return why a line is what it is, with the API's code once. Names of failures without a response are not codes."""
+    named = (
+        line.code is None or re.fullmatch(r"[A-Z][A-Za-z]+", line.code) or line.code in (line.detail or "")
+    )
+    code = None if named else line.code
+    return ": ".join(part for part in (code, line.detail) if part)
+
+
+def totals(summary: RunSummary, *, latency: Latency | None = None) -> list[tuple[str, str]]:
     """Return the numbers of a run by name, in words.
 
     Args:
         summary: The run.
-        period: Length of the rate limit's window in seconds.
         latency: How long requests took, where that is to be shown.
     """
     rows = [
@@ -54,7 +79,7 @@ def totals(
     least = "at least " if summary.requests_at_least else ""
     rows.append(("requests", f"{least}{count(summary.requests)}"))
     rows.append(("refused by rate limit (429)", count(summary.rate_limited)))
-    per = "minute" if period == 60 else f"{period:g} s"
+    per = "minute" if summary.period == 60 else f"{summary.period:g} s"
     permitted = summary.total_permitted
     rows.append((f"permitted per {per}", count(permitted) if permitted else "not known"))
     rows.append(("time", duration(summary.elapsed)))

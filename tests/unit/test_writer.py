@@ -1,0 +1,51 @@
+"""The writer's thread and the connection that it uses, when the task around them is cancelled again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from katapult_async.jobs import Journal, RunKind
+from katapult_async.jobs.journal import NewLine, new_info
+from katapult_async.jobs.writer import Writer, column
+
+UPDATE = f"UPDATE line SET detail = {column(0)} FROM json_each(?) AS r WHERE number = {column(1)}"
+
+
+async def test_a_second_cancellation_does_not_leave_the_thread_with_a_closed_journal(tmp_path: Path) -> None:
+    reached, free = threading.Event(), threading.Event()
+    line = NewLine(number=1, disk="disk_1", virtual_machine="vm_1", step="assign")
+
+    def block(db: sqlite3.Connection) -> None:
+        reached.set()
+        free.wait()
+        db.execute("SELECT count(*) FROM line").fetchall()
+
+    async def record() -> None:
+        async with Writer(journal) as writer:
+            task = asyncio.ensure_future(writer.call(block))
+            await asyncio.sleep(0)
+            writer.note(UPDATE, ("recorded", 1))
+            try:
+                await asyncio.Event().wait()
+            finally:
+                task.cancel()
+
+    with Journal.create(tmp_path / "a.run", new_info(RunKind.ASSIGN, "plan.csv", "0", 1), [line]) as journal:
+        recording = asyncio.ensure_future(record())
+        await asyncio.to_thread(reached.wait)
+        for _ in range(5):
+            recording.cancel()
+            for _ in range(5):
+                await asyncio.sleep(0)
+        early = recording.done()
+        free.set()
+        with pytest.raises(asyncio.CancelledError):
+            await recording
+        assert not early
+        assert not any(thread.name == "katapult-journal" for thread in threading.enumerate())
+        assert [line.detail for line in journal.lines()] == ["recorded"]
