@@ -165,7 +165,7 @@ CASES: list[BadInput] = [
     BadInput((*_ASSIGN, "--token-command", "'open"), "No closing quotation"),
     BadInput((*_ASSIGN, "--token-command", TOKEN), "cannot run the token command s3c…"),
     BadInput((*_ASSIGN, "--token-command", "echo a", "--token-file", "b"), "exclude each other"),
-    BadInput((*_ASSIGN, "--token-command", "echo a blank"), "a blank at position 2"),
+    BadInput((*_ASSIGN, "--token-command", "echo a blank"), "white space at position 2"),
     BadInput(("config", "extra"), "extra"),
     BadInput(("config", "--concurrency", "0"), "at least 1"),
     BadInput(("config", "--base-url", "nonsense"), "must look like"),
