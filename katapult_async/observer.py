@@ -74,7 +74,8 @@ class RetryEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An item is through. Times are unix seconds.
 
-    action: assign, unassign, attach or detach. status: as in OutcomeStatus. code: the API's error code, or the name of
+    action: for example assign. item: the item in words. disk: the ID of its disk, empty if it has none. status: the word
+    of the action, for example `assigned`, or failed, unknown, not_attempted. code: the API's error code, or the name of
     the failure, unless it is done. started_at: None for an item that was never sent.
     """
 
@@ -88,6 +89,7 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_id: str | None = None
     started_at: float | None = None
     finished_at: float
+    item: str = ""
 
 
 class StepEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -6,19 +6,24 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Operation(Generic[R]):
-    """One endpoint of the Core API, declared once beside the method that stands for it.
+class Operation(Generic[R_co]):
+    """One endpoint of the Core API, for `client.request` and for actions.
 
-    path: below the base URL, with its leading slash. returns: the struct of a successful response.
     A GET changes nothing, so it may be sent again whenever its answer was not clear.
+
+    Args:
+        method: GET, POST, PATCH, PUT or DELETE.
+        path: The path below the base URL, with its leading slash.
+        returns: What a successful response decodes into: a msgspec Struct, or any type that msgspec
+            decodes.
     """
 
     __slots__ = ("_decoder", "method", "name", "path", "safe")
 
-    def __init__(self, method: str, path: str, returns: type[R]) -> None:
+    def __init__(self, method: str, path: str, returns: type[R_co]) -> None:
         self.method = method
         self.path = path
         self.name = f"{method} {path}"
@@ -28,6 +33,6 @@ class Operation(Generic[R]):
     def __repr__(self) -> str:
         return f"<Operation {self.name}>"
 
-    def decode(self, body: bytes) -> R:
+    def decode(self, body: bytes) -> R_co:
         """Raises msgspec.DecodeError when the body is not what this endpoint returns."""
         return self._decoder.decode(body)

@@ -65,15 +65,20 @@ class Meter(Protocol):
     elapsed: seconds of its reads, its failed writes and the pauses between them, without 429s and
     without waits for the rate limit.
     on_the_wire: whether a request is under way. stopping: no further request may be sent. breaker: the circuit breaker of
-    the run, None outside of runs.
+    the run, None outside of runs. date: the `Date` header of the last answer to a GET. started_at: when the work on the
+    item began, in unix seconds.
     """
 
     requests: int
     rate_limited: int
     elapsed: float
     request_id: str | None
+    date: str | None
     on_the_wire: bool
     stopping: bool
+
+    @property
+    def started_at(self) -> float | None: ...
 
     @property
     def breaker(self) -> BreakerGate | None: ...
@@ -276,6 +281,7 @@ class Session:
                     # A write that succeeds is its item's last request: nobody asks for its time.
                     if operation.safe and meter is not None:
                         meter.elapsed += clock() - began
+                        meter.date = reply.headers.get("Date")
                     return result
                 if not isinstance(error, RateLimitReached):
                     raise error

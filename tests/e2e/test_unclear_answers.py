@@ -216,7 +216,7 @@ async def test_what_fails_after_sending_is_unknown_and_what_was_refused_with_a_4
     ) as emulator:
         items = list(map(Assignment, emulator.disk_ids, emulator.virtual_machine_ids))
 
-        async def send(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
+        async def send(session: Session, item: Assignment, meter: Meter) -> tuple[Disk | None, Task | None]:
             result = await ASSIGNING.send(session, item, meter)
             while not emulator.ledger.refusals:  # until the other item waits for the next window
                 await asyncio.sleep(0.001)
@@ -235,7 +235,7 @@ async def test_what_fails_after_sending_is_unknown_and_what_was_refused_with_a_4
 
 
 async def test_what_fails_before_sending_is_not_attempted() -> None:
-    async def send(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
+    async def send(session: Session, item: Assignment, meter: Meter) -> tuple[Disk | None, Task | None]:
         raise ZeroDivisionError
 
     async with KatapultEmulator(disks=1) as emulator, Client("token", base_url=emulator.url) as client:
