@@ -264,7 +264,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
             raise
         # `stop` has cut the item short, or come too late for that.
         settling = self._active.pop(scope)
-        await self._delivery.deliver(self._conclude(settling, outcome or settling.interrupted()))
+        await self._deliver(settling, outcome or settling.interrupted())
         return True
 
     async def _work_through(self, scope: anyio.CancelScope) -> Outcome[ItemT, ResultT] | None:
@@ -286,18 +286,25 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
                 continue
             settling = ItemWork(self._action, self._session, item, start, self._breaker)
             if self._stopped:
-                await delivery.deliver(self._conclude(settling, settling.interrupted()))
+                await self._deliver(settling, settling.interrupted())
                 continue
             self._active[scope] = settling
             outcome = await settling.run()
             if scope.cancel_called:
                 return outcome
             del self._active[scope]
-            if self._tasks is not None and outcome.task is not None and outcome.ok:
-                await self._tasks.add(settling, outcome)
-                continue
-            await delivery.deliver(self._conclude(settling, outcome))
+            if self._tasks is None:
+                await delivery.deliver(self._conclude(settling, outcome))
+            else:
+                await self._deliver(settling, outcome)
         return None
+
+    async def _deliver(self, settling: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]) -> None:
+        """Deliver an outcome; first wait for its task, if that is wanted."""
+        if self._tasks is not None and outcome.task is not None and outcome.ok:
+            await self._tasks.add(settling, outcome)
+        else:
+            await self._delivery.deliver(self._conclude(settling, outcome))
 
     async def _wait_for_tasks(self, tasks: TaskWait[ItemT, ResultT]) -> None:
         try:

@@ -82,7 +82,6 @@ class TaskWait(Generic[ItemT, ResultT]):
         self._awaited.append(_Awaited(work, outcome, outcome.task, now, now + pause, pause))
         self._wake()
         while len(self._awaited) >= MOST_TASKS and not self._stopped:
-            self._room = anyio.Event()
             await self._room.wait()
 
     def finish(self) -> None:
@@ -176,6 +175,7 @@ class TaskWait(Generic[ItemT, ResultT]):
     async def _end(self, awaited: _Awaited[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]) -> None:
         self._awaited.remove(awaited)
         self._room.set()
+        self._room = anyio.Event()
         await self._ended(awaited.work, outcome)
 
     def _late(self, awaited: _Awaited[ItemT, ResultT], why: str) -> Outcome[ItemT, ResultT]:
