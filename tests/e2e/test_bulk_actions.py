@@ -340,7 +340,7 @@ async def test_an_item_of_the_wrong_shape_is_refused_in_one_sentence() -> None:
         with pytest.raises(BulkError, match="a size is a whole number of gigabytes"):
             await client.disks.resize_many([("disk_1", "50")])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
         with pytest.raises(TypeError, match=r'give for example \[\("disk_…", 50\)\]'):
-            await client.disks.resize_many(  # type: ignore[arg-type]
+            await client.disks.resize_many(
                 Resize("disk_1", 50)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             )
         assert emulator.ledger.total == 0
