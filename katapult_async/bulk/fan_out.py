@@ -22,10 +22,11 @@ from katapult_async.ratelimit.breaker import DEFAULT_PATIENCE
 from katapult_async.transport import Session
 
 from .action import Action
+from .causes import innermost, let_go_of_frames
 from .delivery import Delivery, Recorder
 from .feed import Feed
 from .item import ItemT, ResultT
-from .item_work import ItemWork, let_go_of_frames, not_attempted
+from .item_work import ItemWork, not_attempted
 from .outcome import BulkReport, Outcome
 from .task_wait import TaskWait
 from .verdict import Start
@@ -71,6 +72,8 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         self._action = action
         self._items = items
         self._session = session
+        self._machines = session.machines
+        self._learn = action.learn
         self._concurrency = concurrency
         self._per_virtual_machine = per_virtual_machine
         self._recorder = recorder
@@ -215,7 +218,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
                     self._delivery.finish()
             self._failure = self._feed.failure
         except Exception as exc:  # noqa: BLE001 - handed to the consumer, who cannot be left waiting
-            self._failure = _only(exc)
+            self._failure = innermost(exc)
         finally:
             try:
                 await self._feed.aclose()
@@ -346,8 +349,8 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
                     outcome
                 )  # the run ends with this, and the report says what became of the item
                 raise
-        if (learn := self._action.learn) is not None and outcome.result is not None:
-            learn(outcome.result, self._session.machines)
+        if self._learn is not None and outcome.result is not None:
+            self._learn(outcome.result, self._machines)
         self._feed.finished(outcome.item)
         if outcome.error is not None and outcome.error.stops_run:
             self._refuse(outcome.error)
@@ -391,12 +394,3 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         self.report.complete = self._feed.complete
         self.report.total_permitted = self._session.gate.limit
         self.report.elapsed = asyncio.get_running_loop().time() - self._began
-
-
-def _only(exc: BaseException) -> BaseException:
-    """The exception inside groups of one: callers wait for the input's own error, not for a group."""
-    while True:
-        inner = getattr(exc, "exceptions", None)
-        if not inner:
-            return exc
-        exc = inner[0]

@@ -22,6 +22,7 @@ from katapult_async.ratelimit import BreakerGate, Charges
 from katapult_async.transport import RunStopped, Session
 
 from .action import Action
+from .causes import let_go_of_frames
 from .item import ItemT, ResultT
 from .outcome import Outcome, OutcomeStatus
 from .verdict import ReadBack, Start, Verdict, judge
@@ -285,13 +286,6 @@ class ItemWork(Generic[ItemT, ResultT]):
         if unjudged or (self.on_the_wire and not self._looking) or self._ever_unclear:
             return self._outcome(OutcomeStatus.UNKNOWN, error=self._error)
         return self._outcome(OutcomeStatus.NOT_ATTEMPTED, error=self._error)
-
-
-def let_go_of_frames(error: BaseException | None) -> None:
-    """Errors are kept in reports, by the thousand: without the frames, and all their variables, that raised them."""
-    while error is not None and error.__traceback__ is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
 
 
 def not_attempted(action: Action[ItemT, ResultT], item: ItemT) -> Outcome[ItemT, ResultT]:
