@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -19,12 +19,16 @@ from katapult_async import (
     IOProfileChange,
     NewDisk,
     ObjectInTrash,
+    Observer,
     Operation,
     Outcome,
+    OutcomeEvent,
     OutcomeStatus,
     ReadBack,
+    Recorder,
     Resize,
     RetryPolicy,
+    Start,
     Timeout,
     ValidationError,
     Words,
@@ -364,3 +368,57 @@ async def test_the_log_names_the_item_and_the_word_of_the_action(
     async with KatapultEmulator(disks=0) as emulator, client_for(emulator) as client:
         await client.disks.resize_many([Resize("disk_missing", 50)])
     assert "disk_missing -> 50 GB: failed: PUT /disks/disk/resize: disk_not_found" in caplog.text
+
+
+class Resumed(Recorder[ItemT, ResultT]):
+    """A recorder of a run that was interrupted: everything may have been sent before."""
+
+    def __init__(self) -> None:
+        self.persisted: list[Outcome[ItemT, ResultT]] = []
+
+    async def before_send(self, _item: ItemT, /) -> Start:
+        return Start.READ_BACK
+
+    def on_outcome(self, outcome: Outcome[ItemT, ResultT]) -> None:
+        assert outcome not in self.persisted
+
+    async def persist(self, outcomes: Sequence[Outcome[ItemT, ResultT]]) -> None:
+        self.persisted += outcomes
+
+
+async def test_a_resumed_run_of_any_action_reads_first_and_sends_nothing_that_cannot_be_read() -> None:
+    async with KatapultEmulator(disks=4) as emulator, client_for(emulator) as client:
+        for disk in emulator.disk_ids[:2]:
+            emulator.world.disks[disk].name = f"new-{disk}"
+        items = [Rename(disk, f"new-{disk}") for disk in emulator.disk_ids]
+        reading, blind = Resumed[Rename, Disk](), Resumed[Rename, Disk]()
+        outcomes = await collect(client.bulk_each(BLIND, items, recorder=blind))
+        assert {outcome.status for outcome in outcomes} == {S.UNKNOWN}
+        assert emulator.ledger.total == 0
+        outcomes = await collect(client.bulk_each(RENAMING, items, recorder=reading))
+        assert {outcome.status for outcome in outcomes} == {S.DONE}
+        assert emulator.ledger.applied_total["update"] == 2
+        assert len(reading.persisted) == len(blind.persisted) == 4
+
+
+class Seen(Observer):
+    def __init__(self) -> None:
+        self.events: list[OutcomeEvent] = []
+
+    def on_outcome(self, event: OutcomeEvent) -> None:
+        self.events.append(event)
+
+
+async def test_observers_get_the_item_and_the_word_of_the_action() -> None:
+    seen = Seen()
+    async with KatapultEmulator(disks=1, virtual_machines=1) as emulator, client_for(emulator) as client:
+        (disk,), (machine,) = emulator.disk_ids, emulator.virtual_machine_ids
+        with client.session.watching(seen):
+            await client.disks.resize_many([(disk, 50)])
+            await client.virtual_machines.stop_many([machine])
+            await client.disks.assign_many([(disk, machine)])
+    assert [(e.action, e.item, e.disk, e.virtual_machine, e.status) for e in seen.events] == [
+        ("resize", f"{disk} -> 50 GB", disk, None, "resized"),
+        ("stop", machine, "", machine, "stopped"),
+        ("assign", f"{disk} -> {machine}", disk, machine, "failed"),
+    ]
