@@ -172,8 +172,8 @@ def read_as(kind: type[ItemT], item: object) -> ItemT:
     else:
         raise TypeError(f"{_described(item)} is not an item: give {expected}")
     if not required <= len(values) <= len(names):
-        plural = "field" if len(values) == 1 else "fields"
-        raise TypeError(f"{len(values)} {plural} are no item: give {expected}")
+        found = "1 field" if len(values) == 1 else f"{len(values)} fields"
+        raise TypeError(f"expected {expected}, found {found}")
     return kind(*values)
 
 

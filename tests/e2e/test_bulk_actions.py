@@ -339,7 +339,7 @@ async def test_what_cannot_be_read_back_is_unknown_after_an_unclear_answer_and_n
 
 async def test_an_item_of_the_wrong_shape_is_refused_in_one_sentence() -> None:
     async with KatapultEmulator(disks=1) as emulator, client_for(emulator) as client:
-        with pytest.raises(BulkError, match=r"item 1: 1 field are no item: give Rename\(disk, name\)"):
+        with pytest.raises(BulkError, match=r"item 1: expected Rename\(disk, name\), found 1 field"):
             await client.bulk(RENAMING, [("disk_1",)])  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
         with pytest.raises(BulkError, match="a size is a whole number of gigabytes"):
             await client.disks.resize_many([("disk_1", "50")])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]

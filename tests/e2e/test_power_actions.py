@@ -181,6 +181,17 @@ async def test_a_task_that_does_not_end_in_time_leaves_its_item_unknown() -> Non
         assert "has not ended in 0.3 s" in str(failure.error)
 
 
+async def test_a_task_that_is_not_kept_leaves_its_item_unknown() -> None:
+    async with KatapultEmulator(disks=1, task_duration=3600) as emulator, client_for(emulator) as client:
+        async with client.disks.resize_each([(emulator.disk_ids[0], 50)], wait=True) as run:
+            while not emulator.world.tasks:
+                await anyio.sleep(0.005)
+            emulator.world.tasks.clear()
+            (outcome,) = [outcome async for outcome in run]
+        assert (outcome.status, outcome.code) == (S.UNKNOWN, "task_not_found")
+        assert outcome.task is not None
+
+
 async def test_stop_leaves_the_items_unknown_whose_tasks_have_not_ended() -> None:
     async with KatapultEmulator(disks=40, task_duration=3600) as emulator, client_for(emulator) as client:
         sizes = [(disk, 50) for disk in emulator.disk_ids]

@@ -65,8 +65,8 @@ def test_items_may_be_given_as_tuples_of_their_fields() -> None:
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        (("disk_1",), r"1 field are no item: give Resize\(disk, size_in_gb"),
-        (("disk_1", 50, "online", "vm_1", 5), "5 fields are no item"),
+        (("disk_1",), r"expected Resize\(disk, size_in_gb, .*\), found 1 field$"),
+        (("disk_1", 50, "online", "vm_1", 5), "found 5 fields"),
         ({"disk": "disk_1"}, "a mapping is not an item"),
         (None, "None is not an item"),
         (("disk_1", "50"), "whole number of gigabytes, for example 50, not '50'"),
