@@ -29,19 +29,22 @@ LONGEST_QUEUE = 1024
 
 
 class Recorder(Protocol[ItemT, ResultT]):
-    """Is told about each item before its first request may leave, and about outcomes before they come out.
+    """Follows a run: says how the work on each item begins, and records its outcome before it comes out.
 
-    `sending` and `settled` are awaited, so a durable journal can be kept behind it. `sending` says how the work on the
-    item begins. `heard` is told what came of it at once, before another item of its machine begins. `settled` is given
-    all outcomes that have come up while it was busy with those before them; meanwhile the run goes on with other items.
-    When either raises, the run ends with that exception.
+    When a method raises, the run ends with that exception.
     """
 
-    async def before_send(self, item: ItemT, /) -> Start: ...
+    async def before_send(self, item: ItemT, /) -> Start:
+        """Say how the work on an item begins. No request of the item leaves before this has returned."""
+        ...
 
-    def on_outcome(self, outcome: Outcome[ItemT, ResultT], /) -> None: ...
+    def on_outcome(self, outcome: Outcome[ItemT, ResultT], /) -> None:
+        """Take note of an outcome as soon as it is known, before the next item for the same machine starts."""
+        ...
 
-    async def persist(self, outcomes: Sequence[Outcome[ItemT, ResultT]], /) -> None: ...
+    async def persist(self, outcomes: Sequence[Outcome[ItemT, ResultT]], /) -> None:
+        """Record outcomes: all that have become known since the last call. The run goes on meanwhile."""
+        ...
 
 
 class Delivery(Generic[ItemT, ResultT]):
@@ -71,10 +74,10 @@ class Delivery(Generic[ItemT, ResultT]):
         """Begin to record, if there is a recorder."""
         if self._recorder is not None:
             # As many may wait to be recorded as there are requests in flight, and no request waits for that.
-            self._unrecorded, settled = anyio.create_memory_object_stream[Outcome[ItemT, ResultT]](
+            self._unrecorded, unrecorded = anyio.create_memory_object_stream[Outcome[ItemT, ResultT]](
                 self._queue
             )
-            group.start_soon(self._record, self._recorder, settled)
+            group.start_soon(self._record, self._recorder, unrecorded)
 
     def finish(self) -> None:
         """No more outcomes come to be recorded."""
@@ -104,12 +107,14 @@ class Delivery(Generic[ItemT, ResultT]):
             await _send(self._unrecorded, outcome)
 
     async def _record(
-        self, recorder: Recorder[ItemT, ResultT], settled: MemoryObjectReceiveStream[Outcome[ItemT, ResultT]]
+        self,
+        recorder: Recorder[ItemT, ResultT],
+        unrecorded: MemoryObjectReceiveStream[Outcome[ItemT, ResultT]],
     ) -> None:
         """Let the recorder have what has come up, all of it at once, and then the consumer."""
-        with settled:
-            async for outcome in settled:
-                batch = (outcome, *_at_hand(settled))
+        with unrecorded:
+            async for outcome in unrecorded:
+                batch = (outcome, *_at_hand(unrecorded))
                 await recorder.persist(batch)
                 for recorded in batch:
                     del self._uncounted[id(recorded)]

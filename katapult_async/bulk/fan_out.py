@@ -1,4 +1,4 @@
-"""The fan-out: workers pull items from the feed, settle them, and their outcomes stream out as they happen.
+"""The fan-out: workers pull items from the feed, work on them, and their outcomes stream out as they happen.
 
 Structured concurrency: everything runs in one task group that lives as long as the `async with`. Nothing is dropped: a
 slow consumer slows the workers. When the run is left early, no task stays behind, and `report` says what became of
@@ -189,9 +189,9 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         if self._group is None:
             raise RuntimeError("the run has not started: stop it inside its 'async with' block")
         self._stopped = True
-        for scope, settling in self._active.items():
-            settling.stopping = True
-            if not settling.on_the_wire:
+        for scope, work in self._active.items():
+            work.stopping = True
+            if not work.on_the_wire:
                 scope.cancel()
         self._feed.close()
         if self._tasks is not None:
@@ -261,13 +261,13 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
                     return False
         except BaseException:
             # Cancelled from outside: nobody receives any more, but the report still says what became of it.
-            if (settling := self._active.pop(scope, None)) is not None:
-                self._count(settling)
-                self._delivery.keep(settling.interrupted())
+            if (work := self._active.pop(scope, None)) is not None:
+                self._count(work)
+                self._delivery.keep(work.interrupted())
             raise
         # `stop` has cut the item short, or come too late for that.
-        settling = self._active.pop(scope)
-        await self._deliver(settling, outcome or settling.interrupted())
+        work = self._active.pop(scope)
+        await self._deliver(work, outcome or work.interrupted())
         return True
 
     async def _work_through(self, scope: anyio.CancelScope) -> Outcome[ItemT, ResultT] | None:
@@ -287,40 +287,40 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
                 feed.finished(item)
                 await delivery.deliver(not_attempted(self._action, item))
                 continue
-            settling = ItemWork(self._action, self._session, item, start, self._breaker)
+            work = ItemWork(self._action, self._session, item, start, self._breaker)
             if self._stopped:
-                await self._deliver(settling, settling.interrupted())
+                await self._deliver(work, work.interrupted())
                 continue
-            self._active[scope] = settling
-            outcome = await settling.run()
+            self._active[scope] = work
+            outcome = await work.run()
             if scope.cancel_called:
                 return outcome
             del self._active[scope]
             if self._tasks is None:
-                await delivery.deliver(self._conclude(settling, outcome))
+                await delivery.deliver(self._conclude(work, outcome))
             else:
-                await self._deliver(settling, outcome)
+                await self._deliver(work, outcome)
         return None
 
-    async def _deliver(self, settling: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]) -> None:
+    async def _deliver(self, work: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]) -> None:
         """Deliver an outcome; first wait for its task, if that is wanted."""
         if self._tasks is not None and outcome.task is not None and outcome.ok:
-            await self._tasks.add(settling, outcome)
+            await self._tasks.add(work, outcome)
         else:
-            await self._delivery.deliver(self._conclude(settling, outcome))
+            await self._delivery.deliver(self._conclude(work, outcome))
 
     async def _wait_for_tasks(self, tasks: TaskWait[ItemT, ResultT]) -> None:
         try:
             await tasks.run()
         finally:
             # Cancelled from outside, unless none is left.
-            for settling, outcome in tasks.left():
-                self._count(settling)
+            for work, outcome in tasks.left():
+                self._count(work)
                 self._delivery.keep(outcome)
 
-    async def _task_ended(self, settling: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]) -> None:
+    async def _task_ended(self, work: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]) -> None:
         """Deliver an item whose task has ended, and let a worker start the next item of its machine."""
-        await self._delivery.deliver(self._conclude(settling, outcome))
+        await self._delivery.deliver(self._conclude(work, outcome))
         if self._feed.exhausted and self._running < self._concurrency and not self._stopped:
             assert self._workers is not None and self._tasks is not None  # noqa: S101, PT018 - running
             self._running += 1
@@ -338,9 +338,9 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
             raise
 
     def _conclude(
-        self, settling: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]
+        self, work: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]
     ) -> Outcome[ItemT, ResultT]:
-        self._count(settling)
+        self._count(work)
         if self._recorder is not None:
             try:
                 self._recorder.on_outcome(outcome)
@@ -356,9 +356,9 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
             self._refuse(outcome.error)
         return outcome
 
-    def _count(self, settling: ItemWork[ItemT, ResultT]) -> None:
-        self.report.requests += settling.requests
-        self.report.rate_limited += settling.rate_limited
+    def _count(self, work: ItemWork[ItemT, ResultT]) -> None:
+        self.report.requests += work.requests
+        self.report.rate_limited += work.rate_limited
 
     async def _probe(self) -> KatapultError | None:
         error = await self._session.probe(self._action.probe, self._count_probe)

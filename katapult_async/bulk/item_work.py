@@ -38,7 +38,7 @@ class ItemWork(Generic[ItemT, ResultT]):
         "_error",
         "_ever_unclear",
         "_item",
-        "_looking",
+        "_only_reading",
         "_seen_before",
         "_session",
         "_start",
@@ -72,8 +72,8 @@ class ItemWork(Generic[ItemT, ResultT]):
         self._ever_unclear = start is Start.READ_BACK
         self._unclear: KatapultError | None = None
         self._start = start
-        # Only looked at so far.
-        self._looking = start is Start.READ_FIRST
+        # Only read so far.
+        self._only_reading = start is Start.READ_FIRST
         # Whether reading has shown, before a try of ours, that it was not done.
         self._seen_before = False
         self._started_at: float | None = None
@@ -107,7 +107,7 @@ class ItemWork(Generic[ItemT, ResultT]):
         while True:
             elapsed = self.elapsed
             sent_after = breaker.number if breaker is not None else 0
-            # What must be looked at first is looked at again before each try: the pause may have been a long one.
+            # What must be read first is read again before each try: the pause may have been a long one.
             if self._start is Start.READ_FIRST or (self._start is Start.READ_BACK and not self._attempts):
                 outcome = await self._begin_by_reading()
                 if outcome is not None:
@@ -167,14 +167,14 @@ class ItemWork(Generic[ItemT, ResultT]):
             interrupted.operation = f"{self._action.name} {self._item}"
             outcome = await self._read_back(interrupted, Verdict.READ_BACK)
         else:
-            self._looking = True
-            outcome = await self._look()
-            self._looking = False
+            self._only_reading = True
+            outcome = await self._read_first()
+            self._only_reading = False
         if outcome is None and self.stopping:
             return self.interrupted()
         return outcome
 
-    async def _look(self) -> Outcome[ItemT, ResultT] | None:
+    async def _read_first(self) -> Outcome[ItemT, ResultT] | None:
         read = self._action.read
         if read is None:
             return None
@@ -283,7 +283,7 @@ class ItemWork(Generic[ItemT, ResultT]):
         unjudged = (
             self._unjudged_after is not None and self.requests - self.rate_limited > self._unjudged_after
         )
-        if unjudged or (self.on_the_wire and not self._looking) or self._ever_unclear:
+        if unjudged or (self.on_the_wire and not self._only_reading) or self._ever_unclear:
             return self._outcome(OutcomeStatus.UNKNOWN, error=self._error)
         return self._outcome(OutcomeStatus.NOT_ATTEMPTED, error=self._error)
 
