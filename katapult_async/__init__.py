@@ -6,8 +6,8 @@
         report = await client.disks.assign_many(Assignment(disk, machine) for disk, machine in pairs)
         report.raise_for_failures()
 
-The way of one assignment through the package: client -> resources.disks -> scheduler -> ratelimit.gate -> transport
--> models -> scheduler.Outcome. A module imports from those before it only (see the order in `tests/test_layers.py`).
+The way of one assignment through the package: client -> resources.disks -> bulk -> ratelimit.gate -> transport
+-> models -> bulk.Outcome. A module imports from those before it only (see the order in `tests/test_layers.py`).
 """
 
 from __future__ import annotations
@@ -20,14 +20,20 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .bulk import (
+        Action,
         Assignment,
         BulkError,
         BulkReport,
+        Contradiction,
         Outcome,
         Outcomes,
         OutcomeStatus,
+        ReadBack,
         Recorder,
         Start,
+        Words,
+        read_with,
+        send_with,
     )
     from .client import Client
     from .errors import (
@@ -52,7 +58,9 @@ if TYPE_CHECKING:
         ScopeNotGranted,
         ServerError,
         ServiceUnavailable,
+        TaskFailed,
         TaskQueueingError,
+        TaskTimeout,
         TransportError,
         UnableToAssign,
         UnableToUnassign,
@@ -88,10 +96,12 @@ if TYPE_CHECKING:
         WaitEvent,
     )
     from .ratelimit import Priority
-    from .transport import RetryPolicy, SessionPool, Timeout
+    from .resources import DiskUpdate, IOProfileChange, Machine, NewDisk, Resize
+    from .transport import Operation, RetryPolicy, SessionPool, Timeout
 
 __all__ = [
     "APIError",
+    "Action",
     "Assignment",
     "AssignmentConflict",
     "AttachedDisk",
@@ -104,20 +114,26 @@ __all__ = [
     "ConnectError",
     "ConnectTimeout",
     "ConnectionLost",
+    "Contradiction",
     "DataCenter",
     "Disk",
     "DiskState",
+    "DiskUpdate",
     "Execution",
     "FileSystem",
     "IOProfile",
+    "IOProfileChange",
     "InvalidRequest",
     "KatapultError",
+    "Machine",
     "NetworkNotAuthorized",
+    "NewDisk",
     "NoAnswer",
     "NotFound",
     "ObjectInTrash",
     "Observer",
     "Observers",
+    "Operation",
     "OrganizationUnavailable",
     "Outcome",
     "OutcomeEvent",
@@ -127,9 +143,11 @@ __all__ = [
     "Priority",
     "ProtocolError",
     "RateLimitReached",
+    "ReadBack",
     "Recorder",
     "RequestEvent",
     "RequestTimeout",
+    "Resize",
     "ResizeMethod",
     "RetryEvent",
     "RetryPolicy",
@@ -141,8 +159,10 @@ __all__ = [
     "StepEvent",
     "StorageSpeed",
     "Task",
+    "TaskFailed",
     "TaskQueueingError",
     "TaskStatus",
+    "TaskTimeout",
     "Timeout",
     "TransportError",
     "TrashObject",
@@ -155,11 +175,14 @@ __all__ = [
     "VirtualMachineReference",
     "VirtualMachineState",
     "WaitEvent",
+    "Words",
     "__version__",
+    "read_with",
+    "send_with",
 ]
 
 # Imported when first asked for: the command line answers --help without loading an HTTP client.
-_ROOMS = ("client", "bulk", "transport", "ratelimit", "observer", "errors", "models")
+_ROOMS = ("client", "resources", "bulk", "transport", "ratelimit", "observer", "errors", "models")
 
 
 def __getattr__(name: str) -> object:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, TypedDict
+from typing import TYPE_CHECKING, NoReturn, TypedDict, TypeVar
+
+import msgspec
 
 from .budget import Budget, as_budget
+from .bulk import Action, BulkReport, ItemT, Outcomes, Recorder, ResultT
 from .observer import Observer, check_observer
 from .ratelimit import check_max_per_second
 from .ratelimit.breaker import DEFAULT_PATIENCE, check_patience
-from .resources import Disks, IOProfiles, Tasks, VirtualMachines
-from .transport import DEFAULT_BASE_URL, RetryPolicy, Session, SessionPool, Timeout
+from .resources import Disks, IOProfiles, Runs, Tasks, VirtualMachines
+from .resources.runs import TASK_TIMEOUT
+from .transport import DEFAULT_BASE_URL, Operation, Query, RetryPolicy, Session, SessionPool, Timeout
 from .transport.address import (
     Secret,
     check_base_url,
@@ -26,6 +31,8 @@ from .transport.wire import check_timeout
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on
 
+
+AnswerT = TypeVar("AnswerT")
 
 _NOT_OPEN = "the Client is not open: use it inside 'async with'"
 
@@ -132,6 +139,7 @@ class Client:
         self._shared = pool is not None
         self._pool = pool or SessionPool(allow_http=allow_http, budget=budget)
         self._session: Session | None = None
+        self._runs: Runs | None = None
         self._entered = False
         if self._shared:
             self._open()
@@ -227,10 +235,81 @@ class Client:
 
     @property
     def session(self) -> Session:
-        """The session underneath, for calls this SDK has no method for."""
+        """The session underneath. For calls this SDK has no method for, see `request`."""
         if self._session is None:
             raise RuntimeError(_NOT_OPEN)
         return self._session
+
+    async def request(
+        self,
+        operation: Operation[AnswerT],
+        *,
+        body: msgspec.Struct | None = None,
+        query: Query = (),
+    ) -> AnswerT:
+        """Send one request that this SDK has no method for, and return its decoded answer.
+
+        It shares the rate limit, and it is retried as RetryPolicy says: a GET after each failure that
+        may pass, another method only if it was not executed.
+
+        Args:
+            operation: The endpoint, and what its answer decodes into.
+            body: The body, sent as JSON.
+            query: Pairs of names and values, for example `[("disk[id]", "disk_…")]`.
+
+        Raises:
+            KatapultError: It failed.
+        """
+        return await self.session.request(operation, body=body, query=query)
+
+    def bulk_each(
+        self,
+        action: Action[ItemT, ResultT],
+        items: Iterable[ItemT] | AsyncIterable[ItemT],
+        *,
+        wait: bool = False,
+        task_timeout: float = TASK_TIMEOUT,
+        recorder: Recorder[ItemT, ResultT] | None = None,
+    ) -> Outcomes[ItemT, ResultT]:
+        """Carry out an action on many items; their outcomes as they happen.
+
+        There is exactly one outcome for each item, and nothing is raised for an item. See Outcomes.
+
+        Args:
+            action: What is done to each item.
+            items: A sync or async iterable, read only as fast as it is worked on.
+            wait: Whether an outcome waits until the task of its item has ended. A task that has failed
+                is then the failure of its item.
+            task_timeout: Seconds to wait for one task. Its item then comes out as unknown.
+            recorder: Follows the run, and says how the work on each item begins.
+
+        Raises:
+            TypeError: If `items` is a single item or cannot be iterated.
+        """
+        return self._open_runs.each(action, items, recorder=recorder, wait=wait, task_timeout=task_timeout)
+
+    async def bulk(
+        self,
+        action: Action[ItemT, ResultT],
+        items: Iterable[ItemT] | AsyncIterable[ItemT],
+        *,
+        wait: bool = False,
+        task_timeout: float = TASK_TIMEOUT,
+    ) -> BulkReport[ItemT, ResultT]:
+        """Carry out an action on many items and sum up. The parameters are those of bulk_each.
+
+        Raises:
+            BulkError: The input failed, or one of its items is malformed. The cause is the error of the
+                input, and `report` says what was done before. When the call is cancelled, the report
+                is logged, and the CancelledError carries it as `report`.
+        """
+        return await self._open_runs.many(action, items, wait=wait, task_timeout=task_timeout)
+
+    @property
+    def _open_runs(self) -> Runs:
+        if self._runs is None:
+            raise RuntimeError(_NOT_OPEN)
+        return self._runs
 
     def _open(self) -> None:
         self._session = session = self._pool.session(
@@ -243,13 +322,14 @@ class Client:
             max_per_second=self._max_per_second,
             observer=self._observer,
         )
-        self.disks = Disks(
+        self._runs = runs = Runs(
             session,
             concurrency=self._concurrency,
             per_virtual_machine=self._per_virtual_machine,
             patience=self._patience,
         )
-        self.virtual_machines = VirtualMachines(session)
+        self.disks = Disks(session, runs)
+        self.virtual_machines = VirtualMachines(session, runs)
         self.tasks = Tasks(session)
         self.io_profiles = IOProfiles(session)
 

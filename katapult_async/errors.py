@@ -25,6 +25,8 @@
     │   ├── ServiceUnavailable        not executed; try again later
     │   └── ServerError               5xx: it may have been executed
     ├── NoAnswer                      no response for so long that a bulk run has given up
+    ├── TaskFailed                    the task that the request queued has failed: .task
+    ├── TaskTimeout                   the end of the task that the request queued is not known
     ├── AssignmentConflict            reading back showed that the disk is on another machine
     └── BulkError                     (katapult_async.bulk) some items are not done: .report
 
@@ -62,7 +64,7 @@ from typing import ClassVar, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from .models import TrashObject
+from .models import Task, TrashObject
 
 JSON = Mapping[str, object]
 
@@ -190,6 +192,24 @@ class AssignmentConflict(KatapultError):
     def on_no_machine(self) -> bool:
         """Whether the disk is assigned to no machine at all."""
         return self.virtual_machine is None
+
+
+class TaskFailed(KatapultError):
+    """The task that a request queued has failed. `task`: as it ended."""
+
+    execution = Execution.REFUSED
+    code = "task_failed"
+
+    def __init__(self, message: str, *, task: Task) -> None:
+        super().__init__(message)
+        self.task = task
+
+
+class TaskTimeout(KatapultError):
+    """The end of the task that the request queued is not known: it took too long, or nobody waited."""
+
+    execution = Execution.UNCLEAR
+    code = "task_timeout"
 
 
 _CHECK_FIRST = "it may have been executed: check the result before sending it again"

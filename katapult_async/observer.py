@@ -87,16 +87,17 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An item of a bulk run has its outcome.
 
     Args:
-        action: assign, unassign, attach or detach.
-        disk: The disk.
+        action: The name of the action, for example assign.
+        disk: The ID of the item's disk; empty if it has none.
         virtual_machine: The machine.
-        status: As in OutcomeStatus.
+        status: The action's word, for example assigned; or failed, unknown, not_attempted.
         ok: Whether the item is done.
         code: The API's error code, or the class of the error; None if the item is done.
         attempts: Number of attempts.
         request_id: The API's ID of the last request.
         started_at: When the item was first sent, Unix time in seconds; None if it never was.
         finished_at: When its outcome was known, Unix time in seconds.
+        item: The item in words.
     """
 
     action: str
@@ -109,6 +110,7 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_id: str | None = None
     started_at: float | None = None
     finished_at: float
+    item: str = ""
 
 
 class StepEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -1,18 +1,30 @@
-"""The scheduler: pulls items, holds concurrency and order per machine, asks the gate, yields outcomes.
+"""Bulk runs: pull items, hold concurrency and order per machine, ask the gate, yield outcomes.
 
-`outcome` is what goes in and comes out, `feed` and `lookahead` choose the next item, `verdict` says what an answer
-means, `settle` works on one item, `fanout` on all of them, `delivery` hands outcomes out. An `action` says what is done
-to a disk.
+`item` is what goes in and `outcome` what comes out. `feed` and `look_ahead` choose the next item, `verdict` says what
+an answer means. `item_work` works on one item, `fan_out` on all of them, `task_wait` on the tasks that they queued, and
+`delivery` hands outcomes out. An `action` says what is done to an item, whatever its type.
 """
 
 from __future__ import annotations
 
-from .action import Action
+from .action import Action, Contradiction, Read, Send, read_with, send_with
 from .delivery import Recorder
 from .fan_out import Outcomes
-from .item import Item, Items, check_items, read_item
+from .item import (
+    Assignment,
+    Item,
+    Items,
+    ItemT,
+    ResultT,
+    check_disk,
+    check_items,
+    check_machine,
+    fields_of,
+    read_as,
+    read_item,
+)
 from .item_work import ItemWork
-from .outcome import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus
+from .outcome import BulkError, BulkReport, Outcome, OutcomeStatus, Words
 from .verdict import ReadBack, Start, Verdict, judge
 
 __all__ = [
@@ -20,17 +32,29 @@ __all__ = [
     "Assignment",
     "BulkError",
     "BulkReport",
+    "Contradiction",
     "Item",
+    "ItemT",
     "ItemWork",
     "Items",
     "Outcome",
     "OutcomeStatus",
     "Outcomes",
+    "Read",
     "ReadBack",
     "Recorder",
+    "ResultT",
+    "Send",
     "Start",
     "Verdict",
+    "Words",
+    "check_disk",
     "check_items",
+    "check_machine",
+    "fields_of",
     "judge",
+    "read_as",
     "read_item",
+    "read_with",
+    "send_with",
 ]

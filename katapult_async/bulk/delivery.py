@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Generic, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -17,7 +17,9 @@ from katapult_async.logs import package_logger
 from katapult_async.observer import OutcomeEvent
 from katapult_async.transport import Session
 
-from .outcome import Assignment, BulkReport, Outcome, OutcomeStatus
+from .item import ItemT, ResultT
+from .look_ahead import machine_of
+from .outcome import BulkReport, Outcome, OutcomeStatus
 from .verdict import Start
 
 log = package_logger("bulk")
@@ -26,31 +28,34 @@ log = package_logger("bulk")
 LONGEST_QUEUE = 1024
 
 
-class Recorder(Protocol):
-    """Is told about each item before its first request may leave, and about outcomes before they come out.
+class Recorder(Protocol[ItemT, ResultT]):
+    """Follows a run: says how the work on each item begins, and records its outcome before it comes out.
 
-    `sending` and `settled` are awaited, so a durable journal can be kept behind it. `sending` says how the work on the
-    item begins. `heard` is told what came of it at once, before another item of its machine begins. `settled` is given
-    all outcomes that have come up while it was busy with those before them; meanwhile the run goes on with other items.
-    When either raises, the run ends with that exception.
+    When a method raises, the run ends with that exception.
     """
 
-    async def before_send(self, item: Assignment, /) -> Start: ...
+    async def before_send(self, item: ItemT, /) -> Start:
+        """Say how the work on an item begins. No request of the item leaves before this has returned."""
+        ...
 
-    def on_outcome(self, outcome: Outcome, /) -> None: ...
+    def on_outcome(self, outcome: Outcome[ItemT, ResultT], /) -> None:
+        """Take note of an outcome as soon as it is known, before the next item for the same machine starts."""
+        ...
 
-    async def persist(self, outcomes: Sequence[Outcome], /) -> None: ...
+    async def persist(self, outcomes: Sequence[Outcome[ItemT, ResultT]], /) -> None:
+        """Record outcomes: all that have become known since the last call. The run goes on meanwhile."""
+        ...
 
 
-class Delivery:
+class Delivery(Generic[ItemT, ResultT]):
     """Counts outcomes in `report`, tells the session's observers, and puts them into `receive`."""
 
     def __init__(
         self,
         action: str,
         session: Session,
-        report: BulkReport,
-        recorder: Recorder | None,
+        report: BulkReport[ItemT, ResultT],
+        recorder: Recorder[ItemT, ResultT] | None,
         *,
         concurrency: int,
     ) -> None:
@@ -59,18 +64,20 @@ class Delivery:
         self._report = report
         self._recorder = recorder
         self._queue = min(concurrency, LONGEST_QUEUE)
-        self._send, self.receive = anyio.create_memory_object_stream[Outcome](self._queue)
+        self._send, self.receive = anyio.create_memory_object_stream[Outcome[ItemT, ResultT]](self._queue)
         # Outcomes on their way to the recorder, if there is one.
-        self._unrecorded: MemoryObjectSendStream[Outcome] | None = None
+        self._unrecorded: MemoryObjectSendStream[Outcome[ItemT, ResultT]] | None = None
         # Outcomes that have not been counted yet.
-        self._uncounted: dict[int, Outcome] = {}
+        self._uncounted: dict[int, Outcome[ItemT, ResultT]] = {}
 
     def start(self, group: TaskGroup) -> None:
         """Begin to record, if there is a recorder."""
         if self._recorder is not None:
             # As many may wait to be recorded as there are requests in flight, and no request waits for that.
-            self._unrecorded, settled = anyio.create_memory_object_stream[Outcome](self._queue)
-            group.start_soon(self._record, self._recorder, settled)
+            self._unrecorded, unrecorded = anyio.create_memory_object_stream[Outcome[ItemT, ResultT]](
+                self._queue
+            )
+            group.start_soon(self._record, self._recorder, unrecorded)
 
     def finish(self) -> None:
         """No more outcomes come to be recorded."""
@@ -81,7 +88,7 @@ class Delivery:
         """No more outcomes come out."""
         self._send.close()
 
-    def keep(self, outcome: Outcome) -> None:
+    def keep(self, outcome: Outcome[ItemT, ResultT]) -> None:
         """Count this outcome when it is handed out, or else when the run is left."""
         self._uncounted[id(outcome)] = outcome
 
@@ -91,7 +98,7 @@ class Delivery:
             self._report.add(outcome)
         self._uncounted.clear()
 
-    async def deliver(self, outcome: Outcome) -> None:
+    async def deliver(self, outcome: Outcome[ItemT, ResultT]) -> None:
         """Send an outcome on its way. Waits while the consumer is slow."""
         if self._unrecorded is None:
             await self._hand_out(outcome)
@@ -99,22 +106,26 @@ class Delivery:
             self.keep(outcome)
             await _send(self._unrecorded, outcome)
 
-    async def _record(self, recorder: Recorder, settled: MemoryObjectReceiveStream[Outcome]) -> None:
+    async def _record(
+        self,
+        recorder: Recorder[ItemT, ResultT],
+        unrecorded: MemoryObjectReceiveStream[Outcome[ItemT, ResultT]],
+    ) -> None:
         """Let the recorder have what has come up, all of it at once, and then the consumer."""
-        with settled:
-            async for outcome in settled:
-                batch = (outcome, *_at_hand(settled))
+        with unrecorded:
+            async for outcome in unrecorded:
+                batch = (outcome, *_at_hand(unrecorded))
                 await recorder.persist(batch)
                 for recorded in batch:
                     del self._uncounted[id(recorded)]
                     await self._hand_out(recorded)
 
-    async def _hand_out(self, outcome: Outcome) -> None:
+    async def _hand_out(self, outcome: Outcome[ItemT, ResultT]) -> None:
         self._report.add(outcome)  # before anything is awaited: it is counted even if the run is left now
         if outcome.status is OutcomeStatus.FAILED or outcome.status is OutcomeStatus.UNKNOWN:
             log.info(
                 "%s: %s: %s",
-                outcome.assignment,
+                outcome.item,
                 outcome.status,
                 outcome.error,
                 request_id=outcome.request_id,
@@ -127,7 +138,9 @@ class Delivery:
             await self._send.send(outcome)
 
 
-async def _send(stream: MemoryObjectSendStream[Outcome], outcome: Outcome) -> None:
+async def _send(
+    stream: MemoryObjectSendStream[Outcome[ItemT, ResultT]], outcome: Outcome[ItemT, ResultT]
+) -> None:
     # Without a round of the event loop, where there is room.
     try:
         stream.send_nowait(outcome)
@@ -135,18 +148,19 @@ async def _send(stream: MemoryObjectSendStream[Outcome], outcome: Outcome) -> No
         await stream.send(outcome)
 
 
-def _at_hand(stream: MemoryObjectReceiveStream[Outcome]) -> Iterator[Outcome]:
+def _at_hand(stream: MemoryObjectReceiveStream[Outcome[ItemT, ResultT]]) -> Iterator[Outcome[ItemT, ResultT]]:
     with contextlib.suppress(anyio.WouldBlock, anyio.EndOfStream):
         while True:
             yield stream.receive_nowait()
 
 
-def _event(action: str, outcome: Outcome) -> OutcomeEvent:
+def _event(action: str, outcome: Outcome[ItemT, ResultT]) -> OutcomeEvent:
     return OutcomeEvent(
         action=action,
-        disk=outcome.assignment.disk,
-        virtual_machine=outcome.assignment.virtual_machine,
-        status=outcome.status.value,
+        item=str(outcome.item),
+        disk=getattr(outcome.item, "disk", ""),
+        virtual_machine=machine_of(outcome.item),
+        status=outcome.word,
         ok=outcome.ok,
         code=outcome.code,
         attempts=outcome.attempts,

@@ -1,4 +1,4 @@
-"""The fan-out: workers pull items from the feed, settle them, and their outcomes stream out as they happen.
+"""The fan-out: workers pull items from the feed, work on them, and their outcomes stream out as they happen.
 
 Structured concurrency: everything runs in one task group that lives as long as the `async with`. Nothing is dropped: a
 slow consumer slows the workers. When the run is left early, no task stays behind, and `report` says what became of
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
+from typing import Generic
 
 import anyio
 from anyio.abc import TaskGroup
-from msgspec import UNSET
 
 from katapult_async.errors import KatapultError, NoAnswer, RateLimitReached, ScopeNotGranted
 from katapult_async.ratelimit import BreakerGate
@@ -22,11 +22,13 @@ from katapult_async.ratelimit.breaker import DEFAULT_PATIENCE
 from katapult_async.transport import Session
 
 from .action import Action
+from .causes import innermost, let_go_of_frames
 from .delivery import Delivery, Recorder
 from .feed import Feed
-from .item import Items
-from .item_work import ItemWork, let_go_of_frames, not_attempted
-from .outcome import Assignment, BulkReport, Outcome
+from .item import ItemT, ResultT
+from .item_work import ItemWork, not_attempted
+from .outcome import BulkReport, Outcome
+from .task_wait import TaskWait
 from .verdict import Start
 
 #: Items for busy machines that are read ahead at most.
@@ -34,7 +36,7 @@ LOOK_AHEAD = 1024
 CANCELLED = "a worker was cancelled by something other than its run"
 
 
-class Outcomes(AsyncIterator[Outcome]):
+class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
     """A bulk run as a stream of outcomes: exactly one for each item, in the order in which they happen.
 
         async with client.disks.assign_each(pairs) as outcomes:
@@ -54,22 +56,24 @@ class Outcomes(AsyncIterator[Outcome]):
 
     def __init__(
         self,
-        action: Action,
-        items: Items,
+        action: Action[ItemT, ResultT],
+        items: Iterable[object] | AsyncIterable[object],
         session: Session,
         *,
         concurrency: int,
         per_virtual_machine: int,
-        recorder: Recorder | None = None,
+        recorder: Recorder[ItemT, ResultT] | None = None,
         patience: float = DEFAULT_PATIENCE,
+        task_timeout: float | None = None,
     ) -> None:
         if concurrency < 1 or per_virtual_machine < 1:
             raise ValueError("concurrency and per_virtual_machine must be at least 1")
-        self.report = BulkReport(complete=False)
+        self.report: BulkReport[ItemT, ResultT] = BulkReport(complete=False, words=action.words)
         self._action = action
         self._items = items
         self._session = session
         self._machines = session.machines
+        self._learn = action.learn
         self._concurrency = concurrency
         self._per_virtual_machine = per_virtual_machine
         self._recorder = recorder
@@ -79,10 +83,13 @@ class Outcomes(AsyncIterator[Outcome]):
         self._running = 0
         # Whether a worker was started that has not asked for its first item yet.
         self._starting = False
-        self._active: dict[anyio.CancelScope, ItemWork] = {}
+        self._active: dict[anyio.CancelScope, ItemWork[ItemT, ResultT]] = {}
         self._stopped = False
         self._began = 0.0
         self._failure: BaseException | None = None
+        self._tasks: TaskWait[ItemT, ResultT] | None = None
+        if task_timeout is not None:
+            self._tasks = TaskWait(session, timeout=task_timeout, ended=self._task_ended)
 
     def __repr__(self) -> str:
         return f"<Outcomes {self._action.name}: {self.report}>"
@@ -99,14 +106,14 @@ class Outcomes(AsyncIterator[Outcome]):
 
     # -- the stream -----------------------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> Outcomes:
+    async def __aenter__(self) -> Outcomes[ItemT, ResultT]:
         if self._group is not None:
             raise RuntimeError("a run can be entered only once: make another one to run again")
         self._feed = Feed(
             self._items,
             per_machine=self._per_virtual_machine,
             bound=LOOK_AHEAD,
-            needs_virtual_machine=self._action.needs_virtual_machine,
+            read_item=self._action.reader,
             names=self._session.machines,
             failed=self.stop,
         )
@@ -145,15 +152,15 @@ class Outcomes(AsyncIterator[Outcome]):
                 await self._feed.abandon()
             finally:
                 while self._feed.left:
-                    self._delivery.keep(not_attempted(self._feed.left.popleft()))
+                    self._delivery.keep(not_attempted(self._action, self._feed.left.popleft()))
                 self._delivery.count_rest()
                 self._sum_up()
         self._feed.raise_fatal()
 
-    def __aiter__(self) -> Outcomes:
+    def __aiter__(self) -> Outcomes[ItemT, ResultT]:
         return self
 
-    async def __anext__(self) -> Outcome:
+    async def __anext__(self) -> Outcome[ItemT, ResultT]:
         if self._group is None:
             raise RuntimeError("the run has not started: iterate inside 'async with … as outcomes'")
         receive = self._delivery.receive
@@ -182,11 +189,13 @@ class Outcomes(AsyncIterator[Outcome]):
         if self._group is None:
             raise RuntimeError("the run has not started: stop it inside its 'async with' block")
         self._stopped = True
-        for scope, settling in self._active.items():
-            settling.stopping = True
-            if not settling.on_the_wire:
+        for scope, work in self._active.items():
+            work.stopping = True
+            if not work.on_the_wire:
                 scope.cancel()
         self._feed.close()
+        if self._tasks is not None:
+            self._tasks.stop()
 
     # -- the work -------------------------------------------------------------------------------------------------
 
@@ -197,17 +206,19 @@ class Outcomes(AsyncIterator[Outcome]):
                 try:
                     async with anyio.create_task_group() as self._workers:
                         self._start_worker()
+                        if self._tasks is not None:
+                            self._workers.start_soon(self._wait_for_tasks, self._tasks)
                     if self._workers.cancel_scope.cancel_called:
                         # The cancelled worker has ended before it could notice.
                         raise RuntimeError(CANCELLED)
                     await self._feed.aclose()
                     while self._feed.left:
-                        await self._delivery.deliver(not_attempted(self._feed.left.popleft()))
+                        await self._delivery.deliver(not_attempted(self._action, self._feed.left.popleft()))
                 finally:
                     self._delivery.finish()
             self._failure = self._feed.failure
         except Exception as exc:  # noqa: BLE001 - handed to the consumer, who cannot be left waiting
-            self._failure = _only(exc)
+            self._failure = innermost(exc)
         finally:
             try:
                 await self._feed.aclose()
@@ -236,11 +247,13 @@ class Outcomes(AsyncIterator[Outcome]):
             raise RuntimeError(CANCELLED) from exc
         finally:
             self._running -= 1
+            if self._tasks is not None and not self._running:
+                self._tasks.finish()
 
     async def _work_in_scope(self) -> bool:
         """Work until `stop` cuts an item short (True) or there are no more items (False)."""
         scope = anyio.CancelScope()
-        outcome: Outcome | None = None
+        outcome: Outcome[ItemT, ResultT] | None = None
         try:
             with scope:
                 outcome = await self._work_through(scope)
@@ -248,16 +261,16 @@ class Outcomes(AsyncIterator[Outcome]):
                     return False
         except BaseException:
             # Cancelled from outside: nobody receives any more, but the report still says what became of it.
-            if (settling := self._active.pop(scope, None)) is not None:
-                self._count(settling)
-                self._delivery.keep(settling.interrupted())
+            if (work := self._active.pop(scope, None)) is not None:
+                self._count(work)
+                self._delivery.keep(work.interrupted())
             raise
         # `stop` has cut the item short, or come too late for that.
-        settling = self._active.pop(scope)
-        await self._delivery.deliver(self._conclude(settling, outcome or settling.interrupted()))
+        work = self._active.pop(scope)
+        await self._deliver(work, outcome or work.interrupted())
         return True
 
-    async def _work_through(self, scope: anyio.CancelScope) -> Outcome | None:
+    async def _work_through(self, scope: anyio.CancelScope) -> Outcome[ItemT, ResultT] | None:
         """Work on items until there are no more; None. `stop` cancels the scope, only while nothing of the item that is
         worked on is on the wire; an outcome that there is in spite of that is returned.
 
@@ -272,32 +285,62 @@ class Outcomes(AsyncIterator[Outcome]):
                 start = await self._ask(self._recorder, item)
             if start is Start.SKIP:
                 feed.finished(item)
-                await delivery.deliver(not_attempted(item))
+                await delivery.deliver(not_attempted(self._action, item))
                 continue
-            settling = ItemWork(self._action, self._session, item, start, self._breaker)
+            work = ItemWork(self._action, self._session, item, start, self._breaker)
             if self._stopped:
-                await delivery.deliver(self._conclude(settling, settling.interrupted()))
+                await self._deliver(work, work.interrupted())
                 continue
-            self._active[scope] = settling
-            outcome = await settling.run()
+            self._active[scope] = work
+            outcome = await work.run()
             if scope.cancel_called:
                 return outcome
             del self._active[scope]
-            await delivery.deliver(self._conclude(settling, outcome))
+            if self._tasks is None:
+                await delivery.deliver(self._conclude(work, outcome))
+            else:
+                await self._deliver(work, outcome)
         return None
 
-    async def _ask(self, recorder: Recorder, item: Assignment) -> Start:
+    async def _deliver(self, work: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]) -> None:
+        """Deliver an outcome; first wait for its task, if that is wanted."""
+        if self._tasks is not None and outcome.task is not None and outcome.ok:
+            await self._tasks.add(work, outcome)
+        else:
+            await self._delivery.deliver(self._conclude(work, outcome))
+
+    async def _wait_for_tasks(self, tasks: TaskWait[ItemT, ResultT]) -> None:
+        try:
+            await tasks.run()
+        finally:
+            # Cancelled from outside, unless none is left.
+            for work, outcome in tasks.left():
+                self._count(work)
+                self._delivery.keep(outcome)
+
+    async def _task_ended(self, work: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]) -> None:
+        """Deliver an item whose task has ended, and let a worker start the next item of its machine."""
+        await self._delivery.deliver(self._conclude(work, outcome))
+        if self._feed.exhausted and self._running < self._concurrency and not self._stopped:
+            assert self._workers is not None and self._tasks is not None  # noqa: S101, PT018 - running
+            self._running += 1
+            self._tasks.more()
+            self._workers.start_soon(self._work)
+
+    async def _ask(self, recorder: Recorder[ItemT, ResultT], item: ItemT) -> Start:
         """How the work on an item begins."""
         if self._stopped:
             return Start.SKIP
         try:
             return await recorder.before_send(item)
         except BaseException:
-            self._delivery.keep(not_attempted(item))
+            self._delivery.keep(not_attempted(self._action, item))
             raise
 
-    def _conclude(self, settling: ItemWork, outcome: Outcome) -> Outcome:
-        self._count(settling)
+    def _conclude(
+        self, work: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]
+    ) -> Outcome[ItemT, ResultT]:
+        self._count(work)
         if self._recorder is not None:
             try:
                 self._recorder.on_outcome(outcome)
@@ -306,20 +349,16 @@ class Outcomes(AsyncIterator[Outcome]):
                     outcome
                 )  # the run ends with this, and the report says what became of the item
                 raise
-        disk = outcome.disk
-        # The pair is nearly always known: a look at the mapping costs less than a call.
-        if disk is not None and (bond := disk.virtual_machine_disk):
-            machine = bond.virtual_machine
-            if machine.fqdn is not UNSET and self._machines.ids.get(machine.fqdn) != machine.id:
-                self._machines.learn(machine.fqdn, machine.id)
-        self._feed.finished(outcome.assignment)
+        if self._learn is not None and outcome.result is not None:
+            self._learn(outcome.result, self._machines)
+        self._feed.finished(outcome.item)
         if outcome.error is not None and outcome.error.stops_run:
             self._refuse(outcome.error)
         return outcome
 
-    def _count(self, settling: ItemWork) -> None:
-        self.report.requests += settling.requests
-        self.report.rate_limited += settling.rate_limited
+    def _count(self, work: ItemWork[ItemT, ResultT]) -> None:
+        self.report.requests += work.requests
+        self.report.rate_limited += work.rate_limited
 
     async def _probe(self) -> KatapultError | None:
         error = await self._session.probe(self._action.probe, self._count_probe)
@@ -355,12 +394,3 @@ class Outcomes(AsyncIterator[Outcome]):
         self.report.complete = self._feed.complete
         self.report.total_permitted = self._session.gate.limit
         self.report.elapsed = asyncio.get_running_loop().time() - self._began
-
-
-def _only(exc: BaseException) -> BaseException:
-    """The exception inside groups of one: callers wait for the input's own error, not for a group."""
-    while True:
-        inner = getattr(exc, "exceptions", None)
-        if not inner:
-            return exc
-        exc = inner[0]

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from typing import Generic
 
 from katapult_async.transport import MachineNames
 
-from .item import Item, Items, read_item
+from .item import ItemT
 from .look_ahead import LookAhead
-from .outcome import Assignment
 from .reader import Reader
 
 
@@ -20,38 +20,38 @@ class InputCancelled(RuntimeError):
     """Reading the input was cancelled by something other than the run."""
 
 
-class Feed:
+class Feed(Generic[ItemT]):
     """Hands out items to workers, at most `per_machine` of one machine at a time.
 
     Args:
         items: The input.
         per_machine: Items of one machine that may be started at the same time.
         bound: Items for busy machines that are read ahead at most.
-        needs_virtual_machine: Whether each item must name its machine.
+        read_item: Turns what the input gives into an item, or raises TypeError or ValueError.
         names: The names of machines that are known.
         failed: Called when the input has failed: no more items will come.
     """
 
     def __init__(
         self,
-        items: Items,
+        items: Iterable[object] | AsyncIterable[object],
         *,
         per_machine: int,
         bound: int,
-        needs_virtual_machine: bool,
+        read_item: Callable[[object], ItemT],
         names: MachineNames,
         failed: Callable[[], None],
     ) -> None:
-        self._source: Iterator[Item] | None = None
-        self._reader: Reader[Item] | None = None
-        self._needs_virtual_machine = needs_virtual_machine
+        self._source: Iterator[object] | None = None
+        self._reader: Reader[object] | None = None
+        self._read_item = read_item
         self._failed = failed
         self._names = names
-        self._ahead = LookAhead(per_machine=per_machine, bound=bound, names=names)
+        self._ahead: LookAhead[ItemT] = LookAhead(per_machine=per_machine, bound=bound, names=names)
         self._closed = False
         self._pulled = 0
         # Workers that wait for an item, or for a reason to look again (None).
-        self._waiting: deque[asyncio.Future[Assignment | None]] = deque()
+        self._waiting: deque[asyncio.Future[ItemT | None]] = deque()
         # Those that will look again and have not done so yet.
         self._woken = 0
         #: Whether the input has no more items, or none that are wanted.
@@ -59,7 +59,7 @@ class Feed:
         #: Whether the input was read to its end.
         self.complete = False
         #: Pulled and not started when the feed was closed.
-        self.left: deque[Assignment] = deque()
+        self.left: deque[ItemT] = deque()
         #: What has ended the input, unless that was its end.
         self.failure: BaseException | None = None
         if isinstance(items, AsyncIterable):
@@ -83,7 +83,7 @@ class Feed:
         """Items that the input has given."""
         return self._pulled
 
-    async def next(self) -> Assignment | None:
+    async def next(self) -> ItemT | None:
         """The next item that may be started now; None when this worker is not needed any more.
 
         Once the input is exhausted, a worker that finishes an item takes the next one of that machine itself.
@@ -103,7 +103,7 @@ class Feed:
             if item is not None:
                 return item
 
-    def _pull(self, source: Iterator[Item]) -> Assignment | None:
+    def _pull(self, source: Iterator[object]) -> ItemT | None:
         """The next item of a synchronous source; None to look again."""
         try:
             item = self._check(next(source))
@@ -125,7 +125,7 @@ class Feed:
     def _is_wanted(self) -> bool:
         return bool(self._waiting) and not self._ahead.full
 
-    def _take(self, raw: Item) -> None:
+    def _take(self, raw: object) -> None:
         """An item of an asynchronous source."""
         item = self._check(raw)
         if self._closed:
@@ -133,10 +133,10 @@ class Feed:
         elif self._ahead.offer(item) and not self._wake(item):
             self._ahead.put_back(item)
 
-    def _check(self, item: Item) -> Assignment:
+    def _check(self, item: object) -> ItemT:
         self._pulled += 1
         try:
-            return read_item(item, needs_virtual_machine=self._needs_virtual_machine)
+            return self._read_item(item)
         except ValueError as exc:
             raise ValueError(f"item {self._pulled}: {exc}") from exc
         except TypeError as exc:
@@ -160,7 +160,7 @@ class Feed:
             self._failed()
         self._wake_all()
 
-    def finished(self, item: Assignment) -> None:
+    def finished(self, item: ItemT) -> None:
         """An item is done with its machine."""
         ready = self._ahead.finished(item)
         if not self._waiting:
@@ -215,8 +215,8 @@ class Feed:
             self._names.listeners.remove(self._ahead.same)
         self.left.extend(self._ahead.drain())
 
-    async def _wait(self) -> Assignment | None:
-        wakeup: asyncio.Future[Assignment | None] = asyncio.get_running_loop().create_future()
+    async def _wait(self) -> ItemT | None:
+        wakeup: asyncio.Future[ItemT | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(wakeup)
         if self._reader is not None:
             self._reader.wake()
@@ -235,7 +235,7 @@ class Feed:
             if wakeup.done() and not wakeup.cancelled() and wakeup.result() is None:
                 self._woken -= 1
 
-    def _wake(self, item: Assignment | None) -> bool:
+    def _wake(self, item: ItemT | None) -> bool:
         """Give an item to a waiting worker, or let one look again. False if none waits."""
         while self._waiting:
             wakeup = self._waiting.popleft()

@@ -6,25 +6,99 @@ elements or characters for a disk and a machine.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from .outcome import Assignment
+import msgspec
+
+from katapult_async.models import Disk, lookups
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """One disk for one virtual machine.
+
+    Args:
+        disk: ID (`disk_…`).
+        virtual_machine: ID (`vm_…`) or fully qualified domain name. None only where the machine need
+            not be known (unassign, attach, detach, delete).
+
+    Raises:
+        ValueError: If a field cannot be the name of what it stands for, for example when both are swapped.
+    """
+
+    disk: str
+    virtual_machine: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _is_word(self.disk):
+            raise ValueError(f"a disk is named by its id, for example disk_…, not by {self.disk!r}")
+        if self.virtual_machine is not None and not _is_word(self.virtual_machine):
+            raise ValueError(
+                f"a virtual machine is named by its id or its FQDN, not by {self.virtual_machine!r}"
+            )
+        machine = self.virtual_machine
+        wrong = lookups.not_a_disk(self.disk) or (lookups.not_a_machine(machine) if machine else None)
+        if wrong is not None:
+            raise ValueError(f"{wrong}: give the disk first, then the virtual machine")
+
+    def __str__(self) -> str:
+        return f"{self.disk} -> {self.virtual_machine}" if self.virtual_machine else self.disk
+
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # defaults of type variables are in typing from Python 3.13 on
+
+    ItemT = TypeVar("ItemT", default=Assignment)
+    ResultT = TypeVar("ResultT", default=Disk)
+else:
+    from typing import TypeVar
+
+    ItemT = TypeVar("ItemT")
+    ResultT = TypeVar("ResultT")
 
 Item = Assignment | tuple[str, str] | str
 Items = Iterable[Item] | AsyncIterable[Item]
 
 
-def check_items(items: object, *, needs_virtual_machine: bool) -> None:
-    """Raise TypeError unless `items` can be the input of a run."""
-    if isinstance(items, (str, bytes, Assignment)):
-        found = repr(items)[:60] if isinstance(items, Assignment) else f"the single text {items[:50]!r}"
+def _is_word(text: object) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= 255 and text.isprintable() and " " not in text
+
+
+def check_disk(disk: object) -> None:
+    """Raise ValueError if this cannot be the ID of a disk."""
+    if not _is_word(disk):
+        raise ValueError(f"a disk is named by its ID, for example disk_…, not by {disk!r}")
+    if (wrong := lookups.not_a_disk(cast("str", disk))) is not None:
+        raise ValueError(wrong)
+
+
+def check_machine(machine: object) -> None:
+    """Raise ValueError if this cannot be the ID or FQDN of a virtual machine."""
+    if not _is_word(machine):
+        raise ValueError(f"a virtual machine is named by its ID or its FQDN, not by {machine!r}")
+    if (wrong := lookups.not_a_machine(cast("str", machine))) is not None:
+        raise ValueError(wrong)
+
+
+def check_items(items: object, *, example: str) -> None:
+    """Raise TypeError unless `items` can be the input of a run.
+
+    Args:
+        items: The input.
+        example: An input that is right, for the message.
+    """
+    if isinstance(items, (str, bytes, msgspec.Struct)):
+        found = (
+            repr(items)[:60]
+            if isinstance(items, msgspec.Struct)
+            else f"the single text {cast('str', items)[:50]!r}"
+        )
     elif isinstance(items, (AsyncIterable, Iterable)) or hasattr(items, "__getitem__"):
         return
     else:
         found = repr(items)[:60]
-    example = '[("disk_…", "vm_…")]' if needs_virtual_machine else '["disk_…"]'
     raise TypeError(f"expected an iterable of items, not {found}: give for example {example}")
 
 
@@ -55,14 +129,60 @@ def read_item(item: object, *, needs_virtual_machine: bool) -> Assignment:
 
 
 def _not_an_item(item: object, *, needs_virtual_machine: bool) -> str:
+    described = _described(item)
     give = "(disk, virtual_machine)" if needs_virtual_machine else "the ID of a disk"
     if isinstance(item, Mapping):
         give = "(row['disk'], row['virtual_machine'])" if needs_virtual_machine else "row['disk']"
-        what = "a mapping"
-    elif isinstance(item, AbstractSet):
-        what = "a set"
-    elif item is None or isinstance(item, (int, float)):
-        what = repr(item)[:50]
+    return f"{described} is not an item: give {give}"
+
+
+def _described(item: object) -> str:
+    if isinstance(item, Mapping):
+        return "a mapping"
+    if isinstance(item, AbstractSet):
+        return "a set"
+    if item is None or isinstance(item, (int, float)):
+        return repr(item)[:50]
+    return f"an object of the type {type(item).__name__[:50]}"
+
+
+def read_as(kind: type[ItemT], item: object) -> ItemT:
+    """Return the item as an object of its action's item type.
+
+    Args:
+        kind: The item type.
+        item: An object of this type, or a tuple or list of its fields in their order. A text stands
+            for the first field.
+
+    Raises:
+        TypeError: If the item is of another type, or has another number of fields.
+        ValueError: If a field of the item cannot be what it stands for.
+    """
+    if isinstance(item, kind):
+        machine: object = getattr(item, "virtual_machine", None)
+        if machine is not None and not isinstance(machine, str):
+            raise TypeError(f"the virtual machine of {item} is {machine!r}: give its ID or FQDN")
+        return item
+    required, names = fields_of(kind)
+    expected = f"{kind.__name__}({', '.join(names)})"
+    if isinstance(item, str):
+        values: tuple[object, ...] = (item,)
+    elif isinstance(item, (tuple, list)):
+        values = tuple(cast("tuple[object, ...]", item))
     else:
-        what = f"an object of the type {type(item).__name__[:50]}"
-    return f"{what} is not an item: give {give}"
+        raise TypeError(f"{_described(item)} is not an item: give {expected}")
+    if not required <= len(values) <= len(names):
+        found = "1 field" if len(values) == 1 else f"{len(values)} fields"
+        raise TypeError(f"expected {expected}, found {found}")
+    return kind(*values)
+
+
+def fields_of(kind: type[object]) -> tuple[int, tuple[str, ...]]:
+    """Return how many fields an item of this type needs at least, and the names of all in their order."""
+    parameters = [
+        parameter
+        for parameter in inspect.signature(kind).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.POSITIONAL_ONLY)
+    ]
+    required = sum(parameter.default is parameter.empty for parameter in parameters)
+    return required, tuple(parameter.name for parameter in parameters)

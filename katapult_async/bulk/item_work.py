@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-
-from msgspec import UNSET
+from typing import Generic
 
 from katapult_async.errors import (
-    AssignmentConflict,
     Execution,
     KatapultError,
     NotFound,
     ObjectInTrash,
+    ScopeNotGranted,
     TransportError,
 )
-from katapult_async.models import Disk, Task
+from katapult_async.models import Task
 from katapult_async.ratelimit import BreakerGate, Charges
 from katapult_async.transport import RunStopped, Session
 
 from .action import Action
-from .outcome import Assignment, Outcome, OutcomeStatus
+from .causes import let_go_of_frames
+from .item import ItemT, ResultT
+from .outcome import Outcome, OutcomeStatus
 from .verdict import ReadBack, Start, Verdict, judge
 
 
-class ItemWork:
+class ItemWork(Generic[ItemT, ResultT]):
     """The work on one item, and what is known of it at every moment. Counts its requests (Meter)."""
 
     __slots__ = (
@@ -37,7 +38,7 @@ class ItemWork:
         "_error",
         "_ever_unclear",
         "_item",
-        "_looking",
+        "_only_reading",
         "_seen_before",
         "_session",
         "_start",
@@ -45,6 +46,7 @@ class ItemWork:
         "_unclear",
         "_unjudged_after",
         "breaker",
+        "date",
         "elapsed",
         "on_the_wire",
         "rate_limited",
@@ -55,9 +57,9 @@ class ItemWork:
 
     def __init__(
         self,
-        action: Action,
+        action: Action[ItemT, ResultT],
         session: Session,
-        item: Assignment,
+        item: ItemT,
         start: Start = Start.SEND,
         breaker: BreakerGate | None = None,
     ) -> None:
@@ -70,8 +72,8 @@ class ItemWork:
         self._ever_unclear = start is Start.READ_BACK
         self._unclear: KatapultError | None = None
         self._start = start
-        # Only looked at so far.
-        self._looking = start is Start.READ_FIRST
+        # Only read so far.
+        self._only_reading = start is Start.READ_FIRST
         # Whether reading has shown, before a try of ours, that it was not done.
         self._seen_before = False
         self._started_at: float | None = None
@@ -85,12 +87,19 @@ class ItemWork:
         self.rate_limited = 0
         self.elapsed = 0.0
         self.request_id: str | None = None
+        #: The `Date` header of the last answer to a GET.
+        self.date: str | None = None
         #: Whether a request of this item is under way at this moment.
         self.on_the_wire = False
         #: Set from outside: send nothing more for this item.
         self.stopping = False
 
-    async def run(self) -> Outcome:
+    @property
+    def started_at(self) -> float | None:
+        """When the work on the item began, in unix seconds."""
+        return self._started_at
+
+    async def run(self) -> Outcome[ItemT, ResultT]:
         """Work on the item until its outcome is known. Never raises KatapultError."""
         charges: Charges | None = None
         breaker = self.breaker
@@ -98,7 +107,7 @@ class ItemWork:
         while True:
             elapsed = self.elapsed
             sent_after = breaker.number if breaker is not None else 0
-            # What must be looked at first is looked at again before each try: the pause may have been a long one.
+            # What must be read first is read again before each try: the pause may have been a long one.
             if self._start is Start.READ_FIRST or (self._start is Start.READ_BACK and not self._attempts):
                 outcome = await self._begin_by_reading()
                 if outcome is not None:
@@ -106,7 +115,7 @@ class ItemWork:
             self._attempts += 1
             self._before_attempt = self._unjudged_after = self.requests - self.rate_limited
             try:
-                disk, task = await self._action.send(self._session, self._item, self)
+                result, task = await self._action.send(self._session, self._item, self)
             except RunStopped:
                 return self.interrupted()
             except KatapultError as error:
@@ -114,7 +123,7 @@ class ItemWork:
                 outcome = await self._after(error)
             else:
                 certain = self._action.success_proves_change or self._seen_before
-                return self._outcome(self._action.done, disk=disk, task=task, certain=certain)
+                return self._outcome(OutcomeStatus.DONE, result=result, task=task, certain=certain)
             if outcome is not None:
                 return outcome
             charges = charges or Charges(breaker)
@@ -132,10 +141,11 @@ class ItemWork:
             await asyncio.sleep(delay)
             charges.paused(delay)
 
-    async def _after(self, error: KatapultError) -> Outcome | None:
+    async def _after(self, error: KatapultError) -> Outcome[ItemT, ResultT] | None:
         """What a failed try means; None to try again."""
         self._error = error
-        step = judge(error, unclear_before=self._ever_unclear)
+        action = self._action
+        step = judge(error, unclear_before=self._ever_unclear, may_be_done=action.may_be_done)
         if error.execution is Execution.UNCLEAR:
             self._ever_unclear, self._unclear = True, error
         if step is Verdict.RETRY:
@@ -150,7 +160,7 @@ class ItemWork:
             return self._outcome(OutcomeStatus.UNKNOWN, error=error)  # nothing more is to be sent
         return await self._read_back(error, step)
 
-    async def _begin_by_reading(self) -> Outcome | None:
+    async def _begin_by_reading(self) -> Outcome[ItemT, ResultT] | None:
         """The outcome, if there is nothing to be sent; None to go on and send."""
         if self._start is Start.READ_BACK:
             interrupted = TransportError(
@@ -159,87 +169,104 @@ class ItemWork:
             interrupted.operation = f"{self._action.name} {self._item}"
             outcome = await self._read_back(interrupted, Verdict.READ_BACK)
         else:
-            self._looking = True
-            outcome = await self._look()
-            self._looking = False
+            self._only_reading = True
+            outcome = await self._read_first()
+            self._only_reading = False
         if outcome is None and self.stopping:
             return self.interrupted()
         return outcome
 
-    async def _look(self) -> Outcome | None:
+    async def _read_first(self) -> Outcome[ItemT, ResultT] | None:
+        read = self._action.read
+        if read is None:
+            return None
         try:
-            disk = await self._action.read(self._session, self._item, self)
+            result, found = await read(self._session, self._item, self)
         except KatapultError as error:
             if isinstance(error, RunStopped):
                 return self.interrupted()
-            # Only what the API says of the disk itself is the end of it.
+            # Only what the API says of the item itself is the end of it.
             refused = error.execution is Execution.REFUSED and not error.stops_run
             if not refused and self._ever_unclear:
                 return self._outcome(OutcomeStatus.UNKNOWN, error=error)
             return self._outcome(
                 OutcomeStatus.FAILED if refused else OutcomeStatus.NOT_ATTEMPTED, error=error
             )
-        found = self._action.found(disk, self._item)
         if found is ReadBack.NOT_DONE:
             self._seen_before = True
             return None
+        if found is ReadBack.UNCLEAR:
+            return self._outcome(OutcomeStatus.UNKNOWN, error=self._unclear) if self._ever_unclear else None
         if found is ReadBack.DONE:
-            status = self._action.done if self._ever_unclear else self._action.already
-            return self._outcome(status, disk=disk, certain=self._seen_before)
-        return self._outcome(OutcomeStatus.FAILED, disk=disk, error=await self._conflict(found, disk))
+            status = OutcomeStatus.DONE if self._ever_unclear else OutcomeStatus.ALREADY_DONE
+            return self._outcome(status, result=result, certain=self._seen_before)
+        return self._outcome(OutcomeStatus.FAILED, result=result, error=await self._conflict(found, result))
 
-    async def _read_back(self, error: KatapultError, step: Verdict) -> Outcome | None:
+    async def _read_back(self, error: KatapultError, step: Verdict) -> Outcome[ItemT, ResultT] | None:
+        """What reading the item says after this error; None to send it again."""
+        read = self._action.read
+        if read is None:
+            return self._undecided(error, step)
         try:
-            disk = await self._action.read(self._session, self._item, self)
+            result, found = await read(self._session, self._item, self)
         except (NotFound, ObjectInTrash) as gone:
             return self._outcome(OutcomeStatus.FAILED, error=gone)
+        except ScopeNotGranted:
+            return self._undecided(error, step)  # a token that may write need not be allowed to read
         except RunStopped:
             return self._outcome(OutcomeStatus.UNKNOWN, error=error)
         except KatapultError as unread:
             self._error = unread if unread.stops_run else error
             return self._outcome(OutcomeStatus.UNKNOWN, error=self._error)
-        found = self._action.found(disk, self._item)
         if found is ReadBack.DONE:
             # Refused because it is so already: by an earlier try of ours whose answer never came, if there was one.
             ours = step is Verdict.READ_BACK or self._ever_unclear
-            status = self._action.done if ours else self._action.already
+            status = OutcomeStatus.DONE if ours else OutcomeStatus.ALREADY_DONE
             certain = self._seen_before or not ours
-            return self._outcome(status, disk=disk, request_id=error.request_id, certain=certain)
+            return self._outcome(status, result=result, request_id=error.request_id, certain=certain)
+        if found is ReadBack.UNCLEAR:
+            return self._undecided(error, step)
         if step is Verdict.CHECK:
-            return self._outcome(OutcomeStatus.FAILED, disk=disk, error=error)
+            return self._outcome(OutcomeStatus.FAILED, result=result, error=error)
         if found is not ReadBack.NOT_DONE:
-            return self._outcome(OutcomeStatus.FAILED, disk=disk, error=await self._conflict(found, disk))
+            conflict = await self._conflict(found, result)
+            return self._outcome(OutcomeStatus.FAILED, result=result, error=conflict)
         self._seen_before = True
         return None
 
-    async def _conflict(self, found: ReadBack, disk: Disk) -> KatapultError:
-        """Why an item cannot be done whose disk is elsewhere: the machine that is wanted may not even be there."""
+    def _undecided(self, error: KatapultError, step: Verdict) -> Outcome[ItemT, ResultT]:
+        """The outcome where reading cannot tell: failed if no try can have been executed, else unknown."""
+        refused = step is Verdict.CHECK and not self._ever_unclear
+        return self._outcome(OutcomeStatus.FAILED if refused else OutcomeStatus.UNKNOWN, error=error)
+
+    async def _conflict(self, found: ReadBack, result: ResultT | None) -> KatapultError:
+        """Why an item cannot be done that is elsewhere: what it names may not even be there."""
         if found is ReadBack.CONFLICT and self._action.find_wanted is not None:
             try:
                 await self._action.find_wanted(self._session, self._item, self)
             except (NotFound, ObjectInTrash) as gone:
                 return gone
             except KatapultError:
-                pass  # where the disk is, is known all the same
-        return _refused(found, disk, self._item)
+                pass  # where it is, is known all the same
+        return self._action.conflict_of(found, result, self._item)
 
     def _outcome(
         self,
         status: OutcomeStatus,
         *,
-        disk: Disk | None = None,
+        result: ResultT | None = None,
         task: Task | None = None,
         error: KatapultError | None = None,
         request_id: str | None = None,
         certain: bool = True,
-    ) -> Outcome:
+    ) -> Outcome[ItemT, ResultT]:
         if status is OutcomeStatus.UNKNOWN:
             certain = self._seen_before
         let_go_of_frames(error)
         return Outcome(
-            assignment=self._item,
+            item=self._item,
             status=status,
-            disk=disk,
+            result=result,
             task=task,
             error=error,
             certain=certain,
@@ -247,9 +274,10 @@ class ItemWork:
             request_id=(error.request_id if error is not None else request_id) or self.request_id,
             started_at=self._started_at if self.requests else None,
             finished_at=time.time(),
+            words=self._action.words,
         )
 
-    def interrupted(self) -> Outcome:
+    def interrupted(self) -> Outcome[ItemT, ResultT]:
         """The outcome of an item whose work is cut short now: unknown if it may have been executed.
 
         Also where reading back has shown that it was not: a server that is slow may still come to it.
@@ -257,32 +285,11 @@ class ItemWork:
         unjudged = (
             self._unjudged_after is not None and self.requests - self.rate_limited > self._unjudged_after
         )
-        if unjudged or (self.on_the_wire and not self._looking) or self._ever_unclear:
+        if unjudged or (self.on_the_wire and not self._only_reading) or self._ever_unclear:
             return self._outcome(OutcomeStatus.UNKNOWN, error=self._error)
         return self._outcome(OutcomeStatus.NOT_ATTEMPTED, error=self._error)
 
 
-def let_go_of_frames(error: BaseException | None) -> None:
-    """Errors are kept in reports, by the thousand: without the frames, and all their variables, that raised them."""
-    while error is not None and error.__traceback__ is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
-
-
-def not_attempted(item: Assignment) -> Outcome:
+def not_attempted(action: Action[ItemT, ResultT], item: ItemT) -> Outcome[ItemT, ResultT]:
     """The outcome of an item that was never started."""
-    return Outcome(assignment=item, status=OutcomeStatus.NOT_ATTEMPTED, finished_at=time.time())
-
-
-def _refused(found: ReadBack, disk: Disk, item: Assignment) -> AssignmentConflict:
-    bond = disk.virtual_machine_disk
-    machine = bond.virtual_machine.id if bond else None
-    name = bond.virtual_machine.fqdn if bond else UNSET
-    if found is ReadBack.BOOT_DISK:
-        return AssignmentConflict(
-            f"{item.disk} is the boot disk of {machine}, and stays there", virtual_machine=machine
-        )
-    where = f"is on {machine}" if machine is not None else "is on no machine"
-    where += f" ({name})" if name is not UNSET else ""
-    wanted = f", not on {item.virtual_machine}" if item.virtual_machine is not None else ""
-    return AssignmentConflict(f"{item.disk} {where}{wanted}", virtual_machine=machine)
+    return Outcome(item=item, status=OutcomeStatus.NOT_ATTEMPTED, finished_at=time.time(), words=action.words)

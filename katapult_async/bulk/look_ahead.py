@@ -8,20 +8,24 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from heapq import merge
+from typing import Generic
 
 from katapult_async.transport import MachineNames, canonical
 
-from .outcome import Assignment
-
-#: Items in the order in which they came, each with its number.
-_Parked = deque[tuple[int, Assignment]]
+from .item import ItemT
 
 
-def _number(parked: tuple[int, Assignment]) -> int:
+def _number(parked: tuple[int, object]) -> int:
     return parked[0]
 
 
-class LookAhead:
+def machine_of(item: object) -> str | None:
+    """Return the virtual machine that an item keeps busy, if it names one."""
+    machine: str | None = getattr(item, "virtual_machine", None)
+    return machine
+
+
+class LookAhead(Generic[ItemT]):
     """Items pulled from the input and not yet started, and how busy each machine is.
 
     A machine has one entry, whichever of its names an item uses, as far as `names` knows them. When two names turn out
@@ -47,10 +51,11 @@ class LookAhead:
         self._bound = bound
         self._names = names or MachineNames()
         self._busy: dict[str, int] = {}
-        self._parked: dict[str, _Parked] = {}
+        # Items for busy machines in the order in which they came, each with its number.
+        self._parked: dict[str, deque[tuple[int, ItemT]]] = {}
         self._parked_count = 0
         self._arrivals = itertools.count()
-        self._ready: deque[Assignment] = deque()
+        self._ready: deque[ItemT] = deque()
         # Names of busy machines that have an entry under another name, and the names that each entry stands for.
         self._aliases: dict[str, str] = {}
         self._other_names: dict[str, list[str]] = {}
@@ -69,9 +74,9 @@ class LookAhead:
         """Items that wait for their machine."""
         return self._parked_count
 
-    def offer(self, item: Assignment) -> bool:
+    def offer(self, item: ItemT) -> bool:
         """Take in an item from the input. True: start it now. False: parked until its machine is free."""
-        machine = item.virtual_machine
+        machine: str | None = getattr(item, "virtual_machine", None)
         if machine is None:
             return True
         if self._aliases or not machine.startswith("vm_"):
@@ -87,17 +92,17 @@ class LookAhead:
         self._parked_count += 1
         return False
 
-    def next_ready(self) -> Assignment | None:
+    def next_ready(self) -> ItemT | None:
         """A parked item whose machine has become free; its place on the machine is already taken."""
         return self._ready.popleft() if self._ready else None
 
-    def put_back(self, item: Assignment) -> None:
+    def put_back(self, item: ItemT) -> None:
         """An item that was to be started and was not. It keeps its place on the machine and is ready."""
         self._ready.appendleft(item)
 
-    def finished(self, item: Assignment) -> bool:
+    def finished(self, item: ItemT) -> bool:
         """An item started earlier is done with its machine. True: another one has become ready."""
-        machine = item.virtual_machine
+        machine: str | None = getattr(item, "virtual_machine", None)
         if machine is None:
             return False
         if self._aliases or not machine.startswith("vm_"):
@@ -146,12 +151,12 @@ class LookAhead:
         for name in self._other_names.pop(machine, ()):
             del self._aliases[name]
 
-    def drain(self) -> list[Assignment]:
+    def drain(self) -> list[ItemT]:
         """Take out everything that has not been started."""
         ready, self._ready = self._ready, deque()
         parked, self._parked = self._parked, {}
         self._parked_count = 0
         for item in ready:
-            if item.virtual_machine is not None:
-                self._leave(self._entry(item.virtual_machine))  # its place was taken for it already
+            if (machine := machine_of(item)) is not None:
+                self._leave(self._entry(machine))  # its place was taken for it already
         return [*ready, *(item for waiting in parked.values() for _, item in waiting)]

@@ -1,4 +1,4 @@
-"""What a bulk run takes and what it tells: assignments in, one outcome for each, a report at the end.
+"""What a bulk run tells: one outcome for each item, and a report at the end.
 
 Plain data. Nothing here sends anything.
 """
@@ -6,57 +6,26 @@ Plain data. Nothing here sends anything.
 from __future__ import annotations
 
 import enum
+from typing import Any, Generic
 
 import msgspec
 
 from katapult_async.errors import KatapultError
-from katapult_async.models import Disk, Task, lookups
+from katapult_async.models import Disk, Task
 
-
-class Assignment(msgspec.Struct, frozen=True):
-    """One disk for one virtual machine.
-
-    disk: `disk_…`. virtual_machine: an id (`vm_…`) or a fully qualified domain name; None only where the machine need
-    not be known (unassign, attach, detach).
-
-    Raises:
-        ValueError: If a field cannot be the name of what it stands for, for example when both are swapped.
-    """
-
-    disk: str
-    virtual_machine: str | None = None
-
-    def __post_init__(self) -> None:
-        if not _is_word(self.disk):
-            raise ValueError(f"a disk is named by its id, for example disk_…, not by {self.disk!r}")
-        if self.virtual_machine is not None and not _is_word(self.virtual_machine):
-            raise ValueError(
-                f"a virtual machine is named by its id or its FQDN, not by {self.virtual_machine!r}"
-            )
-        machine = self.virtual_machine
-        wrong = lookups.not_a_disk(self.disk) or (lookups.not_a_machine(machine) if machine else None)
-        if wrong is not None:
-            raise ValueError(f"{wrong}: give the disk first, then the virtual machine")
-
-    def __str__(self) -> str:
-        return f"{self.disk} -> {self.virtual_machine}" if self.virtual_machine else self.disk
-
-
-def _is_word(text: object) -> bool:
-    return isinstance(text, str) and 0 < len(text) <= 255 and text.isprintable() and " " not in text
+from .item import ItemT, ResultT
 
 
 class OutcomeStatus(str, enum.Enum):
-    """What became of one item. Each action has a word for "done" and one for "was already so"."""
+    """What became of one item. `Outcome.word` is the word of its action for it, for example `assigned`.
 
-    ASSIGNED = "assigned"
-    ALREADY_ASSIGNED = "already_assigned"
-    UNASSIGNED = "unassigned"
-    ALREADY_UNASSIGNED = "already_unassigned"
-    ATTACHED = "attached"
-    ALREADY_ATTACHED = "already_attached"
-    DETACHED = "detached"
-    ALREADY_DETACHED = "already_detached"
+    The members that are named after an action are other names of DONE and ALREADY_DONE.
+    """
+
+    #: The run has done it.
+    DONE = "done"
+    #: It was so before.
+    ALREADY_DONE = "already_done"
     #: The API refused it, or it could not be carried out: it is not done.
     FAILED = "failed"
     #: It was sent, and neither an answer nor reading back could tell whether it was done.
@@ -64,34 +33,70 @@ class OutcomeStatus(str, enum.Enum):
     #: It was not executed: never sent, or only to a server that was not available.
     NOT_ATTEMPTED = "not_attempted"
 
+    ASSIGNED = UNASSIGNED = ATTACHED = DETACHED = DONE
+    ALREADY_ASSIGNED = ALREADY_UNASSIGNED = ALREADY_ATTACHED = ALREADY_DETACHED = ALREADY_DONE
+
+    @classmethod
+    def _missing_(cls, value: object) -> OutcomeStatus | None:
+        """Find a status by the word of an action, as older versions stored it."""
+        name = value.upper() if isinstance(value, str) else ""
+        return cls.__members__.get(name)
+
     def __str__(self) -> str:
         return self.value
 
     @property
     def ok(self) -> bool:
-        """Whether the disk is where it was wanted."""
+        """Whether the item is done, or was so already."""
         return self not in _NOT_OK
 
 
 _NOT_OK = frozenset({OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_ATTEMPTED})
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one assignment.
+class Words(msgspec.Struct, frozen=True):
+    """The words of an action for its outcomes.
 
-    disk: as the API showed it last; None if it never did. task: what attaching or detaching has queued.
-    error: why, unless the status is ok. certain: False if the disk may already have been in this
-    state before the run. That is so where nothing has shown the disk before the first request, and
-    the request was never answered, or was answered alike in both cases (unassign with
-    `read_first=False`).
-    attempts: requests for this item, without 429s and without reading back.
-    request_id: of the answer that decided. started_at, finished_at: unix seconds; started_at is None for an item that
-    was never sent.
+    Args:
+        done: For an item that the run has done.
+        already: For an item that was so before.
     """
 
-    assignment: Assignment
+    done: str = "done"
+    already: str = "already_done"
+
+    def of(self, status: OutcomeStatus) -> str:
+        """Return the word for a status."""
+        if status is OutcomeStatus.DONE:
+            return self.done
+        return self.already if status is OutcomeStatus.ALREADY_DONE else status.value
+
+
+DEFAULT_WORDS = Words()
+
+
+class Outcome(msgspec.Struct, Generic[ItemT, ResultT], frozen=True, kw_only=True):
+    """What became of one item.
+
+    Args:
+        item: The item.
+        status: What became of it.
+        result: What the API showed of it last, for example the Disk. None if it never did.
+        task: The task that was queued. With `wait=True` as it ended.
+        error: Why, unless the status is ok.
+        certain: False if the item may already have been in this state before the run. That is so
+            where nothing has shown it before the first request, and the request was never answered,
+            or was answered alike in both cases (unassign with `read_first=False`).
+        attempts: Requests for this item, without 429s and without reading back.
+        request_id: Of the answer that decided.
+        started_at: Unix time in seconds. None for an item that was never sent.
+        finished_at: Unix time in seconds.
+        words: The words of the action.
+    """
+
+    item: ItemT
     status: OutcomeStatus
-    disk: Disk | None = None
+    result: ResultT | None = None
     task: Task | None = None
     error: KatapultError | None = None
     certain: bool = True
@@ -99,11 +104,27 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     started_at: float | None = None
     finished_at: float
+    words: Words = DEFAULT_WORDS
 
     @property
     def ok(self) -> bool:
-        """Whether the disk is where it was wanted."""
+        """Whether the item is done, or was so already."""
         return self.status.ok
+
+    @property
+    def word(self) -> str:
+        """The status in the word of the action: `assigned`, `already_assigned`, `failed`."""
+        return self.words.of(self.status)
+
+    @property
+    def assignment(self) -> ItemT:
+        """The item."""
+        return self.item
+
+    @property
+    def disk(self) -> Disk | None:
+        """The result, if it is a disk."""
+        return self.result if isinstance(self.result, Disk) else None
 
     @property
     def code(self) -> str | None:
@@ -114,23 +135,24 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return said if isinstance(said, str) else type(self.error).__name__
 
 
-class BulkReport(msgspec.Struct, kw_only=True):
+class BulkReport(msgspec.Struct, Generic[ItemT, ResultT], kw_only=True):
     """The sum of a run.
 
     counts: outcomes per status. failures: the outcomes with status failed or unknown, whole. requests: sent, 429s and
     reading back included. rate_limited: 429s seen. elapsed: seconds. total_permitted: requests per minute permitted,
     as far as it became known. stopped_by: the error that ended the run early, if one did. complete: whether the input was
-    read to its end.
+    read to its end. words: the words of the action.
     """
 
     counts: dict[OutcomeStatus, int] = {}
-    failures: list[Outcome] = []
+    failures: list[Outcome[ItemT, ResultT]] = []
     requests: int = 0
     rate_limited: int = 0
     elapsed: float = 0.0
     total_permitted: int | None = None
     stopped_by: KatapultError | None = None
     complete: bool = True
+    words: Words = DEFAULT_WORDS
 
     @property
     def total(self) -> int:
@@ -142,7 +164,7 @@ class BulkReport(msgspec.Struct, kw_only=True):
         """Whether the input was read to its end, and every item is done or was so already."""
         return self.complete and not any(self.counts.get(status) for status in _NOT_OK)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome[ItemT, ResultT]) -> None:
         """Count one outcome."""
         status = outcome.status
         self.counts[status] = self.counts.get(status, 0) + 1
@@ -156,7 +178,7 @@ class BulkReport(msgspec.Struct, kw_only=True):
 
     def __str__(self) -> str:
         counts = ", ".join(
-            f"{self.counts[status]} {status.value.replace('_', ' ')}"
+            f"{self.counts[status]} {self.words.of(status).replace('_', ' ')}"
             for status in OutcomeStatus
             if self.counts.get(status)
         )
@@ -174,8 +196,9 @@ class BulkError(KatapultError):
         because: What has ended the run, if that was not the API.
     """
 
-    def __init__(self, report: BulkReport, because: str | None = None) -> None:
+    def __init__(self, report: BulkReport[Any, Any], because: str | None = None) -> None:
         first = report.stopped_by or next((item.error for item in report.failures if item.error), None)
         parts = [because, str(report), f"first: {first}" if first is not None else None]
         super().__init__("; ".join(part for part in parts if part))
-        self.report = report
+        # Of a run with any type of item: an exception cannot be generic.
+        self.report: BulkReport[Any, Any] = report

@@ -7,7 +7,7 @@
 | 500, 502, 504, reset or time-out after sending, unreadable 200 | unclear | READ_BACK |
 | 408, or a 4xx that is not the API's (see errors) | unclear | READ_BACK |
 | 200 that shows another disk, or after assign another machine | unclear | READ_BACK |
-| 422 unable_to_…, 406 task_queueing_error, or any refusal after an unclear try | this item cannot, or it is so already | CHECK |
+| an error that the action lists in `may_be_done`, or any refusal after an unclear try | this item cannot, or it is so already | CHECK |
 | any other error of the API, also with an unknown code | this item cannot | FAIL |
 | the token, the network or the scope is refused | the run cannot | STOP |
 
@@ -18,14 +18,7 @@ from __future__ import annotations
 
 import enum
 
-from katapult_async.errors import (
-    Execution,
-    KatapultError,
-    TaskQueueingError,
-    UnableToAssign,
-    UnableToUnassign,
-    UnassignedDisk,
-)
+from katapult_async.errors import Execution, KatapultError
 
 
 class Start(enum.Enum):
@@ -52,19 +45,25 @@ class ReadBack(enum.Enum):
     NOT_DONE = "it is as before"
     CONFLICT = "it is neither: somebody else has acted on it"
     BOOT_DISK = "it is the boot disk of its machine, which is never taken away"
+    UNCLEAR = "it does not show whether the request was executed"
 
 
-_MAY_BE_SO_ALREADY = (UnableToAssign, UnableToUnassign, UnassignedDisk, TaskQueueingError)
+def judge(
+    error: KatapultError, *, unclear_before: bool, may_be_done: tuple[type[KatapultError], ...] = ()
+) -> Verdict:
+    """Return the next step after a try that failed.
 
-
-def judge(error: KatapultError, *, unclear_before: bool) -> Verdict:
-    """The next step after a try that failed. `unclear_before`: an earlier try of this item may have been executed."""
+    Args:
+        error: Why it failed.
+        unclear_before: Whether an earlier try of this item may have been executed.
+        may_be_done: Refusals that may mean that the item was in the wanted state already.
+    """
     if error.stops_run:
         return Verdict.STOP
     if error.execution is Execution.NOT_EXECUTED:
         return Verdict.RETRY
     if error.execution is Execution.UNCLEAR:
         return Verdict.READ_BACK
-    if unclear_before or isinstance(error, _MAY_BE_SO_ALREADY):
+    if unclear_before or isinstance(error, may_be_done):
         return Verdict.CHECK
     return Verdict.FAIL

@@ -21,6 +21,12 @@ class NameDisk(msgspec.Struct, frozen=True, gc=False):
     disk: Lookup
 
 
+class NameVirtualMachine(msgspec.Struct, frozen=True, gc=False):
+    """For every call that needs nothing but the machine."""
+
+    virtual_machine: Lookup
+
+
 class ResizeDisk(msgspec.Struct, frozen=True, gc=False):
     disk: Lookup
     size_in_gb: int

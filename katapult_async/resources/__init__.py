@@ -1,10 +1,25 @@
-"""The endpoints: declarative Operations, and the typed methods that stand for them."""
+"""The endpoints: declarative Operations and Actions, and the typed methods that stand for them."""
 
 from __future__ import annotations
 
+from .disk_changes import DiskUpdate, IOProfileChange, Resize
+from .disk_creation import NewDisk
 from .disks import Disks
 from .io_profiles import IOProfiles
+from .power_actions import Machine
+from .runs import Runs
 from .tasks import Tasks
 from .virtual_machines import VirtualMachines
 
-__all__ = ["Disks", "IOProfiles", "Tasks", "VirtualMachines"]
+__all__ = [
+    "DiskUpdate",
+    "Disks",
+    "IOProfileChange",
+    "IOProfiles",
+    "Machine",
+    "NewDisk",
+    "Resize",
+    "Runs",
+    "Tasks",
+    "VirtualMachines",
+]

@@ -1,20 +1,38 @@
-"""What may be done to many disks: how each action is sent, read back, and told from what was read.
+"""Assign, unassign, attach and detach: how each action is sent, read back, and told from what was read.
 
-It declares; the scheduler carries out. The typed methods are in disks.
+It declares, `bulk` carries out. The typed methods are in `disks` and `many_disks`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Protocol
 
 from msgspec import UNSET
 
-from katapult_async.bulk import Action, Assignment, OutcomeStatus, ReadBack
-from katapult_async.errors import ProtocolError
+from katapult_async.bulk import (
+    Action,
+    Assignment,
+    Contradiction,
+    Read,
+    ReadBack,
+    Words,
+    read_item,
+    read_with,
+    send_with,
+)
+from katapult_async.errors import (
+    AssignmentConflict,
+    TaskQueueingError,
+    UnableToAssign,
+    UnableToUnassign,
+    UnassignedDisk,
+)
 from katapult_async.models import AttachmentState, Disk, Task, lookups, requests
 from katapult_async.models.responses import DiskResponse, DiskTaskResponse
-from katapult_async.transport import Meter, Operation, Session
+from katapult_async.transport import MachineNames, Operation, Query
 
 from .virtual_machines import find_wanted
 
@@ -27,55 +45,74 @@ ATTACH = Operation("POST", "/disks/disk/attach", DiskTaskResponse)
 DETACH = Operation("POST", "/disks/disk/detach", DiskTaskResponse)
 
 
-async def _assign(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
+def _name_disk(item: Assignment) -> requests.NameDisk:
+    return requests.NameDisk(lookups.disk(item.disk))
+
+
+def _assign_disk(item: Assignment) -> requests.AssignDisk:
     assert item.virtual_machine is not None  # noqa: S101 - checked when the item was pulled
-    body = requests.AssignDisk(lookups.disk(item.disk), lookups.virtual_machine(item.virtual_machine))
-    response = await session.send(ASSIGN, body=body, meter=meter)
-    disk = _about(item, response.disk, ASSIGN, meter)
-    if not _may_be_on(disk, item.virtual_machine):
-        raise _contradicts(f"the disk is {_where(disk)}, not on {item.virtual_machine}", ASSIGN, meter)
-    return disk, None
+    return requests.AssignDisk(lookups.disk(item.disk), lookups.virtual_machine(item.virtual_machine))
 
 
-async def _unassign(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
-    body = requests.NameDisk(lookups.disk(item.disk))
-    response = await session.send(UNASSIGN, body=body, meter=meter)
-    disk = _about(item, response.disk, UNASSIGN, meter)
+def _assigned(response: DiskResponse, item: Assignment) -> Disk:
+    disk, wanted = response.disk, item.virtual_machine
+    bond = disk.virtual_machine_disk
+    # Nearly every answer ends here, so this comes before the careful comparison.
+    if disk.id == item.disk and bond:
+        machine = bond.virtual_machine
+        if wanted in (machine.id, machine.fqdn):
+            return disk
+    about(response, item)
+    if wanted is not None and not _may_be_on(disk, wanted):
+        raise Contradiction(f"the disk is {_where(disk)}, not on {wanted}")
+    return disk
+
+
+def _unassigned(response: DiskResponse, item: Assignment) -> Disk:
+    disk = about(response, item)
     if is_on(disk, None):
-        raise _contradicts(f"the disk is still {_where(disk)}", UNASSIGN, meter)
-    return disk, None
+        raise Contradiction(f"the disk is still {_where(disk)}")
+    return disk
 
 
-async def _attach(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
-    body = requests.NameDisk(lookups.disk(item.disk))
-    response = await session.send(ATTACH, body=body, meter=meter)
-    return _about(item, response.disk, ATTACH, meter), response.task
+class _NamesDisk(Protocol):
+    @property
+    def disk(self) -> str: ...
 
 
-async def _detach(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
-    body = requests.NameDisk(lookups.disk(item.disk))
-    response = await session.send(DETACH, body=body, meter=meter)
-    return _about(item, response.disk, DETACH, meter), response.task
+class _HasDisk(Protocol):
+    @property
+    def disk(self) -> Disk: ...
 
 
-async def _read(session: Session, item: Assignment, meter: Meter) -> Disk:
-    response = await session.request(GET, query=[lookups.disk(item.disk).query("disk")], meter=meter)
-    return _about(item, response.disk, GET, meter)
+def disk_query(item: _NamesDisk) -> Query:
+    """The query that reads the disk of an item."""
+    return [lookups.disk(item.disk).query("disk")]
 
 
-def _about(item: Assignment, disk: Disk, operation: Operation[Any], meter: Meter) -> Disk:
+def about(response: _HasDisk, item: _NamesDisk) -> Disk:
     """Return the disk, if the response is about the one that was asked for.
 
     A proxy that mixes responses up must not be believed.
     """
+    disk = response.disk
     if disk.id == item.disk:
         return disk
-    raise _contradicts(f"the answer is about another disk ({disk.id})", operation, meter)
+    raise Contradiction(f"the answer is about another disk ({disk.id})")
 
 
-def _contradicts(message: str, operation: Operation[Any], meter: Meter) -> ProtocolError:
-    """The error for a response that says success and shows another disk or machine."""
-    return ProtocolError(message, operation=operation.name, request_id=meter.request_id)
+def task_of(response: DiskTaskResponse) -> Task:
+    """The task that an answer carries."""
+    return response.task
+
+
+def learn_machine(disk: Disk, names: MachineNames) -> None:
+    """Learn the name of the machine that a disk is on."""
+    if bond := disk.virtual_machine_disk:
+        machine = bond.virtual_machine
+        # The pair is nearly always known: a look at the mapping costs less than a call.
+        if machine.fqdn is not UNSET and names.ids.get(machine.fqdn) != machine.id:
+            names.learn(machine.fqdn, machine.id)
 
 
 def _where(disk: Disk) -> str:
@@ -148,44 +185,74 @@ def _found_detached(disk: Disk, item: Assignment) -> ReadBack:
     return _found_plugged(disk, item, (AttachmentState.DETACHED, AttachmentState.DETACHING))
 
 
+def _conflict(found: ReadBack, disk: Disk, item: Assignment) -> AssignmentConflict:
+    bond = disk.virtual_machine_disk
+    machine = bond.virtual_machine.id if bond else None
+    name = bond.virtual_machine.fqdn if bond else UNSET
+    if found is ReadBack.BOOT_DISK:
+        return AssignmentConflict(
+            f"{item.disk} is the boot disk of {machine}, and stays there", virtual_machine=machine
+        )
+    where = f"is on {machine}" if machine is not None else "is on no machine"
+    where += f" ({name})" if name is not UNSET else ""
+    wanted = f", not on {item.virtual_machine}" if item.virtual_machine is not None else ""
+    return AssignmentConflict(f"{item.disk} {where}{wanted}", virtual_machine=machine)
+
+
+def _read(found: Callable[[Disk, Assignment], ReadBack]) -> Read[Assignment, Disk]:
+    return read_with(GET, query=disk_query, result=about, found=found)
+
+
+read_disk = partial(read_item, needs_virtual_machine=False)
+DISKS_EXAMPLE = '["disk_…"]'
+
 ASSIGNING = Action(
     name="assign",
-    send=_assign,
-    read=_read,
-    found=_found_assigned,
-    done=OutcomeStatus.ASSIGNED,
-    already=OutcomeStatus.ALREADY_ASSIGNED,
+    item=Assignment,
+    send=send_with(ASSIGN, body=_assign_disk, result=_assigned),
+    read=_read(_found_assigned),
+    words=Words("assigned", "already_assigned"),
+    may_be_done=(UnableToAssign,),
+    example='[("disk_…", "vm_…")]',
+    read_item=partial(read_item, needs_virtual_machine=True),
     probe=PROBE,
-    needs_virtual_machine=True,
     find_wanted=find_wanted,
+    conflict=_conflict,
+    learn=learn_machine,
 )
 UNASSIGNING = Action(
     name="unassign",
-    send=_unassign,
-    read=_read,
-    found=_found_unassigned,
-    done=OutcomeStatus.UNASSIGNED,
-    already=OutcomeStatus.ALREADY_UNASSIGNED,
+    item=Assignment,
+    send=send_with(UNASSIGN, body=_name_disk, result=_unassigned),
+    read=_read(_found_unassigned),
+    words=Words("unassigned", "already_unassigned"),
+    may_be_done=(UnableToUnassign,),
+    example=DISKS_EXAMPLE,
+    read_item=read_disk,
     probe=PROBE,
     # The API answers alike for a disk that is on no machine.
     success_proves_change=False,
+    conflict=_conflict,
+    learn=learn_machine,
 )
 UNASSIGNING_READ_FIRST = replace(UNASSIGNING, read_first=True)
 ATTACHING = Action(
     name="attach",
-    send=_attach,
-    read=_read,
-    found=_found_attached,
-    done=OutcomeStatus.ATTACHED,
-    already=OutcomeStatus.ALREADY_ATTACHED,
+    item=Assignment,
+    send=send_with(ATTACH, body=_name_disk, result=about, task=task_of),
+    read=_read(_found_attached),
+    words=Words("attached", "already_attached"),
+    may_be_done=(UnassignedDisk, TaskQueueingError),
+    example=DISKS_EXAMPLE,
+    read_item=read_disk,
     probe=PROBE,
+    conflict=_conflict,
+    learn=learn_machine,
 )
-DETACHING = Action(
+DETACHING = replace(
+    ATTACHING,
     name="detach",
-    send=_detach,
-    read=_read,
-    found=_found_detached,
-    done=OutcomeStatus.DETACHED,
-    already=OutcomeStatus.ALREADY_DETACHED,
-    probe=PROBE,
+    send=send_with(DETACH, body=_name_disk, result=about, task=task_of),
+    read=_read(_found_detached),
+    words=Words("detached", "already_detached"),
 )

@@ -1,26 +1,13 @@
-"""The disk endpoints: one typed call when one is enough, bulk runs for ten thousand."""
+"""The disk endpoints for one disk. The bulk forms are in `many_disks`."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import NoReturn
 
 from msgspec import UNSET, UnsetType
 
-from katapult_async.bulk import (
-    Action,
-    Assignment,
-    BulkReport,
-    Items,
-    ItemWork,
-    Outcome,
-    Outcomes,
-    Recorder,
-    check_items,
-    read_item,
-)
+from katapult_async.bulk import Action, Assignment, Outcome, read_item
 from katapult_async.models import (
-    Annotation,
     BusType,
     Disk,
     FileSystem,
@@ -30,11 +17,8 @@ from katapult_async.models import (
     lookups,
     requests,
 )
-from katapult_async.models.requests import DiskArguments, VirtualMachineDiskArguments
 from katapult_async.models.resources import TrashObject
-from katapult_async.models.responses import DiskPage, DiskResponse, DiskTaskResponse, DiskTrashedResponse
-from katapult_async.ratelimit.breaker import DEFAULT_PATIENCE
-from katapult_async.transport import Operation, Session
+from katapult_async.transport import Session
 
 from .disk_actions import (
     ASSIGN,
@@ -49,9 +33,14 @@ from .disk_actions import (
     UNASSIGNING,
     UNASSIGNING_READ_FIRST,
     is_on,
+    learn_machine,
 )
-from .drain import drain
+from .disk_changes import DELETE, IO_PROFILE, RESIZE, UPDATE, DiskUpdate, update_body
+from .disk_creation import CREATE, LIST, NewDisk, create_body
+from .many_disks import ManyDisks
 from .pages import pages
+from .runs import Runs
+from .tasks import wait_for
 
 __all__ = [
     "ASSIGN",
@@ -75,39 +64,23 @@ __all__ = [
     "is_on",
 ]
 
-LIST = Operation("GET", "/organizations/organization/disks", DiskPage)
-CREATE = Operation("POST", "/organizations/organization/disks", DiskTaskResponse)
-UPDATE = Operation("PATCH", "/disks/disk", DiskResponse)
-DELETE = Operation("DELETE", "/disks/disk", DiskTrashedResponse)
-RESIZE = Operation("PUT", "/disks/disk/resize", DiskTaskResponse)
-IO_PROFILE = Operation("PUT", "/disks/disk/io_profile", DiskTaskResponse)
 
-
-class Disks:
+class Disks(ManyDisks):
     """`client.disks`. Disks are named by id, virtual machines by id (`vm_…`) or FQDN.
 
     Every method raises a subclass of KatapultError. The scope of the token for everything that writes is `disks`.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        *,
-        concurrency: int,
-        per_virtual_machine: int,
-        patience: float = DEFAULT_PATIENCE,
-    ) -> None:
+    def __init__(self, session: Session, runs: Runs) -> None:
+        super().__init__(runs)
         self._session = session
-        self._concurrency = concurrency
-        self._per_virtual_machine = per_virtual_machine
-        self._patience = patience
 
     # -- one disk ---------------------------------------------------------------------------------------------------
 
     async def get(self, disk: str) -> Disk:
         """One disk, whole (GET /disks/disk). Raises NotFound, ObjectInTrash."""
         found = (await self._session.request(GET, query=[lookups.disk(disk).query("disk")])).disk
-        self._learn_machine(found)
+        learn_machine(found, self._session.machines)
         return found
 
     async def list(
@@ -121,14 +94,8 @@ class Disks:
         query += lookups.with_annotations(annotations or {})
         async for page in pages(self._session, LIST, query, per_page):
             for disk in page.items:
-                self._learn_machine(disk)
+                learn_machine(disk, self._session.machines)
                 yield disk
-
-    def _learn_machine(self, disk: Disk) -> None:
-        if bond := disk.virtual_machine_disk:
-            machine = bond.virtual_machine
-            if machine.fqdn is not UNSET:
-                self._session.machines.learn(machine.fqdn, machine.id)
 
     async def create(
         self,
@@ -145,6 +112,7 @@ class Disks:
         attach_on_boot: bool | UnsetType = UNSET,
         attach: bool | UnsetType = UNSET,
         annotations: Mapping[str, str] | UnsetType = UNSET,
+        wait: bool = False,
     ) -> tuple[Disk, Task]:
         """Create a disk, and return it with the task that builds it.
 
@@ -165,32 +133,29 @@ class Disks:
                 True.
             attach: Whether it is attached to that machine once it is built.
             annotations: Values by key, for filtering lists.
+            wait: Whether to wait for the task. The disk is still the one of the answer.
 
         Raises:
             ValidationError: A property is not allowed.
             NotFound: The organization, or something that a property names, does not exist.
             TaskQueueingError: The task could not be queued.
         """
-        bond: VirtualMachineDiskArguments | UnsetType = UNSET
-        if virtual_machine is not UNSET or attach_on_boot is not UNSET or attach is not UNSET:
-            bond = VirtualMachineDiskArguments(
-                virtual_machine=lookups.virtual_machine(virtual_machine) if virtual_machine else UNSET,
-                attach_on_boot=attach_on_boot,
-                attach=attach,
-            )
-        properties = DiskArguments(
-            name=name,
-            data_center=lookups.data_center(data_center),
-            size_in_gb=size_in_gb,
-            io_profile=lookups.io_profile(io_profile) if io_profile else UNSET,
-            bus_type=bus_type,
-            storage_speed=storage_speed,
-            initial_file_system=initial_file_system,
-            virtual_machine_disk=bond,
+        item = NewDisk(
+            organization,
+            name,
+            data_center,
+            size_in_gb,
+            io_profile,
+            bus_type,
+            storage_speed,
+            initial_file_system,
+            virtual_machine or None,
+            attach_on_boot,
+            attach,
+            annotations,
         )
-        body = requests.CreateDisk(lookups.organization(organization), properties, _notes(annotations))
-        response = await self._session.request(CREATE, body=body)
-        return response.disk, response.task
+        response = await self._session.request(CREATE, body=create_body(item))
+        return response.disk, await self._task(response.task, wait=wait)
 
     async def update(
         self,
@@ -214,12 +179,8 @@ class Disks:
             ValidationError: A property is not allowed.
             UnassignedDisk: attach_on_boot was given for a disk without a machine.
         """
-        bond: VirtualMachineDiskArguments | UnsetType = UNSET
-        if attach_on_boot is not UNSET:
-            bond = VirtualMachineDiskArguments(attach_on_boot=attach_on_boot)
-        properties = DiskArguments(name=name, bus_type=bus_type, virtual_machine_disk=bond)
-        body = requests.UpdateDisk(lookups.disk(disk), properties, _notes(annotations))
-        return (await self._session.request(UPDATE, body=body)).disk
+        item = DiskUpdate(disk, name, bus_type, attach_on_boot, annotations)
+        return (await self._session.request(UPDATE, body=update_body(item))).disk
 
     async def annotations(self, disk: str) -> dict[str, str | None]:
         """Return the annotations of a disk, value by key (GET /disks/disk)."""
@@ -233,7 +194,12 @@ class Disks:
         return (await self._session.request(DELETE, body=body)).trash_object
 
     async def resize(
-        self, disk: str, size_in_gb: int, *, resize_method: ResizeMethod | UnsetType = UNSET
+        self,
+        disk: str,
+        size_in_gb: int,
+        *,
+        resize_method: ResizeMethod | UnsetType = UNSET,
+        wait: bool = False,
     ) -> Task:
         """Change the size of a disk, and return the task that does it (PUT /disks/disk/resize).
 
@@ -242,18 +208,25 @@ class Disks:
             size_in_gb: In gigabytes. It may be smaller if the disk is on no machine, or its machine
                 is stopped.
             resize_method: Whether the machine may run meanwhile.
+            wait: Whether to wait for the task.
 
         Raises:
             ValidationError: The size is not allowed.
             TaskQueueingError: The task could not be queued.
         """
         body = requests.ResizeDisk(lookups.disk(disk), size_in_gb, resize_method)
-        return (await self._session.request(RESIZE, body=body)).task
+        return await self._task((await self._session.request(RESIZE, body=body)).task, wait=wait)
 
-    async def change_io_profile(self, disk: str, io_profile: str) -> Task:
-        """Give a disk another IO profile, `diop_…` or permalink (PUT /disks/disk/io_profile)."""
+    async def change_io_profile(self, disk: str, io_profile: str, *, wait: bool = False) -> Task:
+        """Give a disk another IO profile, and return the task that does it (PUT /disks/disk/io_profile).
+
+        Args:
+            disk: ID (`disk_…`).
+            io_profile: ID (`diop_…`) or permalink.
+            wait: Whether to wait for the task.
+        """
         body = requests.ChangeIOProfile(lookups.disk(disk), lookups.io_profile(io_profile))
-        return (await self._session.request(IO_PROFILE, body=body)).task
+        return await self._task((await self._session.request(IO_PROFILE, body=body)).task, wait=wait)
 
     async def assign(self, disk: str, virtual_machine: str) -> Disk:
         """Assign a disk to a machine (POST /disks/disk/assign). At once: there is no task.
@@ -261,9 +234,9 @@ class Disks:
         An unclear answer is cleared up by reading the disk back. A disk that is there already is returned, too.
         Raises UnableToAssign, NotFound, ObjectInTrash, AssignmentConflict; a TransportError if nothing could tell.
         """
-        item = read_item((disk, virtual_machine), needs_virtual_machine=True)
-        outcome = await self._settle(ASSIGNING, item)
-        return outcome.disk if outcome.disk is not None else _raise(outcome)
+        return _disk(
+            await self._runs.one(ASSIGNING, read_item((disk, virtual_machine), needs_virtual_machine=True))
+        )
 
     async def unassign(self, disk: str) -> Disk:
         """Take a disk from its machine (POST /disks/disk/unassign).
@@ -273,109 +246,41 @@ class Disks:
         Raises:
             UnableToUnassign: It is attached, or the boot disk of its machine.
         """
-        outcome = await self._settle(UNASSIGNING, Assignment(disk))
-        return outcome.disk if outcome.disk is not None else _raise(outcome)
+        return _disk(await self._runs.one(UNASSIGNING, Assignment(disk)))
 
-    async def attach(self, disk: str) -> tuple[Disk, Task | None]:
-        """Plug an assigned disk into its running machine (POST /disks/disk/attach). The task does it, in seconds;
-        None if an unclear answer was cleared up by reading the disk. Raises UnassignedDisk, TaskQueueingError.
-        """
-        outcome = await self._settle(ATTACHING, Assignment(disk))
-        return (outcome.disk if outcome.disk is not None else _raise(outcome)), outcome.task
-
-    async def detach(self, disk: str) -> tuple[Disk, Task | None]:
-        """Unplug a disk from its machine (POST /disks/disk/detach), like attach."""
-        outcome = await self._settle(DETACHING, Assignment(disk))
-        return (outcome.disk if outcome.disk is not None else _raise(outcome)), outcome.task
-
-    async def _settle(self, action: Action, item: Assignment) -> Outcome:
-        outcome = await ItemWork(action, self._session, item).run()
-        return outcome if outcome.ok else _raise(outcome)
-
-    # -- many disks -------------------------------------------------------------------------------------------------
-
-    def assign_each(self, pairs: Items, *, recorder: Recorder | None = None) -> Outcomes:
-        """Assign many disks; their outcomes as they happen.
-
-        pairs: any sync or async iterable of Assignment or (disk, virtual_machine), read only as fast as it is worked
-        on. Exactly one Outcome for each; nothing is raised for an item. See Outcomes.
-
-        After `stop()` or a cancellation, an asynchronous input has 5 s for its cleanup before it is cancelled again;
-        a cancelled anyio scope counts as one cancellation.
-
-        Raises:
-            TypeError: If `pairs` is a single text or cannot be iterated.
-        """
-        return self._run(ASSIGNING, pairs, recorder)
-
-    async def assign_many(self, pairs: Items) -> BulkReport:
-        """Assign many disks and sum up. Nothing is raised for an item: see BulkReport.raise_for_failures.
-
-        Raises:
-            BulkError: The input failed, or one of its items is malformed. The cause is the error of the input, and
-                `report` says what was done before. When the call is cancelled, the report is logged, and the
-                CancelledError carries it as `report`.
-        """
-        return await drain(self.assign_each(pairs))
-
-    def unassign_each(
-        self, disks: Items, *, read_first: bool = True, recorder: Recorder | None = None
-    ) -> Outcomes:
-        """Unassign many disks, like assign_each.
-
-        The API answers alike whether a disk was on a machine or not. So each disk is read first:
-        what is on no machine comes out as `already_unassigned` and is not sent, and a boot disk, or
-        a disk on another machine than the one given, fails with AssignmentConflict.
+    async def attach(self, disk: str, *, wait: bool = False) -> tuple[Disk, Task | None]:
+        """Plug an assigned disk into its running machine (POST /disks/disk/attach).
 
         Args:
-            disks: IDs, or Assignments. The machine of an Assignment keeps the order per machine.
-            read_first: False saves one request per disk. Every disk that is on no machine
-                afterwards then comes out as `unassigned`, with `certain=False`.
-            recorder: Follows the run, and says how the work on each disk begins.
+            disk: ID (`disk_…`).
+            wait: Whether to wait for the task. The disk is still the one of the answer.
+
+        Returns:
+            The disk, and the task that does it, in seconds. The task is None if an unclear answer was
+            cleared up by reading the disk.
+
+        Raises:
+            UnassignedDisk: The disk is on no machine.
+            TaskQueueingError: The task could not be queued.
+            TaskFailed: With `wait`: the task has failed.
         """
-        return self._run(UNASSIGNING_READ_FIRST if read_first else UNASSIGNING, disks, recorder)
+        return await self._plug(ATTACHING, disk, wait=wait)
 
-    async def unassign_many(self, disks: Items, *, read_first: bool = True) -> BulkReport:
-        """Unassign many disks and sum up. See unassign_each."""
-        return await drain(self.unassign_each(disks, read_first=read_first))
+    async def detach(self, disk: str, *, wait: bool = False) -> tuple[Disk, Task | None]:
+        """Unplug a disk from its machine (POST /disks/disk/detach), like attach."""
+        return await self._plug(DETACHING, disk, wait=wait)
 
-    def attach_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
-        """Attach many assigned disks, like assign_each. An outcome comes when the task is queued; it carries it."""
-        return self._run(ATTACHING, disks, recorder)
+    async def _plug(
+        self, action: Action[Assignment, Disk], disk: str, *, wait: bool
+    ) -> tuple[Disk, Task | None]:
+        outcome = await self._runs.one(action, Assignment(disk))
+        task = outcome.task
+        return _disk(outcome), None if task is None else await self._task(task, wait=wait)
 
-    async def attach_many(self, disks: Items) -> BulkReport:
-        """Attach many disks and sum up."""
-        return await drain(self.attach_each(disks))
-
-    def detach_each(self, disks: Items, *, recorder: Recorder | None = None) -> Outcomes:
-        """Detach many disks, like attach_each."""
-        return self._run(DETACHING, disks, recorder)
-
-    async def detach_many(self, disks: Items) -> BulkReport:
-        """Detach many disks and sum up."""
-        return await drain(self.detach_each(disks))
-
-    def _run(self, action: Action, items: Items, recorder: Recorder | None) -> Outcomes:
-        check_items(items, needs_virtual_machine=action.needs_virtual_machine)
-        return Outcomes(
-            action,
-            items,
-            self._session,
-            concurrency=self._concurrency,
-            per_virtual_machine=self._per_virtual_machine,
-            recorder=recorder,
-            patience=self._patience,
-        )
+    async def _task(self, task: Task, *, wait: bool) -> Task:
+        return await wait_for(self._session, task) if wait else task
 
 
-def _notes(annotations: Mapping[str, str] | UnsetType) -> tuple[Annotation, ...] | UnsetType:
-    """As the API takes them."""
-    if isinstance(annotations, UnsetType):
-        return UNSET
-    return tuple(Annotation(key=key, value=value) for key, value in annotations.items())
-
-
-def _raise(outcome: Outcome) -> NoReturn:
-    if outcome.error is not None:
-        raise outcome.error
-    raise AssertionError(f"an outcome without a disk and without an error: {outcome!r}")
+def _disk(outcome: Outcome[Assignment, Disk]) -> Disk:
+    assert outcome.result is not None  # noqa: S101 - it is done, so an answer has shown the disk
+    return outcome.result

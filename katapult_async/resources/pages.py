@@ -9,7 +9,7 @@ from msgspec import UnsetType
 
 from katapult_async.models import Pagination
 from katapult_async.ratelimit import Priority
-from katapult_async.transport import Operation, Query, Session
+from katapult_async.transport import Meter, Operation, Query, Session
 
 #: The API accepts pages of 200 (katapult-api), so a list of 20,000 costs 100 requests.
 MOST_PER_PAGE = 200
@@ -35,6 +35,7 @@ async def pages(
     per_page: int,
     *,
     priority: Priority = Priority.NORMAL,
+    meter: Meter | None = None,
 ) -> AsyncIterator[P]:
     """All pages of a list. Raises ValueError unless 1 <= per_page <= 200."""
     if not 1 <= per_page <= MOST_PER_PAGE:
@@ -42,7 +43,7 @@ async def pages(
     number = 1
     while True:
         position = [("page", str(number)), ("per_page", str(per_page))]
-        page = await session.request(operation, query=[*query, *position], priority=priority)
+        page = await session.request(operation, query=[*query, *position], priority=priority, meter=meter)
         yield page
         if not page.items or _is_last(page, number, per_page):
             return

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+from katapult_async.errors import TaskFailed
 from katapult_async.models import Task, TaskStatus
 from katapult_async.models.responses import TaskResponse
 from katapult_async.ratelimit import Priority
 from katapult_async.transport import Operation, Session
 
 GET = Operation("GET", "/tasks/task", TaskResponse)
+_ENDS = (TaskStatus.COMPLETED, TaskStatus.FAILED)
 
 
 class Tasks:
@@ -38,6 +40,14 @@ class Tasks:
         while True:
             await asyncio.sleep(interval)
             seen = await self.get(task, priority=Priority.LOW)
-            if seen.status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
+            if seen.status in _ENDS:
                 return seen
             interval = min(interval * 1.5, longest_interval)
+
+
+async def wait_for(session: Session, task: Task) -> Task:
+    """Poll until a task that was queued has ended, and return it. Raises TaskFailed."""
+    ended = task if task.status in _ENDS else await Tasks(session).wait(task.id)
+    if ended.status is TaskStatus.FAILED:
+        raise TaskFailed(f"the task {ended.id} has failed", task=ended)
+    return ended

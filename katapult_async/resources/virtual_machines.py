@@ -1,20 +1,28 @@
-"""The virtual machine endpoints that a bulk job on disks needs."""
+"""The virtual machine endpoints: reading, and power actions on one machine or on many."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 
-from msgspec import UNSET
-
-from katapult_async.bulk import Assignment
-from katapult_async.models import AttachedDisk, VirtualMachine, lookups
-from katapult_async.models.responses import AttachedDiskPage, VirtualMachinePage, VirtualMachineResponse
+from katapult_async.bulk import Action, Assignment, BulkReport, Outcomes, Recorder
+from katapult_async.models import AttachedDisk, Task, VirtualMachine, lookups
+from katapult_async.models.responses import AttachedDiskPage, VirtualMachinePage
 from katapult_async.ratelimit import Priority
 from katapult_async.transport import Meter, Operation, Session
 
 from .pages import pages
+from .power_actions import (
+    GET,
+    RESETTING,
+    SHUTTING_DOWN,
+    STARTING,
+    STOPPING,
+    Machine,
+    learn_machine,
+)
+from .runs import TASK_TIMEOUT, Runs
+from .tasks import wait_for
 
-GET = Operation("GET", "/virtual_machines/virtual_machine", VirtualMachineResponse)
 DISKS = Operation("GET", "/virtual_machines/virtual_machine/disks", AttachedDiskPage)
 LIST = Operation("GET", "/organizations/organization/virtual_machines", VirtualMachinePage)
 
@@ -26,22 +34,27 @@ async def find_wanted(session: Session, item: Assignment, meter: Meter) -> None:
         await session.request(GET, query=query, meter=meter)
 
 
-class VirtualMachines:
-    """`client.virtual_machines`. Machines are named by id (`vm_…`) or FQDN."""
+#: Names of machines, each by its ID or FQDN.
+Machines = Iterable[Machine | str] | AsyncIterable[Machine | str]
 
-    def __init__(self, session: Session) -> None:
+
+class VirtualMachines:
+    """`client.virtual_machines`. Machines are named by ID (`vm_…`) or FQDN.
+
+    The bulk forms work on one item of a machine at a time. `…_each` gives the outcomes as a stream,
+    `…_many` sums them up, and nothing is raised for an item. See `Client.bulk_each` and `Client.bulk`.
+    """
+
+    def __init__(self, session: Session, runs: Runs) -> None:
         self._session = session
+        self._runs = runs
 
     async def get(self, virtual_machine: str) -> VirtualMachine:
         """One machine, with its state (GET /virtual_machines/virtual_machine). Raises NotFound, ObjectInTrash."""
         query = [lookups.virtual_machine(virtual_machine).query("virtual_machine")]
         machine = (await self._session.request(GET, query=query)).virtual_machine
-        self._learn(machine)
+        learn_machine(machine, self._session.machines)
         return machine
-
-    def _learn(self, machine: VirtualMachine) -> None:
-        if machine.fqdn is not UNSET and machine.fqdn:
-            self._session.machines.learn(machine.fqdn, machine.id)
 
     async def disks(
         self, virtual_machine: str, *, per_page: int = 200, priority: Priority = Priority.NORMAL
@@ -66,5 +79,157 @@ class VirtualMachines:
         query += lookups.with_annotations(annotations or {})
         async for page in pages(self._session, LIST, query, per_page):
             for machine in page.items:
-                self._learn(machine)
+                learn_machine(machine, self._session.machines)
                 yield machine
+
+    # -- power ------------------------------------------------------------------------------------------------------
+
+    async def _power(
+        self, action: Action[Machine, VirtualMachine], machine: str, *, wait: bool
+    ) -> Task | None:
+        outcome = await self._runs.one(action, Machine(machine))
+        if outcome.task is None or not wait:
+            return outcome.task
+        return await wait_for(self._session, outcome.task)
+
+    async def start(self, virtual_machine: str, *, wait: bool = False) -> Task | None:
+        """Start a machine (POST /virtual_machines/virtual_machine/start).
+
+        An unclear answer is cleared up by reading the machine.
+
+        Args:
+            virtual_machine: ID (`vm_…`) or FQDN.
+            wait: Whether to wait for the task. It has no time-out of its own: use `anyio.fail_after`.
+
+        Returns:
+            The task that does it. None if the machine was read, and shows that it is done or was so already.
+
+        Raises:
+            TaskQueueingError: The task could not be queued.
+            TaskFailed: With `wait`: the task has failed.
+        """
+        return await self._power(STARTING, virtual_machine, wait=wait)
+
+    def start_each(
+        self,
+        machines: Machines,
+        *,
+        wait: bool = False,
+        task_timeout: float = TASK_TIMEOUT,
+        recorder: Recorder[Machine, VirtualMachine] | None = None,
+    ) -> Outcomes[Machine, VirtualMachine]:
+        """Start many machines; their outcomes as they happen."""
+        return self._runs.each(STARTING, machines, recorder=recorder, wait=wait, task_timeout=task_timeout)
+
+    async def start_many(
+        self, machines: Machines, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
+    ) -> BulkReport[Machine, VirtualMachine]:
+        """Start many machines and sum up."""
+        return await self._runs.many(STARTING, machines, wait=wait, task_timeout=task_timeout)
+
+    async def stop(self, virtual_machine: str, *, wait: bool = False) -> Task | None:
+        """Stop a machine at once, as if its power was cut (POST /virtual_machines/virtual_machine/stop).
+
+        An unclear answer is cleared up by reading the machine.
+
+        Args:
+            virtual_machine: ID (`vm_…`) or FQDN.
+            wait: Whether to wait for the task. It has no time-out of its own: use `anyio.fail_after`.
+
+        Returns:
+            The task that does it. None if the machine was read, and shows that it is done or was so already.
+
+        Raises:
+            TaskQueueingError: The task could not be queued.
+            TaskFailed: With `wait`: the task has failed.
+        """
+        return await self._power(STOPPING, virtual_machine, wait=wait)
+
+    def stop_each(
+        self,
+        machines: Machines,
+        *,
+        wait: bool = False,
+        task_timeout: float = TASK_TIMEOUT,
+        recorder: Recorder[Machine, VirtualMachine] | None = None,
+    ) -> Outcomes[Machine, VirtualMachine]:
+        """Stop many machines; their outcomes as they happen."""
+        return self._runs.each(STOPPING, machines, recorder=recorder, wait=wait, task_timeout=task_timeout)
+
+    async def stop_many(
+        self, machines: Machines, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
+    ) -> BulkReport[Machine, VirtualMachine]:
+        """Stop many machines and sum up."""
+        return await self._runs.many(STOPPING, machines, wait=wait, task_timeout=task_timeout)
+
+    async def shutdown(self, virtual_machine: str, *, wait: bool = False) -> Task | None:
+        """Shut down a machine by asking its operating system (POST /virtual_machines/virtual_machine/shutdown).
+
+        An unclear answer is cleared up by reading the machine.
+
+        Args:
+            virtual_machine: ID (`vm_…`) or FQDN.
+            wait: Whether to wait for the task. It has no time-out of its own: use `anyio.fail_after`.
+
+        Returns:
+            The task that does it. None if the machine was read, and shows that it is done or was so already.
+
+        Raises:
+            TaskQueueingError: The task could not be queued.
+            TaskFailed: With `wait`: the task has failed.
+        """
+        return await self._power(SHUTTING_DOWN, virtual_machine, wait=wait)
+
+    def shutdown_each(
+        self,
+        machines: Machines,
+        *,
+        wait: bool = False,
+        task_timeout: float = TASK_TIMEOUT,
+        recorder: Recorder[Machine, VirtualMachine] | None = None,
+    ) -> Outcomes[Machine, VirtualMachine]:
+        """Shut down many machines; their outcomes as they happen."""
+        return self._runs.each(
+            SHUTTING_DOWN, machines, recorder=recorder, wait=wait, task_timeout=task_timeout
+        )
+
+    async def shutdown_many(
+        self, machines: Machines, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
+    ) -> BulkReport[Machine, VirtualMachine]:
+        """Shut down many machines and sum up."""
+        return await self._runs.many(SHUTTING_DOWN, machines, wait=wait, task_timeout=task_timeout)
+
+    async def reset(self, virtual_machine: str, *, wait: bool = False) -> Task | None:
+        """Reset a machine at once, as if its power was cut and came back (POST /virtual_machines/virtual_machine/reset).
+
+        An unclear answer raises, and the request is not repeated: nothing shows whether it was reset.
+
+        Args:
+            virtual_machine: ID (`vm_…`) or FQDN.
+            wait: Whether to wait for the task. It has no time-out of its own: use `anyio.fail_after`.
+
+        Returns:
+            The task that does it.
+
+        Raises:
+            TaskQueueingError: The task could not be queued.
+            TaskFailed: With `wait`: the task has failed.
+        """
+        return await self._power(RESETTING, virtual_machine, wait=wait)
+
+    def reset_each(
+        self,
+        machines: Machines,
+        *,
+        wait: bool = False,
+        task_timeout: float = TASK_TIMEOUT,
+        recorder: Recorder[Machine, VirtualMachine] | None = None,
+    ) -> Outcomes[Machine, VirtualMachine]:
+        """Reset many machines; their outcomes as they happen."""
+        return self._runs.each(RESETTING, machines, recorder=recorder, wait=wait, task_timeout=task_timeout)
+
+    async def reset_many(
+        self, machines: Machines, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
+    ) -> BulkReport[Machine, VirtualMachine]:
+        """Reset many machines and sum up."""
+        return await self._runs.many(RESETTING, machines, wait=wait, task_timeout=task_timeout)

@@ -202,6 +202,15 @@ def get_virtual_machine(world: World, arguments: Arguments, _now: float) -> Answ
     }
 
 
+def _power(action: str) -> Callable[[World, Arguments, float], Answer]:
+    def answer(world: World, arguments: Arguments, now: float) -> Answer:
+        task = payloads.task(world.power(_virtual_machine(world, arguments), action, now), now)
+        # As recorded: the task that a power action queues is shown in part.
+        return 200, {"task": {key: task[key] for key in ("id", "name", "status")}}
+
+    return answer
+
+
 def list_virtual_machines(world: World, arguments: Arguments, _now: float) -> Answer:
     _check_organization(world, arguments)
     machines = [
@@ -229,6 +238,7 @@ def list_io_profiles(world: World, arguments: Arguments, _now: float) -> Answer:
 _WRITE = ("disks",)
 _READ = ("disks", "disks:read")
 _MACHINES = ("virtual_machines", "virtual_machines:read")
+_POWER = ("virtual_machines", "virtual_machines:power_actions")
 _TASKS = ("tasks", "tasks:read")
 
 ENDPOINTS: Mapping[tuple[str, str], Endpoint] = {
@@ -245,6 +255,10 @@ ENDPOINTS: Mapping[tuple[str, str], Endpoint] = {
     ("PUT", "/disks/disk/io_profile"): Endpoint(set_disk_io_profile, _WRITE),
     ("GET", "/virtual_machines/virtual_machine/disks"): Endpoint(list_virtual_machine_disks, _READ),
     ("GET", "/virtual_machines/virtual_machine"): Endpoint(get_virtual_machine, _MACHINES),
+    ("POST", "/virtual_machines/virtual_machine/start"): Endpoint(_power("start"), _POWER),
+    ("POST", "/virtual_machines/virtual_machine/stop"): Endpoint(_power("stop"), _POWER),
+    ("POST", "/virtual_machines/virtual_machine/shutdown"): Endpoint(_power("shutdown"), _POWER),
+    ("POST", "/virtual_machines/virtual_machine/reset"): Endpoint(_power("reset"), _POWER),
     ("GET", "/organizations/organization/virtual_machines"): Endpoint(list_virtual_machines, _MACHINES),
     ("GET", "/tasks/task"): Endpoint(get_task, _TASKS),
     ("GET", "/organizations/organization/disk_io_profiles"): Endpoint(list_io_profiles, ()),

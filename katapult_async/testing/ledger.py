@@ -36,7 +36,7 @@ class Arrival:
 
 
 class Change(NamedTuple):
-    """One change of state that the server made."""
+    """One change of state that the server made. disk: ID of the disk; of the machine for a power action."""
 
     time: float
     action: str

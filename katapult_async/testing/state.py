@@ -101,12 +101,15 @@ class Disk:
 
 @dataclass(slots=True)
 class Task:
-    """starts, due: when it leaves the queue, and when it ends. fails: whether it ends as failed."""
+    """subject: ID of the disk, or of the machine for a power action.
+
+    starts, due: when it leaves the queue, and when it ends. fails: whether it ends as failed.
+    """
 
     id: str
     name: str
     action: str
-    disk: str
+    subject: str
     created_at: float
     starts: float
     due: float

@@ -1,13 +1,13 @@
-"""What the end of a task does to its disk, by the task's action.
+"""What the end of a task does to its disk or its machine, by the task's action.
 
 Queueing a task, and when it ends, is the world's work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from katapult_async.testing.state import Disk, IOProfile, Task
+from katapult_async.testing.state import Disk, IOProfile, Task, VirtualMachine
 
 
 def _attach(disk: Disk, task: Task) -> None:
@@ -42,3 +42,23 @@ ENDS: Mapping[str, Callable[[Disk, Task], None]] = {
     "resize": _resize,
     "io_profile": _io_profile,
 }
+
+#: What a machine is while a power task has not ended, and then; by the task's action.
+WHILE: Mapping[str, str] = {
+    "start": "starting",
+    "stop": "stopping",
+    "shutdown": "shutting_down",
+    "reset": "resetting",
+}
+
+
+def end_power(machine: VirtualMachine, disks: Sequence[Disk], task: Task) -> None:
+    """Let a power task take effect. One that has failed leaves the machine as it was (its argument)."""
+    if task.fails:
+        machine.state = str(task.argument)
+        return
+    machine.state = "stopped" if task.action in {"stop", "shutdown"} else "started"
+    for disk in disks:
+        runs = machine.state == "started" and (disk.boot or disk.attach_on_boot)
+        if task.action != "reset":
+            disk.attachment = "attached" if runs else "detached"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from katapult_async.testing.population import Population
 from katapult_async.testing.refusals import Refusal
 from katapult_async.testing.state import DataCenter, Disk, IOProfile, Task, Trash, VirtualMachine
-from katapult_async.testing.task_ends import ENDS
+from katapult_async.testing.task_ends import ENDS, WHILE, end_power
 
 #: The part of its time that a task waits in the queue: a quarter of the recorded answers about
 #: tasks say `pending`.
@@ -32,7 +32,7 @@ class World(Population):
     tasks_fail: tasks queued from now on will fail. refuse_tasks: no task can be queued (406).
     one_task_a_machine: a machine takes no task for its disks while one is under way.
     large_set: lists keep their totals to themselves. on_change: called with time,
-    action, disk and virtual machine.
+    action, what was changed (a disk, or a machine for power actions) and virtual machine.
     """
 
     def __init__(
@@ -191,6 +191,16 @@ class World(Population):
         for disk in self.disks_of(machine):
             disk.attachment = "attached" if disk.boot or disk.attach_on_boot else "detached"
 
+    def power(self, machine: VirtualMachine, action: str, now: float) -> Task:
+        """Queue the task of a power action: start, stop, shutdown or reset."""
+        wanted = "stopped" if action == "start" else "started"
+        if machine.state != wanted:
+            raise Refusal("task_queueing_error", details=f"Virtual machine is {machine.state}")
+        name = f"{action.capitalize()} virtual machine"
+        task = self._queue(name, action, machine, now, machine.state)
+        machine.state = WHILE[action]
+        return task
+
     # -- tasks ------------------------------------------------------------------------------------------------
 
     def advance(self, now: float) -> None:
@@ -210,11 +220,26 @@ class World(Population):
         if self.refuse_tasks:
             raise Refusal("task_queueing_error", details="The queue does not accept tasks")
 
-    def _queue(self, name: str, action: str, disk: Disk, now: float, argument: object = None) -> Task:
+    def _queue(
+        self,
+        name: str,
+        action: str,
+        subject: Disk | VirtualMachine,
+        now: float,
+        argument: object = None,
+    ) -> Task:
         self._check_queue_open()
         starts, due = now + _PENDING * self.task_duration, now + self.task_duration
         task = Task(
-            self.new_id("task"), name, action, disk.id, now, starts, due, self.tasks_fail, argument=argument
+            self.new_id("task"),
+            name,
+            action,
+            subject.id,
+            now,
+            starts,
+            due,
+            self.tasks_fail,
+            argument=argument,
         )
         self.tasks[task.id] = task
         heapq.heappush(self._due, (due, len(self.tasks), task))
@@ -222,14 +247,20 @@ class World(Population):
 
     def _finish(self, task: Task) -> None:
         task.status = "failed" if task.fails else "completed"
-        disk = self.disks[task.disk]
-        ENDS[task.action](disk, task)
+        subject: Disk | VirtualMachine
+        if task.action in WHILE:
+            subject = self.virtual_machines[task.subject]
+            end_power(subject, self.disks_of(subject), task)
+        else:
+            subject = self.disks[task.subject]
+            ENDS[task.action](subject, task)
         if not task.fails:
-            self._changed(task.due, task.action, disk)
+            self._changed(task.due, task.action, subject)
 
-    def _changed(self, now: float, action: str, disk: Disk) -> None:
+    def _changed(self, now: float, action: str, subject: Disk | VirtualMachine) -> None:
         if self._on_change is not None:
-            self._on_change(now, action, disk.id, disk.virtual_machine)
+            machine = subject.virtual_machine if isinstance(subject, Disk) else subject.id
+            self._on_change(now, action, subject.id, machine)
 
     def __repr__(self) -> str:
         return f"World({len(self.disks)} disks, {len(self.virtual_machines)} virtual machines)"

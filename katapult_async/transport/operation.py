@@ -6,23 +6,24 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Operation(Generic[R]):
-    """One endpoint of the Core API, declared once beside the method that uses it.
+class Operation(Generic[R_co]):
+    """One endpoint of the Core API, for `client.request` and for actions.
 
     A GET changes nothing, so it may be sent again after an unclear response.
 
     Args:
         method: The HTTP method.
         path: The path below the base URL, with its leading slash.
-        returns: The struct of a successful response.
+        returns: What a successful response decodes into: a msgspec Struct, or any type that
+            msgspec decodes.
     """
 
     __slots__ = ("_decoder", "method", "name", "path", "safe")
 
-    def __init__(self, method: str, path: str, returns: type[R]) -> None:
+    def __init__(self, method: str, path: str, returns: type[R_co]) -> None:
         self.method = method
         self.path = path
         self.name = f"{method} {path}"
@@ -32,7 +33,7 @@ class Operation(Generic[R]):
     def __repr__(self) -> str:
         return f"<Operation {self.name}>"
 
-    def decode(self, body: bytes) -> R:
+    def decode(self, body: bytes) -> R_co:
         """Decode the body of a response.
 
         Raises:

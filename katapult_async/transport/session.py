@@ -74,14 +74,20 @@ class Meter(Protocol):
         on_the_wire: Whether a request is in flight.
         stopping: Whether no further request may be sent.
         breaker: The circuit breaker of the run; None outside a run.
+        date: The `Date` header of the last response to a GET.
+        started_at: When the work on the item began, Unix time in seconds.
     """
 
     requests: int
     rate_limited: int
     elapsed: float
     request_id: str | None
+    date: str | None
     on_the_wire: bool
     stopping: bool
+
+    @property
+    def started_at(self) -> float | None: ...
 
     @property
     def breaker(self) -> BreakerGate | None: ...
@@ -313,6 +319,7 @@ class Session:
                     # A write that succeeds is its item's last request: its time is not needed.
                     if operation.safe and meter is not None:
                         meter.elapsed += clock() - began
+                        meter.date = reply.headers.get("Date")
                     return result
                 if not isinstance(error, RateLimitReached):
                     raise error

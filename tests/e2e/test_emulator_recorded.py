@@ -138,6 +138,8 @@ async def answers_of(caller: Caller) -> dict[Endpoint, list[Answer]]:
     await ask("GET", "/virtual_machines/virtual_machine", f"virtual_machine[id]={machine}")
     await ask("GET", "/organizations/organization/virtual_machines", ORGANIZATION)
     await ask("GET", "/organizations/organization/disk_io_profiles", ORGANIZATION)
+    for action in ("reset", "stop", "start", "shutdown"):
+        await ask("POST", f"/virtual_machines/virtual_machine/{action}", virtual_machine={"id": machine})
     return found
 
 

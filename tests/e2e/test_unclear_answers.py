@@ -216,7 +216,7 @@ async def test_a_lost_item_is_unknown_and_a_429_item_is_not_attempted() -> None:
     ) as emulator:
         items = list(map(Assignment, emulator.disk_ids, emulator.virtual_machine_ids))
 
-        async def send(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
+        async def send(session: Session, item: Assignment, meter: Meter) -> tuple[Disk | None, Task | None]:
             result = await ASSIGNING.send(session, item, meter)
             while not emulator.ledger.refusals:  # the other item now waits for the next window
                 await asyncio.sleep(0.001)
@@ -235,7 +235,7 @@ async def test_a_lost_item_is_unknown_and_a_429_item_is_not_attempted() -> None:
 
 
 async def test_an_item_that_fails_before_sending_is_not_attempted() -> None:
-    async def send(session: Session, item: Assignment, meter: Meter) -> tuple[Disk, Task | None]:
+    async def send(session: Session, item: Assignment, meter: Meter) -> tuple[Disk | None, Task | None]:
         raise ZeroDivisionError
 
     async with KatapultEmulator(disks=1) as emulator, Client("token", base_url=emulator.url) as client:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 
+import msgspec
 from msgspec import UnsetType
 from typing_extensions import assert_type
 
 from katapult_async import (
+    Action,
     Assignment,
     BulkReport,
     Client,
@@ -16,15 +18,20 @@ from katapult_async import (
     DiskState,
     IOProfile,
     KatapultError,
+    Machine,
+    NewDisk,
+    Operation,
     Outcome,
     Outcomes,
     OutcomeStatus,
+    Resize,
     SessionPool,
     Task,
     Timeout,
     TrashObject,
     UnableToAssign,
     VirtualMachine,
+    send_with,
 )
 from katapult_async.jobs import (
     Journal,
@@ -66,6 +73,60 @@ async def many_disks(client: Client, pairs: list[Assignment], more: AsyncIterato
             assert_type(outcome.error, KatapultError | None)
             if isinstance(outcome.error, UnableToAssign):
                 assert_type(outcome.error.errors, tuple[str, ...])
+
+
+async def other_actions(client: Client, new: list[NewDisk]) -> None:
+    assert_type(await client.disks.resize("disk_1", 50, wait=True), Task)
+    assert_type(await client.disks.resize_many([("disk_1", 50)]), BulkReport[Resize, Disk])
+    assert_type(await client.disks.create_many(new, wait=True), BulkReport[NewDisk, Disk])
+    assert_type(await client.virtual_machines.start("vm_1"), Task | None)
+    async with client.virtual_machines.stop_each(["vm_1"]) as outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome, Outcome[Machine, VirtualMachine])
+            assert_type(outcome.item, Machine)
+            assert_type(outcome.result, VirtualMachine | None)
+    async with client.disks.delete_each(["disk_1"]) as trashed:
+        async for deleted in trashed:
+            assert_type(deleted.result, TrashObject | None)
+            assert_type(deleted.assignment.disk, str)
+            assert_type(deleted.disk, Disk | None)
+
+
+class Purge(msgspec.Struct):
+    trash_object: str
+
+
+class PurgeBody(msgspec.Struct):
+    id: str
+
+
+class PurgeAnswer(msgspec.Struct):
+    task: Task
+
+
+PURGE = Operation("DELETE", "/trash_objects/trash_object", PurgeAnswer)
+
+
+def purge_body(item: Purge) -> PurgeBody:
+    return PurgeBody(item.trash_object)
+
+
+def purged(answer: PurgeAnswer, item: Purge) -> str:
+    return item.trash_object
+
+
+PURGING = Action("purge", Purge, send_with(PURGE, body=purge_body, result=purged))
+
+
+async def own_action(client: Client) -> None:
+    assert_type(PURGING, Action[Purge, str])
+    assert_type(await client.request(PURGE, query=[("trash_object[id]", "trsh_1")]), PurgeAnswer)
+    assert_type(await client.bulk(PURGING, [Purge("trsh_1")]), BulkReport[Purge, str])
+    async with client.bulk_each(PURGING, [Purge("trsh_1")], wait=True) as outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome.item, Purge)
+            assert_type(outcome.result, str | None)
+    await client.bulk(PURGING, ["trsh_1"])  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
 
 
 async def watched() -> None:

@@ -20,6 +20,7 @@ from katapult_async import (
     StepEvent,
     WaitEvent,
 )
+from katapult_async.bulk import Words
 from katapult_async.cli import terminal
 from katapult_async.cli.execute import stopping
 from katapult_async.cli.live import Live, Part, cut, fitted, width
@@ -44,7 +45,7 @@ def outcome(status: OutcomeStatus) -> OutcomeEvent:
         action="assign",
         disk="disk_1",
         virtual_machine="vm_1",
-        status=status.value,
+        status=Words("assigned", "already_assigned").of(status),
         ok=status.ok,
         finished_at=0.0,
     )

@@ -15,6 +15,7 @@ import pytest
 import typer
 
 from katapult_async import AuthenticationError, OutcomeEvent, OutcomeStatus, RequestEvent, WaitEvent
+from katapult_async.bulk import Words
 from katapult_async.cli.access import check_host, command_for
 from katapult_async.cli.execute import stopping
 from katapult_async.cli.live import Line
@@ -187,7 +188,7 @@ def test_the_live_display_at_three_widths(monkeypatch: pytest.MonkeyPatch) -> No
                 action="assign",
                 disk=f"disk_{number}",
                 virtual_machine="vm_1",
-                status=status.value,
+                status=Words("assigned", "already_assigned").of(status),
                 ok=status.ok,
                 finished_at=at + 0.05,
             )

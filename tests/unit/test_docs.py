@@ -20,7 +20,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_python_in_the_readme_is_python_with_real_names() -> None:
     examples = blocks("python")
-    assert len(examples) == 5
+    assert len(examples) == 6
     for example in examples:
         compile(example, "README.md", "exec", flags=0x2000)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         for module, names in re.findall(r"from (katapult_async[\w.]*) import (.+)", example):

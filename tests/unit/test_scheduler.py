@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from katapult_async.bulk import Assignment, BulkError, BulkReport, Outcome, OutcomeStatus, Verdict, judge
+from katapult_async.bulk import (
+    Assignment,
+    BulkError,
+    BulkReport,
+    Outcome,
+    OutcomeStatus,
+    Verdict,
+    Words,
+    judge,
+)
 from katapult_async.bulk.look_ahead import LookAhead
 from katapult_async.errors import (
     APIError,
@@ -24,6 +33,7 @@ from katapult_async.errors import (
     ServiceUnavailable,
     UnableToAssign,
 )
+from katapult_async.models import Disk
 from katapult_async.transport import MachineNames, RetryPolicy, may_repeat
 from katapult_async.transport.machine_names import MOST_PAIRS
 
@@ -47,8 +57,9 @@ def api(kind: type[APIError], status: int, code: str) -> APIError:
     ],
 )
 def test_what_an_answer_means(error: KatapultError, step: Verdict, after_unclear: Verdict) -> None:
-    assert judge(error, unclear_before=False) is step
-    assert judge(error, unclear_before=True) is after_unclear
+    may_be_done = (UnableToAssign,)
+    assert judge(error, unclear_before=False, may_be_done=may_be_done) is step
+    assert judge(error, unclear_before=True, may_be_done=may_be_done) is after_unclear
 
 
 @pytest.mark.parametrize(
@@ -83,7 +94,7 @@ def test_delays_stay_within_the_policy(attempt: int, elapsed: float, seed: int) 
 def test_items_of_a_machine_keep_their_order_and_their_bound(
     machines: list[int], per_machine: int, rng: random.Random
 ) -> None:
-    ahead = LookAhead(per_machine=per_machine, bound=10)
+    ahead: LookAhead[Assignment] = LookAhead(per_machine=per_machine, bound=10)
     items = [Assignment(f"disk_{number}", f"vm_{machine}") for number, machine in enumerate(machines)]
     source = iter(items)
     running: list[Assignment] = []
@@ -116,7 +127,7 @@ def test_items_of_a_machine_keep_their_order_and_their_bound(
 
 def test_names_of_one_machine_are_merged_in_the_order_of_arrival() -> None:
     names = MachineNames()
-    ahead = LookAhead(per_machine=1, bound=10, names=names)
+    ahead: LookAhead[Assignment] = LookAhead(per_machine=1, bound=10, names=names)
     names.listeners.append(ahead.same)
     by_id = [Assignment(f"disk_i{number}", "vm_1") for number in range(3)]
     by_name = [Assignment(f"disk_n{number}", name) for number, name in enumerate(("A.b", "a.B.", "a.b"))]
@@ -150,7 +161,7 @@ def test_no_item_is_lost_whenever_names_turn_out_to_be_the_same(
     machines: list[tuple[int, bool]], per_machine: int, rng: random.Random
 ) -> None:
     names = MachineNames()
-    ahead = LookAhead(per_machine=per_machine, bound=10, names=names)
+    ahead: LookAhead[Assignment] = LookAhead(per_machine=per_machine, bound=10, names=names)
     names.listeners.append(ahead.same)
     source = iter(
         [
@@ -206,15 +217,13 @@ def test_disks_that_cannot_be_named_are_refused(disk: str) -> None:
 
 
 def test_a_report_sums_up() -> None:
-    report = BulkReport()
+    report = BulkReport[Assignment, Disk](words=Words("assigned", "already_assigned"))
     assert report.ok
     assert "nothing to do" in str(report)
     report.raise_for_failures()
     error = NotFound(status=404, code="disk_not_found")
     for status in OutcomeStatus:
-        report.add(
-            Outcome(assignment=Assignment("disk_1", "vm_1"), status=status, error=error, finished_at=0)
-        )
+        report.add(Outcome(item=Assignment("disk_1", "vm_1"), status=status, error=error, finished_at=0))
     assert report.total == len(OutcomeStatus)
     assert {failure.status for failure in report.failures} == {OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN}
     assert not report.ok
@@ -223,7 +232,9 @@ def test_a_report_sums_up() -> None:
 
 
 def test_reports_do_not_share_their_counts() -> None:
-    BulkReport().add(Outcome(assignment=Assignment("disk_1"), status=OutcomeStatus.FAILED, finished_at=0))
+    BulkReport[Assignment, Disk]().add(
+        Outcome(item=Assignment("disk_1"), status=OutcomeStatus.FAILED, finished_at=0)
+    )
     assert BulkReport().total == 0
 
 

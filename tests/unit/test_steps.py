@@ -40,9 +40,9 @@ def outcome(
         VirtualMachineDisk(virtual_machine=VirtualMachineReference(id="vm_1"), state=plug) if plug else None
     )
     return Outcome(
-        assignment=Assignment("disk_1", "vm_1"),
+        item=Assignment("disk_1", "vm_1"),
         status=status,
-        disk=Disk(id="disk_1", virtual_machine_disk=bond),
+        result=Disk(id="disk_1", virtual_machine_disk=bond),
         task=task,
         error=error,
         finished_at=1.0,
