@@ -206,7 +206,7 @@ class TaskFailed(KatapultError):
 
 
 class TaskTimeout(KatapultError):
-    """The end of the task that the request queued is not known: it took too long, or nobody waited."""
+    """The end of the queued task is not known: it took too long, or nobody waited for it."""
 
     execution = Execution.UNCLEAR
     code = "task_timeout"
