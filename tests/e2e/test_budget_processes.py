@@ -151,7 +151,7 @@ async def test_processes_share_whole_windows_evenly_without_a_429_whatever_their
         await asyncio.gather(*(it.start(65, shift=shift) for shift in shifts))
         await middle_of_a_window()
         done = await asyncio.gather(*(child.go().wait() for child in it.children))
-        assert [child.counts for child in done] == [{"assigned": 65}] * 4
+        assert [child.counts for child in done] == [{"done": 65}] * 4
         assert [child.log for child in it.children] == [[]] * 4
         # While all were at work. The other windows have begun before, or end when the work does.
         begin, end = max(min(child.at) for child in done), min(max(child.at) for child in done)
@@ -184,7 +184,7 @@ async def kill_some(budget: str) -> None:
             await asyncio.sleep(rng.uniform(0.0, 0.4))
             await victim.kill()
         done = await asyncio.gather(*(child.wait() for child in staying))
-        assert [child.counts for child in done] == [{"assigned": 120}] * 2
+        assert [child.counts for child in done] == [{"done": 120}] * 2
         assert [child.log for child in staying] == [[]] * 2
         assert it.emulator.ledger.refusals == 0
         # What the dead had taken is lost until its deadline. Nothing else is: 240 requests need four windows.
