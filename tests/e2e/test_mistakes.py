@@ -151,9 +151,9 @@ class HalfAnObserver:
         ("retry", False, "retry must be a RetryPolicy, not False: give RetryPolicy(attempts=5)"),
         ("pool", "x", "pool must be a SessionPool, not 'x': give an open SessionPool"),
         ("observer", 3, "observer must be an Observer, not 3: subclass Observer"),
-        ("observer", Observer, "observer must be an Observer, not the class Observer: give Observer()"),
+        ("observer", Observer, "observer must be an Observer, not the class Observer: pass Observer()"),
         ("base_url", None, "base_url must be text like https://api.katapult.io/core/v1, not None"),
-        ("base_url", b"https://x", "base_url must be text like .*, not an object of the type bytes"),
+        ("base_url", b"https://x", "base_url must be text like .*, not an object of type bytes"),
     ],
 )
 def test_a_setting_of_the_wrong_type_is_refused_when_the_client_is_made(
