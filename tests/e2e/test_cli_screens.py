@@ -172,7 +172,7 @@ async def test_a_warning_stands_above_the_live_lines() -> None:
             shown = terminal.shown
     # The lines are cleared, the warning is written, and they are painted anew below it.
     assert re.search(
-        r"\x1b\[J\d requests in a row got no answer of the API[^\r]*\r\n\r\x1b\[Jassigning", shown
+        r"\x1b\[J\d requests in a row got no response from the API[^\r]*\r\n\r\x1b\[Jassigning", shown
     )
     # Nobody has refused anything.
     assert "refused the run" not in shown
