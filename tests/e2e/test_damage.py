@@ -304,6 +304,7 @@ def test_damage_of_a_closed_run_is_refused_or_nothing_untrue_is_said(tmp_path: P
     assert refused > DAMAGES // 2
 
 
+@pytest.mark.timeout(300)  # under a tracer the checksums in pure Python take minutes
 def test_each_frame_of_the_log_matters(tmp_path: Path, killed: Killed) -> None:
     """One bit in each frame that is used."""
     log = killed.files[f"{NAME}-wal"]
