@@ -49,7 +49,18 @@ def coverage(session: nox.Session) -> None:
     install(session, "test")
     session.run("coverage", "erase")
     session.run(
-        *("coverage", "run", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--deselect", LIES),
+        *(
+            "coverage",
+            "run",
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--timeout=300",
+            "--deselect",
+            LIES,
+        ),
         env={"KATAPULT_LIES": "60"},
     )
     session.run("coverage", "combine", "-q")
