@@ -418,8 +418,12 @@ async def _seen_by_nobody(path: Path) -> str:
     return out.decode()
 
 
-#: Loads everything first: nobody may not read every folder that Python lies in.
+#: Loads everything first, also what is loaded late: nobody may not read every folder that Python lies in.
 AS_NOBODY = (
-    "import os, sys, tempfile, shutil, random; from katapult_async.cli.status import run_status\n"
+    "import os, sys, tempfile, shutil, random, importlib, pkgutil; from katapult_async import cli, jobs\n"
+    "for package in (cli, jobs):\n"
+    "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+    "        importlib.import_module(module.name)\n"
+    "from katapult_async.cli.status import run_status\n"
     "os.setgid(65534); os.setuid(65534); sys.exit(run_status(sys.argv[1]))"
 )
