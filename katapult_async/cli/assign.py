@@ -17,7 +17,7 @@ from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import counted
 from katapult_async.client import Settings
 from katapult_async.jobs import JournalError, LineStatus, Manifest, ManifestError, Run
-from katapult_async.jobs.place import Place, place_for
+from katapult_async.jobs.location import Place, place_for
 from katapult_async.transport import DEFAULT_BASE_URL
 
 

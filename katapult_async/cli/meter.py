@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from katapult_async import RequestEvent
 from katapult_async.cli.words import count
-from katapult_async.jobs.forecast import Pace, seconds_for
+from katapult_async.jobs.preflight.forecast import Pace, seconds_for
 
 #: Seconds over which the rate is taken.
 RECENT = 10.0

@@ -15,8 +15,8 @@ from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import clock_time, counted, duration
 from katapult_async.client import Settings
 from katapult_async.jobs import Journal, JournalError, LineStatus, Run, RunSummary, to_take_back
-from katapult_async.jobs.forecast import Pace, rollback_requests, seconds_for
-from katapult_async.jobs.place import Place, place_for_rollback
+from katapult_async.jobs.location import Place, place_for_rollback
+from katapult_async.jobs.preflight.forecast import Pace, rollback_requests, seconds_for
 from katapult_async.transport import DEFAULT_BASE_URL
 
 

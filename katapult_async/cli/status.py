@@ -10,9 +10,9 @@ from katapult_async.cli.exit_codes import OK, bad_input
 from katapult_async.cli.settings import named_base_url
 from katapult_async.cli.words import clock_time, duration
 from katapult_async.jobs import Journal, JournalError
-from katapult_async.jobs.forecast import Pace, seconds_for
-from katapult_async.jobs.latency import Latency
-from katapult_async.jobs.record import LineStatus, RunKind, RunSummary, Second
+from katapult_async.jobs.journal.latency import Latency
+from katapult_async.jobs.journal.records import LineStatus, RunKind, RunSummary, Second
+from katapult_async.jobs.preflight.forecast import Pace, seconds_for
 from katapult_async.jobs.report.documents import StatusDocument, encode, iso, run_document_of
 from katapult_async.jobs.report.standing import RunState, next_steps, progress, standing, state_of, title
 from katapult_async.jobs.report.text import totals

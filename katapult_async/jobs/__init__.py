@@ -20,12 +20,9 @@ from .errors import (
     JournalRecordsLost,
     JournalWriteError,
 )
-from .journal import Journal
-from .latency import Latency
-from .manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
-from .preflight import Found, FoundLine, Preflight
-from .preview import preview
-from .record import (
+from .journal.journal import Journal
+from .journal.latency import Latency
+from .journal.records import (
     LineRecord,
     LineState,
     LineStatus,
@@ -37,6 +34,9 @@ from .record import (
     Session,
     Waited,
 )
+from .manifest.manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
+from .preflight.preflight import Found, FoundLine, Preflight
+from .preflight.preview import preview
 from .report import (
     ReportForm,
     RunState,
@@ -48,8 +48,8 @@ from .report import (
     write_report,
     write_table,
 )
-from .rollback import ToTakeBack, to_take_back
 from .run import Run
+from .steps.rollback import ToTakeBack, to_take_back
 
 __all__ = [
     "Complaint",

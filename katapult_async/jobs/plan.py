@@ -5,7 +5,7 @@ Refuses to hold anything of its own: new code imports from `katapult_async.jobs`
 
 from __future__ import annotations
 
-from .preview import from_manifest, preview
+from .preflight.preview import from_manifest, preview
 
 #: Deprecated: the function is called `preview` now.
 plan = preview

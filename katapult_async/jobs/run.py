@@ -20,19 +20,19 @@ from katapult_async.errors import KatapultError
 from katapult_async.logs import package_logger, run_id
 from katapult_async.transport.address import is_same_base_url
 
-from .chronicle import Chronicle
 from .errors import JournalError, JournalMismatch
-from .execution import Execution
-from .journal import Journal
-from .lock import RunLock
-from .manifest import Manifest
-from .place import place_for
-from .preflight import Preflight, look
-from .preview import Options, from_manifest
-from .record import RunInfo, RunSummary
-from .rollback import make_rollback
-from .session import PREFLIGHT_HOLDS, Stopwatch, begin
-from .writer import Writer
+from .journal.group_commit import Writer
+from .journal.journal import Journal
+from .journal.lock import RunLock
+from .journal.records import RunInfo, RunSummary
+from .journal.session import PREFLIGHT_HOLDS, Stopwatch, begin
+from .journal.timeline import Chronicle
+from .location import place_for
+from .manifest.manifest import Manifest
+from .preflight.preflight import Preflight, look
+from .preflight.preview import Options, from_manifest
+from .steps.rollback import make_rollback
+from .steps.runner import Execution
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on

@@ -7,9 +7,9 @@ import sys
 import time
 
 from katapult_async.jobs import Run
-from katapult_async.jobs.recorder import SENDING, SETTLE
-from katapult_async.jobs.session import Stopwatch, begin
-from katapult_async.jobs.writer import Writer, column
+from katapult_async.jobs.journal.group_commit import Writer, column
+from katapult_async.jobs.journal.session import Stopwatch, begin
+from katapult_async.jobs.steps.recorder import SENDING, SETTLE
 
 SECOND = f"INSERT INTO second SELECT {', '.join(map(column, range(5)))} FROM json_each(?) AS r"
 WAIT = f"INSERT INTO wait SELECT {', '.join(map(column, range(3)))} FROM json_each(?) AS r"

@@ -27,7 +27,7 @@ from katapult_async.jobs import (
     Manifest,
     Run,
 )
-from katapult_async.jobs.file import side_file
+from katapult_async.jobs.journal.file import side_file
 
 CHILD = Path(__file__).with_name("journal_child.py")
 DAMAGES = int(os.environ.get("KATAPULT_DAMAGES", "60"))

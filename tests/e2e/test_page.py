@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from katapult_async.jobs import Journal, LineStatus, RunKind, write_html
-from katapult_async.jobs.journal import NewLine, new_info
+from katapult_async.jobs.journal.journal import NewLine, new_info
 
 BROWSER = shutil.which("chromium") or ""
 pytestmark = pytest.mark.skipif(not BROWSER, reason="there is no browser here")

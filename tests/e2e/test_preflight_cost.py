@@ -7,8 +7,8 @@ import pytest
 from katapult_async import Client
 from katapult_async.errors import NotFound
 from katapult_async.jobs import Found, Manifest
-from katapult_async.jobs.lists import is_rest_dearer
-from katapult_async.jobs.preview import preview
+from katapult_async.jobs.preflight.lists import is_rest_dearer
+from katapult_async.jobs.preflight.preview import preview
 from katapult_async.testing import KatapultEmulator
 
 #: Of an organization of 4,000 disks (20 pages) and 1,000 machines (5 pages).

@@ -9,7 +9,7 @@ import pytest
 
 from katapult_async import Observer, OutcomeEvent
 from katapult_async.jobs import Found, Journal, LineRecord, LineStatus, Manifest, Run
-from katapult_async.jobs.forecast import Pace, seconds_for
+from katapult_async.jobs.preflight.forecast import Pace, seconds_for
 from katapult_async.testing import Arrival, Fault, FaultKind, KatapultEmulator
 from tests.e2e.test_durable import client_for, plan_of
 from tests.unit.test_run_state import change, first_version

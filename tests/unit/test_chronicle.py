@@ -9,8 +9,8 @@ import pytest
 
 from katapult_async import RequestEvent, WaitEvent
 from katapult_async.jobs import Journal, Manifest, Run
-from katapult_async.jobs.chronicle import Chronicle
-from katapult_async.jobs.writer import Writer
+from katapult_async.jobs.journal.group_commit import Writer
+from katapult_async.jobs.journal.timeline import Chronicle
 
 BEGAN = 1_700_000_000.0
 

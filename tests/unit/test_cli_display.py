@@ -31,8 +31,8 @@ from katapult_async.cli.terminal import has_colors, is_plain, wrapped
 from katapult_async.cli.words import clock_time
 from katapult_async.errors import APIError
 from katapult_async.jobs import Journal, LineStatus, RunKind
-from katapult_async.jobs.forecast import Pace, seconds_for
-from katapult_async.jobs.journal import NewLine, new_info
+from katapult_async.jobs.journal.journal import NewLine, new_info
+from katapult_async.jobs.preflight.forecast import Pace, seconds_for
 
 
 class Terminal(io.StringIO):

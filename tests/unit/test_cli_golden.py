@@ -26,8 +26,8 @@ from katapult_async.cli.questions import NOBODY
 from katapult_async.cli.rollback import cost
 from katapult_async.cli.summary import Ending, show_summary
 from katapult_async.jobs import Found, FoundLine, Journal, LineStatus, Manifest, Preflight, Run, RunKind
-from katapult_async.jobs.journal import NewLine, new_info
-from katapult_async.jobs.session import begin
+from katapult_async.jobs.journal.journal import NewLine, new_info
+from katapult_async.jobs.journal.session import begin
 from tests.command_line import check_golden, run_many
 
 COMMANDS = (

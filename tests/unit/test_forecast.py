@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from katapult_async.jobs.forecast import Pace, seconds_for
+from katapult_async.jobs.preflight.forecast import Pace, seconds_for
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ from katapult_async.jobs import (
     Session,
     Waited,
 )
-from katapult_async.jobs.latency import Histogram, Latency
-from katapult_async.jobs.record import LineState
+from katapult_async.jobs.journal.latency import Histogram, Latency
+from katapult_async.jobs.journal.records import LineState
 from katapult_async.jobs.report import html_tables
 from katapult_async.jobs.report.axis import axis_of
 from katapult_async.jobs.report.chart import NARROW, WIDE, Layout, draw, window_phase

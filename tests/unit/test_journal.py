@@ -30,11 +30,11 @@ from katapult_async.jobs import (
     RunInfo,
     RunKind,
 )
-from katapult_async.jobs.journal import NewLine, new_info
-from katapult_async.jobs.place import place_for, place_for_rollback
+from katapult_async.jobs.journal.group_commit import Writer, column
+from katapult_async.jobs.journal.journal import NewLine, new_info
+from katapult_async.jobs.journal.schema import MIGRATIONS, VERSION, migrate
+from katapult_async.jobs.location import place_for, place_for_rollback
 from katapult_async.jobs.report import json_lines, write_csv, write_html, write_json, write_table
-from katapult_async.jobs.schema import MIGRATIONS, VERSION, migrate
-from katapult_async.jobs.writer import Writer, column
 
 
 def lines(count: int = 3) -> list[NewLine]:

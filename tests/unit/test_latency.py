@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from katapult_async.jobs.latency import Histogram, Latency
+from katapult_async.jobs.journal.latency import Histogram, Latency
 
 DURATIONS = st.lists(st.floats(2e-6, 1e5), min_size=1, max_size=200)
 

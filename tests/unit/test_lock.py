@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from katapult_async.jobs import JournalLocked
-from katapult_async.jobs.lock import RunLock, held_by, lock_path
+from katapult_async.jobs.journal.lock import RunLock, held_by, lock_path
 
 
 def test_releasing_leaves_the_lock_file_of_another_holder(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from katapult_async import Assignment
 from katapult_async.jobs import Manifest, ManifestError, ManifestLine
-from katapult_async.jobs.source import Source
+from katapult_async.jobs.manifest.reader import Source
 
 GOOD = [
     ManifestLine(number=2, disk="disk_1", virtual_machine="vm_1"),

@@ -16,7 +16,7 @@ from katapult_async.jobs import (
     ManifestError,
     Run,
 )
-from katapult_async.jobs.place import place_for_rollback
+from katapult_async.jobs.location import place_for_rollback
 from tests.unit.test_run_state import ASSIGNED, BEGUN, change
 
 

@@ -27,7 +27,7 @@ from katapult_async.jobs import (
     RunKind,
     write_report,
 )
-from katapult_async.jobs.journal import NewLine, new_info
+from katapult_async.jobs.journal.journal import NewLine, new_info
 from katapult_async.jobs.report import schemas, write_form
 from katapult_async.jobs.report.documents import (
     LineRow,

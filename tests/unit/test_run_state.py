@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from katapult_async.jobs import Journal, JournalMismatch, LineStatus, Manifest, Run
-from katapult_async.jobs.place import place_for
-from katapult_async.jobs.schema import APPLICATION_ID, MIGRATIONS, VERSION, migrate
+from katapult_async.jobs.journal.schema import APPLICATION_ID, MIGRATIONS, VERSION, migrate
+from katapult_async.jobs.location import place_for
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from katapult_async.cli.status import ends_in, rate_of
 from katapult_async.jobs import LineStatus, RunInfo, RunKind, RunState, RunSummary, Second, Session
-from katapult_async.jobs.record import RollbackProgress
+from katapult_async.jobs.journal.records import RollbackProgress
 from katapult_async.jobs.report.standing import command, next_steps, progress, standing, state_of, title
 from katapult_async.jobs.report.text import totals
 from katapult_async.words import local_time

@@ -23,7 +23,7 @@ from katapult_async import (
 from katapult_async.bulk import Assignment
 from katapult_async.errors import KatapultError
 from katapult_async.jobs import LineState, LineStatus
-from katapult_async.jobs.steps import Did, Next, Step, after
+from katapult_async.jobs.steps.transitions import Did, Next, Step, after
 from katapult_async.models import AttachmentState, TaskStatus
 
 S = OutcomeStatus

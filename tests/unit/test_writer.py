@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from katapult_async.jobs import Journal, RunKind
-from katapult_async.jobs.journal import NewLine, new_info
-from katapult_async.jobs.writer import Writer, column
+from katapult_async.jobs.journal.group_commit import Writer, column
+from katapult_async.jobs.journal.journal import NewLine, new_info
 
 UPDATE = f"UPDATE line SET detail = {column(0)} FROM json_each(?) AS r WHERE number = {column(1)}"
 

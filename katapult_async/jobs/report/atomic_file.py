@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TextIO
 
 from katapult_async.jobs.errors import JournalError
-from katapult_async.jobs.file import SIDE_FILES
-from katapult_async.jobs.lock import lock_path
+from katapult_async.jobs.journal.file import SIDE_FILES
+from katapult_async.jobs.journal.lock import lock_path
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import msgspec
 
-from katapult_async.jobs.record import Second, Session
+from katapult_async.jobs.journal.records import Second, Session
 
 #: Seconds without a session or a request after which the axis is broken, and how wide a break is drawn.
 _BREAK, BREAK_WIDTH = 120.0, 26.0

@@ -14,7 +14,7 @@ from html import escape
 
 import msgspec
 
-from katapult_async.jobs.record import Second, Session, Waited
+from katapult_async.jobs.journal.records import Second, Session, Waited
 from katapult_async.safe_text import for_terminal
 from katapult_async.words import count, counted, duration
 

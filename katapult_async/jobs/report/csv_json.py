@@ -8,8 +8,8 @@ from typing import TextIO
 
 import msgspec
 
-from katapult_async.jobs.journal import Journal
-from katapult_async.jobs.record import LineStatus
+from katapult_async.jobs.journal.journal import Journal
+from katapult_async.jobs.journal.records import LineStatus
 from katapult_async.safe_text import for_csv
 
 from .documents import LineDocument, ReportDocument, RunRow, encode, line_document, line_row, run_document

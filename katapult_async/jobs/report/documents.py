@@ -12,9 +12,9 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from katapult_async.jobs.journal import Journal
-from katapult_async.jobs.latency import Latency
-from katapult_async.jobs.record import LineRecord, LineStatus, RollbackProgress, RunKind, RunSummary
+from katapult_async.jobs.journal.journal import Journal
+from katapult_async.jobs.journal.latency import Latency
+from katapult_async.jobs.journal.records import LineRecord, LineStatus, RollbackProgress, RunKind, RunSummary
 from katapult_async.safe_text import for_json
 
 from .standing import RunState, state_of

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from katapult_async.jobs.journal import Journal
-from katapult_async.jobs.record import LineStatus
+from katapult_async.jobs.journal.journal import Journal
+from katapult_async.jobs.journal.records import LineStatus
 
 from .atomic_file import written_whole
 from .csv_json import write_csv, write_json, write_json_lines

@@ -15,9 +15,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TextIO
 
-from katapult_async.jobs.journal import Journal
-from katapult_async.jobs.latency import Latency
-from katapult_async.jobs.record import LineRecord, LineStatus, RunSummary, Second, Waited
+from katapult_async.jobs.journal.journal import Journal
+from katapult_async.jobs.journal.latency import Latency
+from katapult_async.jobs.journal.records import LineRecord, LineStatus, RunSummary, Second, Waited
 from katapult_async.words import local_time
 
 from .chart import NARROW, WIDE, draw

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from html import escape
 
-from katapult_async.jobs.record import LineRecord, LineStatus, RunSummary
+from katapult_async.jobs.journal.records import LineRecord, LineStatus, RunSummary
 from katapult_async.safe_text import for_terminal
 from katapult_async.words import count, local_time
 

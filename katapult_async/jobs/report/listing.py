@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from katapult_async.jobs.errors import JournalError
-from katapult_async.jobs.file import SIDE_FILES
-from katapult_async.jobs.journal import Journal
-from katapult_async.jobs.lock import lock_path
-from katapult_async.jobs.record import LineStatus
-from katapult_async.jobs.schema import APPLICATION_ID
+from katapult_async.jobs.journal.file import SIDE_FILES
+from katapult_async.jobs.journal.journal import Journal
+from katapult_async.jobs.journal.lock import lock_path
+from katapult_async.jobs.journal.records import LineStatus
+from katapult_async.jobs.journal.schema import APPLICATION_ID
 from katapult_async.safe_text import for_terminal
 
 from .documents import ListedRun, iso

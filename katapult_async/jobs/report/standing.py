@@ -9,7 +9,7 @@ import enum
 import shlex
 from pathlib import Path
 
-from katapult_async.jobs.record import LineStatus, RollbackProgress, RunKind, RunSummary, Session
+from katapult_async.jobs.journal.records import LineStatus, RollbackProgress, RunKind, RunSummary, Session
 from katapult_async.safe_text import for_terminal
 from katapult_async.transport import DEFAULT_BASE_URL
 from katapult_async.transport.address import is_same_base_url

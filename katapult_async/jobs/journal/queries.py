@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from .record import LineRecord, LineState, LineStatus, RunInfo, RunKind, Second, Session, Waited
+from .records import LineRecord, LineState, LineStatus, RunInfo, RunKind, Second, Session, Waited
 
 _decode_buckets = msgspec.json.Decoder(list[tuple[int, int]]).decode
 

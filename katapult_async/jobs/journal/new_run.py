@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from .record import RunInfo, RunKind
+from .records import RunInfo, RunKind
 from .schema import APPLICATION_ID, FIRST_TALLY, migrate, origin_of
 
 _INSERT_RUN = """

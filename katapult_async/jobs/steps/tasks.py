@@ -14,18 +14,18 @@ import msgspec
 
 from katapult_async.client import Client
 from katapult_async.errors import AssignmentConflict, KatapultError, NotFound, ObjectInTrash
+from katapult_async.jobs.journal.group_commit import Writer
+from katapult_async.jobs.journal.records import LineStatus
+from katapult_async.jobs.journal.schema import MACHINE
+from katapult_async.jobs.preflight.snapshot import each
 from katapult_async.logs import package_logger
 from katapult_async.models import AttachmentState, TaskStatus
 from katapult_async.observer import OutcomeEvent, StepEvent
 from katapult_async.ratelimit import Priority
 from katapult_async.resources.disks import is_on
 
-from .record import LineStatus
 from .recorder import settle
-from .schema import MACHINE
-from .steps import Did, Next, Step, lost, moved, plugged, task_failed, task_late
-from .survey import each
-from .writer import Writer
+from .transitions import Did, Next, Step, lost, moved, plugged, task_failed, task_late
 
 log = package_logger("jobs")
 

@@ -17,18 +17,18 @@ import anyio
 from katapult_async.bulk import Items, Outcome, Outcomes, OutcomeStatus, Recorder
 from katapult_async.client import Client
 from katapult_async.errors import KatapultError
+from katapult_async.jobs.journal.group_commit import Writer
+from katapult_async.jobs.journal.records import RunKind
+from katapult_async.jobs.journal.schema import MACHINE
+from katapult_async.jobs.preflight.snapshot import each
 from katapult_async.logs import package_logger
 from katapult_async.models import AttachmentState, VirtualMachineState
 from katapult_async.observer import Observer, OutcomeEvent, StepEvent
 
-from .busy import BusyMachines
-from .record import RunKind
+from .busy_machines import BusyMachines
 from .recorder import StepRecorder
-from .schema import MACHINE
-from .steps import BUSY, STEPS, Step
-from .survey import each
-from .waiting import Waiting
-from .writer import Writer
+from .tasks import Waiting
+from .transitions import BUSY, STEPS, Step
 
 log = package_logger("jobs")
 

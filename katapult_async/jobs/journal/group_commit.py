@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 import anyio
 import msgspec
 
-from .errors import JournalError
+from katapult_async.jobs.errors import JournalError
+
 from .file import cannot_write
 from .journal import Journal
 

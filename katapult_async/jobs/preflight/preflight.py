@@ -13,12 +13,12 @@ import time
 import msgspec
 
 from katapult_async.client import Client
+from katapult_async.jobs.journal.group_commit import Writer
 from katapult_async.logs import package_logger
 from katapult_async.observer import Observer, RequestEvent
 
 from .forecast import Pace, seconds_for
-from .survey import compare_data_centers, examine_machines, read_lists, sort_lines, take_over
-from .writer import Writer
+from .snapshot import compare_data_centers, examine_machines, read_lists, sort_lines, take_over
 
 log = package_logger("jobs")
 

@@ -15,10 +15,9 @@ import msgspec
 
 from katapult_async.bulk import Outcome, OutcomeStatus
 from katapult_async.errors import AssignmentConflict, Execution, TaskQueueingError
+from katapult_async.jobs.journal.records import LineState, LineStatus, RunKind
 from katapult_async.models import AttachmentState, Disk, TaskStatus
 from katapult_async.resources.disks import is_on
-
-from .record import LineState, LineStatus, RunKind
 
 #: The API's word for a machine that takes no task now.
 BUSY = "task_queueing_error"

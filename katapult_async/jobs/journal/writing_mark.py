@@ -11,8 +11,9 @@ import sqlite3
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from . import rows
-from .errors import JournalError
+from katapult_async.jobs.errors import JournalError
+
+from . import queries
 from .file import connect, note_open, set_pragma, side_file
 from .wal import FRAME_HEADER, HEADER
 
@@ -88,7 +89,7 @@ def close_as_killed(connection: sqlite3.Connection, path: Path | None) -> None:
     with contextlib.suppress(sqlite3.Error, JournalError), contextlib.ExitStack() as stack:
         if path is not None:
             other = stack.enter_context(contextlib.closing(connect(path, "ro")))
-            other.execute(rows.INFO).fetchall()
+            other.execute(queries.INFO).fetchall()
         connection.close()
     with contextlib.suppress(sqlite3.Error):
         connection.close()

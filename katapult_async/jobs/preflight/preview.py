@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict
 
 from katapult_async.client import Client
+from katapult_async.jobs.journal.group_commit import Writer
+from katapult_async.jobs.journal.journal import Journal, NewLine, new_info
+from katapult_async.jobs.journal.records import RunInfo, RunKind
+from katapult_async.jobs.manifest.manifest import Digest, Manifest, ManifestError
+from katapult_async.jobs.steps.transitions import Step
 
-from .journal import Journal, NewLine, new_info
-from .manifest import Digest, Manifest, ManifestError
 from .preflight import Preflight, look
-from .record import RunInfo, RunKind
-from .steps import Step
-from .writer import Writer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on

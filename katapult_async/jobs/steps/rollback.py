@@ -13,11 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from .errors import JournalDamaged, JournalError, JournalMismatch
-from .journal import Journal, NewLine, new_info
-from .lock import RunLock
-from .record import LineState, RunKind
-from .steps import Did, Step
+from katapult_async.jobs.errors import JournalDamaged, JournalError, JournalMismatch
+from katapult_async.jobs.journal.journal import Journal, NewLine, new_info
+from katapult_async.jobs.journal.lock import RunLock
+from katapult_async.jobs.journal.records import LineState, RunKind
+
+from .transitions import Did, Step
 
 _CHANGED = int(Did.ASSIGNED | Did.ATTACHED)
 #: A request that was sent and never answered counts as done, where the disk was seen on no machine before: each disk is

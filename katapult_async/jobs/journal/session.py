@@ -10,7 +10,7 @@ import time
 
 from katapult_async.observer import Observer, RequestEvent, WaitEvent
 
-from .writer import Writer, column
+from .group_commit import Writer, column
 
 #: Seconds after which the result of a preflight does not count any more.
 PREFLIGHT_HOLDS = 600.0

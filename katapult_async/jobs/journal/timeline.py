@@ -13,8 +13,8 @@ import msgspec
 
 from katapult_async.observer import Observer, RequestEvent, WaitEvent
 
+from .group_commit import Writer, column
 from .latency import Histogram
-from .writer import Writer, column
 
 _SECOND = f"""
     INSERT INTO second SELECT {", ".join(map(column, range(5)))} FROM json_each(?) AS r WHERE TRUE

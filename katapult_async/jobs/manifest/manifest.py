@@ -19,7 +19,7 @@ import msgspec
 from katapult_async.bulk import Assignment
 from katapult_async.models import lookups
 
-from .source import COLUMNS, REQUIRED, BadRecord, Fields, Source, Unreadable
+from .reader import COLUMNS, REQUIRED, BadRecord, Fields, Source, Unreadable
 
 #: Complaints kept whole; further ones are counted.
 MOST_COMPLAINTS = 20

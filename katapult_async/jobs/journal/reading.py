@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import rows
-from .errors import JournalDamaged
+from katapult_async.jobs.errors import JournalDamaged
+
+from . import queries
 from .latency import Histogram, Latency
 from .lock import held_by
-from .record import LineRecord, LineStatus, RunInfo, RunSummary, Second, Session, Waited
+from .records import LineRecord, LineStatus, RunInfo, RunSummary, Second, Session, Waited
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class JournalReader:
 
     def info(self) -> RunInfo:
         """What the run is."""
-        info = next(self._rows(rows.INFO, rows.info), None)
+        info = next(self._rows(queries.INFO, queries.info), None)
         if info is None:
             raise JournalDamaged(f"{self.name} is damaged: it does not say what its run is")
         return info
@@ -63,9 +64,9 @@ class JournalReader:
         """Where the run stands now."""
         # Asked first: a run that ends meanwhile must not look like one that was killed.
         locked_by = held_by(self.path) if self.path is not None else None
-        found = dict(self._rows(rows.COUNTS, lambda row: (LineStatus(row[0]), int(row[1]))))
-        requests, refused = next(self._rows(rows.REQUESTS, tuple))
-        permitted = self._rows(rows.PERMITTED, tuple)
+        found = dict(self._rows(queries.COUNTS, lambda row: (LineStatus(row[0]), int(row[1]))))
+        requests, refused = next(self._rows(queries.REQUESTS, tuple))
+        permitted = self._rows(queries.PERMITTED, tuple)
         info = self.info()
         return RunSummary(
             info=info,
@@ -79,27 +80,27 @@ class JournalReader:
 
     def lines(self, *, problems_only: bool = False) -> Iterator[LineRecord]:
         """Every line in the order of the manifest, or only those that are not done. Streamed."""
-        return self._rows(rows.OPEN_LINES if problems_only else rows.LINES, rows.record)
+        return self._rows(queries.OPEN_LINES if problems_only else queries.LINES, queries.record)
 
     def timeline(self) -> list[Second]:
         """The seconds in which requests were sent."""
-        return list(self._rows(rows.TIMELINE, rows.second))
+        return list(self._rows(queries.TIMELINE, queries.second))
 
     def waits(self) -> list[Waited]:
         """The times in which requests waited for a permit."""
-        return list(self._rows(rows.WAITS, rows.waited))
+        return list(self._rows(queries.WAITS, queries.waited))
 
     def latency(self) -> Latency:
         """How long the requests of all sessions took, and how long they waited for permits."""
         histogram, waited = Histogram(), 0.0
-        for buckets, seconds in self._rows(rows.LATENCY, rows.latency):
+        for buckets, seconds in self._rows(queries.LATENCY, queries.latency):
             histogram.add(buckets)
             waited += seconds
         return Latency.of(histogram, waited)
 
     def sessions(self) -> list[Session]:
         """The times in which the run was executed."""
-        return list(self._rows(rows.SESSIONS, rows.session))
+        return list(self._rows(queries.SESSIONS, queries.session))
 
     def _rows(self, statement: str, make: Callable[[tuple[Any, ...]], T]) -> Iterator[T]:
         """What is made of each row. A damaged file is often noticed in the middle only, by SQLite or by what it says."""

@@ -20,8 +20,14 @@ from types import TracebackType
 
 import msgspec
 
-from .draft import NewLine, fill, new_info
-from .errors import JournalDamaged, JournalError, JournalExists, JournalRecordsLost, JournalWriteError
+from katapult_async.jobs.errors import (
+    JournalDamaged,
+    JournalError,
+    JournalExists,
+    JournalRecordsLost,
+    JournalWriteError,
+)
+
 from .file import (
     cannot_write,
     check_file,
@@ -39,12 +45,13 @@ from .file import (
     sync,
     translate,
 )
-from .handle import begin_writing, close, close_as_killed
 from .integrity import DOUBT_ALL, Tally, check_content, check_ending, check_pages
 from .lock import held_by
+from .new_run import NewLine, fill, new_info
 from .reading import JournalReader
-from .record import RollbackProgress, RunInfo, RunSummary
+from .records import RollbackProgress, RunInfo, RunSummary
 from .schema import VERSION, migrate
+from .writing_mark import begin_writing, close, close_as_killed
 
 __all__ = ["Journal", "NewLine", "new_info"]
 

@@ -15,12 +15,12 @@ from msgspec import UNSET
 
 from katapult_async.client import Client
 from katapult_async.errors import NotFound, ObjectInTrash, PermissionDenied
+from katapult_async.jobs.journal.group_commit import Writer
 from katapult_async.models import Disk, VirtualMachine, lookups
 from katapult_async.resources import disks, virtual_machines
 from katapult_async.resources.pages import MOST_PER_PAGE, Page, pages
 
 from .lists import read_while_cheap
-from .writer import Writer
 
 #: Single reads of disks or machines that the lists do not show, at most, unless all of them are asked for.
 MOST_MISSING = 100

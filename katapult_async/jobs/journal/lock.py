@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from .errors import JournalLocked, JournalWriteError
+from katapult_async.jobs.errors import JournalLocked, JournalWriteError
 
 if sys.platform == "win32":  # pragma: no cover - the same with Windows' own call
     import msvcrt

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 
 from .errors import JournalExists, JournalLocked, JournalMismatch
-from .journal import Journal
-from .lock import held_by
-from .manifest import ManifestCheck
-from .record import LineStatus, RollbackProgress, RunKind, RunSummary
+from .journal.journal import Journal
+from .journal.lock import held_by
+from .journal.records import LineStatus, RollbackProgress, RunKind, RunSummary
+from .manifest.manifest import ManifestCheck
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,8 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
-from .errors import JournalDamaged, JournalError, JournalExists, JournalWriteError
+from katapult_async.jobs.errors import JournalDamaged, JournalError, JournalExists, JournalWriteError
+
 from .schema import APPLICATION_ID, VERSION
 
 #: No SQLite file is smaller than its header (bytes).

@@ -31,7 +31,8 @@ from pathlib import Path
 
 import msgspec
 
-from .errors import JournalDamaged, JournalRecordsLost
+from katapult_async.jobs.errors import JournalDamaged, JournalRecordsLost
+
 from .file import check_version, connect, side_file
 from .schema import SEALS, TALLIED, WEIGHT, migrate, origin_of
 from .wal import HEADER, Log, committed_by_index, read_log

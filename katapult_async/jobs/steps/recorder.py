@@ -17,12 +17,12 @@ from typing import Any
 import msgspec
 
 from katapult_async.bulk import Assignment, Outcome, Recorder, Start
+from katapult_async.jobs.journal.group_commit import Batch, Values, Writer, column
+from katapult_async.jobs.journal.records import LineState, RunKind
+from katapult_async.jobs.journal.schema import MACHINE
 
-from .busy import BusyMachines
-from .record import LineState, RunKind
-from .schema import MACHINE
-from .steps import Next, Step, after, machine_busy
-from .writer import Batch, Values, Writer, column
+from .busy_machines import BusyMachines
+from .transitions import Next, Step, after, machine_busy
 
 #: Lines read from the journal at a time.
 READ_AHEAD = 500

@@ -1,0 +1,7 @@
+"""The manifest of a run: which disk is wanted on which virtual machine. Knows nothing of journals."""
+
+from __future__ import annotations
+
+from .manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
+
+__all__ = ["Complaint", "Manifest", "ManifestCheck", "ManifestError", "ManifestLine"]
