@@ -17,7 +17,7 @@ from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import counted
 from katapult_async.client import Settings
 from katapult_async.jobs import JournalError, LineStatus, Manifest, ManifestError, Run
-from katapult_async.jobs.location import Place, place_for
+from katapult_async.jobs.location import Location, location_for
 from katapult_async.transport import DEFAULT_BASE_URL
 
 
@@ -51,18 +51,18 @@ def run_assign(
     token = token_for(sources, settings)
     try:
         with open_checked(name) as manifest:
-            place = place_for(name, manifest.check(), attach=wanted.attach, run=run_file)
-            if wanted.preflight and wanted.organization is None and not place.begun:
+            location = location_for(name, manifest.check(), attach=wanted.attach, run=run_file)
+            if wanted.preflight and wanted.organization is None and not location.begun:
                 return bad_input(
                     "which organization owns the disks? Add --organization, or set KATAPULT_ORGANIZATION. "
                     "--no-preflight assigns without looking first"
                 )
-            run = _open(place, manifest, wanted, settings)
+            run = _open(location, manifest, wanted, settings)
         with run:
-            check_host(str(place.path), run.info, settings)
-            code = _prepare(run, place, token, settings, wanted, screen)
+            check_host(str(location.path), run.info, settings)
+            code = _prepare(run, location, token, settings, wanted, screen)
             if code is not None:
-                if not place.begun:
+                if not location.begun:
                     run.discard()
                 return code
             return _execute(run, token, settings, wanted, screen)
@@ -70,13 +70,13 @@ def run_assign(
         return bad_input(str(exc))
 
 
-def _open(place: Place, manifest: Manifest, wanted: Wanted, settings: Settings) -> Run:
-    if place.begun:
-        return Run.open(place.path)
-    if place.unsent:
-        Run.open(place.path).discard()
+def _open(location: Location, manifest: Manifest, wanted: Wanted, settings: Settings) -> Run:
+    if location.begun:
+        return Run.open(location.path)
+    if location.unsent:
+        Run.open(location.path).discard()
     return Run.create(
-        place.path,
+        location.path,
         manifest,
         attach=wanted.attach,
         base_url=settings.get("base_url", DEFAULT_BASE_URL),
@@ -88,7 +88,7 @@ def _open(place: Place, manifest: Manifest, wanted: Wanted, settings: Settings) 
 
 
 def _prepare(
-    run: Run, place: Place, token: str, settings: Settings, wanted: Wanted, screen: Screen
+    run: Run, location: Location, token: str, settings: Settings, wanted: Wanted, screen: Screen
 ) -> int | None:
     """Look and ask, as far as the run needs it; None to go on, else the exit code."""
     unprepared = run.needs_preflight or run.needs_confirmation
@@ -96,14 +96,14 @@ def _prepare(
     if code is not None:
         return code
     if not screen.quiet:
-        print(_first_line(run, place), file=sys.stderr)
+        print(_first_line(run, location), file=sys.stderr)
     return prepare(run, token, settings, screen=screen, yes=wanted.yes) if unprepared else None
 
 
-def _first_line(run: Run, place: Place) -> str:
-    if place.begun:
-        return f"resuming the unfinished run of this manifest: {place.path}"
-    return f"{counted(run.info.lines, 'line')}; the journal of this run is {place.path}"
+def _first_line(run: Run, location: Location) -> str:
+    if location.begun:
+        return f"resuming the unfinished run of this manifest: {location.path}"
+    return f"{counted(run.info.lines, 'line')}; the journal of this run is {location.path}"
 
 
 def _execute(run: Run, token: str, settings: Settings, wanted: Wanted, screen: Screen) -> int:

@@ -8,18 +8,18 @@ from typing import TextIO
 from katapult_async.cli.safe import shown
 from katapult_async.cli.terminal import wrapped
 from katapult_async.cli.words import clock_time, count, counted, duration
-from katapult_async.jobs import Found, Preflight
+from katapult_async.jobs import Finding, Preflight
 
 _WORDS = {
-    Found.TO_ASSIGN: "to assign",
-    Found.ALREADY_THERE: "already assigned",
-    Found.CONFLICT: "on another virtual machine",
-    Found.DISK_NOT_FOUND: "disk not found",
-    Found.MACHINE_NOT_FOUND: "virtual machine not found",
-    Found.IN_TRASH: "in the trash",
-    Found.NOT_READY: "not ready yet (sent last)",
-    Found.NOT_LISTED: "not in the organization's lists (sent last; --thorough reads each)",
-    Found.DATA_CENTERS_DIFFER: "in different data centers",
+    Finding.TO_ASSIGN: "to assign",
+    Finding.ALREADY_THERE: "already assigned",
+    Finding.CONFLICT: "on another virtual machine",
+    Finding.DISK_NOT_FOUND: "disk not found",
+    Finding.MACHINE_NOT_FOUND: "virtual machine not found",
+    Finding.IN_TRASH: "in the trash",
+    Finding.NOT_READY: "not ready yet (sent last)",
+    Finding.NOT_LISTED: "not in the organization's lists (sent last; --thorough reads each)",
+    Finding.DATA_CENTERS_DIFFER: "in different data centers",
 }
 
 
@@ -34,7 +34,7 @@ def show(file: TextIO, preflight: Preflight, *, period: float, now: float) -> No
     """
     for found, number in preflight.counts.items():
         print(f"{count(number):>9}  {_WORDS[found]}", file=file)
-        if found in (Found.TO_ASSIGN, Found.ALREADY_THERE):
+        if found in (Finding.TO_ASSIGN, Finding.ALREADY_THERE):
             continue
         for line in preflight.first[found]:
             detail = f": {line.detail}" if line.detail else ""

@@ -14,8 +14,8 @@ from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import clock_time, counted, duration
 from katapult_async.client import Settings
-from katapult_async.jobs import Journal, JournalError, LineStatus, Run, RunSummary, to_take_back
-from katapult_async.jobs.location import Place, place_for_rollback
+from katapult_async.jobs import Journal, JournalError, LineStatus, Run, RunSummary, rollback_scope
+from katapult_async.jobs.location import Location, location_for_rollback
 from katapult_async.jobs.preflight.forecast import Pace, rollback_requests, seconds_for
 from katapult_async.transport import DEFAULT_BASE_URL
 
@@ -43,20 +43,20 @@ def run_rollback(
         check_host(of, summary.info, settings)
         if summary.locked_by is not None:
             return bad_input(f"{summary.locked_by} is executing {of}: stop it (Ctrl-C there), then roll back")
-        place = place_for_rollback(of, run=run_file)
-        if not place.begun or place.failed:
+        location = location_for_rollback(of, run=run_file)
+        if not location.begun or location.failed:
             code = None if yes else nobody_to_ask()
             if code is None:
-                code = _ask(of, summary, place, settings, yes=yes)
+                code = _ask(of, summary, location, settings, yes=yes)
             if code is not None:
                 return code
-        if place.unsent:
-            Run.open(place.path).discard()
-        with Run.open(place.path) if place.begun else Run.roll_back(of, place.path) as run:
-            if place.failed:
+        if location.unsent:
+            Run.open(location.path).discard()
+        with Run.open(location.path) if location.begun else Run.roll_back(of, location.path) as run:
+            if location.failed:
                 run.retry_failed()
             if not screen.quiet:
-                print(f"the journal of this rollback is {place.path}", file=sys.stderr)
+                print(f"the journal of this rollback is {location.path}", file=sys.stderr)
             return run_loop(
                 carry_out(
                     run, token, settings, screen=screen, task_timeout=task_timeout, max_failures=max_failures
@@ -66,14 +66,14 @@ def run_rollback(
         return bad_input(str(exc))
 
 
-def _ask(of: str, summary: RunSummary, place: Place, settings: Settings, *, yes: bool) -> int | None:
+def _ask(of: str, summary: RunSummary, location: Location, settings: Settings, *, yes: bool) -> int | None:
     """Say what will be done and what it costs, and ask; None to go on, else the exit code."""
-    if place.failed:
-        lines, attached = place.failed, 0
+    if location.failed:
+        lines, attached = location.failed, 0
         print(f"{counted(lines, 'line')} of {of} could not be rolled back: trying again", file=sys.stderr)
     else:
         with Journal.read(of) as parent:
-            scope = to_take_back(parent)
+            scope = rollback_scope(parent)
         lines, attached = scope.lines, min(summary.counts.get(LineStatus.ATTACHED, 0), scope.lines)
         if scope.uncertain:
             more = counted(scope.uncertain, "more disk")

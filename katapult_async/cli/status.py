@@ -11,7 +11,7 @@ from katapult_async.cli.settings import named_base_url
 from katapult_async.cli.words import clock_time, duration
 from katapult_async.jobs import Journal, JournalError
 from katapult_async.jobs.journal.latency import Latency
-from katapult_async.jobs.journal.records import LineStatus, RunKind, RunSummary, Second
+from katapult_async.jobs.journal.records import LineStatus, RunKind, RunSummary, TimelineSecond
 from katapult_async.jobs.preflight.forecast import Pace, seconds_for
 from katapult_async.jobs.report.documents import StatusDocument, encode, iso, run_document_of
 from katapult_async.jobs.report.standing import RunState, next_steps, progress, standing, state_of, title
@@ -74,13 +74,13 @@ def look(run_file: str) -> Seen:
     )
 
 
-def rate_of(summary: RunSummary, recent: list[Second], *, now: float) -> float:
+def rate_of(summary: RunSummary, recent: list[TimelineSecond], *, now: float) -> float:
     """Return the requests a second in the last minute, or since the session began if that is less."""
     over = min(max(now - summary.sessions[-1].started_at, 1.0), RECENT)
     return sum(second.requests for second in recent if second.at >= now - over - 1) / over
 
 
-def ends_in(summary: RunSummary, recent: list[Second], *, now: float) -> float | None:
+def ends_in(summary: RunSummary, recent: list[TimelineSecond], *, now: float) -> float | None:
     """Return the seconds until a run will end, as `plan` forecasts them; None if no limit is known.
 
     Args:

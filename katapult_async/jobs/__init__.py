@@ -1,15 +1,24 @@
-"""Durable bulk jobs: a manifest says what is wanted, a run carries it out, its journal knows what became of each line.
+"""Durable bulk jobs: a manifest says what is wanted, a run executes it, a journal records what became of each line.
 
     with Manifest.open("plan.csv") as manifest, Run.create("plan.csv.run", manifest) as run:
         async with Client.from_env() as client:
             await run.preflight(client, "acme")
             summary = await run.execute(client)
 
-Whatever ends the process, `Run.open("plan.csv.run")` and `execute` go on where it stopped. What became of each line is
-read from the journal, also by another process: `Journal.read("plan.csv.run")`, its `summary()` and its `lines()`.
+Whatever ends the process, `Run.open("plan.csv.run")` and `execute` resume the run where it stopped. Any process can read
+what became of each line: `Journal.read("plan.csv.run")`, its `summary()` and its `lines()`.
+
+    manifest/    which disk is wanted on which virtual machine: read and checked
+    journal/     one SQLite file for each run; all SQL
+    preflight/   compares the lines with what is there now, before anything is sent
+    steps/       executes the lines, step by step, and rolls a run back
+    report/      tables, CSV, JSON and pages
+    run.py       puts these together; location.py finds the journal of a manifest
 """
 
 from __future__ import annotations
+
+import warnings
 
 from .errors import (
     JournalDamaged,
@@ -20,22 +29,24 @@ from .errors import (
     JournalRecordsLost,
     JournalWriteError,
 )
-from .journal.journal import Journal
+from .journal import Journal
 from .journal.latency import Latency
 from .journal.records import (
+    Finding,
+    LineFinding,
     LineRecord,
     LineState,
     LineStatus,
     RollbackProgress,
     RunInfo,
     RunKind,
+    RunSession,
     RunSummary,
-    Second,
-    Session,
-    Waited,
+    TimelineSecond,
+    TimelineWait,
 )
-from .manifest.manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
-from .preflight.preflight import Found, FoundLine, Preflight
+from .manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
+from .preflight.preflight import Preflight
 from .preflight.preview import preview
 from .report import (
     ReportForm,
@@ -49,12 +60,11 @@ from .report import (
     write_table,
 )
 from .run import Run
-from .steps.rollback import ToTakeBack, to_take_back
+from .steps.rollback import RollbackScope, rollback_scope
 
 __all__ = [
     "Complaint",
-    "Found",
-    "FoundLine",
+    "Finding",
     "Journal",
     "JournalDamaged",
     "JournalError",
@@ -64,6 +74,7 @@ __all__ = [
     "JournalRecordsLost",
     "JournalWriteError",
     "Latency",
+    "LineFinding",
     "LineRecord",
     "LineState",
     "LineStatus",
@@ -74,17 +85,17 @@ __all__ = [
     "Preflight",
     "ReportForm",
     "RollbackProgress",
+    "RollbackScope",
     "Run",
     "RunInfo",
     "RunKind",
+    "RunSession",
     "RunState",
     "RunSummary",
-    "Second",
-    "Session",
-    "ToTakeBack",
-    "Waited",
+    "TimelineSecond",
+    "TimelineWait",
     "preview",
-    "to_take_back",
+    "rollback_scope",
     "write_csv",
     "write_html",
     "write_json",
@@ -93,3 +104,22 @@ __all__ = [
     "write_report",
     "write_table",
 ]
+
+#: Deprecated names, and what they are called now.
+_OLD_NAMES = {
+    "Found": "Finding",
+    "FoundLine": "LineFinding",
+    "Second": "TimelineSecond",
+    "Session": "RunSession",
+    "ToTakeBack": "RollbackScope",
+    "Waited": "TimelineWait",
+    "to_take_back": "rollback_scope",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _OLD_NAMES:
+        new = _OLD_NAMES[name]
+        warnings.warn(f"katapult_async.jobs.{name} is called {new}", DeprecationWarning, stacklevel=2)
+        return globals()[new]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

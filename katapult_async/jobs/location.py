@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 
 from .errors import JournalExists, JournalLocked, JournalMismatch
-from .journal.journal import Journal
+from .journal import Journal
 from .journal.lock import held_by
 from .journal.records import LineStatus, RollbackProgress, RunKind, RunSummary
-from .manifest.manifest import ManifestCheck
+from .manifest import ManifestCheck
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class Location(msgspec.Struct, frozen=True, kw_only=True):
     """A journal's file. begun: it is there, and the run in it is to be gone on with. unsent: a journal is there, but
     nothing was ever sent for it (whoever made it never came to that): it makes room for a new one. failed: lines of a
     finished rollback that may be tried again.
@@ -30,9 +30,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
 
 
-def place_for(
+def location_for(
     manifest: str, check: ManifestCheck, *, attach: bool = False, run: str | Path | None = None
-) -> Place:
+) -> Location:
     """The journal for a manifest: the unfinished run of this very manifest, or a new file.
 
     manifest: its path; the journal of one that comes from standard input (`-`) or a pipe gets a name made of the time,
@@ -42,21 +42,21 @@ def place_for(
     """
     if run is not None:
         path = Path(run)
-        return _begun(path, check, attach=attach, named=True) or Place(path=path)
+        return _begun(path, check, attach=attach, named=True) or Location(path=path)
     if manifest == "-" or not Path(manifest).is_file():
-        return Place(path=Path(time.strftime("katapult-%Y%m%d-%H%M%S.run")))
+        return Location(path=Path(time.strftime("katapult-%Y%m%d-%H%M%S.run")))
     number = 1
     while True:
         path = Path(f"{manifest}.run" if number == 1 else f"{manifest}.{number}.run")
         if not path.exists():
-            return Place(path=path)
-        place = _begun(path, check, attach=attach, named=False)
-        if place is not None:
-            return place
+            return Location(path=path)
+        location = _begun(path, check, attach=attach, named=False)
+        if location is not None:
+            return location
         number += 1
 
 
-def place_for_rollback(of: str | Path, *, run: str | Path | None = None) -> Place:
+def location_for_rollback(of: str | Path, *, run: str | Path | None = None) -> Location:
     """The journal for taking a run back.
 
     Raises JournalLocked while the run is executed, JournalExists when it has been taken back already, JournalMismatch.
@@ -66,12 +66,12 @@ def place_for_rollback(of: str | Path, *, run: str | Path | None = None) -> Plac
     path = Path(run) if run is not None else Path(f"{of}.rollback")
     if not path.exists():
         with Journal.read(of) as parent:
-            other = parent.info().taken_back_by
+            other = parent.info().rolled_back_by
         if other is not None and Path(other).exists():
             raise JournalMismatch(
                 f"{of} is being rolled back by {other}. Resume that: katapult-async resume {other}"
             )
-        return Place(path=path)
+        return Location(path=path)
     with Journal.read(of) as parent, Journal.read(path) as journal:
         summary = journal.summary()
         if summary.info.kind is not RunKind.ROLLBACK or summary.info.parent != parent.info().run_id:
@@ -79,15 +79,15 @@ def place_for_rollback(of: str | Path, *, run: str | Path | None = None) -> Plac
                 f"{path} is the rollback of another run than {of}. Name another file with --run"
             )
     if not summary.sessions:
-        return Place(path=path, unsent=True)
+        return Location(path=path, unsent=True)
     if summary.finished and summary.ok:
         raise JournalExists(f"{of} has been rolled back already. See: katapult-async report {path}")
-    return Place(
+    return Location(
         path=path, begun=True, failed=summary.counts.get(LineStatus.FAILED, 0) if summary.finished else 0
     )
 
 
-def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Place | None:
+def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Location | None:
     """The unfinished run of this manifest; None for a file that is not there or a run beside the manifest that is
     finished or taken back.
     """
@@ -102,18 +102,18 @@ def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Pl
     if not summary.sessions:
         if named:
             _check_same(path, summary, check, attach=attach)
-        return Place(path=path, unsent=True)
+        return Location(path=path, unsent=True)
     if summary.rollback is not None and not summary.rollback.finished:
         raise JournalMismatch(_rollback_first(path, summary.rollback))
-    if summary.finished or summary.info.taken_back_by is not None:
+    if summary.finished or summary.info.rolled_back_by is not None:
         if named:
-            how = "a finished run" if summary.info.taken_back_by is None else "a run that was rolled back"
+            how = "a finished run" if summary.info.rolled_back_by is None else "a run that was rolled back"
             raise JournalExists(
                 f"{path} is {how}. See: katapult-async report {path}. To run the manifest again, name another file"
             )
         return None
     _check_same(path, summary, check, attach=attach)
-    return Place(path=path, begun=True)
+    return Location(path=path, begun=True)
 
 
 def _rollback_first(path: Path, rollback: RollbackProgress) -> str:

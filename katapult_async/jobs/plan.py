@@ -1,13 +1,18 @@
-"""The old place of `preview` and `from_manifest`, kept for programs that import them from here.
-
-Refuses to hold anything of its own: new code imports from `katapult_async.jobs`.
-"""
+"""The old place of `preview`, kept for programs that import `plan` from here. New code imports from the package."""
 
 from __future__ import annotations
 
-from .preflight.preview import from_manifest, preview
+import warnings
 
-#: Deprecated: the function is called `preview` now.
-plan = preview
+from .preflight.preview import preview
 
-__all__ = ["from_manifest", "plan", "preview"]
+__all__ = ["preview"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "plan":
+        warnings.warn(
+            "plan is called preview: from katapult_async.jobs import preview", DeprecationWarning, 2
+        )
+        return preview
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,18 +21,18 @@ from katapult_async.logs import package_logger, run_id
 from katapult_async.transport.address import is_same_base_url
 
 from .errors import JournalError, JournalMismatch
+from .journal import Journal
 from .journal.group_commit import Writer
-from .journal.journal import Journal
 from .journal.lock import RunLock
+from .journal.new_run import Options, from_manifest
 from .journal.records import RunInfo, RunSummary
-from .journal.session import PREFLIGHT_HOLDS, Stopwatch, begin
-from .journal.timeline import Chronicle
-from .location import place_for
-from .manifest.manifest import Manifest
-from .preflight.preflight import Preflight, look
-from .preflight.preview import Options, from_manifest
+from .journal.session import PREFLIGHT_HOLDS, Stopwatch
+from .journal.timeline import TimelineRecorder
+from .location import location_for
+from .manifest import Manifest
+from .preflight.preflight import Preflight, make_preflight
 from .steps.rollback import make_rollback
-from .steps.runner import Execution
+from .steps.runner import StepRunner
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on
@@ -59,10 +59,10 @@ class Run:
         self._lock = lock
         self._info = journal.info()
         self._stopped = False
-        self._execution: Execution | None = None
+        self._runner: StepRunner | None = None
         self._refused_by: KatapultError | None = None
-        # Whether this object has made the preflight, or executed the run.
-        self._looked = False
+        # Whether this object has made the preflight.
+        self._has_preflight = False
         self._resumed = self._begun = bool(journal.sessions())
 
     def __repr__(self) -> str:
@@ -157,9 +157,9 @@ class Run:
             lock = stack.enter_context(RunLock(path))
             journal = stack.enter_context(Journal.open(path, records_lost=records_lost))
             run = cls(journal, lock)
-            if run.info.taken_back_by is not None:
+            if run.info.rolled_back_by is not None:
                 raise JournalMismatch(
-                    f"the run {path} was rolled back by {run.info.taken_back_by}. To repeat it, run its manifest again"
+                    f"the run {path} was rolled back by {run.info.rolled_back_by}. To repeat it, run its manifest again"
                 )
             stack.pop_all()
         return run
@@ -196,12 +196,12 @@ class Run:
         if not isinstance(manifest, Manifest):
             with Manifest.open(manifest) as opened:
                 return cls.open_or_create(opened, run=run, attach=attach, **asked)
-        place = place_for(manifest.name, manifest.check(), attach=attach, run=run)
-        if place.begun:
-            return cls.open(place.path)
-        if place.unsent:
-            cls.open(place.path).discard()
-        return cls.create(place.path, manifest, attach=attach, **asked)
+        location = location_for(manifest.name, manifest.check(), attach=attach, run=run)
+        if location.begun:
+            return cls.open(location.path)
+        if location.unsent:
+            cls.open(location.path).discard()
+        return cls.create(location.path, manifest, attach=attach, **asked)
 
     @classmethod
     def roll_back(cls, of: str | Path, path: str | Path) -> Run:
@@ -210,7 +210,7 @@ class Run:
 
         Each disk is read right before: a boot disk, and a disk that has gone to another machine since, are left alone.
         A request that was sent and never answered counts as done, until reading the disk shows otherwise. Left alone,
-        too, is what may have been there before the run (see `to_take_back`). Raises JournalMismatch for a run that is a
+        too, is what may have been there before the run (see `rollback_scope`). Raises JournalMismatch for a run that is a
         rollback itself or has done nothing, JournalLocked while it is executed, JournalDamaged.
         """
         return cls(*make_rollback(Path(of), Path(path)))
@@ -255,7 +255,7 @@ class Run:
     @property
     def patience_left(self) -> float | None:
         """Seconds until `execute` gives up, while the API does not answer. None while it answers."""
-        return self._execution.patience_left if self._execution is not None else None
+        return self._runner.patience_left if self._runner is not None else None
 
     @property
     def needs_preflight(self) -> bool:
@@ -265,7 +265,7 @@ class Run:
         agreed to the changes, does not count.
         """
         info = self._info
-        if not info.preflight or self._looked or self._begun:
+        if not info.preflight or self._has_preflight or self._begun:
             return False
         if info.looked_at is None or info.confirmed_at is None:
             return True
@@ -312,13 +312,13 @@ class Run:
             raise ValueError("the run was made without an organization: pass organization=")
         self._check_installation(client)
         async with self._recording(client) as writer:
-            result = await look(
+            result = await make_preflight(
                 client,
                 writer,
                 organization,
                 thorough=self._info.thorough if thorough is None else thorough,
             )
-        self._looked = True
+        self._has_preflight = True
         self._info = self._journal.info()
         return result
 
@@ -349,9 +349,8 @@ class Run:
         self._refused_by = None
         async with self._recording(client) as writer:
             stopwatch = Stopwatch(writer)
-            period = client.session.gate.window.period
-            await writer.call(lambda db: begin(db, stopwatch.started_at, period))
-            execution = self._execution = Execution(
+            await stopwatch.begin(client.session.gate.window.period)
+            runner = self._runner = StepRunner(
                 client,
                 writer,
                 self._info.kind,
@@ -360,30 +359,30 @@ class Run:
                 max_failures=max_failures,
             )
             if self._stopped:
-                execution.stop()
+                runner.stop()
             ended, reason = "failed", None
             try:
                 with client.session.watching(stopwatch):
-                    await execution.run()
+                    await runner.run()
                 ended = "finished"
             except KatapultError as error:
                 if not error.stops_run:
                     raise
-                execution.refused_by = error
+                runner.refused_by = error
             except BaseException as exc:
                 ended = "failed" if isinstance(exc, Exception) else "interrupted"
                 reason = str(exc) or None
                 raise
             finally:
-                self._execution = None
-                if execution.refused_by is not None:
-                    self._refused_by = execution.refused_by
-                    ended, reason = "refused", execution.refused_by.message
-                elif execution.has_too_many_failures:
+                self._runner = None
+                if runner.refused_by is not None:
+                    self._refused_by = runner.refused_by
+                    ended, reason = "refused", runner.refused_by.message
+                elif runner.has_too_many_failures:
                     ended, reason = "interrupted", f"more than {max_failures} lines failed"
-                elif execution.stopped and ended == "finished":
+                elif runner.stopped and ended == "finished":
                     ended = "interrupted"
-                elif execution.has_held_back and ended == "finished":
+                elif runner.has_held_back and ended == "finished":
                     ended, reason = "interrupted", f"only the first {limit_lines} lines were to be sent"
                 log.info("the session has ended: %s", ended)
                 stopwatch.end(ended, reason)
@@ -392,8 +391,8 @@ class Run:
     def stop(self) -> None:
         """Send nothing new. What is on the wire is waited for and recorded; then `execute` returns."""
         self._stopped = True
-        if self._execution is not None:
-            self._execution.stop()
+        if self._runner is not None:
+            self._runner.stop()
 
     def _check_installation(self, client: Client) -> None:
         wanted, given = self._info.base_url, client.session.base_url
@@ -405,12 +404,12 @@ class Run:
         mark = run_id.set(self._info.run_id)
         try:
             async with Writer(self._journal) as writer:
-                chronicle = Chronicle(writer)
+                timeline = TimelineRecorder(writer)
                 try:
-                    with client.session.watching(chronicle):
+                    with client.session.watching(timeline):
                         yield writer
                 finally:
-                    chronicle.learnt(client.session.gate.limit)
-                    chronicle.flush()
+                    timeline.learnt(client.session.gate.limit)
+                    timeline.flush()
         finally:
             run_id.reset(mark)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -196,7 +197,7 @@ async def test_listing_a_folder_does_not_disturb_a_run_of_the_same_process(tmp_p
     from katapult_async.jobs.report.listing import listed_runs
 
     with Manifest.from_items([("disk_1", "vm_1")]) as manifest, Run.create("my run", manifest) as mine:
-        mine.journal.connection.execute("BEGIN IMMEDIATE")
+        mine.journal.query(sqlite3.Connection.execute, "BEGIN IMMEDIATE")
         assert [entry.state for entry, _ in listed_runs(tmp_path) if entry.state] == ["running"]
         script = "import sqlite3; sqlite3.connect('my run', timeout=0).execute('BEGIN IMMEDIATE')"
         process = await asyncio.create_subprocess_exec(
@@ -204,7 +205,7 @@ async def test_listing_a_folder_does_not_disturb_a_run_of_the_same_process(tmp_p
         )
         _, err = await process.communicate()
         assert b"database is locked" in err
-        mine.journal.connection.execute("ROLLBACK")
+        mine.journal.query(sqlite3.Connection.execute, "ROLLBACK")
 
 
 async def test_a_folder_that_is_none_is_refused() -> None:

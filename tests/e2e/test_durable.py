@@ -22,7 +22,7 @@ from katapult_async import (
     Timeout,
 )
 from katapult_async.jobs import (
-    Found,
+    Finding,
     Journal,
     JournalError,
     JournalLocked,
@@ -465,7 +465,7 @@ async def test_the_look_ahead_reads_whole_pages(tmp_path: Path) -> None:
         async with client_for(emulator) as client:
             with Manifest.from_items(wanted.items()) as manifest:
                 preflight = await preview(client, manifest, "acme")
-        assert preflight.counts == {Found.TO_ASSIGN: 1000}
+        assert preflight.counts == {Finding.TO_ASSIGN: 1000}
         assert emulator.ledger.by_path["/organizations/organization/disks"] == 5
         assert preflight.requests == emulator.ledger.total == 5 + 1 + 40
         assert preflight.seconds is not None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ import pytest
 
 from katapult_async import Observer, OutcomeEvent, RequestEvent, RetryEvent
 from katapult_async.jobs import (
-    Found,
+    Finding,
     Journal,
     JournalDamaged,
     JournalError,
@@ -24,7 +25,7 @@ from katapult_async.jobs import (
     LineStatus,
     Manifest,
     Run,
-    to_take_back,
+    rollback_scope,
 )
 from katapult_async.testing import Arrival, Fault, FaultKind, KatapultEmulator
 from katapult_async.testing.state import VirtualMachine
@@ -80,7 +81,7 @@ async def test_a_rollback_leaves_alone_what_may_have_been_there_before(tmp_path:
         with run_of(path, wanted.items()) as run:
             assert await executed(run, emulator) == {LineStatus.ASSIGNED: 2}
         with Journal.read(path) as journal:
-            assert (to_take_back(journal).lines, to_take_back(journal).uncertain) == (1, 1)
+            assert (rollback_scope(journal).lines, rollback_scope(journal).uncertain) == (1, 1)
         with Run.roll_back(path, tmp_path / "back.run") as back:
             assert await executed(back, emulator) == {LineStatus.UNASSIGNED: 1}
         assert there.virtual_machine == wanted[there.id]
@@ -112,9 +113,9 @@ async def test_lines_marked_as_sent_when_the_process_died_are_not_claimed_blindl
             assert all(status.ok for status in counts)
         with Journal.read(path) as journal:
             if preflight:
-                assert to_take_back(journal).lines == 1
+                assert rollback_scope(journal).lines == 1
             else:
-                assert to_take_back(journal).lines <= 1
+                assert rollback_scope(journal).lines <= 1
         if preflight:
             with Run.roll_back(path, tmp_path / "back.run") as back:
                 assert await executed(back, emulator) == {LineStatus.UNASSIGNED: 1}
@@ -212,7 +213,7 @@ async def test_a_name_with_capitals_and_a_dot_at_its_end_is_the_same_name(tmp_pa
         machine = emulator.world.virtual_machines[emulator.virtual_machine_ids[0]]
         with run_of(tmp_path / "plan.run", [(emulator.disk_ids[0], machine.fqdn.upper() + ".")]) as run:
             async with client_for(emulator) as client:
-                assert (await run.preflight(client, "acme")).counts == {Found.TO_ASSIGN: 1}
+                assert (await run.preflight(client, "acme")).counts == {Finding.TO_ASSIGN: 1}
             assert await executed(run, emulator) == {LineStatus.ASSIGNED: 1}
 
 
@@ -359,8 +360,8 @@ async def test_a_preflight_of_long_ago_settles_nothing(tmp_path: Path) -> None:
         with run_of(path, wanted.items()) as run:
             async with client_for(emulator) as client:
                 found = await run.preflight(client, "acme")
-                assert found.counts == {Found.ALREADY_THERE: 1, Found.CONFLICT: 1}
-            run.journal.connection.execute("UPDATE run SET looked_at = looked_at - 3600")
+                assert found.counts == {Finding.ALREADY_THERE: 1, Finding.CONFLICT: 1}
+            run.journal.query(sqlite3.Connection.execute, "UPDATE run SET looked_at = looked_at - 3600")
             there.virtual_machine = elsewhere.virtual_machine = None
             assert await executed(run, emulator) == {LineStatus.ASSIGNED: 2}
 
@@ -374,8 +375,8 @@ async def test_what_the_lists_do_not_show_is_sent_all_the_same(tmp_path: Path) -
         with run_of(tmp_path / "plan.run", wanted.items()) as run:
             async with client_for(emulator) as client:
                 found = await run.preflight(client, "acme")
-                assert found.counts == {Found.TO_ASSIGN: 210, Found.NOT_LISTED: 50}
-                assert (await run.preflight(client, "acme", thorough=True)).counts == {Found.TO_ASSIGN: 260}
+                assert found.counts == {Finding.TO_ASSIGN: 210, Finding.NOT_LISTED: 50}
+                assert (await run.preflight(client, "acme", thorough=True)).counts == {Finding.TO_ASSIGN: 260}
             assert await executed(run, emulator) == {LineStatus.ASSIGNED: 260}
 
 

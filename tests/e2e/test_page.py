@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from katapult_async.jobs import Journal, LineStatus, RunKind, write_html
-from katapult_async.jobs.journal.journal import NewLine, new_info
+from katapult_async.jobs.journal import NewLine, new_info
 
 BROWSER = shutil.which("chromium") or ""
 pytestmark = pytest.mark.skipif(not BROWSER, reason="there is no browser here")
@@ -37,7 +38,8 @@ def page(tmp_path: Path) -> Path:
     ]
     journal = Journal.temporary(new_info(RunKind.ASSIGN, "plan.csv", "0", len(lines)), lines)
     with journal, (tmp_path / "report.html").open("w", encoding="utf-8") as out:
-        journal.connection.execute(
+        journal.query(
+            sqlite3.Connection.execute,
             "UPDATE line SET status = ?, code = 'virtual_machine_must_be_started', detail = ?, attempts = 1,"
             " request_id = '0f9c2e1b-7d4a-4c5e-9a53-c2f1e8b7d640', finished_at = 1.78e9",
             (
@@ -45,11 +47,16 @@ def page(tmp_path: Path) -> Path:
                 "The virtual machine is locked by a task that has not ended yet: 100% busy",
             ),
         )
-        journal.connection.execute(
-            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 1.78e9, 1.78e9 + 300, 'finished', NULL)"
+        journal.query(
+            sqlite3.Connection.execute,
+            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 1.78e9, 1.78e9 + 300, 'finished', NULL)",
         )
         for second in range(0, 300, 7):
-            journal.connection.execute("INSERT INTO second VALUES (1.78e9 + ?, 1234, 1, 0, 10000)", (second,))
+            journal.query(
+                sqlite3.Connection.execute,
+                "INSERT INTO second VALUES (1.78e9 + ?, 1234, 1, 0, 10000)",
+                (second,),
+            )
         write_html(out, journal)
     return tmp_path / "report.html"
 

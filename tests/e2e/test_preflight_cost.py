@@ -6,7 +6,7 @@ import pytest
 
 from katapult_async import Client
 from katapult_async.errors import NotFound
-from katapult_async.jobs import Found, Manifest
+from katapult_async.jobs import Finding, Manifest
 from katapult_async.jobs.preflight.lists import is_rest_dearer
 from katapult_async.jobs.preflight.preview import preview
 from katapult_async.testing import KatapultEmulator
@@ -24,7 +24,7 @@ async def cost(emulator: KatapultEmulator, numbers: list[int], *, by_fqdn: bool 
     async with Client("token", base_url=emulator.url) as client:
         with Manifest.from_items(pairs) as manifest:
             found = await preview(client, manifest, "acme")
-    assert found.counts == {Found.TO_ASSIGN: len(numbers)}
+    assert found.counts == {Finding.TO_ASSIGN: len(numbers)}
     assert found.requests == emulator.ledger.total
     return {path.rsplit("/", 1)[-1]: count for path, count in emulator.ledger.by_path.items()}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from katapult_async import Observer, OutcomeEvent
-from katapult_async.jobs import Found, Journal, LineRecord, LineStatus, Manifest, Run
+from katapult_async.jobs import Finding, Journal, LineRecord, LineStatus, Manifest, Run
 from katapult_async.jobs.preflight.forecast import Pace, seconds_for
 from katapult_async.testing import Arrival, Fault, FaultKind, KatapultEmulator
 from tests.e2e.test_durable import client_for, plan_of
@@ -60,8 +60,8 @@ async def test_the_preflight_and_the_run_have_one_code_for_a_disk_that_is_elsewh
                 preflight = await run.preflight(client)
                 await run.execute(client)
             (line,) = run.journal.lines()
-    assert preflight.counts == {Found.CONFLICT: 1}
-    assert line.code == Found.CONFLICT.value == "assignment_conflict"
+    assert preflight.counts == {Finding.CONFLICT: 1}
+    assert line.code == Finding.CONFLICT.value == "assignment_conflict"
 
 
 def test_the_code_of_an_older_journal_is_still_understood(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_the_code_of_an_older_journal_is_still_understood(tmp_path: Path) -> Non
     first_version(path, "UPDATE line SET status = 'failed', state = 3, code = 'conflict' WHERE number = 1")
     with Journal.read(path) as journal:
         assert next(journal.lines()).code == "assignment_conflict"
-    assert Found("conflict") is Found.CONFLICT
+    assert Finding("conflict") is Finding.CONFLICT
 
 
 # -- time -----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sqlite3
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ from katapult_async.cli.terminal import has_colors, is_plain, wrapped
 from katapult_async.cli.words import clock_time
 from katapult_async.errors import APIError
 from katapult_async.jobs import Journal, LineStatus, RunKind
-from katapult_async.jobs.journal.journal import NewLine, new_info
+from katapult_async.jobs.journal import NewLine, new_info
 from katapult_async.jobs.preflight.forecast import Pace, seconds_for
 
 
@@ -60,7 +61,8 @@ def journal_of(*statuses: LineStatus, code: str = "disk_not_found") -> Journal:
     journal = Journal.temporary(new_info(RunKind.ASSIGN, "plan.csv", "0", len(lines)), lines)
     for number, status in enumerate(statuses):
         why = ("not there", code, f"r-{number}") if status is LineStatus.FAILED else (None, None, None)
-        journal.connection.execute(
+        journal.query(
+            sqlite3.Connection.execute,
             "UPDATE line SET status = ?, detail = ?, code = ?, request_id = ? WHERE number = ?",
             (status.value, *why, number),
         )

@@ -6,6 +6,7 @@ KATAPULT_GOLDEN=write python -m pytest tests/unit/test_cli_golden.py tests/e2e/t
 from __future__ import annotations
 
 import io
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,9 +26,9 @@ from katapult_async.cli.progress import Progress
 from katapult_async.cli.questions import NOBODY
 from katapult_async.cli.rollback import cost
 from katapult_async.cli.summary import Ending, show_summary
-from katapult_async.jobs import Found, FoundLine, Journal, LineStatus, Manifest, Preflight, Run, RunKind
-from katapult_async.jobs.journal.journal import NewLine, new_info
-from katapult_async.jobs.journal.session import begin
+from katapult_async.jobs import Finding, Journal, LineFinding, LineStatus, Manifest, Preflight, Run, RunKind
+from katapult_async.jobs.journal import NewLine, new_info
+from katapult_async.jobs.journal.queries_sessions import begin_session
 from tests.command_line import check_golden, run_many
 
 COMMANDS = (
@@ -62,13 +63,13 @@ def test_the_help_of_all_commands(tmp_path: Path) -> None:
 
 
 def preflight(**changes: object) -> Preflight:
-    counts = dict.fromkeys(Found, 7)
-    line = FoundLine(
-        number=9, disk="disk_9", virtual_machine="vm_9", found=Found.CONFLICT, detail="it is on vm_8"
+    counts = dict.fromkeys(Finding, 7)
+    line = LineFinding(
+        number=9, disk="disk_9", virtual_machine="vm_9", found=Finding.CONFLICT, detail="it is on vm_8"
     )
     found = Preflight(
-        counts={**counts, Found.TO_ASSIGN: 19_994},
-        first=dict.fromkeys(Found, (line,)),
+        counts={**counts, Finding.TO_ASSIGN: 19_994},
+        first=dict.fromkeys(Finding, (line,)),
         requests=304,
         assign_requests=19_994,
         attach=0,
@@ -88,7 +89,7 @@ def test_what_a_preflight_says() -> None:
         {},
         {"total_permitted": None, "seconds": None},
         {"attach": 50, "attach_machines": 4, "not_compared": 19_994, "not_examined": 300},
-        {"counts": {Found.ALREADY_THERE: 1}, "assign_requests": 0, "requests": 1},
+        {"counts": {Finding.ALREADY_THERE: 1}, "assign_requests": 0, "requests": 1},
     ):
         show(out, preflight(**changes), period=60.0, now=NOW)
         print(file=out)
@@ -138,13 +139,16 @@ def ended(
         for number, status in enumerate(statuses, start=1):
             problem = not status.ok and status is not LineStatus.WAITING
             why = ("it is on vm_8", "conflict", "f00f-1234") if problem else (None, None, None)
-            journal.connection.execute(
+            journal.query(
+                sqlite3.Connection.execute,
                 "UPDATE line SET status = ?, detail = ?, code = ?, request_id = ? WHERE number = ?",
                 (status.value, *why, number),
             )
         if period is not None:
-            begin(journal.connection, NOW, period)
-            journal.connection.execute("UPDATE session SET finished_at = started_at, ended = 'finished'")
+            journal.query(begin_session, NOW, period, 600.0)
+            journal.query(
+                sqlite3.Connection.execute, "UPDATE session SET finished_at = started_at, ended = 'finished'"
+            )
         show_summary(out, journal, ending)
     return out.getvalue()
 

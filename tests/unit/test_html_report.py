@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import re
+import sqlite3
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -22,10 +23,10 @@ from katapult_async.jobs import (
     Run,
     RunInfo,
     RunKind,
+    RunSession,
     RunSummary,
-    Second,
-    Session,
-    Waited,
+    TimelineSecond,
+    TimelineWait,
 )
 from katapult_async.jobs.journal.latency import Histogram, Latency
 from katapult_async.jobs.journal.records import LineState
@@ -40,9 +41,11 @@ NOW = BEGAN + 3600.0
 EVIL = "<script>alert('\"&')</script>"
 
 
-def session(start: float, end: float | None, *, active_until: float | None = None) -> Session:
+def session(start: float, end: float | None, *, active_until: float | None = None) -> RunSession:
     ended = "finished" if end is not None else None
-    return Session(started_at=start, finished_at=end, active_until=end or active_until or start, ended=ended)
+    return RunSession(
+        started_at=start, finished_at=end, active_until=end or active_until or start, ended=ended
+    )
 
 
 def a_line(number: int, status: LineStatus = LineStatus.FAILED, **more: object) -> LineRecord:
@@ -75,9 +78,11 @@ def a_summary(counts: dict[LineStatus, int], **more: object) -> RunSummary:
     return RunSummary(info=info, counts=counts, **{**known, **more})  # type: ignore[arg-type]
 
 
-def a_page(summary: RunSummary, problems: list[LineRecord], timeline: list[Second] | None = None) -> str:
+def a_page(
+    summary: RunSummary, problems: list[LineRecord], timeline: list[TimelineSecond] | None = None
+) -> str:
     out = io.StringIO()
-    waits = [Waited(since=BEGAN + 2, until=BEGAN + 50, reason=EVIL)]
+    waits = [TimelineWait(since=BEGAN + 2, until=BEGAN + 50, reason=EVIL)]
     write_page(
         out,
         summary,
@@ -127,7 +132,9 @@ class Elements(HTMLParser):
 def test_the_page_is_whole_needs_nothing_else_and_shows_text_as_text() -> None:
     failed = a_line(7, code="conflict", detail=EVIL, note=EVIL, request_id="req-1", task="task_9")
     page = a_page(
-        a_summary({LineStatus.FAILED: 1}), [failed], [Second(at=int(BEGAN), requests=3, permitted=1000)]
+        a_summary({LineStatus.FAILED: 1}),
+        [failed],
+        [TimelineSecond(at=int(BEGAN), requests=3, permitted=1000)],
     )
     elements = Elements(page)
     assert page.startswith("<!doctype html>")
@@ -213,8 +220,11 @@ def test_response_times_and_waits_are_among_the_totals() -> None:
     assert re.search(r"<dt>response time p99</dt><dd>\d+ ms</dd>", page)
 
 
-def seconds_of(*requests: int, permitted: int = 600) -> list[Second]:
-    return [Second(at=int(BEGAN) + n, requests=sent, permitted=permitted) for n, sent in enumerate(requests)]
+def seconds_of(*requests: int, permitted: int = 600) -> list[TimelineSecond]:
+    return [
+        TimelineSecond(at=int(BEGAN) + n, requests=sent, permitted=permitted)
+        for n, sent in enumerate(requests)
+    ]
 
 
 def classes_of(drawing: str) -> list[str | None]:
@@ -223,10 +233,12 @@ def classes_of(drawing: str) -> list[str | None]:
 
 def test_refusals_waits_and_changes_of_the_permitted_rate_are_drawn() -> None:
     seconds = [
-        Second(at=int(BEGAN) + n, requests=40, rate_limited=int(n == 3), permitted=600 if n < 5 else 60)
+        TimelineSecond(
+            at=int(BEGAN) + n, requests=40, rate_limited=int(n == 3), permitted=600 if n < 5 else 60
+        )
         for n in range(9)
     ]
-    waits = [Waited(since=BEGAN + 4, until=BEGAN + 6, reason="r")]
+    waits = [TimelineWait(since=BEGAN + 4, until=BEGAN + 6, reason="r")]
     classes = classes_of(draw(seconds, waits, [session(BEGAN, BEGAN + 10)]))
     assert classes.count("refused") == 1
     assert classes.count("wait") == 1
@@ -259,11 +271,11 @@ def test_a_budget_far_above_the_bars_is_named_and_not_drawn() -> None:
 def test_minutes_begin_like_the_servers_windows() -> None:
     """Its clock differs from ours: two bursts in one of our minutes are in two of its windows."""
     minute = int(BEGAN // 60) * 60
-    apart = [Second(at=minute + at, requests=600, permitted=600) for at in (10, 70)]
+    apart = [TimelineSecond(at=minute + at, requests=600, permitted=600) for at in (10, 70)]
     assert window_phase(apart) == 0
     together = [
-        Second(at=minute + 5, requests=600, permitted=600),
-        Second(at=minute + 59, requests=600, permitted=600),
+        TimelineSecond(at=minute + 5, requests=600, permitted=600),
+        TimelineSecond(at=minute + 59, requests=600, permitted=600),
     ]
     phase = window_phase(together)
     assert 5 < phase <= 59
@@ -276,7 +288,9 @@ def test_minutes_begin_like_the_servers_windows() -> None:
 @pytest.mark.parametrize(("requests", "permitted"), [(12_345, 1000), (100, 60_000)])
 def test_no_label_is_cut_at_an_edge(layout: Layout, length: int, requests: int, permitted: int) -> None:
     """Seven units are more than the width of a letter on average."""
-    seconds = [Second(at=int(BEGAN) + n, requests=requests, permitted=permitted) for n in range(0, length, 5)]
+    seconds = [
+        TimelineSecond(at=int(BEGAN) + n, requests=requests, permitted=permitted) for n in range(0, length, 5)
+    ]
     root = ET.fromstring(draw(seconds, [], [session(BEGAN, BEGAN + length)], layout))  # noqa: S314 - it is our own
     for label in root.iter("text"):
         x, width = float(label.get("x", "")), 7.0 * len(label.text or "")
@@ -288,7 +302,7 @@ def test_no_label_is_cut_at_an_edge(layout: Layout, length: int, requests: int, 
 
 def test_the_time_between_two_sessions_is_left_out() -> None:
     sessions = [session(BEGAN, None, active_until=BEGAN + 30), session(BEGAN + 9000, BEGAN + 9030)]
-    seconds = [Second(at=int(at), requests=1) for at in (BEGAN, BEGAN + 29, BEGAN + 9000)]
+    seconds = [TimelineSecond(at=int(at), requests=1) for at in (BEGAN, BEGAN + 29, BEGAN + 9000)]
     axis = axis_of(seconds, sessions)
     assert axis is not None
     assert axis.seconds == 60
@@ -308,7 +322,7 @@ def test_the_busiest_second_and_every_refusal_are_drawn_inside_the_drawing(
 ) -> None:
     by_second = {int(BEGAN) + at: (requests, refused) for at, requests, refused in sent}
     seconds = [
-        Second(at=at, requests=requests + refused, rate_limited=refused, permitted=permitted)
+        TimelineSecond(at=at, requests=requests + refused, rate_limited=refused, permitted=permitted)
         for at, (requests, refused) in sorted(by_second.items())
     ]
     sessions = [session(seconds[0].at - 0.5, None, active_until=seconds[-1].at + 1.0)]
@@ -332,14 +346,14 @@ def test_a_journal_of_a_killed_session_knows_when_it_was_last_active(tmp_path: P
         Manifest.from_items([("disk_1", "vm_1")]) as manifest,
         Run.create(tmp_path / "a.run", manifest) as run,
     ):
-        connection = run.journal.connection
-        connection.execute(
-            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 1000.5, NULL, NULL, NULL), (2, 2000.0, 2010.0, 'finished', NULL)"
+        run.journal.query(
+            sqlite3.Connection.execute,
+            "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, 1000.5, NULL, NULL, NULL), (2, 2000.0, 2010.0, 'finished', NULL)",
         )
-        connection.execute(
-            "INSERT INTO second VALUES (1001, 5, 0, 0, NULL), (1020, 5, 0, 0, NULL), (2001, 5, 0, 0, NULL)"
+        run.journal.query(
+            sqlite3.Connection.execute,
+            "INSERT INTO second VALUES (1001, 5, 0, 0, NULL), (1020, 5, 0, 0, NULL), (2001, 5, 0, 0, NULL)",
         )
-        connection.commit()
     with Journal.read(tmp_path / "a.run") as journal:
         summary = journal.summary()
     assert [s.active_until for s in summary.sessions] == [1021.0, 2010.0]

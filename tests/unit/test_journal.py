@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from katapult_async.jobs import (
@@ -30,10 +31,11 @@ from katapult_async.jobs import (
     RunInfo,
     RunKind,
 )
-from katapult_async.jobs.journal.group_commit import Writer, column
-from katapult_async.jobs.journal.journal import NewLine, new_info
+from katapult_async.jobs.journal import NewLine, new_info
+from katapult_async.jobs.journal.group_commit import Writer
 from katapult_async.jobs.journal.schema import MIGRATIONS, VERSION, migrate
-from katapult_async.jobs.location import place_for, place_for_rollback
+from katapult_async.jobs.journal.statements import BatchStatement
+from katapult_async.jobs.location import location_for, location_for_rollback
 from katapult_async.jobs.report import json_lines, write_csv, write_html, write_json, write_table
 
 
@@ -177,13 +179,21 @@ def test_a_failed_migration_leaves_the_version_as_it_was() -> None:
 
 # -- writing --------------------------------------------------------------------------------------------------------
 
-UPDATE = f"UPDATE line SET detail = {column(0)} FROM json_each(?) AS r WHERE number = {column(1)}"
+
+class Detail(msgspec.Struct, array_like=True):
+    """A row of UPDATE."""
+
+    detail: str
+    number: int
+
+
+UPDATE = BatchStatement(Detail, "UPDATE line SET detail = {detail} FROM {rows} WHERE number = {number}")
 
 
 async def test_what_comes_up_together_is_written_together(tmp_path: Path) -> None:
     with Journal.create(tmp_path / "a.run", info(500), lines(500)) as journal:
         async with Writer(journal) as writer:
-            await asyncio.gather(*(writer.write(UPDATE, ("x", number)) for number in range(1, 501)))
+            await asyncio.gather(*(writer.write(UPDATE, Detail("x", number)) for number in range(1, 501)))
             assert 1 <= writer.commits <= 10
             # It is in the file by now, for everybody to see.
             with Journal.read(tmp_path / "a.run") as reader:
@@ -193,24 +203,26 @@ async def test_what_comes_up_together_is_written_together(tmp_path: Path) -> Non
 async def test_what_was_noted_is_written_before_the_writer_is_left(journal: Journal) -> None:
     async with Writer(journal) as writer:
         for number in (1, 2, 3):
-            writer.note(UPDATE, ("x", number))
+            writer.note(UPDATE, Detail("x", number))
     assert [line.detail for line in journal.lines()] == ["x", "x", "x"]
 
 
 async def test_a_row_that_cannot_be_written_fails_everything_after_it(journal: Journal) -> None:
     async with Writer(journal) as writer:
-        await writer.write(UPDATE, ("before", 1))
+        await writer.write(UPDATE, Detail("before", 1))
         results = await asyncio.gather(
-            writer.write("INSERT INTO nowhere SELECT value FROM json_each(?)", (1,)),
-            writer.write(UPDATE, ("lost", 2)),
+            writer.write(
+                BatchStatement(Detail, "INSERT INTO nowhere SELECT value FROM {rows}"), Detail("x", 1)
+            ),
+            writer.write(UPDATE, Detail("lost", 2)),
             return_exceptions=True,
         )
         assert all(isinstance(result, JournalWriteError) for result in results)
         with pytest.raises(JournalWriteError, match="resume the run"):
-            await writer.write(UPDATE, ("lost", 3))
+            await writer.write(UPDATE, Detail("lost", 3))
         with pytest.raises(JournalWriteError):
             await writer.call(lambda db: db.total_changes)
-        writer.note(UPDATE, ("lost", 3))
+        writer.note(UPDATE, Detail("lost", 3))
     assert [line.detail for line in journal.lines()] == ["before", None, None]
 
 
@@ -218,7 +230,7 @@ async def test_what_was_noted_is_there_for_whoever_asks_next(journal: Journal) -
     """Also while one transaction is being written and the next one waits for its time."""
     async with Writer(journal) as writer:
         for number in (1, 2, 3):
-            writer.note(UPDATE, (f"noted {number}", number))
+            writer.note(UPDATE, Detail(f"noted {number}", number))
             seen = await writer.call(
                 lambda db: db.execute("SELECT detail FROM line ORDER BY number").fetchall()
             )
@@ -228,16 +240,16 @@ async def test_what_was_noted_is_there_for_whoever_asks_next(journal: Journal) -
 async def test_records_of_a_moment_are_written_together(journal: Journal) -> None:
     async with Writer(journal) as writer:
         for number in range(200):
-            writer.note(UPDATE, (f"note {number}", 1 + number % 3))
+            writer.note(UPDATE, Detail(f"note {number}", 1 + number % 3))
             if number % 20 == 0:
                 await asyncio.sleep(0)
-        await writer.write(UPDATE, ("last", 1))
+        await writer.write(UPDATE, Detail("last", 1))
         assert writer.commits <= 3
 
 
 async def test_a_cancelled_wait_does_not_take_the_record_back(journal: Journal) -> None:
     async with Writer(journal) as writer:
-        waiting = asyncio.ensure_future(writer.write(UPDATE, ("x", 1)))
+        waiting = asyncio.ensure_future(writer.write(UPDATE, Detail("x", 1)))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -257,29 +269,29 @@ def manifest(tmp_path: Path) -> Iterator[Manifest]:
 
 def begin(file: Path) -> None:
     with Journal.open(file) as journal:
-        journal.connection.execute("INSERT INTO session (started_at) VALUES (1)")
+        journal.query(sqlite3.Connection.execute, "INSERT INTO session (started_at) VALUES (1)")
 
 
 def finish(file: Path) -> None:
     with Journal.open(file) as journal:
-        journal.connection.execute("UPDATE line SET status = 'assigned', state = 3")
+        journal.query(sqlite3.Connection.execute, "UPDATE line SET status = 'assigned', state = 3")
 
 
 def test_an_unfinished_run_is_gone_on_with_and_a_finished_one_is_kept(
     tmp_path: Path, manifest: Manifest
 ) -> None:
     name, check = str(tmp_path / "plan.csv"), manifest.check()
-    first = place_for(name, check)
+    first = location_for(name, check)
     assert (first.path, first.begun) == (tmp_path / "plan.csv.run", False)
     Run.create(first.path, manifest).close()
     begin(first.path)
-    assert place_for(name, check).begun
-    assert place_for(name, check, run=first.path).begun
+    assert location_for(name, check).begun
+    assert location_for(name, check, run=first.path).begun
     finish(first.path)
-    second = place_for(name, check)
+    second = location_for(name, check)
     assert (second.path, second.begun) == (tmp_path / "plan.csv.2.run", False)
     with pytest.raises(JournalExists, match="is a finished run"):
-        place_for(name, check, run=first.path)
+        location_for(name, check, run=first.path)
 
 
 def test_a_run_for_which_nothing_was_sent_makes_room(tmp_path: Path, manifest: Manifest) -> None:
@@ -287,12 +299,12 @@ def test_a_run_for_which_nothing_was_sent_makes_room(tmp_path: Path, manifest: M
     path = tmp_path / "plan.csv.run"
     Run.create(path, manifest).close()
     name = str(tmp_path / "plan.csv")
-    assert place_for(name, manifest.check()).unsent
-    assert place_for(name, manifest.check(), attach=True).unsent
+    assert location_for(name, manifest.check()).unsent
+    assert location_for(name, manifest.check(), attach=True).unsent
     with Manifest.from_items([("disk_2", "vm_1")]) as other:
-        assert place_for(name, other.check()).unsent
+        assert location_for(name, other.check()).unsent
         with pytest.raises(JournalMismatch, match="another manifest"):
-            place_for(name, other.check(), run=path)
+            location_for(name, other.check(), run=path)
 
 
 def test_a_rollback_is_no_run_of_its_manifest(tmp_path: Path, manifest: Manifest) -> None:
@@ -300,17 +312,17 @@ def test_a_rollback_is_no_run_of_its_manifest(tmp_path: Path, manifest: Manifest
     Run.create(path, manifest).close()
     begin(path)
     with Journal.open(path) as journal:
-        journal.connection.execute("UPDATE line SET did = 1, state = 3, status = 'assigned'")
+        journal.query(sqlite3.Connection.execute, "UPDATE line SET did = 1, state = 3, status = 'assigned'")
     Run.roll_back(path, tmp_path / "back.run").close()
     with pytest.raises(JournalMismatch, match="is the journal of a rollback"):
-        place_for(str(tmp_path / "plan.csv"), manifest.check(), run=tmp_path / "back.run")
+        location_for(str(tmp_path / "plan.csv"), manifest.check(), run=tmp_path / "back.run")
     # A run that was rolled back is not resumed, but run again.
     with pytest.raises(JournalMismatch, match=r"(was|is being) rolled back by .*back\.run"):
         Run.open(path)
     with pytest.raises(JournalMismatch, match=r"(was|is being) rolled back by .*back\.run"):
-        place_for_rollback(path)
+        location_for_rollback(path)
     finish(tmp_path / "back.run")
-    assert place_for(str(tmp_path / "plan.csv"), manifest.check()).path.name == "plan.csv.2.run"
+    assert location_for(str(tmp_path / "plan.csv"), manifest.check()).path.name == "plan.csv.2.run"
 
 
 def test_the_unfinished_run_of_something_else_is_refused(tmp_path: Path, manifest: Manifest) -> None:
@@ -318,16 +330,16 @@ def test_the_unfinished_run_of_something_else_is_refused(tmp_path: Path, manifes
     begin(tmp_path / "plan.csv.run")
     name = str(tmp_path / "plan.csv")
     with pytest.raises(JournalMismatch, match="made without --attach"):
-        place_for(name, manifest.check(), attach=True)
+        location_for(name, manifest.check(), attach=True)
     with Manifest.from_items([("disk_2", "vm_1")]) as other:
         for run in (None, tmp_path / "plan.csv.run"):
             with pytest.raises(JournalMismatch, match="another manifest"):
-                place_for(name, other.check(), run=run)
+                location_for(name, other.check(), run=run)
 
 
-def test_a_run_that_did_nothing_cannot_be_taken_back(tmp_path: Path, manifest: Manifest) -> None:
+def test_a_run_that_did_nothing_cannot_be_rolled_back(tmp_path: Path, manifest: Manifest) -> None:
     Run.create(tmp_path / "plan.csv.run", manifest).close()
-    place = place_for_rollback(tmp_path / "plan.csv.run")
+    place = location_for_rollback(tmp_path / "plan.csv.run")
     assert not place.begun
     with pytest.raises(JournalMismatch, match="has changed nothing"):
         Run.roll_back(tmp_path / "plan.csv.run", place.path)
@@ -336,7 +348,7 @@ def test_a_run_that_did_nothing_cannot_be_taken_back(tmp_path: Path, manifest: M
 
 def test_only_a_run_that_has_sent_nothing_is_discarded(tmp_path: Path, manifest: Manifest) -> None:
     run = Run.create(tmp_path / "a.run", manifest)
-    run.journal.connection.execute("INSERT INTO session (started_at) VALUES (1)")
+    run.journal.query(sqlite3.Connection.execute, "INSERT INTO session (started_at) VALUES (1)")
     with pytest.raises(JournalMismatch, match="its journal is kept"):
         run.discard()
     run.close()
@@ -408,7 +420,7 @@ def every_line(journal: Journal) -> list[LineRecord]:
 def test_rows_that_say_nothing_are_damage(
     journal: Journal, statement: str, read: Callable[[Journal], object]
 ) -> None:
-    journal.connection.execute(statement)
+    journal.query(sqlite3.Connection.execute, statement)
     with pytest.raises(JournalDamaged):
         read(journal)
 
@@ -417,9 +429,10 @@ def test_rows_that_say_nothing_are_damage(
 
 
 def test_the_report_has_every_line_in_each_form(journal: Journal) -> None:
-    journal.connection.execute(
+    journal.query(
+        sqlite3.Connection.execute,
         "UPDATE line SET status = 'failed', code = 'unable_to_assign', detail = '=HYPERLINK(1)', attempts = 2,"
-        " request_id = 'r-1', sent_at = 0.5, finished_at = 1.25 WHERE number = 2"
+        " request_id = 'r-1', sent_at = 0.5, finished_at = 1.25 WHERE number = 2",
     )
     out = io.StringIO(newline="")
     write_csv(out, journal)
@@ -500,8 +513,10 @@ def totals_of(found: list[tuple[str, str]]) -> dict[str, object]:
 def test_a_report_is_of_one_moment_whatever_is_recorded_meanwhile(tmp_path: Path, form: str) -> None:
     file = tmp_path / "a.run"
     with Journal.create(file, info(50), lines(50)) as journal:
-        journal.connection.execute("UPDATE line SET status = 'failed', state = 3 WHERE number > 45")
-        journal.connection.execute("INSERT INTO second VALUES (1, 1, 0, 0, NULL)")
+        journal.query(
+            sqlite3.Connection.execute, "UPDATE line SET status = 'failed', state = 3 WHERE number > 45"
+        )
+        journal.query(sqlite3.Connection.execute, "INSERT INTO second VALUES (1, 1, 0, 0, NULL)")
     out = Meanwhile(file)
     with Journal.read(file) as journal:
         counts, statuses, requests = said_by(form, journal, out)
@@ -514,7 +529,9 @@ def test_a_report_is_of_one_moment_whatever_is_recorded_meanwhile(tmp_path: Path
 def test_a_snapshot_inside_another_and_one_that_is_closed_inside_change_nothing(journal: Journal) -> None:
     with journal.snapshot(), journal.snapshot():
         assert journal.summary().counts == {LineStatus.WAITING: 3}
-    journal.connection.execute("UPDATE line SET status = 'failed'")  # the run can go on to record
+    journal.query(
+        sqlite3.Connection.execute, "UPDATE line SET status = 'failed'"
+    )  # the run can go on to record
     assert journal.summary().counts == {LineStatus.FAILED: 3}
     with journal.snapshot():
         journal.close()

@@ -16,7 +16,7 @@ from katapult_async.jobs import (
     ManifestError,
     Run,
 )
-from katapult_async.jobs.location import place_for_rollback
+from katapult_async.jobs.location import location_for_rollback
 from tests.unit.test_run_state import ASSIGNED, BEGUN, change
 
 
@@ -81,7 +81,7 @@ def test_a_run_that_is_being_executed_is_not_counted_for_a_rollback(plan: Path, 
     path = plan.with_name("plan.csv.run")
     with Run.open_or_create(plan):
         with pytest.raises(JournalLocked, match=r"process .* is executing .*Stop it there, then roll it"):
-            place_for_rollback(path)
+            location_for_rollback(path)
         with pytest.raises(JournalLocked):
             Run.open_or_create(plan)
 

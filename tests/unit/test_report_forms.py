@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 import time
 import unicodedata
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from katapult_async.jobs import (
     RunKind,
     write_report,
 )
-from katapult_async.jobs.journal.journal import NewLine, new_info
+from katapult_async.jobs.journal import NewLine, new_info
 from katapult_async.jobs.report import schemas, write_form
 from katapult_async.jobs.report.documents import (
     LineRow,
@@ -53,7 +54,7 @@ def make_journal(path: Path, *, kind: RunKind = RunKind.ASSIGN, ended: str = "fi
             disk=f"disk_{number}",
             virtual_machine="vm_1",
             step="assign",
-            further=number in (2, 4),
+            second_step=number in (2, 4),
             note="for, the customer" if number == 3 else None,
         )
         for number in range(1, 5)
@@ -64,14 +65,25 @@ def make_journal(path: Path, *, kind: RunKind = RunKind.ASSIGN, ended: str = "fi
     )
     with Journal.create(path, info, lines) as journal:
         for number, status in enumerate(STATUSES, start=1):
-            journal.connection.execute("UPDATE line SET status = ? WHERE number = ?", (status.value, number))
-        journal.connection.execute(
+            journal.query(
+                sqlite3.Connection.execute,
+                "UPDATE line SET status = ? WHERE number = ?",
+                (status.value, number),
+            )
+        journal.query(
+            sqlite3.Connection.execute,
             "INSERT INTO session (number, started_at, finished_at, ended, reason) VALUES (1, ?, ?, ?, NULL)",
             (now - 60, now, ended),
         )
-        journal.connection.execute("INSERT INTO second VALUES (?, 7, 1, 2, 1000)", (int(now) - 30,))
-        journal.connection.execute("INSERT INTO wait VALUES (?, ?, 'permits')", (now - 20, now - 10))
-        journal.connection.execute("INSERT INTO latency VALUES (?, '[[500, 6]]', 10.0)", (now - 60,))
+        journal.query(
+            sqlite3.Connection.execute, "INSERT INTO second VALUES (?, 7, 1, 2, 1000)", (int(now) - 30,)
+        )
+        journal.query(
+            sqlite3.Connection.execute, "INSERT INTO wait VALUES (?, ?, 'permits')", (now - 20, now - 10)
+        )
+        journal.query(
+            sqlite3.Connection.execute, "INSERT INTO latency VALUES (?, '[[500, 6]]', 10.0)", (now - 60,)
+        )
 
 
 @pytest.fixture
@@ -224,7 +236,10 @@ def evil(tmp_path: Path) -> Path:
     path = tmp_path / "evil.run"
     make_journal(path, ended=EVIL)
     with Journal.open(path) as journal:
-        change = journal.connection.execute
+
+        def change(statement: str, values: tuple[str, ...]) -> None:
+            journal.query(sqlite3.Connection.execute, statement, values)
+
         change(
             "UPDATE line SET disk = ?1 || number, virtual_machine = ?1, note = ?1, step = ?1, code = ?1, detail = ?1,"
             " request_id = ?1, task = ?1, origin = origin_of(number, ?1 || number, ?1, further, ?1)",
@@ -322,7 +337,7 @@ def test_times_in_files_are_utc_to_the_millisecond(tmp_path: Path, monkeypatch: 
     try:
         make_journal(tmp_path / "plan.run")
         with Journal.open(tmp_path / "plan.run") as journal:
-            journal.connection.execute("UPDATE line SET sent_at = 0.5, finished_at = 1.25")
+            journal.query(sqlite3.Connection.execute, "UPDATE line SET sent_at = 0.5, finished_at = 1.25")
             row = next(csv.DictReader(written(journal, ReportForm.CSV).splitlines()))
             assert (row["sent_at"], row["finished_at"]) == (
                 "1970-01-01T00:00:00.500Z",

@@ -11,7 +11,7 @@ import pytest
 
 from katapult_async.jobs import Journal, JournalMismatch, LineStatus, Manifest, Run
 from katapult_async.jobs.journal.schema import APPLICATION_ID, MIGRATIONS, VERSION, migrate
-from katapult_async.jobs.location import place_for
+from katapult_async.jobs.location import location_for
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def manifest(tmp_path: Path) -> Iterator[Manifest]:
 def change(path: Path, *statements: str) -> None:
     with Journal.open(path) as journal:
         for statement in statements:
-            journal.connection.execute(statement)
+            journal.query(sqlite3.Connection.execute, statement)
 
 
 BEGUN = "INSERT INTO session (started_at) VALUES (1)"
@@ -95,13 +95,13 @@ def test_an_unfinished_rollback_is_told_with_its_numbers_and_keeps_its_manifest_
     assert (rollback.finished, rollback.reachable) == (False, True)
     for run in (None, path):
         with pytest.raises(JournalMismatch, match=r"is unfinished \(1 of 2 disks\).*resume .*back\.run"):
-            place_for(str(tmp_path / "plan.csv"), manifest.check(), run=run)
+            location_for(str(tmp_path / "plan.csv"), manifest.check(), run=run)
     change(back, "UPDATE line SET state = 3, status = 'unassigned'")
     with Journal.read(path) as journal:
         rollback = journal.summary().rollback
     assert rollback is not None
     assert (rollback.done, rollback.finished) == (2, True)
-    assert place_for(str(tmp_path / "plan.csv"), manifest.check()).path.name == "plan.csv.2.run"
+    assert location_for(str(tmp_path / "plan.csv"), manifest.check()).path.name == "plan.csv.2.run"
 
 
 def test_a_rollback_is_found_beside_its_run_when_both_were_moved(tmp_path: Path, manifest: Manifest) -> None:
@@ -131,7 +131,7 @@ def test_a_rollback_that_cannot_be_read_is_not_taken_for_a_finished_one(
     assert rollback is not None
     assert (rollback.reachable, rollback.finished) == (False, False)
     with pytest.raises(JournalMismatch, match="how far is not known"):
-        place_for(str(tmp_path / "plan.csv"), manifest.check())
+        location_for(str(tmp_path / "plan.csv"), manifest.check())
 
 
 # -- what is known of the requests ----------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def test_a_journal_of_the_first_version_is_brought_up_to_date_when_it_is_opened(
     path = tmp_path / "old.run"
     first_version(path, BEGUN)
     with Run.open(path) as run:
-        assert run.journal.connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert run.journal.query(sqlite3.Connection.execute, "PRAGMA user_version").fetchone() == (VERSION,)
         assert run.summary().counts == {LineStatus.WAITING: 2}
         # Its process asked before it sent anything.
         assert not run.needs_confirmation

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from katapult_async.cli.status import ends_in, rate_of
-from katapult_async.jobs import LineStatus, RunInfo, RunKind, RunState, RunSummary, Second, Session
+from katapult_async.jobs import LineStatus, RunInfo, RunKind, RunSession, RunState, RunSummary, TimelineSecond
 from katapult_async.jobs.journal.records import RollbackProgress
 from katapult_async.jobs.report.standing import command, next_steps, progress, standing, state_of, title
 from katapult_async.jobs.report.text import totals
@@ -28,7 +28,7 @@ def summary(
     **info: object,
 ) -> RunSummary:
     known = {"kind": RunKind.ASSIGN, "confirmed_at": 900.0, "lines": sum(counts.values())}
-    session = Session(
+    session = RunSession(
         started_at=1000.0,
         finished_at=2000.0 if ended is not None else None,
         active_until=2000.0,
@@ -229,7 +229,10 @@ def test_when_it_will_end(
         summary(counts, ended=None, locked_by="process 7 on host", kind=kind, attach=attach),
         total_permitted=permitted,
     )
-    recent = [Second(at=int(minute) - 5, requests=999), Second(at=int(minute) + 2, requests=sent)]
+    recent = [
+        TimelineSecond(at=int(minute) - 5, requests=999),
+        TimelineSecond(at=int(minute) + 2, requests=sent),
+    ]
     assert ends_in(found, recent, now=minute + 10) == seconds
 
 
@@ -238,7 +241,10 @@ def test_when_it_will_end_under_windows_of_another_length() -> None:
     found = summary({LineStatus.WAITING: 601}, ended=None, locked_by="process 7 on host")
     session = msgspec.structs.replace(found.sessions[-1], period=15.0)
     found = msgspec.structs.replace(found, sessions=(session,), total_permitted=300)
-    recent = [Second(at=int(start) - 5, requests=300), Second(at=int(start) + 1, requests=300)]
+    recent = [
+        TimelineSecond(at=int(start) - 5, requests=300),
+        TimelineSecond(at=int(start) + 1, requests=300),
+    ]
     # 12 s of this window are left, which is used up; then 300 in each window of 15 s.
     assert ends_in(found, recent, now=start + 3) == pytest.approx(12.0 + 2 * 15.0)
     assert ("permitted per 15 s", "300") in totals(found)
@@ -246,6 +252,6 @@ def test_when_it_will_end_under_windows_of_another_length() -> None:
 
 def test_the_rate_is_that_of_the_last_minute_or_of_the_session_so_far() -> None:
     found = summary(NONE, ended=None, locked_by="process 7 on host")  # begun at 1000.0
-    seconds = [Second(at=at, requests=30) for at in range(1000, 1100)]
+    seconds = [TimelineSecond(at=at, requests=30) for at in range(1000, 1100)]
     assert rate_of(found, seconds[:10], now=1010.0) == pytest.approx(30.0)
     assert rate_of(found, seconds[-60:], now=1100.0) == pytest.approx(30.0)

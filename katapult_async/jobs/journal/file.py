@@ -16,6 +16,7 @@ from urllib.parse import quote
 from katapult_async.jobs.errors import JournalDamaged, JournalError, JournalExists, JournalWriteError
 
 from .schema import APPLICATION_ID, VERSION
+from .statements import pragma
 
 #: No SQLite file is smaller than its header (bytes).
 _SMALLEST = 100
@@ -159,8 +160,8 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
     Raises sqlite3.OperationalError as it is.
     """
     try:
-        application = _only(connection, "PRAGMA application_id")
-        version = _only(connection, "PRAGMA user_version")
+        application = pragma(connection, "application_id")
+        version = pragma(connection, "user_version")
     except sqlite3.OperationalError:
         raise
     except (sqlite3.DatabaseError, UnicodeDecodeError) as exc:
@@ -175,16 +176,6 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
             f"{VERSION}). Use that version"
         )
     return version
-
-
-def _only(connection: sqlite3.Connection, statement: str) -> object:
-    row = connection.execute(statement).fetchone()
-    return row[0] if row else None
-
-
-def set_pragma(connection: sqlite3.Connection, pragma: str) -> None:
-    """And wait for what it answers."""
-    connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
 def translate(path: Path, exc: sqlite3.Error) -> JournalError:

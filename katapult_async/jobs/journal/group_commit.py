@@ -2,10 +2,6 @@
 
 A record counts as written when its transaction has been synchronised to the disk. While that happens the next records
 collect, so that a slow disk makes larger transactions and not a slower run. Knows statements, not their meaning.
-
-A statement gets all rows of its batch at once, as one JSON array of arrays (`json_each(?) AS r`, `column(0)` …): SQLite
-then works through them without the interpreter. Row by row it would wait for the interpreter's lock at each one, and
-make the event loop wait for it.
 """
 
 from __future__ import annotations
@@ -15,9 +11,9 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
 import msgspec
@@ -26,21 +22,15 @@ from katapult_async.jobs.errors import JournalError
 
 from .file import cannot_write
 from .journal import Journal
+from .statements import BatchStatement
 
+P = ParamSpec("P")
+Row = TypeVar("Row", bound=msgspec.Struct)
 T = TypeVar("T")
 
 #: Seconds between the beginnings of two transactions, at least: what collects meanwhile costs less together, and no
 #: request waits for it, because lines are marked ahead of their turn.
 SPACING = 0.002
-
-Values = Sequence[object]
-
-_encode = msgspec.json.Encoder().encode
-
-
-def column(number: int) -> str:
-    """A statement's expression for one value of the row."""
-    return f"json_extract(r.value, '$[{number}]')"
 
 
 class Batch:
@@ -49,7 +39,7 @@ class Batch:
     __slots__ = ("done", "error", "rows")
 
     def __init__(self) -> None:
-        self.rows: dict[str, list[Values]] = {}
+        self.rows: dict[BatchStatement[Any], list[Any]] = {}
         self.done = anyio.Event()
         self.error: JournalError | None = None
 
@@ -115,30 +105,33 @@ class Writer:
         self._orders.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    async def write(self, statement: str, values: Values) -> None:
-        """One row, durably. Raises JournalWriteError; from then on every call does."""
-        await self.submit(statement, (values,)).durable()
+    async def write(self, statement: BatchStatement[Row], row: Row) -> None:
+        """Write one row, durably. Raises JournalWriteError; from then on every call does."""
+        await self.submit(statement, (row,)).durable()
 
-    def submit(self, statement: str, rows: Iterable[Values]) -> Batch:
-        """Some rows, some time soon; what they are written with. Raises JournalWriteError once nothing can be written."""
+    def submit(self, statement: BatchStatement[Row], rows: Iterable[Row]) -> Batch:
+        """Write some rows soon, and return the batch. Raises JournalWriteError once nothing can be written."""
         if self._failure is not None:
             raise self._failure
         return self._add(statement, rows)
 
-    def note(self, statement: str, values: Values) -> None:
-        """One row, some time soon. It is lost without a word if nothing can be written any more."""
+    def note(self, statement: BatchStatement[Row], row: Row) -> None:
+        """Write one row soon. It is lost without an error once nothing can be written any more."""
         if self._failure is None:
-            self._add(statement, (values,))
+            self._add(statement, (row,))
 
-    def _add(self, statement: str, rows: Iterable[Values]) -> Batch:
+    def _add(self, statement: BatchStatement[Row], rows: Iterable[Row]) -> Batch:
         batch = self._next
         batch.rows.setdefault(statement, []).extend(rows)
         self._flush()
         return batch
 
-    async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do something with the connection in the thread, after everything that was noted before. What `work` writes
-        is not in a transaction unless it begins one. Raises JournalWriteError for what SQLite raises.
+    async def call(
+        self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Carry out a query in the thread, after everything that was noted before.
+
+        What it writes is in no transaction unless it begins one. Raises JournalWriteError for what SQLite raises.
         """
         pending = self._next if self._next.rows else self._writing
         if pending is not None and not pending.done.is_set():
@@ -149,7 +142,7 @@ class Writer:
 
         def order() -> None:
             try:
-                value = work(self._journal.connection)
+                value = self._journal.query(work, *args, **kwargs)
             except BaseException as exc:  # noqa: BLE001 - handed to the one who waits
                 self._loop.call_soon_threadsafe(_fail, result, self._translate(exc))
             else:
@@ -177,18 +170,11 @@ class Writer:
         self._orders.put(lambda: self._commit(batch))
 
     def _commit(self, batch: Batch) -> None:
-        connection = self._journal.connection
         error: JournalError | None = None
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for statement, rows in batch.rows.items():
-                connection.execute(statement, (_encode(rows).decode(),))
-            connection.execute("COMMIT")
+            self._journal.query(_write, batch)
         except Exception as exc:  # noqa: BLE001 - whatever it is, somebody waits for this batch
             error = cannot_write(self._journal.path, exc)
-            with contextlib.suppress(sqlite3.Error):  # the error that matters is the first one
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
         self._loop.call_soon_threadsafe(self._committed, batch, error)
 
     def _committed(self, batch: Batch, error: JournalError | None) -> None:
@@ -211,6 +197,19 @@ class Writer:
     def _work(self) -> None:
         while (order := self._orders.get()) is not None:
             order()
+
+
+def _write(db: sqlite3.Connection, batch: Batch) -> None:
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        for statement, rows in batch.rows.items():
+            statement.execute(db, rows)
+        db.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):  # the error that matters is the first one
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        raise
 
 
 def _succeed(future: asyncio.Future[Any], value: object) -> None:

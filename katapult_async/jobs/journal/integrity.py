@@ -29,40 +29,17 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-import msgspec
-
 from katapult_async.jobs.errors import JournalDamaged, JournalRecordsLost
 
+from . import queries_integrity as queries
 from .file import check_version, connect, side_file
-from .schema import SEALS, TALLIED, WEIGHT, migrate, origin_of
+from .queries_integrity import Tally
+from .schema import migrate
+from .statements import pragma
 from .wal import HEADER, Log, committed_by_index, read_log
 
 #: What SQLite and Python raise for what is not as it was written. A message about it may not even be text.
 _MALFORMED = (sqlite3.DatabaseError, OverflowError, ValueError, TypeError)
-
-_TALLY = "SELECT nonce, lines, weight, changes, generation, writing, reserved FROM tally"
-_TALLY_SEALED = f"SELECT count(*), total(seal = {SEALS['tally']}) FROM tally"
-_LINES = "SELECT count(*), (SELECT lines FROM run), (SELECT lines FROM tally) FROM line"
-_WEIGHT = f"SELECT {WEIGHT}, (SELECT weight FROM tally)"
-_ORIGINS = (
-    "SELECT count(*) FROM line WHERE origin IS NOT origin_of(number, disk, virtual_machine, further, note)"
-)
-_SEALED = {table: f"SELECT count(*) FROM {table} WHERE seal IS NOT {SEALS[table]}" for table in TALLIED}
-_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
-#: Every line that is not done counts as one that may have been sent: its disk is read before anything is sent.
-DOUBT_ALL = "UPDATE line SET state = 1, look = 1 WHERE state = 0 AND status IN ('waiting', 'unknown')"
-
-
-class Tally(msgspec.Struct, frozen=True):
-    """The row that counts the others. See the columns of that name."""
-
-    nonce: int
-    lines: int
-    weight: int
-    changes: int
-    generation: int
-    writing: int
-    reserved: int
 
 
 # -- the files, before SQLite opens them -------------------------------------------------------------------------------
@@ -135,9 +112,10 @@ def _lost(path: Path, why: str) -> JournalRecordsLost:
 
 def read_tally(connection: sqlite3.Connection, path: Path) -> Tally:
     """Raises JournalDamaged, sqlite3.Error."""
-    if connection.execute(_TALLY_SEALED).fetchone() != (1, 1.0):
+    tally = queries.tally(connection)
+    if tally is None:
         raise _damaged(path, "the row that counts its lines was changed")
-    return Tally(*connection.execute(_TALLY).fetchone())
+    return tally
 
 
 def check_content(
@@ -150,12 +128,11 @@ def check_content(
     """
     try:
         # What the folder or the disk refuses is not the journal's fault, and is raised as it is.
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        queries.touch(connection)
     except sqlite3.OperationalError:
         raise
     except _MALFORMED as exc:
         raise _damaged(path, str(exc)) from exc
-    connection.create_function("origin_of", 5, origin_of, deterministic=True)
     try:
         with _snapshot(connection):
             _check_file(connection, path, logged=logged)
@@ -177,26 +154,25 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 
 def check_pages(connection: sqlite3.Connection, path: Path) -> None:
     """Refuse a file that SQLite finds damaged. Raises JournalDamaged, sqlite3.Error."""
-    (complaint,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    complaint = pragma(connection, "integrity_check(1)")
     if complaint != "ok":
         raise _damaged(path, f"SQLite says: {str(complaint).splitlines()[-1]}")
 
 
 def _check_file(connection: sqlite3.Connection, path: Path, *, logged: bool) -> None:
-    for pragma, value in (("encoding", "UTF-8"), *((("journal_mode", "wal"),) if logged else ())):
-        (found,) = connection.execute(f"PRAGMA {pragma}").fetchone()
-        if found != value:
-            raise _damaged(path, f"its {pragma} was changed to {found}")
+    for setting, value in (("encoding", "UTF-8"), *((("journal_mode", "wal"),) if logged else ())):
+        if (found := pragma(connection, setting)) != value:
+            raise _damaged(path, f"its {setting} was changed to {found}")
     check_pages(connection, path)
-    if connection.execute(_SCHEMA).fetchall() != _schema():
+    if queries.tables(connection) != _tables():
         raise _damaged(path, "its tables were changed")
 
 
 @lru_cache(maxsize=1)
-def _schema() -> list[tuple[str, ...]]:
+def _tables() -> list[tuple[str, ...]]:
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrate(connection)
-        return connection.execute(_SCHEMA).fetchall()
+        return queries.tables(connection)
 
 
 def _check_tally(tally: Tally, in_file: Tally | None, path: Path) -> None:
@@ -209,14 +185,12 @@ def _check_tally(tally: Tally, in_file: Tally | None, path: Path) -> None:
 
 
 def _check_rows(connection: sqlite3.Connection, path: Path) -> None:
-    if len(set(connection.execute(_LINES).fetchone())) != 1:
+    if not queries.has_all_lines(connection):
         raise _damaged(path, "lines are missing")
-    weight, tallied = connection.execute(_WEIGHT).fetchone()
-    if weight != tallied:
+    if not queries.has_its_weight(connection):
         raise _damaged(path, "some of it is missing or from another time")
-    for statement in (*_SEALED.values(), _ORIGINS):
-        if connection.execute(statement).fetchone() != (0,):
-            raise _damaged(path, "what it says was changed")
+    if not queries.is_as_written(connection):
+        raise _damaged(path, "what it says was changed")
 
 
 def _damaged(path: Path, why: str) -> JournalDamaged:

@@ -1,7 +1,7 @@
-"""The journal: one SQLite file that knows everything about one run.
+"""The journal: one SQLite file that knows everything about one run. Makes and opens it.
 
-Making, opening and reading it. A file that is not a sound journal of a version this package knows is refused and never
-written to. Nothing here knows what a run does; durable writing while one is under way is the writer's work.
+A file that is not a sound journal of a known version is refused and never written to. Nothing here knows what a run
+does. While one is executed, `group_commit` writes.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import sqlite3
 import time
 import uuid
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
+from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -28,6 +29,7 @@ from katapult_async.jobs.errors import (
     JournalWriteError,
 )
 
+from . import queries
 from .file import (
     cannot_write,
     check_file,
@@ -39,31 +41,26 @@ from .file import (
     publish,
     reading_mode,
     reason_of,
-    set_pragma,
     side_file,
     state_of,
     sync,
     translate,
 )
-from .integrity import DOUBT_ALL, Tally, check_content, check_ending, check_pages
+from .integrity import check_content, check_ending, check_pages
 from .lock import held_by
-from .new_run import NewLine, fill, new_info
+from .new_run import NewLine
+from .queries_integrity import Tally
 from .reading import JournalReader
 from .records import RollbackProgress, RunInfo, RunSummary
 from .schema import VERSION, migrate
+from .statements import pragma
 from .writing_mark import begin_writing, close, close_as_killed
 
-__all__ = ["Journal", "NewLine", "new_info"]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: Times that a reader looks at a journal that seems damaged while its process begins or ends, and seconds between.
 _ATTEMPTS, _ATTEMPT_PAUSE = 5, 0.05
-
-_CONFIRM = "UPDATE run SET confirmed_at = ?"
-_TAKEN_BACK = "UPDATE run SET taken_back_by = ?"
-_REOPEN_FAILED = """
-    UPDATE line SET state = 0, status = 'waiting', code = NULL, detail = NULL, finished_at = NULL, found = NULL, look = 1
-    WHERE status = 'failed'
-"""
 
 
 class Journal(JournalReader):
@@ -109,9 +106,9 @@ class Journal(JournalReader):
     def summary(self) -> RunSummary:
         """Where the run stands now, and how far its rollback is, if there is one."""
         summary = super().summary()
-        if summary.info.taken_back_by is None:
+        if summary.info.rolled_back_by is None:
             return summary
-        return msgspec.structs.replace(summary, rollback=self._rollback(summary.info.taken_back_by))
+        return msgspec.structs.replace(summary, rollback=self._rollback(summary.info.rolled_back_by))
 
     def _rollback(self, path: str) -> RollbackProgress:
         """How far the rollback in that journal is, or in the one of that name beside this one: both may have moved."""
@@ -139,8 +136,8 @@ class Journal(JournalReader):
         try:
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
-                fill(connection, info, lines)
-                set_pragma(connection, "journal_mode = WAL")
+                queries.fill(connection, info, lines)
+                pragma(connection, "journal_mode = WAL")
             finally:
                 connection.close()
             sync(draft)
@@ -166,8 +163,8 @@ class Journal(JournalReader):
         """A journal without a file of its own, for looking ahead. It keeps little in memory."""
         connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA cache_size = -16000")  # KiB; the rest lies in a temporary file
-            fill(connection, info, lines)
+            pragma(connection, "cache_size = -16000")  # KiB; the rest lies in a temporary file
+            queries.fill(connection, info, lines)
         except BaseException:
             connection.close()
             raise
@@ -198,13 +195,13 @@ class Journal(JournalReader):
                 raise
             lost = True
             _check(path, None)
-        return cls._open(path, first=DOUBT_ALL if lost else None)
+        return cls._open(path, first=queries.doubt_all if lost else None)
 
     @classmethod
-    def _open(cls, path: Path, *, first: str | None = None) -> Journal:
+    def _open(cls, path: Path, *, first: Callable[[sqlite3.Connection], None] | None = None) -> Journal:
         connection = connect(path, "rw")
         try:
-            set_pragma(connection, "synchronous = FULL")  # survives a power cut, too
+            pragma(connection, "synchronous = FULL")  # survives a power cut, too
             migrate(connection)
             begin_writing(connection, path, first=first)
         except BaseException as exc:
@@ -242,7 +239,7 @@ class Journal(JournalReader):
         connection = connect(path, "ro" if side_file(path, "-wal").exists() else "rw")
         try:
             current = check_version(connection, path) == VERSION
-            connection.execute("PRAGMA query_only = ON")
+            pragma(connection, "query_only = ON")
             if current:
                 check_content(connection, path, in_file)
         except sqlite3.OperationalError:
@@ -283,21 +280,23 @@ class Journal(JournalReader):
 
     # -- changing what is not a line's progress -----------------------------------------------------------------------
 
-    def note_taken_back(self, by: Path) -> None:
-        """This run is being taken back by the one in `by`. Raises JournalWriteError."""
-        self._change(_TAKEN_BACK, (str(by),))
+    def note_rolled_back(self, by: Path) -> None:
+        """Record that this run is being rolled back by the one in `by`. Raises JournalWriteError."""
+        self._change(queries.note_rolled_back, str(by))
 
     def note_confirmed(self, at: float) -> None:
-        """Record that the user agreed to the changes. at: unix seconds. Raises JournalWriteError."""
-        self._change(_CONFIRM, (at,))
+        """Record when the user agreed to the changes, in Unix seconds. Raises JournalWriteError."""
+        self._change(queries.note_confirmed, at)
 
     def reopen_failed(self) -> int:
-        """Let the lines that have failed wait again; how many they are. Raises JournalWriteError."""
-        return self._change(_REOPEN_FAILED)
+        """Let the lines that have failed wait again, and return their number. Raises JournalWriteError."""
+        return self._change(queries.reopen_failed)
 
-    def _change(self, statement: str, values: tuple[object, ...] = ()) -> int:
+    def _change(
+        self, change: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         try:
-            return self.connection.execute(statement, values).rowcount
+            return self.query(change, *args, **kwargs)
         except sqlite3.Error as exc:
             raise cannot_write(self.path, exc) from exc
 

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
 
-from .records import RunInfo, RunKind
-from .schema import APPLICATION_ID, FIRST_TALLY, migrate, origin_of
+from katapult_async.jobs.manifest import Digest, Manifest, ManifestError
 
-_INSERT_RUN = """
-    INSERT INTO run (only, run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, preflight,
-        thorough, organization, confirmed_at)
-    VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_INSERT_LINE = """
-    INSERT INTO line (number, disk, virtual_machine, machine_id, step, further, note, origin)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-"""
+from .records import RunInfo, RunKind, Step
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
+
+
+class Asked(TypedDict, total=False):
+    """What a run was asked to do, as RunInfo has it."""
+
+    base_url: str | None
+    preflight: bool
+    thorough: bool
+    organization: str | None
+    confirmed_at: float | None
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments of Run.create."""
+
+    base_url: str | None
+    preflight: bool
+    thorough: bool
+    organization: str | None
+    confirmed: bool
 
 
 class NewLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A line as it enters a journal. step: the first thing to do for it. further: whether the second step
-    of the run is wanted, too (attaching after assigning, unassigning after detaching).
+    """A line as it enters a journal.
+
+    Attributes:
+        number: The line of the manifest.
+        disk: The ID of its disk.
+        virtual_machine: Its virtual machine, as the manifest names it.
+        step: The first step.
+        machine_id: The ID of the virtual machine, if it is known and `virtual_machine` is a name.
+        second_step: Whether the second step of the run is wanted, too: attaching after assigning, or
+            unassigning after detaching.
+        note: The note of the manifest.
     """
 
     number: int
@@ -33,55 +56,47 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     virtual_machine: str
     step: str
     machine_id: str | None = None
-    further: bool = False
+    second_step: bool = False
     note: str | None = None
 
 
 def new_info(kind: RunKind, manifest: str, digest: str, lines: int, **more: object) -> RunInfo:
-    """A run that begins its life now."""
+    """Return a run that begins its life now."""
     known = {"run_id": uuid.uuid4().hex[:12], "kind": kind, "created_at": time.time()}
     return msgspec.convert({**known, "manifest": manifest, "digest": digest, "lines": lines, **more}, RunInfo)
 
 
-def fill(connection: sqlite3.Connection, info: RunInfo, lines: Iterable[NewLine]) -> None:
-    connection.execute("PRAGMA journal_mode = OFF")  # nobody sees the file before it is whole
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    migrate(connection)
-    connection.execute("BEGIN")
-    connection.executemany(
-        _INSERT_LINE,
-        (
-            (
-                line.number,
-                line.disk,
-                line.virtual_machine,
-                line.machine_id,
-                line.step,
-                line.further,
-                line.note,
-                origin_of(line.number, line.disk, line.virtual_machine, line.further, line.note),
-            )
-            for line in lines
-        ),
-    )
-    connection.execute(
-        _INSERT_RUN,
-        (
-            info.run_id,
-            info.kind.value,
-            info.manifest,
-            info.digest,
-            info.created_at,
-            info.lines,
-            info.attach,
-            info.parent,
-            info.base_url,
-            info.preflight,
-            info.thorough,
-            info.organization,
-            info.confirmed_at,
-        ),
-    )
-    connection.execute(FIRST_TALLY)
-    connection.execute("COMMIT")
+def from_manifest(
+    manifest: Manifest, *, attach: bool, **asked: Unpack[Asked]
+) -> tuple[RunInfo, Iterator[NewLine]]:
+    """Return what the journal of a manifest begins with.
+
+    Args:
+        manifest: The manifest. It is read again while the lines are iterated.
+        attach: Whether disks are attached where their lines do not say otherwise.
+        **asked: Further fields of RunInfo.
+
+    Raises:
+        ManifestError: The manifest has a mistake, or is changed while its lines are read.
+    """
+    check = manifest.check()
+    if not check.ok:
+        raise ManifestError(f"the manifest has a mistake: {check.complaints[0]}")
+    info = new_info(RunKind.ASSIGN, manifest.name, check.digest, check.lines, attach=attach, **asked)
+    return info, _lines(manifest, check.digest, attach=attach)
+
+
+def _lines(manifest: Manifest, expected: str, *, attach: bool) -> Iterator[NewLine]:
+    digest = Digest()
+    for line in manifest:
+        digest.add(line)
+        yield NewLine(
+            number=line.number,
+            disk=line.disk,
+            virtual_machine=line.virtual_machine,
+            step=Step.ASSIGN.value,
+            second_step=attach if line.attach is None else line.attach,
+            note=line.note,
+        )
+    if str(digest) != expected:
+        raise ManifestError(f"{manifest.name} was changed while it was read. Try again")

@@ -1,113 +1,240 @@
-"""What a journal's rows mean: the statements that read them, and the functions that make records of them.
+"""What is read from a journal and changed about its run: every statement is a named function.
 
-Pure but for the statements' text. Refuses nothing itself: a value that cannot be read raises ValueError or TypeError.
+The lines of a step are the business of `queries_lines`, the preflight's tables that of `queries_preflight`, the checks
+that of `queries_integrity`. A value that cannot be read raises ValueError or TypeError.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import sqlite3
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from .records import LineRecord, LineState, LineStatus, RunInfo, RunKind, Second, Session, Waited
+from .new_run import NewLine
+from .records import (
+    Changes,
+    LineRecord,
+    LineState,
+    LineStatus,
+    RunInfo,
+    RunSession,
+    Step,
+    TimelineSecond,
+    TimelineWait,
+)
+from .schema import (
+    APPLICATION_ID,
+    CHANGES,
+    FIRST_TALLY,
+    READ_FIRST,
+    ROLLED_BACK_BY,
+    SECOND_STEP,
+    migrate,
+    origin_of,
+)
+from .statements import execute, number, pragma, rows
 
 _decode_buckets = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
-RECORD = (
-    "number, disk, virtual_machine, note, step, state, status, code, detail, attempts, request_id, task, sent_at,"
-    " finished_at, further"
-)
-# Of a session that was killed, what it sent last is all that is known of its end.
-SESSIONS = """
-    SELECT started_at, finished_at, ended, reason, elapsed, period, (
-        SELECT max(at) + 1.0 FROM second
-        WHERE at < coalesce((SELECT min(started_at) FROM session AS later WHERE later.number > session.number), 1e18)
-    )
-    FROM session ORDER BY number
-"""
-INFO = """
-    SELECT run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, taken_back_by, preflight,
-        thorough, organization, confirmed_at, looked_at
-    FROM run
-"""
-COUNTS = "SELECT status, count(*) FROM line GROUP BY status"
-REQUESTS = "SELECT coalesce(sum(requests), 0), coalesce(sum(rate_limited), 0) FROM second"
-PERMITTED = "SELECT permitted FROM second WHERE permitted IS NOT NULL ORDER BY at DESC LIMIT 1"
-TIMELINE = "SELECT at, requests, rate_limited, failed, permitted FROM second ORDER BY at"
-WAITS = "SELECT since, until, reason FROM wait ORDER BY since"
-LATENCY = "SELECT buckets, waited FROM latency ORDER BY since"
-PROBLEMS = (LineStatus.FAILED, LineStatus.UNKNOWN, LineStatus.WAITING)
-LINES = f"SELECT {RECORD} FROM line ORDER BY number"
-OPEN_LINES = f"""
-    SELECT {RECORD} FROM line WHERE status IN ({", ".join(repr(status.value) for status in PROBLEMS)}) ORDER BY number
-"""
+# -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def record(row: tuple[Any, ...]) -> LineRecord:
-    return LineRecord(
-        number=row[0],
-        disk=row[1],
-        virtual_machine=row[2],
-        note=row[3],
-        step=row[4],
-        state=LineState(row[5]),
-        status=LineStatus(row[6]),
-        code="assignment_conflict" if row[7] == "conflict" else row[7],  # of the first version
-        detail=row[8],
-        attempts=row[9],
-        request_id=row[10],
-        task=row[11],
-        sent_at=row[12],
-        finished_at=row[13],
-        attach=bool(row[14]),
-    )
+def info(db: sqlite3.Connection) -> RunInfo | None:
+    """Return what the run is."""
+    statement = f"""
+        SELECT run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url,
+            {ROLLED_BACK_BY} AS rolled_back_by, preflight, thorough, organization, confirmed_at, looked_at
+        FROM run
+    """
+    return next(rows(db, RunInfo, statement), None)
 
 
-def info(row: tuple[Any, ...]) -> RunInfo:
-    return RunInfo(
-        run_id=row[0],
-        kind=RunKind(row[1]),
-        manifest=row[2],
-        digest=row[3],
-        created_at=row[4],
-        lines=row[5],
-        attach=bool(row[6]),
-        parent=row[7],
-        base_url=row[8],
-        taken_back_by=row[9],
-        preflight=bool(row[10]),
-        thorough=bool(row[11]),
-        organization=row[12],
-        confirmed_at=row[13],
-        looked_at=row[14],
-    )
+def status_counts(db: sqlite3.Connection) -> dict[LineStatus, int]:
+    """Return the number of lines of each status that occurs."""
+    counted = execute(db, "SELECT status, count(*) FROM line GROUP BY status")
+    found = {LineStatus(status): int(count) for status, count in counted}
+    return {status: found[status] for status in LineStatus if status in found}
 
 
-def second(row: tuple[Any, ...]) -> Second:
-    return Second(at=row[0], requests=row[1], rate_limited=row[2], failed=row[3], permitted=row[4])
+def request_counts(db: sqlite3.Connection) -> tuple[int, int]:
+    """Return the numbers of requests and of 429s."""
+    (counts,) = execute(db, "SELECT coalesce(sum(requests), 0), coalesce(sum(rate_limited), 0) FROM second")
+    return int(counts[0]), int(counts[1])
 
 
-def waited(row: tuple[Any, ...]) -> Waited:
-    return Waited(since=row[0], until=row[1], reason=row[2])
+def last_permitted(db: sqlite3.Connection) -> int | None:
+    """Return the latest number of requests permitted in a window."""
+    found = execute(
+        db, "SELECT permitted FROM second WHERE permitted IS NOT NULL ORDER BY at DESC LIMIT 1"
+    ).fetchone()
+    return int(found[0]) if found is not None else None
 
 
-def latency(row: tuple[Any, ...]) -> tuple[list[tuple[int, int]], float]:
-    return _decode_buckets(row[0]), float(row[1])
+def sessions(db: sqlite3.Connection) -> Iterator[RunSession]:
+    """Yield the executions of the run, in order."""
+    # A session of the first version has no `elapsed`. Of one that was killed, too, only its last request is known.
+    statement = """
+        SELECT started_at, finished_at, ended, reason, period, CASE
+            WHEN elapsed IS NOT NULL THEN started_at + elapsed
+            ELSE max(started_at, coalesce(finished_at, (
+                SELECT max(at) + 1.0 FROM second WHERE at < coalesce(
+                    (SELECT min(started_at) FROM session AS later WHERE later.number > session.number), 1e18)
+            ), 0.0)) END AS active_until
+        FROM session ORDER BY number
+    """
+    return rows(db, RunSession, statement)
 
 
-def session(row: tuple[Any, ...]) -> Session:
-    started, finished, ended, reason, elapsed, period, seen = row
-    return Session(
-        started_at=started,
-        finished_at=finished,
-        active_until=_active_until(started, finished, elapsed, seen),
-        ended=ended,
-        reason=reason,
-        period=period,
+def lines(db: sqlite3.Connection, *, problems_only: bool = False) -> Iterator[LineRecord]:
+    """Yield every line in the order of the manifest, or only those that are not done."""
+    statement = f"""
+        SELECT number, disk, virtual_machine, note, step, state, status,
+            CASE code WHEN 'conflict' THEN :found_conflict ELSE code END AS code, -- of the first version
+            detail, attempts, request_id, task, sent_at, finished_at, {SECOND_STEP} AS attach
+        FROM line
+        WHERE NOT :problems_only OR status IN (:status_failed, :status_unknown, :status_waiting)
+        ORDER BY number
+    """
+    return rows(db, LineRecord, statement, problems_only=problems_only)
+
+
+def timeline(db: sqlite3.Connection) -> Iterator[TimelineSecond]:
+    """Yield the seconds in which requests were sent."""
+    return rows(
+        db, TimelineSecond, "SELECT at, requests, rate_limited, failed, permitted FROM second ORDER BY at"
     )
 
 
-def _active_until(started: float, finished: float | None, elapsed: float | None, seen: float | None) -> float:
-    if elapsed is not None:
-        return started + elapsed
-    return max(started, finished if finished is not None else seen or 0.0)  # a session of the first version
+def waits(db: sqlite3.Connection) -> Iterator[TimelineWait]:
+    """Yield the times in which requests waited for a permit."""
+    return rows(db, TimelineWait, "SELECT since, until, reason FROM wait ORDER BY since")
+
+
+def latencies(db: sqlite3.Connection) -> Iterator[tuple[list[tuple[int, int]], float]]:
+    """Yield the buckets of a histogram, and the seconds of waiting, of each preflight and session."""
+    for buckets, waited in execute(db, "SELECT buckets, waited FROM latency ORDER BY since"):
+        yield _decode_buckets(buckets), float(waited)
+
+
+# -- making -----------------------------------------------------------------------------------------------------------
+
+
+def fill(db: sqlite3.Connection, run: RunInfo, new_lines: Iterable[NewLine]) -> None:
+    """Make the tables of a new journal, and put its run and its lines in."""
+    pragma(db, "journal_mode = OFF")  # nobody sees the file before it is whole
+    pragma(db, "synchronous = OFF")
+    pragma(db, f"application_id = {APPLICATION_ID}")
+    migrate(db)
+    db.execute("BEGIN")
+    db.executemany(
+        f"""
+        INSERT INTO line (number, disk, virtual_machine, machine_id, step, {SECOND_STEP}, note, origin)
+        VALUES (:number, :disk, :virtual_machine, :machine_id, :step, :second_step, :note, :origin)
+        """,
+        map(_values_of_line, new_lines),
+    )
+    values = msgspec.to_builtins(run)
+    execute(
+        db,
+        """
+        INSERT INTO run (only, run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url, preflight,
+            thorough, organization, confirmed_at)
+        VALUES (1, :run_id, :kind, :manifest, :digest, :created_at, :lines, :attach, :parent, :base_url, :preflight,
+            :thorough, :organization, :confirmed_at)
+        """,
+        **values,
+    )
+    db.execute(FIRST_TALLY)
+    db.execute("COMMIT")
+
+
+def _values_of_line(line: NewLine) -> dict[str, object]:
+    origin = origin_of(line.number, line.disk, line.virtual_machine, line.second_step, line.note)
+    return {**msgspec.structs.asdict(line), "origin": origin}
+
+
+# -- changing what is not a line's progress ---------------------------------------------------------------------------
+
+
+def note_rolled_back(db: sqlite3.Connection, by: str) -> None:
+    """Record the journal of the rollback that reverts this run."""
+    execute(db, f"UPDATE run SET {ROLLED_BACK_BY} = :by", by=by)
+
+
+def note_confirmed(db: sqlite3.Connection, at: float) -> None:
+    """Record when somebody agreed to the changes, in Unix seconds."""
+    execute(db, "UPDATE run SET confirmed_at = :at", at=at)
+
+
+def reopen_failed(db: sqlite3.Connection) -> int:
+    """Let the failed lines wait again, each to be read first, and return their number."""
+    statement = f"""
+        UPDATE line SET state = :state_waiting, status = :status_waiting, code = NULL, detail = NULL,
+            finished_at = NULL, found = NULL, {READ_FIRST} = 1
+        WHERE status = :status_failed
+    """
+    return execute(db, statement).rowcount
+
+
+def doubt_all(db: sqlite3.Connection) -> None:
+    """Let every line that is not done count as one that may have been sent: its disk is read first."""
+    statement = f"""
+        UPDATE line SET state = :state_sent, {READ_FIRST} = 1
+        WHERE state = :state_waiting AND status IN (:status_waiting, :status_unknown)
+    """
+    execute(db, statement)
+
+
+# -- rolling back -----------------------------------------------------------------------------------------------------
+
+# A request that got no response counts as done, where the disk was seen on no machine before. Each disk is read before
+# anything is done to it.
+_DONE_BY_RUN = f"""(
+    {CHANGES} & (:changed_assigned | :changed_attached)
+    OR (state = :state_sent AND (step = :step_attach OR found IN (:found_to_assign, :found_not_ready)))
+)"""
+
+
+class ChangedLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A line that its run has changed, or may have."""
+
+    number: int
+    disk: str
+    virtual_machine: str
+    machine_id: str | None
+    note: str | None
+    changes: int
+    step: Step
+    state: LineState
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether the run has attached its disk, or may have."""
+        return bool(self.changes & Changes.ATTACHED) or (
+            self.step is Step.ATTACH and self.state is LineState.SENT
+        )
+
+
+def changed_lines(db: sqlite3.Connection) -> Iterator[ChangedLine]:
+    """Yield the lines that a rollback reverts."""
+    statement = f"""
+        SELECT number, disk, virtual_machine, machine_id, note, {CHANGES} AS changes, step, state FROM line
+        WHERE {_DONE_BY_RUN} ORDER BY number
+    """
+    return rows(db, ChangedLine, statement)
+
+
+def count_changed(db: sqlite3.Connection) -> int:
+    """Return the number of lines that a rollback reverts."""
+    return number(db, f"SELECT count(*) FROM line WHERE {_DONE_BY_RUN}")
+
+
+def count_perhaps_changed(db: sqlite3.Connection) -> int:
+    """Return the number of lines whose disks may have been on their machines before the run."""
+    statement = f"""
+        SELECT count(*) FROM line
+        WHERE ({CHANGES} & :changed_perhaps_assigned OR (state = :state_sent AND step = :step_assign))
+            AND NOT {_DONE_BY_RUN}
+    """
+    return number(db, statement)

@@ -9,23 +9,24 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from katapult_async.jobs.errors import JournalDamaged
 
 from . import queries
 from .latency import Histogram, Latency
 from .lock import held_by
-from .records import LineRecord, LineStatus, RunInfo, RunSummary, Second, Session, Waited
+from .records import LineRecord, RunInfo, RunSession, RunSummary, TimelineSecond, TimelineWait
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class JournalReader:
-    """What can be read from a journal. `connection` is for the modules of a run; everything else uses the methods."""
+    """What can be read from a journal."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
-        self.connection = connection
+        self._connection = connection
         #: None for one that exists only as long as it is open.
         self.path = path
 
@@ -37,75 +38,98 @@ class JournalReader:
         """What to call it in messages."""
         return str(self.path) if self.path is not None else "<temporary journal>"
 
+    def query(
+        self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Carry out a query of this package's `queries` modules, and return what it returns.
+
+        Args:
+            work: The query. It gets the connection first.
+            *args: Its further arguments.
+            **kwargs: Its further arguments.
+
+        Raises:
+            sqlite3.Error: What SQLite says, untranslated.
+        """
+        return work(self._connection, *args, **kwargs)
+
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """While this is open everything that is read is of one moment, whatever another process records meanwhile. One
-        inside another changes nothing. Not for the journal that a run is being executed through: that could not record
-        anything meanwhile. Open it a second time with `read`.
+        """Read everything as of one moment while this is open, whatever another process records.
+
+        One snapshot inside another changes nothing. A journal through which a run is executed cannot record anything
+        meanwhile: open it a second time with `read`.
         """
-        if self.connection.in_transaction:
+        if self._connection.in_transaction:
             yield
             return
-        list(self._rows("BEGIN", tuple))
+        with self._damage_noticed():
+            self._connection.execute("BEGIN")
         try:
             yield
         finally:
             with contextlib.suppress(sqlite3.Error):  # closed before this was left
-                self.connection.execute("ROLLBACK")
+                self._connection.execute("ROLLBACK")
 
     def info(self) -> RunInfo:
-        """What the run is."""
-        info = next(self._rows(queries.INFO, queries.info), None)
+        """Return what the run is."""
+        with self._damage_noticed():
+            info = queries.info(self._connection)
         if info is None:
             raise JournalDamaged(f"{self.name} is damaged: it does not say what its run is")
         return info
 
     def summary(self) -> RunSummary:
-        """Where the run stands now."""
+        """Return where the run stands now."""
         # Asked first: a run that ends meanwhile must not look like one that was killed.
         locked_by = held_by(self.path) if self.path is not None else None
-        found = dict(self._rows(queries.COUNTS, lambda row: (LineStatus(row[0]), int(row[1]))))
-        requests, refused = next(self._rows(queries.REQUESTS, tuple))
-        permitted = self._rows(queries.PERMITTED, tuple)
-        info = self.info()
+        with self._damage_noticed():
+            counts = queries.status_counts(self._connection)
+            requests, rate_limited = queries.request_counts(self._connection)
+            permitted = queries.last_permitted(self._connection)
         return RunSummary(
-            info=info,
-            counts={status: found[status] for status in LineStatus if status in found},
+            info=self.info(),
+            counts=counts,
             requests=requests,
-            rate_limited=refused,
-            total_permitted=next(permitted, (None,))[0],
+            rate_limited=rate_limited,
+            total_permitted=permitted,
             sessions=tuple(self.sessions()),
             locked_by=locked_by,
         )
 
     def lines(self, *, problems_only: bool = False) -> Iterator[LineRecord]:
-        """Every line in the order of the manifest, or only those that are not done. Streamed."""
-        return self._rows(queries.OPEN_LINES if problems_only else queries.LINES, queries.record)
+        """Yield every line in the order of the manifest, or only those that are not done."""
+        with self._damage_noticed():
+            yield from queries.lines(self._connection, problems_only=problems_only)
 
-    def timeline(self) -> list[Second]:
-        """The seconds in which requests were sent."""
-        return list(self._rows(queries.TIMELINE, queries.second))
+    def timeline(self) -> list[TimelineSecond]:
+        """Return the seconds in which requests were sent."""
+        with self._damage_noticed():
+            return list(queries.timeline(self._connection))
 
-    def waits(self) -> list[Waited]:
-        """The times in which requests waited for a permit."""
-        return list(self._rows(queries.WAITS, queries.waited))
+    def waits(self) -> list[TimelineWait]:
+        """Return the times in which requests waited for a permit."""
+        with self._damage_noticed():
+            return list(queries.waits(self._connection))
 
     def latency(self) -> Latency:
-        """How long the requests of all sessions took, and how long they waited for permits."""
+        """Return how long the requests of all sessions took, and how long they waited for permits."""
         histogram, waited = Histogram(), 0.0
-        for buckets, seconds in self._rows(queries.LATENCY, queries.latency):
-            histogram.add(buckets)
-            waited += seconds
+        with self._damage_noticed():
+            for buckets, seconds in queries.latencies(self._connection):
+                histogram.add(buckets)
+                waited += seconds
         return Latency.of(histogram, waited)
 
-    def sessions(self) -> list[Session]:
-        """The times in which the run was executed."""
-        return list(self._rows(queries.SESSIONS, queries.session))
+    def sessions(self) -> list[RunSession]:
+        """Return the executions of the run."""
+        with self._damage_noticed():
+            return list(queries.sessions(self._connection))
 
-    def _rows(self, statement: str, make: Callable[[tuple[Any, ...]], T]) -> Iterator[T]:
-        """What is made of each row. A damaged file is often noticed in the middle only, by SQLite or by what it says."""
+    @contextlib.contextmanager
+    def _damage_noticed(self) -> Iterator[None]:
+        # A damaged file is often noticed only in the middle, by SQLite or by a value that cannot be.
         try:
-            for row in self.connection.execute(statement):
-                yield make(row)
+            yield
         except (sqlite3.DatabaseError, ValueError, TypeError) as exc:
             raise JournalDamaged(f"{self.name} cannot be read: {exc}") from exc

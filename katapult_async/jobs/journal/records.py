@@ -1,8 +1,12 @@
-"""What a journal knows, as plain data: lines, runs, seconds and waits. Reads and writes nothing."""
+"""What a journal knows, as plain data: lines, runs, seconds and waits. Reads and writes nothing.
+
+The enums are the words that a journal stores, so their values never change.
+"""
 
 from __future__ import annotations
 
 import enum
+import warnings
 
 import msgspec
 
@@ -17,16 +21,28 @@ class RunKind(str, enum.Enum):
         return self.value
 
 
+class Step(str, enum.Enum):
+    """What is done with a line, one after the other."""
+
+    ASSIGN = "assign"
+    ATTACH = "attach"
+    DETACH = "detach"
+    UNASSIGN = "unassign"
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class LineState(enum.IntEnum):
     """How far a line is with its current step."""
 
     #: Nothing of the step has been executed.
     WAITING = 0
-    #: Its request may have been sent and what became of it is not known: it is read back before anything else.
+    #: Its request may have been sent, and the journal has no outcome: it is read back first.
     SENT = 1
     #: A task has been queued and has not ended.
     TASK = 2
-    #: Through.
+    #: Nothing is left to do.
     SETTLED = 3
 
 
@@ -37,15 +53,16 @@ class LineStatus(str, enum.Enum):
     ALREADY_ASSIGNED = "already_assigned"
     #: Assigned, and attached to the running machine.
     ATTACHED = "attached"
-    #: Taken back by a rollback.
+    #: Unassigned by a rollback.
     UNASSIGNED = "unassigned"
     ALREADY_UNASSIGNED = "already_unassigned"
     #: Detached by a rollback, of a run that had attached it without having assigned it.
     DETACHED = "detached"
     FAILED = "failed"
-    #: It was sent, and neither an answer nor reading back could tell; resuming the run reads it back again.
+    #: Its request was sent, and neither a response nor reading back told the outcome. Resuming the
+    #: run reads it back again.
     UNKNOWN = "unknown"
-    #: Not executed yet: resuming the run goes on with it.
+    #: Not executed yet. Resuming the run executes it.
     WAITING = "waiting"
 
     def __str__(self) -> str:
@@ -57,13 +74,91 @@ class LineStatus(str, enum.Enum):
         return self not in (LineStatus.FAILED, LineStatus.UNKNOWN, LineStatus.WAITING)
 
 
-class LineRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One line of a run. Times are unix seconds.
+class Changes(enum.IntFlag):
+    """What a run has changed about a disk. A rollback reverts exactly this."""
 
-    number: the line of the manifest (the position, from 1, where it came from an iterable). step: what is done with it
-    now, or was done last. code: the API's error code, or the kind of failure. detail: the reason in words. attempts:
-    requests that were to change something. request_id: of the answer that decided. task: the last one queued for it.
-    sent_at, finished_at: None while it was not. attach: whether the disk is to be attached after it is assigned.
+    NOTHING = 0
+    ASSIGNED = 1
+    ATTACHED = 2
+    DETACHED = 4
+    UNASSIGNED = 8
+    #: The disk is on the machine and this run's request got no response, but nothing shows that the
+    #: disk was elsewhere before. A rollback leaves it alone.
+    PERHAPS_ASSIGNED = 16
+
+
+class Finding(str, enum.Enum):
+    """What a preflight has found about a line."""
+
+    TO_ASSIGN = "to_assign"
+    ALREADY_THERE = "already_there"
+    #: On another machine.
+    CONFLICT = "assignment_conflict"
+    DISK_NOT_FOUND = "disk_not_found"
+    MACHINE_NOT_FOUND = "virtual_machine_not_found"
+    IN_TRASH = "in_trash"
+    #: The disk or the machine is in a transitional state. It is sent last.
+    NOT_READY = "not_ready"
+    #: The organization's lists do not show the disk or the machine, and too many are missing to
+    #: read each. It is sent last.
+    NOT_LISTED = "not_listed"
+    DATA_CENTERS_DIFFER = "data_centers_differ"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @classmethod
+    def _missing_(cls, value: object) -> Finding | None:
+        return cls.CONFLICT if value == "conflict" else None  # of the first version
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether a run sends such a line."""
+        return self in (Finding.TO_ASSIGN, Finding.NOT_READY, Finding.NOT_LISTED)
+
+    @property
+    def is_impossible(self) -> bool:
+        """Whether a run records such a line as failed without sending it."""
+        return not self.is_sent and self is not Finding.ALREADY_THERE
+
+
+class LineFinding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a preflight has found about one line.
+
+    Attributes:
+        number: The line of the manifest.
+        disk: The ID of its disk.
+        virtual_machine: Its virtual machine, as the manifest names it.
+        found: The finding.
+        detail: What was read, where that says more than the finding.
+    """
+
+    number: int
+    disk: str
+    virtual_machine: str
+    found: Finding
+    detail: str | None = None
+
+
+class LineRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One line of a run.
+
+    Attributes:
+        number: The line of the manifest; its position, from 1, if it came from an iterable.
+        disk: The ID of its disk.
+        virtual_machine: Its virtual machine, as the manifest names it.
+        note: The note of the manifest.
+        step: The step that is executed now, or was executed last.
+        state: How far the line is with that step.
+        status: What became of the line.
+        code: The API's error code, or the kind of failure.
+        detail: The reason in words.
+        attempts: Requests that were to change something.
+        request_id: The request ID of the response that decided.
+        task: The last task that was queued for it.
+        sent_at: When its first request was sent, in Unix seconds.
+        finished_at: When its last outcome was known, in Unix seconds.
+        attach: Whether the disk is to be attached after it is assigned.
     """
 
     number: int
@@ -84,11 +179,24 @@ class LineRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it was made. manifest: its name. created_at: unix seconds. parent: the run that a rollback takes back.
-    taken_back_by: the journal of the rollback that takes this run back; it is not gone on with then.
-    preflight: whether a preflight was asked for. thorough: whether it reads each disk. organization: whose disks it
-    compares. confirmed_at: when the user, or the program, agreed to the changes (unix seconds); None before that.
-    looked_at: when the last preflight was made (unix seconds); None before that.
+    """A run as it was made.
+
+    Attributes:
+        run_id: Its ID.
+        kind: What it does with its lines.
+        manifest: The name of its manifest.
+        digest: Checksum of what the manifest says.
+        created_at: When it was made, in Unix seconds.
+        lines: How many lines it has.
+        attach: Whether disks are attached where their lines do not say otherwise.
+        parent: The ID of the run that this rollback reverts.
+        base_url: The base URL of the installation.
+        rolled_back_by: The journal of the rollback that reverts this run. It cannot be resumed then.
+        preflight: Whether a preflight was asked for.
+        thorough: Whether that preflight reads each disk.
+        organization: The organization whose disks the preflight compares.
+        confirmed_at: When the user, or the program, agreed to the changes, in Unix seconds.
+        looked_at: When the last preflight was made, in Unix seconds.
     """
 
     run_id: str
@@ -100,20 +208,29 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     attach: bool = False
     parent: str | None = None
     base_url: str | None = None
-    taken_back_by: str | None = None
+    rolled_back_by: str | None = None
     preflight: bool = False
     thorough: bool = False
     organization: str | None = None
     confirmed_at: float | None = None
     looked_at: float | None = None
 
+    @property
+    def taken_back_by(self) -> str | None:
+        """Deprecated: `rolled_back_by`."""
+        warnings.warn("RunInfo.taken_back_by is called rolled_back_by", DeprecationWarning, stacklevel=2)
+        return self.rolled_back_by
 
-class Second(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+
+class TimelineSecond(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One second of the timeline in which requests were sent.
 
-    at: unix seconds, whole. requests: sent in it, 429s included. rate_limited: 429s among them. failed: other answers
-    than 2xx, and none at all. permitted: requests per minute permitted, as the headers or a 429 said last; None while
-    nothing is known.
+    Attributes:
+        at: The second, in Unix seconds.
+        requests: Requests sent in it, 429s included.
+        rate_limited: 429s among them.
+        failed: Requests that got another response than 2xx or 429, or none.
+        permitted: Requests permitted in a window, by the last headers or 429. None while unknown.
     """
 
     at: int
@@ -123,21 +240,27 @@ class Second(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     permitted: int | None = None
 
 
-class Waited(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A time in which requests waited for a permit. since, until: unix seconds. reason: in plain words."""
+class TimelineWait(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A time in which requests waited for a permit.
+
+    Attributes:
+        since: Its start, in Unix seconds.
+        until: Its end, in Unix seconds.
+        reason: Why they waited, in words.
+    """
 
     since: float
     until: float
     reason: str
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One time the run was executed, from its start to its end (None: it is under way, or it was killed).
+class RunSession(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One execution of a run, from its start to its end.
 
     Attributes:
         started_at: Its start, in Unix seconds.
         finished_at: Its end. None if it is under way, or was killed.
-        active_until: Its end, or else when it is known to have sent something last.
+        active_until: Its end, or else the last time at which it is known to have been active.
         ended: How it ended: finished, interrupted, refused, or failed.
         reason: Why it ended so, in words.
         period: Length of the rate limit's window, in seconds.
@@ -154,8 +277,12 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class RollbackProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far the rollback of a run is.
 
-    path: its journal. lines: disks that it takes back. done: how many of them it has taken back. finished: whether
-    nothing is left to do for it. reachable: whether its journal could be read; if not, the numbers are 0.
+    Attributes:
+        path: Its journal.
+        lines: Disks that it is to roll back.
+        done: Disks that it has rolled back.
+        finished: Whether nothing is left to do for it.
+        reachable: Whether its journal could be read. If not, the numbers are 0.
     """
 
     path: str
@@ -168,10 +295,15 @@ class RollbackProgress(msgspec.Struct, frozen=True, kw_only=True):
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run stands.
 
-    counts: lines per status, each that occurs. requests, rate_limited: of all sessions together, reading back and
-    polling included. total_permitted: requests per minute permitted, as far as known. locked_by: the process that
-    executes it at this moment, as in "process 4711 on host"; None if none does. rollback: of a run that is being, or has
-    been, rolled back: how far that is.
+    Attributes:
+        info: What the run is.
+        counts: Lines per status, for each status that occurs.
+        requests: Requests of all sessions together, reading back and polling included.
+        rate_limited: 429s among them.
+        total_permitted: Requests permitted in a window. None while unknown.
+        sessions: The executions of the run.
+        locked_by: The process that executes it now, such as "process 4711 on host". None for none.
+        rollback: How far its rollback is. None if it was not rolled back.
     """
 
     info: RunInfo
@@ -179,7 +311,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     rate_limited: int
     total_permitted: int | None
-    sessions: tuple[Session, ...]
+    sessions: tuple[RunSession, ...]
     locked_by: str | None = None
     rollback: RollbackProgress | None = None
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 #: In the header of every journal, so that no other SQLite file is taken for one ("KAPA").
 APPLICATION_ID = 0x4B415041
 
+#: Columns that are named otherwise in the code: a migration that only renames is not worth its risk.
+CHANGES, READ_FIRST, ROLLED_BACK_BY, SECOND_STEP = "did", "look", "taken_back_by", "further"
 #: What `seal` holds, by table: all that a row says. Never changed for a migration that is published.
 SEALS = {
     "tally": (
@@ -63,9 +65,9 @@ def _counting(table: str) -> str:
     """
 
 
-def origin_of(number: int, disk: str, virtual_machine: str, further: int, note: str | None) -> int:
-    """Checksum of what a manifest says about a line. The arguments are the columns of that name."""
-    said = f"{number}|{disk}|{virtual_machine}|{further:d}|{'' if note is None else note}"
+def origin_of(number: int, disk: str, virtual_machine: str, second_step: int, note: str | None) -> int:
+    """Return the checksum of what a manifest says about a line."""
+    said = f"{number}|{disk}|{virtual_machine}|{second_step:d}|{'' if note is None else note}"
     return zlib.crc32(said.encode("utf-8", "surrogatepass"))
 
 

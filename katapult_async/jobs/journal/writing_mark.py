@@ -8,35 +8,40 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from katapult_async.jobs.errors import JournalError
 
-from . import queries
-from .file import connect, note_open, set_pragma, side_file
+from . import queries_integrity as queries
+from .file import connect, note_open, side_file
+from .statements import pragma
 from .wal import FRAME_HEADER, HEADER
 
 #: Frames of the write-ahead log that SQLite writes before it starts again from the beginning, mostly.
 RESERVED_FRAMES = 1000
-_BEGIN_WRITING = "UPDATE tally SET writing = 1, generation = generation + 1, reserved = ?"
-_END_WRITING = "UPDATE tally SET writing = 0 WHERE writing"
 
 
-def begin_writing(connection: sqlite3.Connection, path: Path, *, first: str | None = None) -> None:
-    """Record in the file itself that it is open for writing. first: a statement that is carried out with it, or not at
-    all. Raises sqlite3.Error.
+def begin_writing(
+    connection: sqlite3.Connection, path: Path, *, first: Callable[[sqlite3.Connection], None] | None = None
+) -> None:
+    """Record in the file itself that it is open for writing. Raises sqlite3.Error.
+
+    Args:
+        connection: The open file.
+        path: Its path.
+        first: A change that is made in the same transaction.
     """
-    (page,) = connection.execute("PRAGMA page_size").fetchone()
-    size = HEADER + RESERVED_FRAMES * (FRAME_HEADER + page)
+    size = HEADER + RESERVED_FRAMES * (FRAME_HEADER + pragma(connection, "page_size"))
     connection.execute("BEGIN IMMEDIATE")
     if first is not None:
-        connection.execute(first)
-    connection.execute(_BEGIN_WRITING, (size,))
+        first(connection)
+    queries.begin_writing(connection, size)
     connection.execute("COMMIT")
     if not _reserve(side_file(path, "-wal"), size):
-        connection.execute(_BEGIN_WRITING, (0,))
-    set_pragma(connection, "wal_checkpoint(PASSIVE)")
+        queries.begin_writing(connection, 0)
+    pragma(connection, "wal_checkpoint(PASSIVE)")
 
 
 def _reserve(wal: Path, size: int) -> bool:
@@ -55,8 +60,7 @@ def end_writing(connection: sqlite3.Connection) -> None:
     """Record that nothing more comes, and take over the whole log. Raises sqlite3.Error."""
     if connection.in_transaction:
         connection.execute("ROLLBACK")
-    connection.execute(_END_WRITING)
-    set_pragma(connection, "wal_checkpoint(TRUNCATE)")
+    queries.end_writing(connection)
 
 
 def close(
@@ -89,7 +93,7 @@ def close_as_killed(connection: sqlite3.Connection, path: Path | None) -> None:
     with contextlib.suppress(sqlite3.Error, JournalError), contextlib.ExitStack() as stack:
         if path is not None:
             other = stack.enter_context(contextlib.closing(connect(path, "ro")))
-            other.execute(queries.INFO).fetchall()
+            queries.touch(other)
         connection.close()
     with contextlib.suppress(sqlite3.Error):
         connection.close()

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
+from .manifest import Complaint, Digest, Manifest, ManifestCheck, ManifestError, ManifestLine
 
-__all__ = ["Complaint", "Manifest", "ManifestCheck", "ManifestError", "ManifestLine"]
+__all__ = ["Complaint", "Digest", "Manifest", "ManifestCheck", "ManifestError", "ManifestLine"]

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import msgspec
 
-from katapult_async.jobs.journal.records import Second, Session
+from katapult_async.jobs.journal.records import RunSession, TimelineSecond
 
 #: Seconds without a session or a request after which the axis is broken, and how wide a break is drawn.
 _BREAK, BREAK_WIDTH = 120.0, 26.0
@@ -88,7 +88,11 @@ class Axis(msgspec.Struct, frozen=True):
 
 
 def axis_of(
-    seconds: Sequence[Second], sessions: Sequence[Session], *, left: float = 0.0, right: float = 900.0
+    seconds: Sequence[TimelineSecond],
+    sessions: Sequence[RunSession],
+    *,
+    left: float = 0.0,
+    right: float = 900.0,
 ) -> Axis | None:
     """Return the axis for these; None if there is nothing to show."""
     times = [(s.started_at, s.active_until) for s in sessions]

@@ -14,7 +14,7 @@ from html import escape
 
 import msgspec
 
-from katapult_async.jobs.journal.records import Second, Session, Waited
+from katapult_async.jobs.journal.records import RunSession, TimelineSecond, TimelineWait
 from katapult_async.safe_text import for_terminal
 from katapult_async.words import count, counted, duration
 
@@ -65,7 +65,10 @@ NARROW = Layout(
 
 
 def draw(
-    seconds: Sequence[Second], waits: Sequence[Waited], sessions: Sequence[Session], layout: Layout = WIDE
+    seconds: Sequence[TimelineSecond],
+    waits: Sequence[TimelineWait],
+    sessions: Sequence[RunSession],
+    layout: Layout = WIDE,
 ) -> str:
     """Return the drawing; an empty string if no request was sent."""
     axis = axis_of(seconds, sessions, left=layout.left, right=layout.width - layout.right)
@@ -86,7 +89,7 @@ def draw(
     return "\n".join(parts)
 
 
-def window_phase(seconds: Sequence[Second]) -> int:
+def window_phase(seconds: Sequence[TimelineSecond]) -> int:
     """Return the second of this machine's minute at which the server's windows begin.
 
     It is 0 unless a minute that begins then would exceed what is permitted. The server's clock and this machine's differ:
@@ -99,7 +102,7 @@ def window_phase(seconds: Sequence[Second]) -> int:
     return min(range(WINDOW), key=lambda phase: _busiest_window(seconds, phase))
 
 
-def _busiest_window(seconds: Sequence[Second], phase: int) -> int:
+def _busiest_window(seconds: Sequence[TimelineSecond], phase: int) -> int:
     busiest = window = current = 0
     for second in seconds:
         number = (second.at - phase) // WINDOW
@@ -117,9 +120,9 @@ _Line = tuple[str, float, float, str]
 _Height = Callable[[float], float]
 
 
-def _plot_of_seconds(axis: Axis, seconds: Sequence[Second], layout: Layout) -> Iterable[str]:
+def _plot_of_seconds(axis: Axis, seconds: Sequence[TimelineSecond], layout: Layout) -> Iterable[str]:
     width = max(1, math.ceil(_NARROWEST / axis.scale))
-    busiest: dict[int, Second] = {}
+    busiest: dict[int, TimelineSecond] = {}
     for second in seconds:
         place = second.at // width
         if place not in busiest or second.requests > busiest[place].requests:
@@ -143,7 +146,9 @@ def _plot_of_seconds(axis: Axis, seconds: Sequence[Second], layout: Layout) -> I
     yield from _plot("Requests per second", remarks, layout.seconds, axis, layout, bars, lines)
 
 
-def _plot_of_windows(axis: Axis, seconds: Sequence[Second], layout: Layout, phase: int) -> Iterable[str]:
+def _plot_of_windows(
+    axis: Axis, seconds: Sequence[TimelineSecond], layout: Layout, phase: int
+) -> Iterable[str]:
     windows: dict[int, list[int]] = {}
     for second in seconds:
         counts = windows.setdefault((second.at - phase) // WINDOW, [0, 0])
@@ -167,7 +172,7 @@ def _budget(permitted: int) -> str:
     return f"permitted: {count(permitted)} a minute"
 
 
-def _changes(seconds: Sequence[Second]) -> list[tuple[float, int]]:
+def _changes(seconds: Sequence[TimelineSecond]) -> list[tuple[float, int]]:
     """When a number of requests was permitted first, and which, where it changes."""
     steps: list[tuple[float, int]] = []
     for second in seconds:
@@ -224,7 +229,7 @@ def _permitted(axis: Axis, lines: list[_Line], y: _Height) -> Iterable[str]:
             )
 
 
-def _waits(axis: Axis, waits: Sequence[Waited], layout: Layout) -> Iterable[str]:
+def _waits(axis: Axis, waits: Sequence[TimelineWait], layout: Layout) -> Iterable[str]:
     top, bottom = layout.seconds
     for wait in waits:
         says = f"{_clock(wait.since)} to {_clock(wait.until)}, waits for {for_terminal(wait.reason)}"
@@ -235,7 +240,7 @@ def _waits(axis: Axis, waits: Sequence[Waited], layout: Layout) -> Iterable[str]
             )
 
 
-def _refusals(axis: Axis, seconds: Sequence[Second], layout: Layout) -> Iterable[str]:
+def _refusals(axis: Axis, seconds: Sequence[TimelineSecond], layout: Layout) -> Iterable[str]:
     top = layout.seconds[1]
     by_place: dict[int, list[int]] = {}
     for second in seconds:
@@ -270,7 +275,7 @@ def _labels(axis: Axis, layout: Layout) -> Iterable[str]:
     )
 
 
-def _requests(second: Second) -> str:
+def _requests(second: TimelineSecond) -> str:
     failed = f", {count(second.failed)} failed" if second.failed else ""
     return _sent(second.requests, second.rate_limited, " in this second") + failed
 

@@ -8,7 +8,7 @@ from typing import TextIO
 
 import msgspec
 
-from katapult_async.jobs.journal.journal import Journal
+from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.records import LineStatus
 from katapult_async.safe_text import for_csv
 

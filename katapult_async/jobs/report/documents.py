@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from katapult_async.jobs.journal.journal import Journal
+from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.latency import Latency
 from katapult_async.jobs.journal.records import LineRecord, LineStatus, RollbackProgress, RunKind, RunSummary
 from katapult_async.safe_text import for_json

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from katapult_async.jobs.journal.journal import Journal
+from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.records import LineStatus
 
 from .atomic_file import written_whole

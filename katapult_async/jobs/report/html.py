@@ -15,9 +15,15 @@ from importlib import resources
 from pathlib import Path
 from typing import TextIO
 
-from katapult_async.jobs.journal.journal import Journal
+from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.latency import Latency
-from katapult_async.jobs.journal.records import LineRecord, LineStatus, RunSummary, Second, Waited
+from katapult_async.jobs.journal.records import (
+    LineRecord,
+    LineStatus,
+    RunSummary,
+    TimelineSecond,
+    TimelineWait,
+)
 from katapult_async.words import local_time
 
 from .chart import NARROW, WIDE, draw
@@ -52,8 +58,8 @@ def write_page(
     *,
     lines: Iterable[LineRecord],
     statuses: Collection[LineStatus] = FAILURES,
-    timeline: Sequence[Second],
-    waits: Sequence[Waited],
+    timeline: Sequence[TimelineSecond],
+    waits: Sequence[TimelineWait],
     latency: Latency | None = None,
     path: Path | None = None,
     now: float,
@@ -111,7 +117,9 @@ def _overview(summary: RunSummary, latency: Latency | None, path: Path | None, n
     yield "</dl>\n"
 
 
-def _timeline(summary: RunSummary, timeline: Sequence[Second], waits: Sequence[Waited]) -> Iterator[str]:
+def _timeline(
+    summary: RunSummary, timeline: Sequence[TimelineSecond], waits: Sequence[TimelineWait]
+) -> Iterator[str]:
     yield "<h2>Timeline</h2>\n"
     drawings = [draw(timeline, waits, summary.sessions, layout) for layout in (WIDE, NARROW)]
     if not all(drawings):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from katapult_async.jobs.errors import JournalError
+from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.file import SIDE_FILES
-from katapult_async.jobs.journal.journal import Journal
 from katapult_async.jobs.journal.lock import lock_path
 from katapult_async.jobs.journal.records import LineStatus
 from katapult_async.jobs.journal.schema import APPLICATION_ID

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import TextIO
 
 from katapult_async.jobs.errors import JournalMismatch
-from katapult_async.jobs.journal.journal import Journal
+from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.records import LineStatus, RunKind
 from katapult_async.safe_text import for_terminal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from katapult_async.jobs.journal.journal import Journal
+from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.records import LineRecord, LineStatus
 
 EVERY_LINE: frozenset[LineStatus] = frozenset(LineStatus)

@@ -9,7 +9,7 @@ import enum
 import shlex
 from pathlib import Path
 
-from katapult_async.jobs.journal.records import LineStatus, RollbackProgress, RunKind, RunSummary, Session
+from katapult_async.jobs.journal.records import LineStatus, RollbackProgress, RunKind, RunSession, RunSummary
 from katapult_async.safe_text import for_terminal
 from katapult_async.transport import DEFAULT_BASE_URL
 from katapult_async.transport.address import is_same_base_url
@@ -165,7 +165,7 @@ def _rollback(rollback: RollbackProgress) -> str:
     return f"{how}: {count(rollback.done)} of {count(rollback.lines)}."
 
 
-def _when(session: Session | None) -> str:
+def _when(session: RunSession | None) -> str:
     at = session.finished_at if session is not None else None
     return f" {local_time(at)}" if at is not None else ""
 

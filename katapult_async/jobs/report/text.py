@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Collection
 from typing import TextIO
 
-from katapult_async.jobs.journal.journal import Journal
+from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.latency import Latency
 from katapult_async.jobs.journal.records import LineRecord, LineStatus, RunSummary
 from katapult_async.safe_text import for_terminal

@@ -1,76 +1,41 @@
 """Between a journal and the fan-out: lines go out as items, and what happens to them comes back as durable records.
 
 Lines are marked as sent some dozens at a time, before their turn comes, so that hardly a request waits for the disk. A
-line that was marked and not sent is read back by a resumed run, as if it had been: that is what a crash costs, and why
-they are not more. A session that ends by itself takes such marks back.
+line that was marked and not sent is read back by a resumed run, as if it had been sent. That is what a crash costs, and
+why they are not more. A session that ends by itself removes such marks.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any
-
-import msgspec
 
 from katapult_async.bulk import Assignment, Outcome, Recorder, Start
-from katapult_async.jobs.journal.group_commit import Batch, Values, Writer, column
-from katapult_async.jobs.journal.records import LineState, RunKind
-from katapult_async.jobs.journal.schema import MACHINE
+from katapult_async.jobs.journal.group_commit import Batch, Writer
+from katapult_async.jobs.journal.queries_lines import (
+    MARK_SENT,
+    NOTE_SEEN_FREE,
+    RECORD_OUTCOME,
+    SET_MACHINE_ID,
+    UNMARK_SENT,
+    LineMachine,
+    LineNumber,
+    LineOutcome,
+    OpenLine,
+    SentLine,
+    open_lines,
+)
+from katapult_async.jobs.journal.records import LineState, RunKind, Step
 
 from .busy_machines import BusyMachines
-from .transitions import Next, Step, after, machine_busy
+from .transitions import Transition, after
 
 #: Lines read from the journal at a time.
 READ_AHEAD = 500
 #: Lines marked as sent at a time.
 MARK_AHEAD = 32
-SENDING = f"""
-    UPDATE line SET state = 1, attempts = attempts + 1, sent_at = coalesce(sent_at, {column(1)}), code = NULL,
-        detail = NULL
-    FROM json_each(?) AS r WHERE number = {column(0)}
-"""
-_UNMARK = f"""
-    UPDATE line SET state = 0, attempts = attempts - 1, sent_at = CASE WHEN attempts > 1 THEN sent_at END
-    FROM json_each(?) AS r WHERE number = {column(0)} AND state = 1
-"""
-SETTLE = f"""
-    UPDATE line SET step = {column(1)}, state = {column(2)}, status = {column(3)},
-        did = (did | {column(4)}) & ~{column(5)}, code = {column(6)}, detail = {column(7)}, attempts = {column(8)},
-        request_id = coalesce({column(9)}, request_id), task = coalesce({column(10)}, task),
-        finished_at = {column(11)},
-        sent_at = CASE WHEN {column(8)} > 0 THEN coalesce({column(12)}, sent_at) END
-    FROM json_each(?) AS r WHERE number = {column(0)}
-"""
-_BIND = f"UPDATE line SET machine_id = {column(1)} FROM json_each(?) AS r WHERE number = {column(0)}"
-_SEEN_FREE = f"UPDATE line SET found = 'to_assign' FROM json_each(?) AS r WHERE number = {column(0)}"
-# Those that are not ready come last: they may be by then. What came out as unknown waits for the next session.
-_READ = f"""
-    SELECT number, disk, {MACHINE}, further, attempts, state, look, found IN ('to_assign', 'not_ready') FROM line
-    WHERE number > ? AND step = ? AND state < 2 AND status = 'waiting'
-        AND (coalesce(found, '') IN ('not_ready', 'not_listed')) = ?
-    ORDER BY number LIMIT ?
-"""
-
-
-class OpenLine(msgspec.Struct, frozen=True, gc=False):
-    """A line that has been read from the journal and is not through with its step.
-
-    virtual_machine: by its id, where that is known. look: read its disk before anything is sent. seen_free: the
-    preflight has seen its disk on no machine.
-    """
-
-    number: int
-    disk: str
-    virtual_machine: str
-    further: bool
-    attempts: int
-    state: LineState
-    look: bool
-    seen_free: bool
 
 
 class StepRecorder(Recorder):
@@ -84,17 +49,17 @@ class StepRecorder(Recorder):
         busy: BusyMachines | None = None,
         *,
         admits: Callable[[int], bool] = lambda _number: True,
-        heard: Callable[[Outcome], None] | None = None,
+        on_outcome: Callable[[Outcome], None] | None = None,
     ) -> None:
         self._writer = writer
         self._admits = admits
-        self._heard = heard
+        self._on_outcome = on_outcome
         self._busy = busy
         self._kind = kind
         self._step = step
         self._ready: deque[OpenLine] = deque()
         self._last = 0
-        self._not_ready = False
+        self._sent_last = False
         self._open: dict[str, OpenLine] = {}
         # Lines that are marked as sent, or soon will be, and whose turn has not come; so many of those that are ready.
         self._marks: dict[int, Batch] = {}
@@ -107,27 +72,20 @@ class StepRecorder(Recorder):
 
     async def __anext__(self) -> Assignment:
         while not self._ready:
-            lines = await self._writer.call(self._read)
+            lines = await self._writer.call(
+                open_lines, self._step, after=self._last, sent_last=self._sent_last, limit=READ_AHEAD
+            )
             if lines:
                 self._ready.extend(line for line in lines if self._admits(line.number))
                 self._last = lines[-1].number
-            elif self._not_ready:
+            elif self._sent_last:
                 raise StopAsyncIteration
             else:
-                self._last, self._not_ready = 0, True
+                self._last, self._sent_last = 0, True
         line = self._ready.popleft()
         self._marked_ready = max(self._marked_ready - 1, 0)
         self._open[line.disk] = line
         return Assignment(line.disk, line.virtual_machine)
-
-    def _read(self, db: sqlite3.Connection) -> list[OpenLine]:
-        rows: list[tuple[Any, ...]] = db.execute(
-            _READ, (self._last, self._step.value, self._not_ready, READ_AHEAD)
-        ).fetchall()
-        return [
-            OpenLine(number, disk, machine, bool(further), attempts, LineState(state), bool(look), bool(free))
-            for number, disk, machine, further, attempts, state, look, free in rows
-        ]
 
     async def before_send(self, item: Assignment) -> Start:
         """See that its request may leave: that it is recorded as sent."""
@@ -141,12 +99,12 @@ class StepRecorder(Recorder):
         if len(self._marks) < MARK_AHEAD // 2:
             self._mark_ahead()
         await mark.durable()
-        # What is taken back must be as this run left it.
-        return Start.READ_FIRST if line.look or self._kind is RunKind.ROLLBACK else Start.SEND
+        # A rollback reverts a disk only if the disk is as the run left it.
+        return Start.READ_FIRST if line.read_first or self._kind is RunKind.ROLLBACK else Start.SEND
 
     def _mark(self, lines: Sequence[OpenLine]) -> Batch:
         now = time.time()
-        return self._writer.submit(SENDING, [(line.number, now) for line in lines])
+        return self._writer.submit(MARK_SENT, [SentLine(line.number, now) for line in lines])
 
     def _mark_ahead(self) -> None:
         coming = list(islice(self._ready, self._marked_ready, self._marked_ready + MARK_AHEAD))
@@ -157,16 +115,16 @@ class StepRecorder(Recorder):
 
     def on_outcome(self, outcome: Outcome) -> None:
         """Know at once whether its machine takes a further task."""
-        if self._heard is not None:
-            self._heard(outcome)
+        if self._on_outcome is not None:
+            self._on_outcome(outcome)
         if self._busy is not None:
             self._busy.note(self._open[outcome.assignment.disk].virtual_machine, outcome)
 
     async def persist(self, outcomes: Sequence[Outcome]) -> None:
         """Record what became of them."""
-        rows: list[Values] = []
-        names: list[Values] = []
-        free: list[Values] = []
+        recorded: list[LineOutcome] = []
+        names: list[LineMachine] = []
+        free: list[LineNumber] = []
         for outcome in outcomes:
             line = self._open.pop(outcome.assignment.disk)
             if mark := self._marks.pop(line.number, None):
@@ -175,33 +133,36 @@ class StepRecorder(Recorder):
                 continue  # stopped before it was read back: it stays as it was
             if line.number in self._left:
                 self._left.discard(line.number)
-                following = machine_busy(self._step)
+                transition = Transition.machine_busy(self._step)
             else:
-                following = after(self._step, outcome, further=line.further, seen_free=line.seen_free)
-            if self._step is Step.ASSIGN and following.state is LineState.SENT and outcome.certain:
-                free.append((line.number,))
+                transition = after(
+                    self._step, outcome, second_step=line.second_step, seen_free=line.seen_free
+                )
+            if self._step is Step.ASSIGN and transition.state is LineState.SENT and outcome.certain:
+                free.append(LineNumber(line.number))
             if machine := _newly_known(line, outcome):
-                names.append((line.number, machine))
-            rows.append(
-                _settling(
+                names.append(LineMachine(line.number, machine))
+            recorded.append(
+                _line_outcome(
                     line.number,
-                    following,
+                    transition,
                     outcome.finished_at,
                     line.attempts + outcome.attempts,
                     request_id=outcome.request_id,
                     sent_at=outcome.started_at if not line.attempts else None,
                 )
             )
-        for statement, values in ((_BIND, names), (_SEEN_FREE, free)):
-            if values:
-                self._writer.submit(statement, values)
-        if rows:
-            await self._writer.submit(SETTLE, rows).durable()
+        if names:
+            self._writer.submit(SET_MACHINE_ID, names)
+        if free:
+            self._writer.submit(NOTE_SEEN_FREE, free)
+        if recorded:
+            await self._writer.submit(RECORD_OUTCOME, recorded).durable()
 
     def close(self) -> None:
-        """Take back the marks of lines whose turn has not come. Call it when nothing is in flight any more."""
+        """Remove the marks of lines whose turn has not come. Call it when nothing is in flight any more."""
         for number in self._marks:
-            self._writer.note(_UNMARK, (number,))
+            self._writer.note(UNMARK_SENT, LineNumber(number))
         self._marks.clear()
 
 
@@ -213,32 +174,34 @@ def _newly_known(line: OpenLine, outcome: Outcome) -> str | None:
     return bond.virtual_machine.id if bond else None
 
 
-async def settle(writer: Writer, number: int, following: Next, at: float, attempts: int) -> None:
-    """Record, durably, what a line has become. at: unix seconds."""
-    await writer.write(SETTLE, _settling(number, following, at, attempts))
+async def record_outcome(
+    writer: Writer, number: int, transition: Transition, at: float, attempts: int
+) -> None:
+    """Record, durably, what a line has become. at: Unix seconds."""
+    await writer.write(RECORD_OUTCOME, _line_outcome(number, transition, at, attempts))
 
 
-def _settling(
+def _line_outcome(
     number: int,
-    following: Next,
+    transition: Transition,
     at: float,
     attempts: int,
     *,
     request_id: str | None = None,
     sent_at: float | None = None,
-) -> Values:
-    return (
-        number,
-        following.step.value,
-        following.state.value,
-        following.status.value,
-        following.did.value,
-        following.undone.value,
-        following.code,
-        following.detail,
-        attempts,
-        request_id,
-        following.task,
-        at,
-        sent_at,
+) -> LineOutcome:
+    return LineOutcome(
+        number=number,
+        step=transition.step,
+        state=transition.state,
+        status=transition.status,
+        changes=transition.changes,
+        reverted=transition.reverted,
+        code=transition.code,
+        detail=transition.detail,
+        attempts=attempts,
+        finished_at=at,
+        task=transition.task,
+        request_id=request_id,
+        sent_at=sent_at,
     )

@@ -1,13 +1,12 @@
-"""Carrying out the steps of a run: all its open lines through one step, then through the next.
+"""Carries out the steps of a run: all its open lines through one step, then through the next.
 
-Works on the journal through its writer and on the platform through the client. What a session is, how it ends and how
-a run is made is said in `run`.
+Works on the journal through its writer and on the platform through the client. How a run is made and how a session
+ends is the business of `run`.
 """
 
 from __future__ import annotations
 
 import math
-import sqlite3
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -18,8 +17,14 @@ from katapult_async.bulk import Items, Outcome, Outcomes, OutcomeStatus, Recorde
 from katapult_async.client import Client
 from katapult_async.errors import KatapultError
 from katapult_async.jobs.journal.group_commit import Writer
-from katapult_async.jobs.journal.records import RunKind
-from katapult_async.jobs.journal.schema import MACHINE
+from katapult_async.jobs.journal.queries_lines import (
+    count_busy,
+    count_open,
+    machines_to_attach_to,
+    record_listed,
+    record_not_running,
+)
+from katapult_async.jobs.journal.records import RunKind, Step
 from katapult_async.jobs.preflight.snapshot import each
 from katapult_async.logs import package_logger
 from katapult_async.models import AttachmentState, VirtualMachineState
@@ -27,12 +32,12 @@ from katapult_async.observer import Observer, OutcomeEvent, StepEvent
 
 from .busy_machines import BusyMachines
 from .recorder import StepRecorder
-from .tasks import Waiting
-from .transitions import BUSY, STEPS, Step
+from .tasks import TaskWait
+from .transitions import BUSY, STEPS
 
 log = package_logger("jobs")
 
-#: A disk is not plugged into a machine that is not running: it is attached when the machine starts (attach_on_boot).
+#: A disk of a machine that is not running is attached when the machine starts (attach_on_boot).
 NOT_RUNNING = frozenset(
     (
         VirtualMachineState.STOPPED,
@@ -45,11 +50,8 @@ NOT_RUNNING = frozenset(
 )
 #: Seconds until machines that took no task are asked again: at first, and at most.
 BUSY_PAUSE, LONGEST_BUSY_PAUSE = 2.0, 30.0
-#: Times that a rollback goes through its steps. More than once where a disk has been plugged in since it was assigned.
+#: Times that a rollback goes through its steps. More than once where a disk was attached since it was assigned.
 MOST_PASSES = 3
-_OPEN = "step = ? AND state < 2 AND status = 'waiting'"
-_BUSY = f"step = ? AND state = 0 AND status = 'waiting' AND code = '{BUSY}'"
-_TO_ATTACH = "step = 'attach' AND state = 0 AND status = 'waiting'"
 
 
 class FirstLines:
@@ -104,7 +106,7 @@ class _Failures(Observer):
             self._stop()
 
 
-class Execution:
+class StepRunner:
     """One session of a run. `stop` ends it gently; `refused_by` is the error that ended it, if one did.
 
     When more than `max_failures` of the lines that this session has sent have failed or are unknown, it stops gently.
@@ -177,24 +179,24 @@ class Execution:
             # A disk that was to be unassigned only, and turned out to be attached, goes back to being detached.
             if self._kind is not RunKind.ROLLBACK or self.over:
                 return
-            if not await self._writer.call(lambda db: _count(db, _OPEN, first)):
+            if not await self._writer.call(count_open, first):
                 return
 
     async def _carry_out(self, step: Step) -> None:
         if step is Step.ATTACH:
-            await self._look_at_machines()
+            await self._read_machines()
         if step in (Step.ASSIGN, Step.UNASSIGN):
             await self._fan_out(step)
         else:
-            await self._plug(step)
+            await self._queue_tasks(step)
 
-    async def _plug(self, step: Step) -> None:
+    async def _queue_tasks(self, step: Step) -> None:
         """Attach or detach: send what the machines take, wait for the tasks, and so on while machines are busy.
 
         When they have been busy for as long as a task may take, and not one line got through meanwhile, the rest is
         left to a resumed run.
         """
-        waiting = Waiting(self._client, self._writer, step, time_out=self._task_timeout, since=self._began)
+        task_wait = TaskWait(self._client, self._writer, step, time_out=self._task_timeout, since=self._began)
         machines = BusyMachines()
         fewest, since, pause = math.inf, time.monotonic(), BUSY_PAUSE
         while not self.over:
@@ -202,8 +204,8 @@ class Execution:
             if self.over:
                 return
             with anyio.CancelScope() as self._scope:
-                waited = await waiting.run()
-                busy = await self._writer.call(lambda db: _count(db, _BUSY, step))
+                waited = await task_wait.run()
+                busy = await self._writer.call(count_busy, step, BUSY)
                 now = time.monotonic()
                 if busy < fewest:
                     fewest, since, pause = busy, now, BUSY_PAUSE
@@ -215,7 +217,7 @@ class Execution:
                 machines.next_round()
 
     async def _fan_out(self, step: Step, machines: BusyMachines | None = None) -> None:
-        lines = await self._writer.call(lambda db: _count(db, _OPEN, step))
+        lines = await self._writer.call(count_open, step)
         if not lines:
             return
         log.info("%s: %d lines", step, lines)
@@ -226,7 +228,7 @@ class Execution:
             step,
             machines,
             admits=self._lines.admits,
-            heard=self._failures.count_outcome if self._failures is not None else None,
+            on_outcome=self._failures.count_outcome if self._failures is not None else None,
         )
         outcomes = _fan_out_of(self._client, step)(recorder, recorder=recorder)
         try:
@@ -241,9 +243,11 @@ class Execution:
             recorder.close()
         self.refused_by = outcomes.report.stopped_by
 
-    async def _look_at_machines(self) -> None:
-        """Two requests a machine: is it running, and which disks are on it, and attached already? A disk that is not
-        seen there is read by itself before it is attached: attaching names the disk alone, wherever it is by then.
+    async def _read_machines(self) -> None:
+        """Read, with two requests a machine, whether it is running, and which disks are on it and attached already.
+
+        A disk that is not on it is read by itself before it is attached: attaching names the disk alone, wherever it is
+        by then.
         """
         client, writer = self._client, self._writer
 
@@ -262,11 +266,13 @@ class Execution:
                 log.info("%s: %s", name, error, request_id=error.request_id)
                 return  # attaching will say what is the matter, disk by disk
             if state in NOT_RUNNING:
-                await writer.call(lambda db: _settle_not_running(db, name, str(state)))
+                detail = f"the virtual machine is {state}: the disk is attached when it starts"
+                await writer.call(record_not_running, name, detail, time.time())
             else:
-                await writer.call(lambda db: _settle_listed(db, name, states))
+                attached = [disk for disk, state in states.items() if state is AttachmentState.ATTACHED]
+                await writer.call(record_listed, name, list(states), attached, time.time())
 
-        names = await writer.call(_machines_to_attach_to)
+        names = await writer.call(machines_to_attach_to)
         with anyio.CancelScope() as self._scope:
             if self.over:
                 return
@@ -287,34 +293,3 @@ def _fan_out_of(client: Client, step: Step) -> _FanOut:
         Step.UNASSIGN: disks.unassign_each,
     }
     return steps[step]
-
-
-def _count(db: sqlite3.Connection, condition: str, step: Step) -> int:
-    return int(db.execute(f"SELECT count(*) FROM line WHERE {condition}", (step.value,)).fetchone()[0])
-
-
-def _machines_to_attach_to(db: sqlite3.Connection) -> list[str]:
-    db.execute(f"UPDATE line SET look = 1 WHERE {_TO_ATTACH}")
-    return [row[0] for row in db.execute(f"SELECT DISTINCT {MACHINE} FROM line WHERE {_TO_ATTACH}")]
-
-
-def _settle_not_running(db: sqlite3.Connection, machine: str, state: str) -> None:
-    db.execute(
-        "UPDATE line SET state = 3, status = CASE WHEN did & 17 THEN 'assigned' ELSE 'already_assigned' END,"
-        f" code = NULL, detail = ?, finished_at = ? WHERE {MACHINE} = ? AND {_TO_ATTACH}",
-        (f"the virtual machine is {state}: the disk is attached when it starts", time.time(), machine),
-    )
-
-
-def _settle_listed(db: sqlite3.Connection, machine: str, states: dict[str, object]) -> None:
-    lines = db.execute(
-        f"SELECT number, disk FROM line WHERE {MACHINE} = ? AND {_TO_ATTACH}", (machine,)
-    ).fetchall()
-    attached = [number for number, disk in lines if states.get(disk) is AttachmentState.ATTACHED]
-    db.execute("BEGIN IMMEDIATE")
-    db.executemany("UPDATE line SET look = 0 WHERE number = ?", [(n,) for n, disk in lines if disk in states])
-    db.executemany(
-        "UPDATE line SET state = 3, status = 'attached', code = NULL, detail = NULL, finished_at = ? WHERE number = ?",
-        [(time.time(), number) for number in attached],
-    )
-    db.execute("COMMIT")

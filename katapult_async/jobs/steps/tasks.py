@@ -7,16 +7,19 @@ its line's outcome. One that does not end in time leaves its line open: a resume
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import anyio
-import msgspec
 
 from katapult_async.client import Client
 from katapult_async.errors import AssignmentConflict, KatapultError, NotFound, ObjectInTrash
 from katapult_async.jobs.journal.group_commit import Writer
-from katapult_async.jobs.journal.records import LineStatus
-from katapult_async.jobs.journal.schema import MACHINE
+from katapult_async.jobs.journal.queries_lines import (
+    LineWithTask,
+    count_tasks,
+    lines_with_tasks,
+    machines_with_tasks,
+)
+from katapult_async.jobs.journal.records import LineStatus, Step
 from katapult_async.jobs.preflight.snapshot import each
 from katapult_async.logs import package_logger
 from katapult_async.models import AttachmentState, TaskStatus
@@ -24,34 +27,16 @@ from katapult_async.observer import OutcomeEvent, StepEvent
 from katapult_async.ratelimit import Priority
 from katapult_async.resources.disks import is_on
 
-from .recorder import settle
-from .transitions import Did, Next, Step, lost, moved, plugged, task_failed, task_late
+from .recorder import record_outcome
+from .transitions import Transition, reached
 
 log = package_logger("jobs")
 
-#: Seconds until the first look, and the longest between two.
-FIRST_LOOK, LONGEST_PAUSE = 1.0, 10.0
-_LINES = f"""
-    SELECT number, disk, {MACHINE}, task, attempts, finished_at, further FROM line
-    WHERE step = ? AND state = 2 AND status = 'waiting' AND {MACHINE} = ?
-"""
-_MACHINES = f"SELECT DISTINCT {MACHINE} FROM line WHERE step = ? AND state = 2 AND status = 'waiting'"
-_COUNT = "SELECT count(*) FROM line WHERE step = ? AND state = 2 AND status = 'waiting'"
+#: Seconds until machines are asked first, and the longest pause between two rounds.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 
 
-class Awaited(msgspec.Struct, frozen=True, gc=False):
-    """A line whose task has not ended. queued_at: unix seconds."""
-
-    number: int
-    disk: str
-    virtual_machine: str
-    task: str | None
-    attempts: int
-    queued_at: float
-    further: int
-
-
-class Waiting:
+class TaskWait:
     """Waits for all tasks of one step. time_out: seconds for each, from when it was queued or the session began."""
 
     def __init__(self, client: Client, writer: Writer, step: Step, *, time_out: float, since: float) -> None:
@@ -60,7 +45,7 @@ class Waiting:
         self._step = step
         self._time_out = time_out
         self._since = since
-        self._looks = 0
+        self._rounds = 0
         if step is Step.ATTACH:
             self._wanted, self._before = AttachmentState.ATTACHED, AttachmentState.DETACHED
         else:
@@ -70,28 +55,20 @@ class Waiting:
         """Until no line waits for a task; how many did. Raises the error that stops the run, if the token is refused
         meanwhile.
         """
-        lines = await self._writer.call(lambda db: int(db.execute(_COUNT, (self._step.value,)).fetchone()[0]))
+        lines = await self._writer.call(count_tasks, self._step)
         if lines:
             self._client.session.observers.on_step(StepEvent(step="wait", lines=lines))
-        pause = FIRST_LOOK
-        while machines := await self._machines():
+        pause = FIRST_PAUSE
+        while machines := await self._writer.call(machines_with_tasks, self._step):
             log.debug("waiting for tasks on %d machines", len(machines))
             await anyio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
             await each(machines, self._ask_machine)
-            self._looks += 1
+            self._rounds += 1
         return lines
 
-    async def _machines(self) -> list[str]:
-        return await self._writer.call(
-            lambda db: [row[0] for row in db.execute(_MACHINES, (self._step.value,))]
-        )
-
     async def _ask_machine(self, machine: str) -> None:
-        rows: list[tuple[Any, ...]] = await self._writer.call(
-            lambda db: db.execute(_LINES, (self._step.value, machine)).fetchall()
-        )
-        lines = [Awaited(*row) for row in rows]
+        lines = await self._writer.call(lines_with_tasks, self._step, machine)
         try:
             several = len(lines) > 1 or lines[0].task is None
             states = await self._states(machine) if several else None
@@ -102,11 +79,11 @@ class Waiting:
             return
         for line in lines:
             try:
-                following = await self._look(line, states)
+                transition = await self._ask(line, states)
             except KatapultError as error:
                 self._consider(line.disk, error)
-                following = None
-            await self._conclude(line, following)
+                transition = None
+            await self._conclude(line, transition)
 
     async def _states(self, machine: str) -> dict[str, object]:
         """The disks on a machine; none if it is not there any more: then each disk says what became of it."""
@@ -122,19 +99,19 @@ class Waiting:
             raise error
         log.info("%s: %s", name, error, request_id=error.request_id)
 
-    async def _look(self, line: Awaited, states: dict[str, object] | None) -> Next | None:
+    async def _ask(self, line: LineWithTask, states: dict[str, object] | None) -> Transition | None:
         """What the line has become; None if its task has not ended. states: of the disks on its machine, if it was
         asked.
         """
         if states is not None:
             state = states.get(line.disk)
             if state is self._wanted:
-                return self._plugged(line)
+                return self._reached(line)
             if state in (AttachmentState.ATTACHING, AttachmentState.DETACHING):
                 return None
             if state is None or line.task is None:
                 return await self._read_disk(line)
-            if state is self._before and self._looks % 3 != 2:
+            if state is self._before and self._rounds % 3 != 2:
                 return None  # most likely it has not begun; its task is asked now and then
         if line.task is None:
             return await self._read_disk(line)
@@ -143,55 +120,57 @@ class Waiting:
         except NotFound:
             return await self._read_disk(line)  # tasks are not kept for ever
         if task.status is TaskStatus.COMPLETED:
-            return self._plugged(line)
-        return task_failed(self._step, line.task) if task.status is TaskStatus.FAILED else None
+            return self._reached(line)
+        return Transition.task_failed(self._step, line.task) if task.status is TaskStatus.FAILED else None
 
-    async def _read_disk(self, line: Awaited) -> Next | None:
+    async def _read_disk(self, line: LineWithTask) -> Transition | None:
         try:
             disk = await self._client.disks.get(line.disk)
         except (NotFound, ObjectInTrash) as gone:
-            return lost(self._step, gone.code or "disk_not_found", "the disk is gone", task=line.task)
+            return Transition.gone(
+                self._step, gone.code or "disk_not_found", "the disk is gone", task=line.task
+            )
         bond = disk.virtual_machine_disk
         if not bond:
             if self._step is Step.DETACH:
-                return self._plugged(line)
-            return lost(
+                return self._reached(line)
+            return Transition.gone(
                 self._step, AssignmentConflict.code, "the disk is on no machine any more", task=line.task
             )
         if not is_on(disk, line.virtual_machine):
-            return moved(self._step, bond.virtual_machine.id, task=line.task)
+            return Transition.moved(self._step, bond.virtual_machine.id, task=line.task)
         if bond.state in (AttachmentState.ATTACHING, AttachmentState.DETACHING):
             return None
         if bond.state is self._wanted:
-            return self._plugged(line)
-        return task_failed(self._step, line.task)
+            return self._reached(line)
+        return Transition.task_failed(self._step, line.task)
 
-    def _plugged(self, line: Awaited) -> Next:
-        return plugged(self._step, Did.NOTHING, further=bool(line.further))
+    def _reached(self, line: LineWithTask) -> Transition:
+        return reached(self._step, second_step=line.second_step)
 
-    async def _conclude(self, line: Awaited, following: Next | None) -> None:
+    async def _conclude(self, line: LineWithTask, transition: Transition | None) -> None:
         now = time.time()
-        if following is None:
+        if transition is None:
             if now < max(line.queued_at, self._since) + self._time_out:
                 return
-            following = task_late(self._step, line.task, self._time_out)
-        at = line.queued_at if following.status is LineStatus.UNKNOWN else now
-        await settle(self._writer, line.number, following, at, line.attempts)
+            transition = Transition.task_timed_out(self._step, line.task, self._time_out)
+        at = line.queued_at if transition.status is LineStatus.UNKNOWN else now
+        await record_outcome(self._writer, line.number, transition, at, line.attempts)
         observers = self._client.session.observers
         if observers.active:
-            observers.on_outcome(_event(line, following, now))
+            observers.on_outcome(_event(line, transition, now))
 
 
-def _event(line: Awaited, following: Next, now: float) -> OutcomeEvent:
-    failed = following.status in (LineStatus.FAILED, LineStatus.UNKNOWN)
+def _event(line: LineWithTask, transition: Transition, now: float) -> OutcomeEvent:
+    failed = transition.status in (LineStatus.FAILED, LineStatus.UNKNOWN)
     return OutcomeEvent(
         action="wait",
         disk=line.disk,
         virtual_machine=line.virtual_machine,
         # A detached disk still has to be unassigned: its line is not through, but its task is.
-        status=following.status.value if following.status is not LineStatus.WAITING else "detached",
+        status=transition.status.value if transition.status is not LineStatus.WAITING else "detached",
         ok=not failed,
-        code=following.code,
+        code=transition.code,
         started_at=line.queued_at,
         finished_at=now,
     )

@@ -10,7 +10,7 @@ import pytest
 from katapult_async import RequestEvent, WaitEvent
 from katapult_async.jobs import Journal, Manifest, Run
 from katapult_async.jobs.journal.group_commit import Writer
-from katapult_async.jobs.journal.timeline import Chronicle
+from katapult_async.jobs.journal.timeline import TimelineRecorder
 
 BEGAN = 1_700_000_000.0
 
@@ -23,15 +23,15 @@ def wait(since: float, until: float | None) -> WaitEvent:
     return WaitEvent(since=BEGAN + since, until=None if until is None else BEGAN + until, reason="permits")
 
 
-async def chronicled(journal: Journal, events: Iterable[RequestEvent | WaitEvent]) -> None:
+async def record(journal: Journal, events: Iterable[RequestEvent | WaitEvent]) -> None:
     async with Writer(journal) as writer:
-        chronicle = Chronicle(writer)
+        timeline = TimelineRecorder(writer)
         for event in events:
             if isinstance(event, RequestEvent):
-                chronicle.on_request(event)
+                timeline.on_request(event)
             else:
-                chronicle.on_wait(event)
-        chronicle.flush()
+                timeline.on_wait(event)
+        timeline.flush()
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def run(tmp_path: Path) -> Run:
 
 async def test_response_times_of_all_sessions_are_added_up(run: Run) -> None:
     with run:
-        await chronicled(run.journal, [request(0.1)] * 97 + [request(2.0, status=429)])
-        await chronicled(run.journal, [request(9.0, status=500)] * 2)
+        await record(run.journal, [request(0.1)] * 97 + [request(2.0, status=429)])
+        await record(run.journal, [request(9.0, status=500)] * 2)
         latency = run.journal.latency()
     assert latency.requests == 100
     assert latency.p50 == pytest.approx(0.1, rel=0.011)
@@ -57,7 +57,7 @@ async def test_a_request_without_an_answer_or_over_a_clock_that_was_set_back_has
     run: Run,
 ) -> None:
     with run:
-        await chronicled(run.journal, [request(30.0, status=None), request(-7200.0), request(0.5)])
+        await record(run.journal, [request(30.0, status=None), request(-7200.0), request(0.5)])
         assert run.journal.latency().requests == 1
         assert run.journal.summary().requests == 3
 
@@ -77,5 +77,5 @@ async def test_a_wait_counts_once_however_many_requests_wait(
     run: Run, waits: list[WaitEvent], seconds: float
 ) -> None:
     with run:
-        await chronicled(run.journal, [request(0.1), *waits])
+        await record(run.journal, [request(0.1), *waits])
         assert run.journal.latency().waited == pytest.approx(seconds)

@@ -1,4 +1,4 @@
-"""The writer's thread and the connection that it uses, when the task around them is cancelled again and again."""
+"""The thread of group commits and the connection that it uses, when the task around them is cancelled again and again."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ import sqlite3
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from katapult_async.jobs import Journal, RunKind
-from katapult_async.jobs.journal.group_commit import Writer, column
-from katapult_async.jobs.journal.journal import NewLine, new_info
+from katapult_async.jobs.journal import NewLine, new_info
+from katapult_async.jobs.journal.group_commit import Writer
+from katapult_async.jobs.journal.statements import BatchStatement
 
-UPDATE = f"UPDATE line SET detail = {column(0)} FROM json_each(?) AS r WHERE number = {column(1)}"
+
+class Detail(msgspec.Struct, array_like=True):
+    """A row of UPDATE."""
+
+    detail: str
+    number: int
+
+
+UPDATE = BatchStatement(Detail, "UPDATE line SET detail = {detail} FROM {rows} WHERE number = {number}")
 
 
 async def test_a_second_cancellation_does_not_leave_the_thread_with_a_closed_journal(tmp_path: Path) -> None:
@@ -29,7 +39,7 @@ async def test_a_second_cancellation_does_not_leave_the_thread_with_a_closed_jou
         async with Writer(journal) as writer:
             task = asyncio.ensure_future(writer.call(block))
             await asyncio.sleep(0)
-            writer.note(UPDATE, ("recorded", 1))
+            writer.note(UPDATE, Detail("recorded", 1))
             try:
                 await asyncio.Event().wait()
             finally:

@@ -23,7 +23,8 @@ from katapult_async import (
 from katapult_async.bulk import Assignment
 from katapult_async.errors import KatapultError
 from katapult_async.jobs import LineState, LineStatus
-from katapult_async.jobs.steps.transitions import Did, Next, Step, after
+from katapult_async.jobs.journal.records import Changes, Step
+from katapult_async.jobs.steps.transitions import Transition, after
 from katapult_async.models import AttachmentState, TaskStatus
 
 S = OutcomeStatus
@@ -53,27 +54,27 @@ TASK = Task(id="task_1", status=TaskStatus.PENDING)
 
 
 @pytest.mark.parametrize(
-    ("step", "further", "came", "expected"),
+    ("step", "second_step", "came", "expected"),
     [
-        (Step.ASSIGN, False, outcome(S.ASSIGNED), (Step.ASSIGN, 3, "assigned", Did.ASSIGNED)),
+        (Step.ASSIGN, False, outcome(S.ASSIGNED), (Step.ASSIGN, 3, "assigned", Changes.ASSIGNED)),
         (Step.ASSIGN, False, outcome(S.ALREADY_ASSIGNED), (Step.ASSIGN, 3, "already_assigned", 0)),
-        (Step.ASSIGN, True, outcome(S.ASSIGNED), (Step.ATTACH, 0, "waiting", Did.ASSIGNED)),
+        (Step.ASSIGN, True, outcome(S.ASSIGNED), (Step.ATTACH, 0, "waiting", Changes.ASSIGNED)),
         (Step.ASSIGN, True, outcome(S.ALREADY_ASSIGNED), (Step.ATTACH, 0, "waiting", 0)),
         (Step.ASSIGN, True, outcome(S.UNKNOWN), (Step.ASSIGN, 1, "unknown", 0)),
         (Step.ASSIGN, True, outcome(S.NOT_ATTEMPTED), (Step.ASSIGN, 0, "waiting", 0)),
-        (Step.ATTACH, False, outcome(S.ATTACHED, task=TASK), (Step.ATTACH, 2, "waiting", Did.ATTACHED)),
+        (Step.ATTACH, False, outcome(S.ATTACHED, task=TASK), (Step.ATTACH, 2, "waiting", Changes.ATTACHED)),
         (Step.ATTACH, False, outcome(S.ALREADY_ATTACHED), (Step.ATTACH, 3, "attached", 0)),
         (
             Step.ATTACH,
             False,
             outcome(S.ATTACHED, plug=AttachmentState.ATTACHING),
-            (Step.ATTACH, 2, "waiting", Did.ATTACHED),
+            (Step.ATTACH, 2, "waiting", Changes.ATTACHED),
         ),
         (
             Step.ATTACH,
             False,
             outcome(S.ATTACHED, plug=AttachmentState.ATTACHED),
-            (Step.ATTACH, 3, "attached", Did.ATTACHED),
+            (Step.ATTACH, 3, "attached", Changes.ATTACHED),
         ),
         (
             Step.ATTACH,
@@ -81,30 +82,30 @@ TASK = Task(id="task_1", status=TaskStatus.PENDING)
             outcome(S.ALREADY_ATTACHED, plug=AttachmentState.ATTACHING),
             (Step.ATTACH, 2, "waiting", 0),
         ),
-        (Step.DETACH, True, outcome(S.DETACHED, task=TASK), (Step.DETACH, 2, "waiting", Did.DETACHED)),
+        (Step.DETACH, True, outcome(S.DETACHED, task=TASK), (Step.DETACH, 2, "waiting", Changes.DETACHED)),
         (Step.DETACH, True, outcome(S.ALREADY_DETACHED), (Step.UNASSIGN, 0, "waiting", 0)),
         (Step.DETACH, False, outcome(S.ALREADY_DETACHED), (Step.DETACH, 3, "detached", 0)),
-        (Step.UNASSIGN, True, outcome(S.UNASSIGNED), (Step.UNASSIGN, 3, "unassigned", Did.UNASSIGNED)),
+        (Step.UNASSIGN, True, outcome(S.UNASSIGNED), (Step.UNASSIGN, 3, "unassigned", Changes.UNASSIGNED)),
         (Step.UNASSIGN, True, outcome(S.ALREADY_UNASSIGNED), (Step.UNASSIGN, 3, "already_unassigned", 0)),
     ],
 )
 def test_what_a_line_becomes(
-    step: Step, further: bool, came: Outcome, expected: tuple[Step, int, str, int]
+    step: Step, second_step: bool, came: Outcome, expected: tuple[Step, int, str, int]
 ) -> None:
-    following = after(step, came, further=further)
-    assert (following.step, following.state, following.status, following.did) == expected
+    transition = after(step, came, second_step=second_step)
+    assert (transition.step, transition.state, transition.status, transition.changes) == expected
 
 
-def failed(step: Step, error: KatapultError) -> Next:
-    return after(step, outcome(S.FAILED, error=error), further=True)
+def failed(step: Step, error: KatapultError) -> Transition:
+    return after(step, outcome(S.FAILED, error=error), second_step=True)
 
 
 def test_what_the_api_refuses_is_settled_with_its_reason() -> None:
-    following = failed(Step.ASSIGN, UnableToAssign(status=422, code="unable_to_assign", request_id="r"))
-    assert (following.state, following.status) == (LineState.SETTLED, LineStatus.FAILED)
-    assert following.code == "unable_to_assign"
-    following = failed(Step.ATTACH, AssignmentConflict("it is elsewhere", virtual_machine="vm_2"))
-    assert following.detail == "assigned, but not attached: it is elsewhere"
+    transition = failed(Step.ASSIGN, UnableToAssign(status=422, code="unable_to_assign", request_id="r"))
+    assert (transition.state, transition.status) == (LineState.SETTLED, LineStatus.FAILED)
+    assert transition.code == "unable_to_assign"
+    transition = failed(Step.ATTACH, AssignmentConflict("it is elsewhere", virtual_machine="vm_2"))
+    assert transition.detail == "assigned, but not attached: it is elsewhere"
 
 
 @pytest.mark.parametrize(
@@ -117,13 +118,13 @@ def test_what_the_api_refuses_is_settled_with_its_reason() -> None:
 )
 def test_what_is_no_fault_of_the_line_is_tried_again_by_a_resumed_run(error: KatapultError) -> None:
     for step in Step:
-        following = failed(step, error)
-        assert (following.step, following.state, following.status) == (
+        transition = failed(step, error)
+        assert (transition.step, transition.state, transition.status) == (
             step,
             LineState.WAITING,
             LineStatus.WAITING,
         )
-        assert following.detail
+        assert transition.detail
 
 
 def test_a_machine_that_is_busy_is_not_the_end_of_attaching() -> None:
@@ -132,35 +133,35 @@ def test_a_machine_that_is_busy_is_not_the_end_of_attaching() -> None:
     assert failed(Step.ASSIGN, busy).state is LineState.SETTLED
 
 
-def test_a_disk_that_somebody_has_unassigned_is_taken_back_already() -> None:
-    following = failed(Step.DETACH, AssignmentConflict("it is on no machine"))
-    assert following.status is LineStatus.ALREADY_UNASSIGNED
+def test_a_disk_that_somebody_has_unassigned_is_unassigned_already() -> None:
+    transition = failed(Step.DETACH, AssignmentConflict("it is on no machine"))
+    assert transition.status is LineStatus.ALREADY_UNASSIGNED
 
 
 def test_a_task_that_has_failed_at_once_undoes_what_was_noted() -> None:
     task = Task(id="task_1", status=TaskStatus.FAILED)
-    following = after(Step.ATTACH, outcome(S.ATTACHED, task=task), further=False)
-    assert following.status is LineStatus.FAILED
-    assert following.undone is Did.ATTACHED
+    transition = after(Step.ATTACH, outcome(S.ATTACHED, task=task), second_step=False)
+    assert transition.status is LineStatus.FAILED
+    assert transition.reverted is Changes.ATTACHED
 
 
 def test_every_outcome_of_every_step_has_a_meaning() -> None:
     for step in Step:
         for status in OutcomeStatus:
             error = TransportError("lost") if not status.ok else None
-            following = after(step, outcome(status, error=error), further=True)
-            assert following.step in Step
-            settled = following.status not in (LineStatus.WAITING, LineStatus.UNKNOWN)
-            assert settled == (following.state is LineState.SETTLED)
+            transition = after(step, outcome(status, error=error), second_step=True)
+            assert transition.step in Step
+            done = transition.status not in (LineStatus.WAITING, LineStatus.UNKNOWN)
+            assert done == (transition.state is LineState.SETTLED)
 
 
 def test_a_disk_that_reading_shows_unassigned_may_have_been_unassigned_by_others() -> None:
     """A rollback that is killed between its record and its request, and resumed, finds the disk on no machine."""
     came = outcome(S.UNASSIGNED)
-    sure = after(Step.UNASSIGN, came, further=False)
-    assert (sure.status, sure.did, sure.detail) == (LineStatus.UNASSIGNED, Did.UNASSIGNED, None)
-    unsure = after(Step.UNASSIGN, msgspec.structs.replace(came, certain=False), further=False)
-    assert (unsure.status, unsure.did) == (LineStatus.UNASSIGNED, Did.NOTHING)
+    sure = after(Step.UNASSIGN, came, second_step=False)
+    assert (sure.status, sure.changes, sure.detail) == (LineStatus.UNASSIGNED, Changes.UNASSIGNED, None)
+    unsure = after(Step.UNASSIGN, msgspec.structs.replace(came, certain=False), second_step=False)
+    assert (unsure.status, unsure.changes) == (LineStatus.UNASSIGNED, Changes.NOTHING)
     assert (
         unsure.detail == "it is unassigned, by this run or by others: this run got no response to its request"
     )

@@ -1,0 +1,79 @@
+"""The statements that check a journal, and those that mark its file as open for writing."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from .schema import SEALS, SECOND_STEP, TALLIED, WEIGHT, origin_of
+from .statements import execute, number, pragma, rows
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """The row that counts the others. See the columns of that name."""
+
+    nonce: int
+    lines: int
+    weight: int
+    changes: int
+    generation: int
+    writing: int
+    reserved: int
+
+
+def tally(db: sqlite3.Connection) -> Tally | None:
+    """Return the tally. None if its seal does not match what it says."""
+    if execute(db, f"SELECT count(*), total(seal = {SEALS['tally']}) FROM tally").fetchone() != (1, 1.0):
+        return None
+    statement = "SELECT nonce, lines, weight, changes, generation, writing, reserved FROM tally"
+    return next(rows(db, Tally, statement))
+
+
+def has_all_lines(db: sqlite3.Connection) -> bool:
+    """Return whether there are as many lines as the run and the tally say."""
+    counts = execute(
+        db, "SELECT count(*), (SELECT lines FROM run), (SELECT lines FROM tally) FROM line"
+    ).fetchone()
+    return len(set(counts)) == 1
+
+
+def has_its_weight(db: sqlite3.Connection) -> bool:
+    """Return whether the rows weigh what the tally says."""
+    weight, tallied = execute(db, f"SELECT {WEIGHT}, (SELECT weight FROM tally)").fetchone()
+    return bool(weight == tallied)
+
+
+def is_as_written(db: sqlite3.Connection) -> bool:
+    """Return whether each row says what was written to it."""
+    changed = (f"SELECT count(*) FROM {table} WHERE seal IS NOT {SEALS[table]}" for table in TALLIED)
+    if any(number(db, statement) for statement in changed):
+        return False
+    db.create_function("origin_of", 5, origin_of, deterministic=True)
+    origin = f"origin_of(number, disk, virtual_machine, {SECOND_STEP}, note)"
+    return not number(db, f"SELECT count(*) FROM line WHERE origin IS NOT {origin}")
+
+
+def tables(db: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """Return the definitions of all tables, indexes and triggers."""
+    return execute(db, "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+
+
+def touch(db: sqlite3.Connection) -> None:
+    """Read something, so that SQLite has opened the file and what lies beside it."""
+    execute(db, "SELECT count(*) FROM sqlite_master").fetchall()
+
+
+def begin_writing(db: sqlite3.Connection, reserved: int) -> None:
+    """Record that the file is open for writing, and the least size of its write-ahead log meanwhile (bytes)."""
+    execute(
+        db,
+        "UPDATE tally SET writing = 1, generation = generation + 1, reserved = :reserved",
+        reserved=reserved,
+    )
+
+
+def end_writing(db: sqlite3.Connection) -> None:
+    """Record that nothing more comes, and move everything from the write-ahead log to the file."""
+    execute(db, "UPDATE tally SET writing = 0 WHERE writing")
+    pragma(db, "wal_checkpoint(TRUNCATE)")
