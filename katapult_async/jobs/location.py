@@ -95,7 +95,7 @@ def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Lo
         return None
     with Journal.read(path) as journal:
         summary = journal.summary()
-    if summary.info.kind is not RunKind.ASSIGN:
+    if summary.info.kind is RunKind.ROLLBACK:
         raise JournalMismatch(
             f"{path} is the journal of a rollback, not of a manifest. Name another file with --run"
         )

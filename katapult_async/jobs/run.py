@@ -354,6 +354,7 @@ class Run:
                 client,
                 writer,
                 self._info.kind,
+                self._info.action,
                 task_timeout=task_timeout,
                 limit_lines=limit_lines,
                 max_failures=max_failures,

@@ -49,6 +49,7 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         second_step: Whether the second step of the run is wanted, too: attaching after assigning, or
             unassigning after detaching.
         note: The note of the manifest.
+        item: The item of the run's action, as JSON.
     """
 
     number: int
@@ -58,6 +59,7 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     machine_id: str | None = None
     second_step: bool = False
     note: str | None = None
+    item: str | None = None
 
 
 def new_info(kind: RunKind, manifest: str, digest: str, lines: int, **more: object) -> RunInfo:
@@ -82,21 +84,25 @@ def from_manifest(
     check = manifest.check()
     if not check.ok:
         raise ManifestError(f"the manifest has a mistake: {check.complaints[0]}")
-    info = new_info(RunKind.ASSIGN, manifest.name, check.digest, check.lines, attach=attach, **asked)
+    action = manifest.action
+    kind = RunKind.ASSIGN if action is None else RunKind.ACTION
+    info = new_info(kind, manifest.name, check.digest, check.lines, attach=attach, action=action, **asked)
     return info, _lines(manifest, check.digest, attach=attach)
 
 
 def _lines(manifest: Manifest, expected: str, *, attach: bool) -> Iterator[NewLine]:
-    digest = Digest()
+    digest = Digest(manifest.action)
+    step = Step.ASSIGN if manifest.action is None else Step.ACTION
     for line in manifest:
         digest.add(line)
         yield NewLine(
             number=line.number,
             disk=line.disk,
             virtual_machine=line.virtual_machine,
-            step=Step.ASSIGN.value,
+            step=step.value,
             second_step=attach if line.attach is None else line.attach,
             note=line.note,
+            item=line.item,
         )
     if str(digest) != expected:
         raise ManifestError(f"{manifest.name} was changed while it was read. Try again")

@@ -18,12 +18,14 @@ from .records import (
     LineState,
     LineStatus,
     RunInfo,
+    RunKind,
     RunSession,
     Step,
     TimelineSecond,
     TimelineWait,
 )
 from .schema import (
+    ACTION_KIND,
     APPLICATION_ID,
     CHANGES,
     FIRST_TALLY,
@@ -43,11 +45,17 @@ _decode_buckets = msgspec.json.Decoder(list[tuple[int, int]]).decode
 def info(db: sqlite3.Connection) -> RunInfo | None:
     """Return what the run is."""
     statement = f"""
-        SELECT run_id, kind, manifest, digest, created_at, lines, attach, parent, base_url,
+        SELECT run_id, iif(kind LIKE :actions, :kind_action, kind) AS kind,
+            iif(kind LIKE :actions, substr(kind, :prefix + 1), NULL) AS action, manifest, digest, created_at, lines, attach, parent, base_url,
             {ROLLED_BACK_BY} AS rolled_back_by, preflight, thorough, organization, confirmed_at, looked_at
         FROM run
     """
-    return next(rows(db, RunInfo, statement), None)
+    values = {
+        "actions": f"{ACTION_KIND}%",
+        "prefix": len(ACTION_KIND),
+        "kind_action": RunKind.ACTION.value,
+    }
+    return next(rows(db, RunInfo, statement, **values), None)
 
 
 def status_counts(db: sqlite3.Connection) -> dict[LineStatus, int]:
@@ -91,7 +99,7 @@ def lines(db: sqlite3.Connection, *, problems_only: bool = False) -> Iterator[Li
     statement = f"""
         SELECT number, disk, virtual_machine, note, step, state, status,
             CASE code WHEN 'conflict' THEN :found_conflict ELSE code END AS code, -- of the first version
-            detail, attempts, request_id, task, sent_at, finished_at, {SECOND_STEP} AS attach
+            detail, attempts, request_id, task, sent_at, finished_at, {SECOND_STEP} AS attach, item
         FROM line
         WHERE NOT :problems_only OR status IN (:status_failed, :status_unknown, :status_waiting)
         ORDER BY number
@@ -129,12 +137,14 @@ def fill(db: sqlite3.Connection, run: RunInfo, new_lines: Iterable[NewLine]) -> 
     db.execute("BEGIN")
     db.executemany(
         f"""
-        INSERT INTO line (number, disk, virtual_machine, machine_id, step, {SECOND_STEP}, note, origin)
-        VALUES (:number, :disk, :virtual_machine, :machine_id, :step, :second_step, :note, :origin)
+        INSERT INTO line (number, disk, virtual_machine, machine_id, step, {SECOND_STEP}, note, item, origin)
+        VALUES (:number, :disk, :virtual_machine, :machine_id, :step, :second_step, :note, :item, :origin)
         """,
         map(_values_of_line, new_lines),
     )
     values = msgspec.to_builtins(run)
+    if run.action is not None:
+        values["kind"] = f"{ACTION_KIND}{run.action}"
     execute(
         db,
         """
@@ -150,7 +160,7 @@ def fill(db: sqlite3.Connection, run: RunInfo, new_lines: Iterable[NewLine]) -> 
 
 
 def _values_of_line(line: NewLine) -> dict[str, object]:
-    origin = origin_of(line.number, line.disk, line.virtual_machine, line.second_step, line.note)
+    origin = origin_of(line.number, line.disk, line.virtual_machine, line.second_step, line.note, line.item)
     return {**msgspec.structs.asdict(line), "origin": origin}
 
 

@@ -49,8 +49,8 @@ def is_as_written(db: sqlite3.Connection) -> bool:
     changed = (f"SELECT count(*) FROM {table} WHERE seal IS NOT {SEALS[table]}" for table in TALLIED)
     if any(number(db, statement) for statement in changed):
         return False
-    db.create_function("origin_of", 5, origin_of, deterministic=True)
-    origin = f"origin_of(number, disk, virtual_machine, {SECOND_STEP}, note)"
+    db.create_function("origin_of", -1, origin_of, deterministic=True)
+    origin = f"origin_of(number, disk, virtual_machine, {SECOND_STEP}, note, item)"
     return not number(db, f"SELECT count(*) FROM line WHERE origin IS NOT {origin}")
 
 

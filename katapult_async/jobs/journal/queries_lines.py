@@ -30,6 +30,8 @@ class OpenLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         state: How far the line is with its step.
         read_first: Whether its disk is to be read before anything is sent.
         seen_free: Whether the preflight has seen its disk on no machine.
+        sent_at: When its request was first sent, in Unix seconds.
+        item: The item of the run's action, as JSON.
     """
 
     number: int
@@ -40,6 +42,8 @@ class OpenLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     state: LineState
     read_first: bool
     seen_free: bool
+    sent_at: float | None = None
+    item: str | None = None
 
 
 def open_lines(
@@ -56,7 +60,8 @@ def open_lines(
     """
     statement = f"""
         SELECT number, disk, {MACHINE} AS virtual_machine, {SECOND_STEP} AS second_step, attempts, state,
-            {READ_FIRST} AS read_first, coalesce(found IN (:found_to_assign, :found_not_ready), 0) AS seen_free
+            {READ_FIRST} AS read_first, coalesce(found IN (:found_to_assign, :found_not_ready), 0) AS seen_free,
+            sent_at, item
         FROM line
         WHERE number > :after AND {_OPEN}
             AND (coalesce(found, '') IN (:found_not_ready, :found_not_listed)) = :sent_last

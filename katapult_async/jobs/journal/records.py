@@ -16,6 +16,8 @@ class RunKind(str, enum.Enum):
 
     ASSIGN = "assign"
     ROLLBACK = "rollback"
+    #: Carries out the action of its name on each item.
+    ACTION = "action"
 
     def __str__(self) -> str:
         return self.value
@@ -28,6 +30,8 @@ class Step(str, enum.Enum):
     ATTACH = "attach"
     DETACH = "detach"
     UNASSIGN = "unassign"
+    #: The action of the run, whatever it is.
+    ACTION = "action"
 
     def __str__(self) -> str:
         return self.value
@@ -58,6 +62,10 @@ class LineStatus(str, enum.Enum):
     ALREADY_UNASSIGNED = "already_unassigned"
     #: Detached by a rollback, of a run that had attached it without having assigned it.
     DETACHED = "detached"
+    #: Of a run of any action: the run has done it.
+    DONE = "done"
+    #: Of a run of any action: it was so before.
+    ALREADY_DONE = "already_done"
     FAILED = "failed"
     #: Its request was sent, and neither a response nor reading back told the outcome. Resuming the
     #: run reads it back again.
@@ -159,6 +167,7 @@ class LineRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         sent_at: When its first request was sent, in Unix seconds.
         finished_at: When its last outcome was known, in Unix seconds.
         attach: Whether the disk is to be attached after it is assigned.
+        item: The item of the run's action, as JSON.
     """
 
     number: int
@@ -176,6 +185,7 @@ class LineRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sent_at: float | None = None
     finished_at: float | None = None
     attach: bool = False
+    item: str | None = None
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +207,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
         organization: The organization whose disks the preflight compares.
         confirmed_at: When the user, or the program, agreed to the changes, in Unix seconds.
         looked_at: When the last preflight was made, in Unix seconds.
+        action: The name of the action of a run of that kind.
     """
 
     run_id: str
@@ -214,6 +225,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     organization: str | None = None
     confirmed_at: float | None = None
     looked_at: float | None = None
+    action: str | None = None
 
     @property
     def taken_back_by(self) -> str | None:

@@ -65,9 +65,13 @@ def _counting(table: str) -> str:
     """
 
 
-def origin_of(number: int, disk: str, virtual_machine: str, second_step: int, note: str | None) -> int:
+def origin_of(
+    number: int, disk: str, virtual_machine: str, second_step: int, note: str | None, item: str | None = None
+) -> int:
     """Return the checksum of what a manifest says about a line."""
     said = f"{number}|{disk}|{virtual_machine}|{second_step:d}|{'' if note is None else note}"
+    if item is not None:
+        said = f"{said}|{item}"
     return zlib.crc32(said.encode("utf-8", "surrogatepass"))
 
 
@@ -284,7 +288,11 @@ MIGRATIONS: tuple[str, ...] = (
     """
     + FIRST_TALLY
     + "".join(_counting(table) for table in TALLIED),
+    # 3: runs of any action. Its name stands in `run.kind`; `origin` is the checksum of the item, too.
+    "ALTER TABLE line ADD COLUMN item TEXT",
 )
+#: What `run.kind` begins with for a run of any action. The name of the action follows.
+ACTION_KIND = "action:"
 VERSION = len(MIGRATIONS)
 #: A line's machine: its id, or the name that the manifest has for it as long as the id is not known.
 MACHINE = "coalesce(machine_id, virtual_machine)"
@@ -292,7 +300,7 @@ MACHINE = "coalesce(machine_id, virtual_machine)"
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
     """Carry out the migrations that a file has not had, each in a transaction of its own."""
-    connection.create_function("origin_of", 5, origin_of, deterministic=True)
+    connection.create_function("origin_of", -1, origin_of, deterministic=True)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     for number, script in enumerate(migrations[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")

@@ -19,7 +19,8 @@ import msgspec
 from katapult_async.bulk import Assignment
 from katapult_async.models import lookups
 
-from .reader import COLUMNS, REQUIRED, BadRecord, Fields, Source, Unreadable
+from .item_form import ItemForm
+from .reader import ASSIGNMENTS, COLUMNS, REQUIRED, BadRecord, Fields, Source, Unreadable
 
 #: Complaints kept whole; further ones are counted.
 MOST_COMPLAINTS = 20
@@ -81,6 +82,7 @@ class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     virtual_machine: str
     attach: bool | None = None
     note: str | None = None
+    item: str | None = None
 
 
 class Manifest:
@@ -91,34 +93,61 @@ class Manifest:
             for line in manifest: ...
     """
 
-    def __init__(self, name: str, source: Source) -> None:
+    def __init__(self, name: str, source: Source, form: ItemForm | None = None) -> None:
         self.name = name
         self._source = source
+        self._form = form
         self._checked: ManifestCheck | None = None
 
     @classmethod
-    def open(cls, path: str | Path, *, stdin: BinaryIO | None = None) -> Manifest:
-        """Open a file, or standard input (`-`). Standard input and what else cannot be read twice (a pipe, a FIFO) is read
-        to its end at once and spooled. Raises ManifestError, saying why it cannot be read.
+    def open(
+        cls, path: str | Path, *, action: str | None = None, stdin: BinaryIO | None = None
+    ) -> Manifest:
+        """Open a file, or standard input.
+
+        Standard input, and what else cannot be read twice (a pipe, a FIFO), is read to its end at once and spooled.
+
+        Args:
+            path: The file. `-` is standard input.
+            action: The name of the action whose items the lines are, for example `resize`. None for assignments.
+            stdin: Standard input.
+
+        Raises:
+            ManifestError: It cannot be read.
+            ValueError: There is no such action.
         """
+        form = ItemForm(action) if action is not None else None
+        columns = form.columns if form is not None else ASSIGNMENTS
         try:
             if str(path) == "-":
                 if stdin is None:
                     raise ManifestError("cannot read the manifest from standard input: it is closed")
-                return cls("<standard input>", Source.spooled(stdin))
-            return cls(str(path), Source.of(Path(path).open("rb")))
+                return cls("<standard input>", Source.spooled(stdin, columns), form)
+            return cls(str(path), Source.of(Path(path).open("rb"), columns), form)
         except OSError as exc:
             raise _not_read(str(path), exc) from exc
 
     @classmethod
     def from_items(
-        cls, items: Iterable[Assignment | ManifestLine | tuple[str, str]], *, name: str = "<items>"
+        cls, items: Iterable[object], *, action: str | None = None, name: str = "<items>"
     ) -> Manifest:
-        """A manifest of what an iterable yields, which is read once, at once, and spooled. A line's number is the
-        item's position, from 1. What is wrong with an item is a complaint of `check`. Raises ManifestError.
+        """Make a manifest of what an iterable yields, which is read once, at once, and spooled.
+
+        A line's number is the item's position, from 1. What is wrong with an item is a complaint of `check`.
+
+        Args:
+            items: Assignments, pairs (disk, virtual_machine) or ManifestLines; or what the action takes as items.
+            action: The name of the action whose items these are. None for assignments.
+            name: What to call the manifest.
+
+        Raises:
+            ManifestError: The temporary folder is full.
+            ValueError: There is no such action.
         """
+        form = ItemForm(action) if action is not None else None
+        said = form.fields_of if form is not None else _said
         try:
-            return cls(name, Source.of_items(map(_said, items)))
+            return cls(name, Source.of_items(map(said, items)), form)
         except OSError as exc:
             raise ManifestError(f"cannot keep {name} in a temporary file: {exc.strerror or exc}") from exc
 
@@ -136,12 +165,29 @@ class Manifest:
     def __repr__(self) -> str:
         return f"<Manifest {self.name}>"
 
+    @property
+    def action(self) -> str | None:
+        """The name of the action whose items the lines are. None for assignments."""
+        return self._form.action if self._form is not None else None
+
+    def _line(self, number: int, fields: Fields) -> ManifestLine:
+        if self._form is None:
+            return _line(number, fields)
+        said = self._form.read(fields)
+        return ManifestLine(
+            number=number,
+            disk=said.disk,
+            virtual_machine=said.virtual_machine,
+            note=said.note,
+            item=said.item,
+        )
+
     def __iter__(self) -> Iterator[ManifestLine]:
         """The items. Raises ManifestError at the first bad line (check first), and where the file cannot be read."""
         number = 0
         try:
             for number, fields in self._source.records():
-                yield _line(number, fields)
+                yield self._line(number, fields)
         except BadRecord as bad:
             raise ManifestError(f"{self.name}:{number}: {bad}") from None
         except Unreadable as exc:
@@ -160,7 +206,7 @@ class Manifest:
     def _check(self, limit: int) -> ManifestCheck:
         complaints: list[Complaint] = []
         count = lines = 0
-        digest = Digest()
+        digest = Digest(self.action)
 
         def complain(line: int, reason: str) -> None:
             nonlocal count
@@ -173,7 +219,7 @@ class Manifest:
                 for number, fields in self._source.records():
                     lines += 1
                     try:
-                        line = _line(number, fields)
+                        line = self._line(number, fields)
                     except BadRecord as bad:
                         complain(number, str(bad))
                         continue
@@ -269,12 +315,13 @@ def _said(item: object) -> Fields:
 class Digest:
     """Sums up what the lines of a manifest say, one after the other."""
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+    def __init__(self, action: str | None = None) -> None:
+        self._hash = hashlib.sha256((action or "").encode())
 
     def add(self, line: ManifestLine) -> None:
         """One more line. Its number does not count: blank lines change nothing."""
-        self._hash.update(_encode((line.disk, line.virtual_machine, line.attach, line.note)))
+        said = (line.disk, line.virtual_machine, line.attach, line.note)
+        self._hash.update(_encode(said if line.item is None else (line.item, line.note)))
 
     def __str__(self) -> str:
         return self._hash.hexdigest()
@@ -304,16 +351,15 @@ class _Seen:
 
     def repeated(self, line: ManifestLine) -> str | None:
         """What is wrong with it, if its disk was listed before. Raises sqlite3.Error when there is no room."""
+        subject = line.disk or line.virtual_machine
         added = self._db.execute(
-            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (line.disk, line.number, line.virtual_machine)
+            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (subject, line.number, line.virtual_machine)
         ).rowcount
         if added:
             return None
-        first, machine = self._db.execute(
-            "SELECT line, machine FROM seen WHERE disk = ?", (line.disk,)
-        ).fetchone()
+        first, machine = self._db.execute("SELECT line, machine FROM seen WHERE disk = ?", (subject,)).fetchone()
         if machine == line.virtual_machine:
-            return f"{line.disk} is listed twice, first on line {first}"
+            return f"{subject} is listed twice, first on line {first}"
         return (
             f"{line.disk} is listed twice: for {machine} on line {first}, and for {line.virtual_machine} here"
         )

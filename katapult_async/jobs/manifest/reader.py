@@ -12,13 +12,27 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
+
+class Columns(NamedTuple):
+    """The columns of a manifest.
+
+    Attributes:
+        all: Those that it may have.
+        required: Those that it must have.
+    """
+
+    all: tuple[str, ...]
+    required: tuple[str, ...]
+
+
 COLUMNS = ("disk", "virtual_machine", "attach", "note")
 REQUIRED = ("disk", "virtual_machine")
+ASSIGNMENTS = Columns(COLUMNS, REQUIRED)
 #: Characters of a line, at most. No line of a manifest is nearly as long; what is, is some other file.
 LONGEST_LINE = 1 << 16
 _DELIMITERS = ",;\t"
@@ -50,23 +64,24 @@ Fields = dict[str, object] | BadRecord
 class Source:
     """A text that is read from its beginning as often as `records` is called."""
 
-    def __init__(self, file: BinaryIO, *, items: bool = False) -> None:
+    def __init__(self, file: BinaryIO, columns: Columns = ASSIGNMENTS, *, items: bool = False) -> None:
         # What is no UTF-8 is looked for line by line: a strict decoder works ahead and would not know the line.
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         self._items = items
+        self._columns = columns
 
     @classmethod
-    def of(cls, file: BinaryIO) -> Source:
+    def of(cls, file: BinaryIO, columns: Columns = ASSIGNMENTS) -> Source:
         """The text of an open file, which becomes the source's. One that cannot be read twice (a pipe) is spooled."""
         if file.seekable():
-            return cls(file)
+            return cls(file, columns)
         with file:
-            return cls.spooled(file)
+            return cls.spooled(file, columns)
 
     @classmethod
-    def spooled(cls, file: BinaryIO) -> Source:
+    def spooled(cls, file: BinaryIO, columns: Columns = ASSIGNMENTS) -> Source:
         """The text of a file that is read to its end at once."""
-        return cls(_spool(_until_too_long(iter(lambda: file.read(1 << 16), b""))))
+        return cls(_spool(_until_too_long(iter(lambda: file.read(1 << 16), b""))), columns)
 
     @classmethod
     def of_items(cls, items: Iterable[Fields]) -> Source:
@@ -126,7 +141,7 @@ class Source:
                     continue
                 if not columns:
                     columns = [name.strip().lower() for name in row]
-                    _check_columns(number, columns)
+                    _check_columns(number, columns, self._columns)
                 elif len(row) != len(columns):
                     yield number, BadRecord(f"expected {len(columns)} fields, found {len(row)}")
                 else:
@@ -138,15 +153,23 @@ class Source:
             ) from exc
 
 
-def _check_columns(line: int, columns: list[str]) -> None:
-    missing = [name for name in REQUIRED if name not in columns]
-    strange = [name for name in columns if name not in COLUMNS]
+def _check_columns(line: int, columns: list[str], wanted: Columns) -> None:
+    missing = [name for name in wanted.required if name not in columns]
+    strange = [name for name in columns if name not in wanted.all]
     if missing or strange or len(set(columns)) != len(columns):
+        optional = [name for name in wanted.all if name not in wanted.required]
+        some = "column" if len(wanted.required) == 1 else "columns"
+        are = "is" if len(optional) == 1 else "are"
         raise Unreadable(
             line,
-            "the first line must name the columns disk and virtual_machine, each once (attach and note are optional). "
-            f"Found {', '.join(columns)[:200]!r}",
+            f"the first line must name the {some} {_listed(wanted.required)}, each once ({_listed(optional)} {are} "
+            f"optional). Found {', '.join(columns)[:200]!r}",
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _object(line: str) -> Fields:

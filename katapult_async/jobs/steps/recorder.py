@@ -12,7 +12,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from katapult_async.bulk import Assignment, Outcome, Recorder, Start
+from typing import Any
+
+import msgspec
+
+from katapult_async.bulk import Action, Assignment, Outcome, Recorder, Start
 from katapult_async.jobs.journal.group_commit import Batch, Writer
 from katapult_async.jobs.journal.queries_lines import (
     MARK_SENT,
@@ -38,8 +42,11 @@ READ_AHEAD = 500
 MARK_AHEAD = 32
 
 
-class StepRecorder(Recorder):
+class StepRecorder(Recorder[Any, Any]):
     """The lines of one step: an async iterable of items for the fan-out, and its recorder."""
+
+    #: Lines marked as sent at a time, before their turn comes.
+    _mark_at_a_time = MARK_AHEAD
 
     def __init__(
         self,
@@ -49,7 +56,7 @@ class StepRecorder(Recorder):
         busy: BusyMachines | None = None,
         *,
         admits: Callable[[int], bool] = lambda _number: True,
-        on_outcome: Callable[[Outcome], None] | None = None,
+        on_outcome: Callable[[Outcome[Any, Any]], None] | None = None,
     ) -> None:
         self._writer = writer
         self._admits = admits
@@ -60,7 +67,8 @@ class StepRecorder(Recorder):
         self._ready: deque[OpenLine] = deque()
         self._last = 0
         self._sent_last = False
-        self._open: dict[str, OpenLine] = {}
+        # By the identity of the item, with the item, so that the identity stays its own.
+        self._open: dict[int, tuple[object, OpenLine]] = {}
         # Lines that are marked as sent, or soon will be, and whose turn has not come; so many of those that are ready.
         self._marks: dict[int, Batch] = {}
         self._marked_ready = 0
@@ -70,7 +78,7 @@ class StepRecorder(Recorder):
     def __aiter__(self) -> StepRecorder:
         return self
 
-    async def __anext__(self) -> Assignment:
+    async def __anext__(self) -> object:
         while not self._ready:
             lines = await self._writer.call(
                 open_lines, self._step, after=self._last, sent_last=self._sent_last, limit=READ_AHEAD
@@ -84,49 +92,59 @@ class StepRecorder(Recorder):
                 self._last, self._sent_last = 0, True
         line = self._ready.popleft()
         self._marked_ready = max(self._marked_ready - 1, 0)
-        self._open[line.disk] = line
+        item = self._item(line)
+        self._open[id(item)] = item, line
+        return item
+
+    def _item(self, line: OpenLine) -> object:
         return Assignment(line.disk, line.virtual_machine)
 
-    async def before_send(self, item: Assignment) -> Start:
+    def _line(self, item: object) -> OpenLine:
+        return self._open[id(item)][1]
+
+    def _reads_first(self, line: OpenLine) -> bool:
+        # A rollback reverts a disk only if the disk is as the run left it.
+        return line.read_first or self._kind is RunKind.ROLLBACK
+
+    async def before_send(self, item: object) -> Start:
         """See that its request may leave: that it is recorded as sent."""
-        line = self._open[item.disk]
+        line = self._line(item)
         if line.state is LineState.SENT:
             return Start.READ_BACK
         if self._busy is not None and not self._busy.may_take(line.virtual_machine):
             self._left.add(line.number)
             return Start.SKIP
         mark = self._marks.pop(line.number, None) or self._mark([line])
-        if len(self._marks) < MARK_AHEAD // 2:
+        if len(self._marks) < self._mark_at_a_time // 2:
             self._mark_ahead()
         await mark.durable()
-        # A rollback reverts a disk only if the disk is as the run left it.
-        return Start.READ_FIRST if line.read_first or self._kind is RunKind.ROLLBACK else Start.SEND
+        return Start.READ_FIRST if self._reads_first(line) else Start.SEND
 
     def _mark(self, lines: Sequence[OpenLine]) -> Batch:
         now = time.time()
         return self._writer.submit(MARK_SENT, [SentLine(line.number, now) for line in lines])
 
     def _mark_ahead(self) -> None:
-        coming = list(islice(self._ready, self._marked_ready, self._marked_ready + MARK_AHEAD))
+        coming = list(islice(self._ready, self._marked_ready, self._marked_ready + self._mark_at_a_time))
         lines = [line for line in coming if line.state is not LineState.SENT]
         if lines:
             self._marks.update(dict.fromkeys((line.number for line in lines), self._mark(lines)))
         self._marked_ready += len(coming)
 
-    def on_outcome(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome[Any, Any]) -> None:
         """Know at once whether its machine takes a further task."""
         if self._on_outcome is not None:
             self._on_outcome(outcome)
         if self._busy is not None:
-            self._busy.note(self._open[outcome.assignment.disk].virtual_machine, outcome)
+            self._busy.note(self._line(outcome.item).virtual_machine, outcome)
 
-    async def persist(self, outcomes: Sequence[Outcome]) -> None:
+    async def persist(self, outcomes: Sequence[Outcome[Any, Any]]) -> None:
         """Record what became of them."""
         recorded: list[LineOutcome] = []
         names: list[LineMachine] = []
         free: list[LineNumber] = []
         for outcome in outcomes:
-            line = self._open.pop(outcome.assignment.disk)
+            _, line = self._open.pop(id(outcome.item))
             if mark := self._marks.pop(line.number, None):
                 await mark.durable()  # stopped before its turn: what is recorded now must come after it
             if line.state is LineState.SENT and outcome.started_at is None:
@@ -166,7 +184,45 @@ class StepRecorder(Recorder):
         self._marks.clear()
 
 
-def _newly_known(line: OpenLine, outcome: Outcome) -> str | None:
+class ActionRecorder(StepRecorder):
+    """The lines of a run of any action.
+
+    They are marked as sent one by one, as their turn comes: most actions cannot be read back, so that a line that was
+    marked and not sent would come out as unknown after a crash.
+
+    Args:
+        writer: Writes the journal.
+        admits: Whether a line may be executed now.
+        on_outcome: Is told each outcome at once.
+    """
+
+    _mark_at_a_time = 0
+
+    def __init__(
+        self,
+        writer: Writer,
+        *,
+        admits: Callable[[int], bool],
+        on_outcome: Callable[[Outcome[Any, Any]], None] | None,
+    ) -> None:
+        super().__init__(writer, RunKind.ACTION, Step.ACTION, admits=admits, on_outcome=on_outcome)
+        #: Set before the first line is asked for. The action asks this recorder when an item was sent.
+        self.action: Action[Any, Any] | None = None
+
+    def sent_at(self, item: object) -> float | None:
+        """Return when an earlier session has sent an item, in Unix seconds. None if none has."""
+        return self._line(item).sent_at
+
+    def _item(self, line: OpenLine) -> object:
+        assert self.action is not None  # noqa: S101 - see `action`
+        return msgspec.json.decode(line.item or "{}", type=self.action.item)
+
+    def _reads_first(self, line: OpenLine) -> bool:
+        assert self.action is not None  # noqa: S101 - see `action`
+        return line.read_first or self.action.read_first
+
+
+def _newly_known(line: OpenLine, outcome: Outcome[Any, Any]) -> str | None:
     """The id of the machine that the disk has been put on, where the line only names it."""
     if outcome.disk is None or not outcome.ok or line.virtual_machine.startswith("vm_"):
         return None

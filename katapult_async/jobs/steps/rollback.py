@@ -60,6 +60,10 @@ def make_rollback(of: Path, path: Path) -> tuple[Journal, RunLock]:
         raise JournalError(f"{of} does not exist")
     with RunLock(of), Journal.open(of) as parent:
         before = parent.info()
+        if before.kind is RunKind.ACTION:
+            raise JournalMismatch(
+                f"{of} is a run of {before.action}, which cannot be rolled back: nobody has recorded how it was before"
+            )
         if before.kind is not RunKind.ASSIGN:
             raise JournalMismatch(f"{of} is a rollback itself. Run the manifest again instead")
         count = rollback_scope(parent).lines

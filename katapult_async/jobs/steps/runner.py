@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 
-from katapult_async.bulk import Items, Outcome, Outcomes, OutcomeStatus, Recorder
+from katapult_async.bulk import Outcome, Outcomes, OutcomeStatus, Recorder
 from katapult_async.client import Client
 from katapult_async.errors import KatapultError
 from katapult_async.jobs.journal.group_commit import Writer
@@ -29,9 +29,10 @@ from katapult_async.jobs.preflight.snapshot import each
 from katapult_async.logs import package_logger
 from katapult_async.models import AttachmentState, VirtualMachineState
 from katapult_async.observer import Observer, OutcomeEvent, StepEvent
+from katapult_async.resources.actions import action_named
 
 from .busy_machines import BusyMachines
-from .recorder import StepRecorder
+from .recorder import ActionRecorder, StepRecorder
 from .tasks import TaskWait
 from .transitions import BUSY, STEPS
 
@@ -93,7 +94,7 @@ class _Failures(Observer):
     def too_many(self) -> bool:
         return self.count > self._most
 
-    def count_outcome(self, outcome: Outcome) -> None:
+    def count_outcome(self, outcome: Outcome[Any, Any]) -> None:
         self._count(outcome.status.value)
 
     def on_outcome(self, event: OutcomeEvent) -> None:
@@ -117,6 +118,7 @@ class StepRunner:
         client: Client,
         writer: Writer,
         kind: RunKind,
+        action: str | None = None,
         *,
         task_timeout: float,
         limit_lines: int | None = None,
@@ -129,9 +131,10 @@ class StepRunner:
         self._client = client
         self._writer = writer
         self._kind = kind
+        self._action = action
         self._task_timeout = task_timeout
         self._began = time.time()
-        self._outcomes: Outcomes | None = None
+        self._outcomes: Outcomes[Any, Any] | None = None
         self._scope: anyio.CancelScope | None = None
 
     @property
@@ -185,7 +188,7 @@ class StepRunner:
     async def _carry_out(self, step: Step) -> None:
         if step is Step.ATTACH:
             await self._read_machines()
-        if step in (Step.ASSIGN, Step.UNASSIGN):
+        if step in (Step.ASSIGN, Step.UNASSIGN, Step.ACTION):
             await self._fan_out(step)
         else:
             await self._queue_tasks(step)
@@ -220,17 +223,10 @@ class StepRunner:
         lines = await self._writer.call(count_open, step)
         if not lines:
             return
-        log.info("%s: %d lines", step, lines)
-        self._client.session.observers.on_step(StepEvent(step=step.value, lines=lines))
-        recorder = StepRecorder(
-            self._writer,
-            self._kind,
-            step,
-            machines,
-            admits=self._lines.admits,
-            on_outcome=self._failures.count_outcome if self._failures is not None else None,
-        )
-        outcomes = _fan_out_of(self._client, step)(recorder, recorder=recorder)
+        name = self._action or step.value
+        log.info("%s: %d lines", name, lines)
+        self._client.session.observers.on_step(StepEvent(step=name, lines=lines))
+        recorder, outcomes = self._outcomes_of(step, machines)
         try:
             async with outcomes:
                 self._outcomes = outcomes
@@ -242,6 +238,21 @@ class StepRunner:
             self._outcomes = None
             recorder.close()
         self.refused_by = outcomes.report.stopped_by
+
+    def _outcomes_of(
+        self, step: Step, machines: BusyMachines | None
+    ) -> tuple[StepRecorder, Outcomes[Any, Any]]:
+        told = self._failures.count_outcome if self._failures is not None else None
+        if self._action is None:
+            recorder = StepRecorder(
+                self._writer, self._kind, step, machines, admits=self._lines.admits, on_outcome=told
+            )
+            return recorder, _fan_out_of(self._client, step)(recorder, recorder=recorder)
+        items = ActionRecorder(self._writer, admits=self._lines.admits, on_outcome=told)
+        items.action = action = action_named(self._action, items.sent_at)
+        return items, self._client.bulk_each(
+            action, items, recorder=items, wait=True, task_timeout=self._task_timeout
+        )
 
     async def _read_machines(self) -> None:
         """Read, with two requests a machine, whether it is running, and which disks are on it and attached already.
@@ -281,7 +292,7 @@ class StepRunner:
 
 
 class _FanOut(Protocol):
-    def __call__(self, items: Items, /, *, recorder: Recorder | None = None) -> Outcomes: ...
+    def __call__(self, items: Any, /, *, recorder: Recorder | None = None) -> Outcomes: ...
 
 
 def _fan_out_of(client: Client, step: Step) -> _FanOut:

@@ -2,12 +2,15 @@
 
     assign a disk:   assign ─> attach (where it is wanted) ─> its task ─> done
     roll it back:    detach (what the run attached) ─> its task ─> unassign ─> done
+    any action:      action ─> its task ─> done
 
 A line that is WAITING may be sent. One that is SENT is read back before anything else. One that is UNKNOWN is not
 done: a resumed run reads it back again.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
@@ -24,6 +27,7 @@ UNASSIGNED_BY_SOMEBODY = "it is unassigned, by this run or by others: this run g
 STEPS: dict[RunKind, tuple[Step, ...]] = {
     RunKind.ASSIGN: (Step.ASSIGN, Step.ATTACH),
     RunKind.ROLLBACK: (Step.DETACH, Step.UNASSIGN),
+    RunKind.ACTION: (Step.ACTION,),
 }
 
 
@@ -113,7 +117,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
         return cls(step=step, state=LineState.WAITING, code=BUSY, detail=detail)
 
 
-def after(step: Step, outcome: Outcome, *, second_step: bool, seen_free: bool = False) -> Transition:
+def after(step: Step, outcome: Outcome[Any, Any], *, second_step: bool, seen_free: bool = False) -> Transition:
     """Return what a line becomes with an outcome of its step.
 
     Args:
@@ -136,11 +140,26 @@ def after(step: Step, outcome: Outcome, *, second_step: bool, seen_free: bool = 
         )
     if status is OutcomeStatus.FAILED:
         return _failed(step, outcome, detail)
+    if step is Step.ACTION:
+        return _acted(outcome)
     if step is Step.ASSIGN:
         return _assigned(outcome, second_step=second_step, seen_free=seen_free)
     if step is Step.UNASSIGN:
         return _unassigned(outcome)
     return _after_queueing(step, outcome, second_step=second_step)
+
+
+def _acted(outcome: Outcome[Any, Any]) -> Transition:
+    status = LineStatus.DONE if outcome.status is OutcomeStatus.DONE else LineStatus.ALREADY_DONE
+    made = outcome.result if not hasattr(outcome.item, "disk") else None
+    return Transition(
+        step=Step.ACTION,
+        state=LineState.SETTLED,
+        status=status,
+        # Nobody knows the ID of a new disk yet.
+        detail=made.id if isinstance(made, Disk) else None,
+        task=outcome.task.id if outcome.task is not None else None,
+    )
 
 
 def _assigned(outcome: Outcome, *, second_step: bool, seen_free: bool) -> Transition:
@@ -204,12 +223,12 @@ def reached(step: Step, changes: Changes = Changes.NOTHING, *, second_step: bool
     return Transition.detached(changes, second_step=second_step)
 
 
-def _attachment(outcome: Outcome) -> object:
+def _attachment(outcome: Outcome[Any, Any]) -> object:
     bond = outcome.disk.virtual_machine_disk if outcome.disk is not None else None
     return bond.state if bond else None
 
 
-def _failed(step: Step, outcome: Outcome, detail: str | None) -> Transition:
+def _failed(step: Step, outcome: Outcome[Any, Any], detail: str | None) -> Transition:
     error = outcome.error
     if step is Step.DETACH and isinstance(error, AssignmentConflict) and error.on_no_machine:
         # Somebody has unassigned it since: nothing is left to roll back.

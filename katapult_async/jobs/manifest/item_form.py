@@ -1,0 +1,109 @@
+"""What a line of an action's manifest says: one item of the action, by the names of the item's fields.
+
+Judges one record at a time. A text stands for a number or a choice, because CSV has nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from katapult_async.bulk import Action, fields_of
+from katapult_async.resources.actions import action_named
+
+from .reader import BadRecord, Columns, Fields
+
+#: `Expected `int`, got `str` - at `$.size_in_gb``.
+_WRONG_TYPE = re.compile(r"(?P<what>.*) - at `\$\.(?P<field>\w+).*`\Z", re.DOTALL)
+_encode = msgspec.json.Encoder().encode
+
+
+class ItemLine(NamedTuple):
+    """What a line says.
+
+    Attributes:
+        disk: The ID of its disk, or the name of a disk that does not exist yet. Empty if the item has none.
+        virtual_machine: Its virtual machine. Empty if the item has none.
+        note: Its note.
+        item: The item as JSON.
+    """
+
+    disk: str
+    virtual_machine: str
+    note: str | None
+    item: str
+
+
+class ItemForm:
+    """Reads the lines of an action's manifest.
+
+    Args:
+        action: The name of the action, as `action_named` takes it.
+
+    Raises:
+        ValueError: If there is no such action.
+    """
+
+    def __init__(self, action: str) -> None:
+        self._action: Action[Any, Any] = action_named(action)
+        needed, names = fields_of(self._action.item)
+        self.columns = Columns((*names, "note"), names[:needed])
+
+    @property
+    def action(self) -> str:
+        """The name of the action."""
+        return self._action.name
+
+    def read(self, fields: Fields) -> ItemLine:
+        """Return what a record says. Raises BadRecord."""
+        if isinstance(fields, BadRecord):
+            raise fields
+        if strange := sorted(set(fields) - set(self.columns.all)):
+            raise BadRecord(f"unknown field {strange[0][:50]!r}")
+        given = {
+            name: value.strip() if isinstance(value, str) else value
+            for name, value in fields.items()
+            if value is not None and value != ""
+        }
+        note = given.pop("note", None)
+        if isinstance(note, (list, dict)):
+            raise BadRecord("note must be text")
+        if missing := [name for name in self.columns.required if name not in given]:
+            raise BadRecord(f"{missing[0]} is missing")
+        item = self._item(given)
+        return ItemLine(
+            disk=str(getattr(item, "disk", "") or getattr(item, "name", "")),
+            virtual_machine=getattr(item, "virtual_machine", None) or "",
+            note=None if note is None else str(note),
+            item=_encode(item).decode(),
+        )
+
+    def _item(self, given: dict[str, object]) -> object:
+        machine = given.get("virtual_machine")
+        if isinstance(machine, str) and "." in machine:  # names of hosts are compared without case
+            given["virtual_machine"] = machine.lower().removesuffix(".")
+        try:
+            return self._action.reader(msgspec.convert(given, self._action.item, strict=False))
+        except msgspec.ValidationError as exc:
+            raise BadRecord(_reason(str(exc), given)) from None
+        except (TypeError, ValueError) as exc:
+            raise BadRecord(str(exc)) from None
+
+    def fields_of(self, item: object) -> Fields:
+        """Return the record that stands for an item which Python code gives."""
+        try:
+            read = cast("object", self._action.reader(item))
+        except (TypeError, ValueError) as exc:
+            return BadRecord(str(exc))
+        return {name: value for name, value in cast("dict[str, object]", msgspec.to_builtins(read)).items()}
+
+
+def _reason(error: str, given: dict[str, object]) -> str:
+    """What is wrong with a field, in the words of a manifest."""
+    found = _WRONG_TYPE.match(error)
+    if found is None:
+        return error
+    field, what = found["field"], found["what"].replace("`", "")
+    return f"{field}: {what[:1].lower()}{what[1:]}, found {str(given.get(field))[:50]!r}"
