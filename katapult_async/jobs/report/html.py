@@ -113,7 +113,7 @@ def _overview(summary: RunSummary, latency: Latency | None, path: Path | None, n
 
 def _timeline(summary: RunSummary, timeline: Sequence[Second], waits: Sequence[Waited]) -> Iterator[str]:
     yield "<h2>Timeline</h2>\n"
-    drawings = [draw(timeline, waits, summary.sessions, layout) for layout in (WIDE, NARROW)]
+    drawings = [draw(timeline, waits, summary.sessions, layout, summary.period) for layout in (WIDE, NARROW)]
     if not all(drawings):
         yield "<p>No request has been sent.</p>\n"
         return
