@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from katapult_async.client import Client
-from katapult_async.errors import KatapultError
+from katapult_async.errors import KatapultError, NoAnswer
 from katapult_async.logs import package_logger, run_id
 from katapult_async.transport.address import is_same_base_url
 
@@ -378,7 +378,8 @@ class Run:
                 self._runner = None
                 if runner.refused_by is not None:
                     self._refused_by = runner.refused_by
-                    ended, reason = "refused", runner.refused_by.message
+                    ended = "no_answer" if isinstance(runner.refused_by, NoAnswer) else "refused"
+                    reason = runner.refused_by.message
                 elif runner.has_too_many_failures:
                     ended, reason = "interrupted", f"more than {max_failures} lines failed"
                 elif runner.stopped and ended == "finished":

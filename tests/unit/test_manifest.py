@@ -240,7 +240,7 @@ def test_each_bad_item_is_a_complaint_with_its_position() -> None:
         {"disk": "disk_13", "virtual_machine": "vm_1"},
         ("disk_1", "web.example.com"),
     ]
-    with Manifest.from_items(items, name="items") as manifest:  # type: ignore[arg-type]
+    with Manifest.from_items(items, name="items") as manifest:
         check = manifest.check()
         assert check.lines == 14
         assert [(complaint.line, complaint.reason) for complaint in check.complaints] == [

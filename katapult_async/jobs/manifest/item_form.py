@@ -97,7 +97,7 @@ class ItemForm:
             read = cast("object", self._action.reader(item))
         except (TypeError, ValueError) as exc:
             return BadRecord(str(exc))
-        return {name: value for name, value in cast("dict[str, object]", msgspec.to_builtins(read)).items()}
+        return cast("dict[str, object]", msgspec.to_builtins(read))
 
 
 def _reason(error: str, given: dict[str, object]) -> str:

@@ -100,9 +100,7 @@ class Manifest:
         self._checked: ManifestCheck | None = None
 
     @classmethod
-    def open(
-        cls, path: str | Path, *, action: str | None = None, stdin: BinaryIO | None = None
-    ) -> Manifest:
+    def open(cls, path: str | Path, *, action: str | None = None, stdin: BinaryIO | None = None) -> Manifest:
         """Open a file, or standard input.
 
         Standard input, and what else cannot be read twice (a pipe, a FIFO), is read to its end at once and spooled.
@@ -357,7 +355,9 @@ class _Seen:
         ).rowcount
         if added:
             return None
-        first, machine = self._db.execute("SELECT line, machine FROM seen WHERE disk = ?", (subject,)).fetchone()
+        first, machine = self._db.execute(
+            "SELECT line, machine FROM seen WHERE disk = ?", (subject,)
+        ).fetchone()
         if machine == line.virtual_machine:
             return f"{subject} is listed twice, first on line {first}"
         return (

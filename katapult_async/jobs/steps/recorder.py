@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-
 from typing import Any
 
 import msgspec

@@ -117,7 +117,9 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
         return cls(step=step, state=LineState.WAITING, code=BUSY, detail=detail)
 
 
-def after(step: Step, outcome: Outcome[Any, Any], *, second_step: bool, seen_free: bool = False) -> Transition:
+def after(
+    step: Step, outcome: Outcome[Any, Any], *, second_step: bool, seen_free: bool = False
+) -> Transition:
     """Return what a line becomes with an outcome of its step.
 
     Args:
