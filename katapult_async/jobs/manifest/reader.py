@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 import msgspec
 
-COLUMNS = ("disk", "virtual_machine", "attach", "note")
-REQUIRED = ("disk", "virtual_machine")
+from .rows import COLUMNS, REQUIRED, BadRecord, Fields
+
 #: Characters of a line, at most. No line of a manifest is nearly as long; what is, is some other file.
 LONGEST_LINE = 1 << 16
 _DELIMITERS = ",;\t"
@@ -31,20 +31,12 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 _decode_item = msgspec.json.Decoder(dict[str, object] | str).decode
 
 
-class BadRecord(Exception):
-    """What is wrong with one record. The records after it can be read."""
-
-
 class Unreadable(Exception):
     """Why nothing can be read from this line on."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
         self.line = line
-
-
-#: What a record says by column, or why that cannot be known.
-Fields = dict[str, object] | BadRecord
 
 
 class Source:
@@ -151,7 +143,7 @@ def _check_columns(line: int, columns: list[str]) -> None:
 
 def _object(line: str) -> Fields:
     fields = _decode(line)
-    # Each key has a colon, so that there is a second look only where there are more of them.
+    # Each key has a colon, so that a line is read again only where it has more of them.
     if line.count(":") == len(fields):
         return fields
     twice: list[str] = []
