@@ -1,33 +1,29 @@
-"""A durable run: made from a manifest or to take another run back, executed, interrupted, and gone on with.
+"""A durable run: made from a manifest, or to roll another run back; executed, interrupted, and resumed.
 
 Every line goes through the steps of its kind of run (`steps`), all lines through one step before the next begins. The
-journal is the truth at each moment: whatever ends the process, opening the run again and executing it goes on.
+journal is right at each moment: whatever ends the process, opening the run again and executing it resumes it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from katapult_async.client import Client
-from katapult_async.errors import KatapultError, NoAnswer
-from katapult_async.logs import package_logger, run_id
+from katapult_async.errors import KatapultError
+from katapult_async.logs import package_logger
 from katapult_async.transport.address import is_same_base_url
 
 from .errors import JournalError, JournalMismatch
 from .journal import Journal
-from .journal.group_commit import Writer
 from .journal.lock import RunLock
 from .journal.new_run import Options, from_manifest
 from .journal.records import RunInfo, RunSummary
-from .journal.session import PREFLIGHT_HOLDS, Stopwatch
-from .journal.timeline import TimelineRecorder
+from .journal.session import PREFLIGHT_HOLDS, Stopwatch, recording
 from .location import location_for
 from .manifest import Manifest
 from .preflight.preflight import Preflight, make_preflight
@@ -71,12 +67,7 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -137,7 +128,7 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path, *, records_lost: bool = False) -> Run:
-        """Open a run to go on with it.
+        """Open a run to resume it.
 
         Args:
             path: The file of its journal.
@@ -205,19 +196,30 @@ class Run:
 
     @classmethod
     def roll_back(cls, of: str | Path, path: str | Path) -> Run:
-        """Make a run that takes back exactly what another one did: detach what it attached, unassign what it assigned.
-        From then on the other one is not gone on with.
+        """Make a run that reverts exactly what another one did: detach what it attached, unassign what it assigned.
 
-        Each disk is read right before: a boot disk, and a disk that has gone to another machine since, are left alone.
-        A request that was sent and never answered counts as done, until reading the disk shows otherwise. Left alone,
-        too, is what may have been there before the run (see `rollback_scope`). Raises JournalMismatch for a run that is a
-        rollback itself or has done nothing, JournalLocked while it is executed, JournalDamaged.
+        The other run cannot be resumed then. The rollback reads each disk right before it reverts it. It leaves alone a
+        boot disk, a disk that is on another machine now, and a disk that may have been there before the run (see
+        `rollback_scope`). A request that got no response counts as done, until reading the disk shows otherwise.
+
+        Args:
+            of: The journal of the run to roll back.
+            path: The file of the rollback's journal.
+
+        Raises:
+            JournalMismatch: The run is a rollback itself, or has changed nothing.
+            JournalLocked: Another process executes the run.
+            JournalDamaged: Its journal is not as it was written, or its latest records are gone.
+            JournalExists: There is a file already.
+            JournalWriteError: A file cannot be written.
         """
         return cls(*make_rollback(Path(of), Path(path)))
 
     def retry_failed(self) -> int:
-        """Let the lines that have failed be tried again by the next execution, each after its disk has been read; how
-        many they are. Raises JournalWriteError.
+        """Let the next `execute` try the failed lines again, each after reading its disk. Return how many they are.
+
+        Raises:
+            JournalWriteError: The journal cannot be written.
         """
         return self._journal.reopen_failed()
 
@@ -230,7 +232,7 @@ class Run:
             self._journal.path.unlink(missing_ok=True)
         self._lock.release()
 
-    # -- looking ----------------------------------------------------------------------------------------------------
+    # -- reading ----------------------------------------------------------------------------------------------------
 
     @property
     def info(self) -> RunInfo:
@@ -311,7 +313,7 @@ class Run:
         if organization is None:
             raise ValueError("the run was made without an organization: pass organization=")
         self._check_installation(client)
-        async with self._recording(client) as writer:
+        async with recording(self._journal, client) as writer:
             result = await make_preflight(
                 client,
                 writer,
@@ -330,14 +332,20 @@ class Run:
         limit_lines: int | None = None,
         max_failures: int | None = None,
     ) -> RunSummary:
-        """Carry out, or go on with, the run. Lines that the preflight has found to be there already, or impossible,
-        are settled without a request. task_timeout: seconds that a task of attaching may take. limit_lines: send only
-        so many lines; a later `execute` continues with the rest. max_failures: stop gently when more lines than that
-        have failed in this session.
+        """Execute the run, or resume it, and return where it stands then.
 
-        Returns early after `stop`, or when the run is refused (`refused_by`). Nothing is raised for a line. Raises
-        JournalMismatch for another installation and for a run that nobody has confirmed, JournalWriteError when nothing
-        can be recorded any more: the run then ends at once, and can be resumed.
+        Returns early after `stop`, or when the run is refused (`refused_by`). Nothing is raised for a line. Lines that
+        the preflight found done or impossible are recorded without a request.
+
+        Args:
+            client: The client to send with.
+            task_timeout: Seconds that a task of attaching may take.
+            limit_lines: Send only so many lines. A later `execute` sends the others.
+            max_failures: Stop when more lines than that have failed in this session.
+
+        Raises:
+            JournalMismatch: The client is one of another installation, or nobody has confirmed the run.
+            JournalWriteError: Nothing can be recorded any more. The run ends at once, and can be resumed.
         """
         self._check_installation(client)
         if self.needs_confirmation:
@@ -347,7 +355,7 @@ class Run:
             )
         self._begun = True
         self._refused_by = None
-        async with self._recording(client) as writer:
+        async with recording(self._journal, client) as writer:
             stopwatch = Stopwatch(writer)
             await stopwatch.begin(client.session.gate.window.period)
             runner = self._runner = StepRunner(
@@ -361,31 +369,17 @@ class Run:
             )
             if self._stopped:
                 runner.stop()
-            ended, reason = "failed", None
+            error: BaseException | None = None
             try:
                 with client.session.watching(stopwatch):
                     await runner.run()
-                ended = "finished"
-            except KatapultError as error:
-                if not error.stops_run:
-                    raise
-                runner.refused_by = error
             except BaseException as exc:
-                ended = "failed" if isinstance(exc, Exception) else "interrupted"
-                reason = str(exc) or None
+                error = exc
                 raise
             finally:
                 self._runner = None
-                if runner.refused_by is not None:
-                    self._refused_by = runner.refused_by
-                    ended = "no_answer" if isinstance(runner.refused_by, NoAnswer) else "refused"
-                    reason = runner.refused_by.message
-                elif runner.has_too_many_failures:
-                    ended, reason = "interrupted", f"more than {max_failures} lines failed"
-                elif runner.stopped and ended == "finished":
-                    ended = "interrupted"
-                elif runner.has_held_back and ended == "finished":
-                    ended, reason = "interrupted", f"only the first {limit_lines} lines were to be sent"
+                self._refused_by = runner.refused_by
+                ended, reason = runner.ending(error)
                 log.info("the session has ended: %s", ended)
                 stopwatch.end(ended, reason)
         return self.summary()
@@ -400,18 +394,3 @@ class Run:
         wanted, given = self._info.base_url, client.session.base_url
         if wanted is not None and not is_same_base_url(wanted, given):
             raise JournalMismatch(f"the run {self._journal.name} was made for {wanted}, not for {given}")
-
-    @contextlib.asynccontextmanager
-    async def _recording(self, client: Client) -> AsyncIterator[Writer]:
-        mark = run_id.set(self._info.run_id)
-        try:
-            async with Writer(self._journal) as writer:
-                timeline = TimelineRecorder(writer)
-                try:
-                    with client.session.watching(timeline):
-                        yield writer
-                finally:
-                    timeline.learnt(client.session.gate.limit)
-                    timeline.flush()
-        finally:
-            run_id.reset(mark)

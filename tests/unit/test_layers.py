@@ -1,16 +1,17 @@
-"""A room imports from the rooms above it only; aiohttp's client lives in one of them."""
+"""A package imports only from the packages before it; aiohttp's client and SQL have one package each."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "katapult_async"
-# From the top of the house to the bottom. `testing` stands apart: it shares nothing with the others.
-ROOMS = [
+# `testing` stands apart: it shares nothing with the others.
+PACKAGES = [
     "logs",
     "safe_text",
     "words",
@@ -28,10 +29,17 @@ ROOMS = [
     "jobs",
     "cli",
 ]
+#: The packages and modules of `jobs`.
+PARTS_OF_JOBS = ["errors", "manifest", "journal", "preflight", "steps", "location", "run", "report"]
+#: How an SQL statement begins, but for what a sentence may begin with, too.
+SQL = re.compile(
+    r"\s*(SELECT\s|INSERT\s+(OR\s|INTO\s)|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|CREATE\s|DROP\s|ALTER\s|PRAGMA\s"
+    r"|BEGIN\b|COMMIT\b|ROLLBACK\b)"
+)
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def room_of(module: Path) -> str:
+def package_of(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -49,31 +57,55 @@ def imports(module: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_room_imports_only_from_rooms_above_it(module: Path) -> None:
-    room = room_of(module)
-    if room in {"__init__", "__main__", "py"}:
+def test_a_package_imports_only_from_packages_before_it(module: Path) -> None:
+    package = package_of(module)
+    if package in {"__init__", "__main__", "py"}:
         return
     for name in imports(module):
         parts = name.split(".")
         if parts[0] != "katapult_async" or len(parts) < 2:
             continue
         other = parts[1]
-        if room == "testing" or other == "testing":
+        if package == "testing" or other == "testing":
             # The emulator shares no code with what it tests; only the command line serves it.
-            assert room in {other, "cli"}, f"{module} imports {name}"
-        elif other in ROOMS:
-            assert ROOMS.index(other) <= ROOMS.index(room), f"{module} imports {name}"
+            assert package in {other, "cli"}, f"{module} imports {name}"
+        elif other in PACKAGES:
+            assert PACKAGES.index(other) <= PACKAGES.index(package), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_part_of_jobs_imports_only_from_parts_before_it(module: Path) -> None:
+    path = module.relative_to(PACKAGE).parts
+    if path[0] != "jobs" or path[1] in {"__init__.py", "plan.py"}:
+        return
+    part = PARTS_OF_JOBS.index(path[1].removesuffix(".py"))
+    for name in imports(module):
+        other = name.split(".")[2:3]
+        if name.startswith("katapult_async.jobs.") and other:
+            assert PARTS_OF_JOBS.index(other[0]) <= part, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_sql_stands_in_the_journal_and_in_sql_files(module: Path) -> None:
+    if module.is_relative_to(PACKAGE / "jobs" / "journal"):
+        return
+    texts = (
+        node.value
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    assert [text for text in texts if SQL.match(text)] == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_aiohttp_lives_in_the_transport_and_in_the_emulator(module: Path) -> None:
-    if room_of(module) not in {"transport", "testing"}:
+    if package_of(module) not in {"transport", "testing"}:
         assert not [name for name in imports(module) if name.split(".")[0] == "aiohttp"]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_opentelemetry_is_an_extra_that_nothing_else_imports(module: Path) -> None:
-    if room_of(module) != "otel":
+    if package_of(module) != "otel":
         names = [name for name in imports(module) if name.split(".")[0] == "opentelemetry"]
         assert not [*names, *(name for name in imports(module) if name.startswith("katapult_async.otel"))]
 

@@ -5,12 +5,18 @@ The time of day says when it began; how long it lasts is the monotonic clock's, 
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import AsyncIterator
 
+from katapult_async.client import Client
+from katapult_async.logs import run_id
 from katapult_async.observer import Observer, RequestEvent, WaitEvent
 
 from .group_commit import Writer
+from .journal import Journal
 from .queries_sessions import END_SESSION, NOTE_ELAPSED, Elapsed, SessionEnd, begin_session
+from .timeline import TimelineRecorder
 
 #: Seconds after which the result of a preflight does not count any more.
 PREFLIGHT_HOLDS = 600.0
@@ -51,3 +57,20 @@ class Stopwatch(Observer):
         """Record the end of the session. See RunSession for `ended` and `reason`."""
         elapsed = time.monotonic() - self._began
         self._writer.note(END_SESSION, SessionEnd(elapsed=elapsed, ended=ended, reason=reason))
+
+
+@contextlib.asynccontextmanager
+async def recording(journal: Journal, client: Client) -> AsyncIterator[Writer]:
+    """Write to a journal while this is open, and record the timeline of the client's requests."""
+    mark = run_id.set(journal.info().run_id)
+    try:
+        async with Writer(journal) as writer:
+            timeline = TimelineRecorder(writer)
+            try:
+                with client.session.watching(timeline):
+                    yield writer
+            finally:
+                timeline.learnt(client.session.gate.limit)
+                timeline.flush()
+    finally:
+        run_id.reset(mark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .manifest import Complaint, Digest, Manifest, ManifestCheck, ManifestError, ManifestLine
+from .manifest import Complaint, Manifest, ManifestCheck, ManifestError
+from .rows import Digest, ManifestLine
 
 __all__ = ["Complaint", "Digest", "Manifest", "ManifestCheck", "ManifestError", "ManifestLine"]

@@ -13,26 +13,14 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import msgspec
 
+from .rows import AssignmentRows, BadRecord, Columns, Fields
 
-class Columns(NamedTuple):
-    """The columns of a manifest.
+_ASSIGNMENTS = AssignmentRows.columns
 
-    Attributes:
-        all: Those that it may have.
-        required: Those that it must have.
-    """
-
-    all: tuple[str, ...]
-    required: tuple[str, ...]
-
-
-COLUMNS = ("disk", "virtual_machine", "attach", "note")
-REQUIRED = ("disk", "virtual_machine")
-ASSIGNMENTS = Columns(COLUMNS, REQUIRED)
 #: Characters of a line, at most. No line of a manifest is nearly as long; what is, is some other file.
 LONGEST_LINE = 1 << 16
 _DELIMITERS = ",;\t"
@@ -45,10 +33,6 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 _decode_item = msgspec.json.Decoder(dict[str, object] | str).decode
 
 
-class BadRecord(Exception):
-    """What is wrong with one record. The records after it can be read."""
-
-
 class Unreadable(Exception):
     """Why nothing can be read from this line on."""
 
@@ -57,21 +41,17 @@ class Unreadable(Exception):
         self.line = line
 
 
-#: What a record says by column, or why that cannot be known.
-Fields = dict[str, object] | BadRecord
-
-
 class Source:
     """A text that is read from its beginning as often as `records` is called."""
 
-    def __init__(self, file: BinaryIO, columns: Columns = ASSIGNMENTS, *, items: bool = False) -> None:
+    def __init__(self, file: BinaryIO, columns: Columns = _ASSIGNMENTS, *, items: bool = False) -> None:
         # What is no UTF-8 is looked for line by line: a strict decoder works ahead and would not know the line.
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         self._items = items
         self._columns = columns
 
     @classmethod
-    def of(cls, file: BinaryIO, columns: Columns = ASSIGNMENTS) -> Source:
+    def of(cls, file: BinaryIO, columns: Columns = _ASSIGNMENTS) -> Source:
         """The text of an open file, which becomes the source's. One that cannot be read twice (a pipe) is spooled."""
         if file.seekable():
             return cls(file, columns)
@@ -79,7 +59,7 @@ class Source:
             return cls.spooled(file, columns)
 
     @classmethod
-    def spooled(cls, file: BinaryIO, columns: Columns = ASSIGNMENTS) -> Source:
+    def spooled(cls, file: BinaryIO, columns: Columns = _ASSIGNMENTS) -> Source:
         """The text of a file that is read to its end at once."""
         return cls(_spool(_until_too_long(iter(lambda: file.read(1 << 16), b""))), columns)
 
@@ -174,7 +154,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _object(line: str) -> Fields:
     fields = _decode(line)
-    # Each key has a colon, so that there is a second look only where there are more of them.
+    # Each key has a colon, so that a line is read again only where it has more of them.
     if line.count(":") == len(fields):
         return fields
     twice: list[str] = []

@@ -15,7 +15,7 @@ import anyio
 
 from katapult_async.bulk import Outcome, Outcomes, OutcomeStatus, Recorder
 from katapult_async.client import Client
-from katapult_async.errors import KatapultError
+from katapult_async.errors import KatapultError, NoAnswer
 from katapult_async.jobs.journal.group_commit import Writer
 from katapult_async.jobs.journal.queries_lines import (
     count_busy,
@@ -63,16 +63,16 @@ class FirstLines:
     """
 
     def __init__(self, limit: int | None) -> None:
-        self._limit = limit
+        self.limit = limit
         self._admitted: set[int] = set()
         #: Whether a line had to wait for a later session.
         self.held_back = False
 
     def admits(self, number: int) -> bool:
         """Return whether this line may be executed now."""
-        if self._limit is None or number in self._admitted:
+        if self.limit is None or number in self._admitted:
             return True
-        if len(self._admitted) >= self._limit:
+        if len(self._admitted) >= self.limit:
             self.held_back = True
             return False
         self._admitted.add(number)
@@ -87,12 +87,12 @@ class _Failures(Observer):
 
     def __init__(self, most: int, stop: Callable[[], None]) -> None:
         self.count = 0
-        self._most = most
+        self.most = most
         self._stop = stop
 
     @property
     def too_many(self) -> bool:
-        return self.count > self._most
+        return self.count > self.most
 
     def count_outcome(self, outcome: Outcome[Any, Any]) -> None:
         self._count(outcome.status.value)
@@ -108,9 +108,15 @@ class _Failures(Observer):
 
 
 class StepRunner:
-    """One session of a run. `stop` ends it gently; `refused_by` is the error that ended it, if one did.
+    """Executes the steps of a run in one session. `refused_by` is the error that ended it, if one did.
 
-    When more than `max_failures` of the lines that this session has sent have failed or are unknown, it stops gently.
+    Args:
+        client: The client to send with.
+        writer: Of the run's journal.
+        kind: Which steps.
+        task_timeout: Seconds that a task may take.
+        limit_lines: Send only so many lines.
+        max_failures: Stop when more lines than that have failed or are unknown.
     """
 
     def __init__(
@@ -143,35 +149,49 @@ class StepRunner:
         return self.stopped or self.refused_by is not None
 
     @property
-    def has_too_many_failures(self) -> bool:
-        """Whether more lines have failed than the caller permits."""
-        return self._failures is not None and self._failures.too_many
-
-    @property
-    def has_held_back(self) -> bool:
-        """Whether lines were left to a later session because of `limit_lines`."""
-        return self._lines.held_back
-
-    @property
     def patience_left(self) -> float | None:
         """Seconds until the session gives up, while the API does not answer. None while it answers."""
         return self._outcomes.patience_left if self._outcomes is not None else None
 
     def stop(self) -> None:
-        """Send nothing new; what is on the wire is waited for."""
+        """Send nothing new, and wait for what is in flight."""
         self.stopped = True
         if self._outcomes is not None:
             self._outcomes.stop()
         if self._scope is not None:
             self._scope.cancel()
 
+    def ending(self, error: BaseException | None) -> tuple[str, str | None]:
+        """Return how the session has ended, and why. See RunSession.
+
+        Args:
+            error: What `run` has raised.
+        """
+        if self.refused_by is not None:
+            ended = "no_answer" if isinstance(self.refused_by, NoAnswer) else "refused"
+            return ended, self.refused_by.message
+        if self._failures is not None and self._failures.too_many:
+            return "interrupted", f"more than {self._failures.most} lines failed"
+        if error is not None:
+            return "failed" if isinstance(error, Exception) else "interrupted", str(error) or None
+        if self.stopped:
+            return "interrupted", None
+        if self._lines.held_back:
+            return "interrupted", f"only the first {self._lines.limit} lines were to be sent"
+        return "finished", None
+
     async def run(self) -> None:
-        """All steps, as far as it gets."""
-        if self._failures is None:
-            await self._run()
-            return
-        with self._client.session.watching(self._failures):
-            await self._run()
+        """Carry out all steps, as far as the session gets."""
+        try:
+            if self._failures is None:
+                await self._run()
+                return
+            with self._client.session.watching(self._failures):
+                await self._run()
+        except KatapultError as error:
+            if not error.stops_run:
+                raise
+            self.refused_by = error
 
     async def _run(self) -> None:
         first, *_ = steps = STEPS[self._kind]

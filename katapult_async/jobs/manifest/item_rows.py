@@ -6,38 +6,22 @@ Judges one record at a time. A text stands for a number or a choice, because CSV
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import msgspec
 
 from katapult_async.bulk import Action, fields_of
 from katapult_async.resources.actions import action_named
 
-from .reader import BadRecord, Columns, Fields
+from .rows import BadRecord, Columns, Fields, ManifestLine
 
 #: `Expected `int`, got `str` - at `$.size_in_gb``.
 _WRONG_TYPE = re.compile(r"(?P<what>.*) - at `\$\.(?P<field>\w+).*`\Z", re.DOTALL)
 _encode = msgspec.json.Encoder().encode
 
 
-class ItemLine(NamedTuple):
-    """What a line says.
-
-    Attributes:
-        disk: The ID of its disk, or the name of a disk that does not exist yet. Empty if the item has none.
-        virtual_machine: Its virtual machine. Empty if the item has none.
-        note: Its note.
-        item: The item as JSON.
-    """
-
-    disk: str
-    virtual_machine: str
-    note: str | None
-    item: str
-
-
-class ItemForm:
-    """Reads the lines of an action's manifest.
+class ItemRows:
+    """The records of an action's manifest. See Rows.
 
     Args:
         action: The name of the action, as `action_named` takes it.
@@ -56,7 +40,7 @@ class ItemForm:
         """The name of the action."""
         return self._action.name
 
-    def read(self, fields: Fields) -> ItemLine:
+    def line_of(self, number: int, fields: Fields) -> ManifestLine:
         """Return what a record says. Raises BadRecord."""
         if isinstance(fields, BadRecord):
             raise fields
@@ -73,7 +57,8 @@ class ItemForm:
         if missing := [name for name in self.columns.required if name not in given]:
             raise BadRecord(f"{missing[0]} is missing")
         item = self._item(given)
-        return ItemLine(
+        return ManifestLine(
+            number=number,
             disk=str(getattr(item, "disk", "") or getattr(item, "name", "")),
             virtual_machine=getattr(item, "virtual_machine", None) or "",
             note=None if note is None else str(note),
