@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from katapult_async.cli.numbers import decimal, whole
 from katapult_async.cli.options import (
-    DAY,
     Attach,
+    Canary,
     Connection,
     ManifestName,
     MaxFailures,
@@ -29,7 +27,7 @@ from katapult_async.cli.options import (
 from katapult_async.cli.program import app, command
 from katapult_async.cli.settings import ORGANIZATION
 
-__all__ = ["Kind", "app", "settings_commands"]
+__all__ = ["app", "emulator_commands", "settings_commands"]
 
 
 @command("plan plan.csv --organization acme", "plan plan.csv --json")
@@ -81,10 +79,7 @@ def assign(
     attach: Attach = False,
     yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing: the same as plan.")] = False,
-    canary: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(parser=whole(1), metavar="N", help="Assign N lines, then ask before the rest."),
-    ] = None,
+    canary: Canary = None,
     max_failures: MaxFailures = None,
     task_timeout: TaskTimeout = 600,
     *,
@@ -126,6 +121,58 @@ def assign(
         task_timeout=task_timeout,
         canary=canary,
         max_failures=max_failures,
+    )
+    sys.exit(
+        run_assign(manifest, run_file=run, wanted=wanted, screen=screen, settings=settings, sources=sources)
+    )
+
+
+@command(
+    "run resize sizes.csv", "run start machines.csv --dry-run", "run create disks.jsonl --yes", name="run"
+)
+def run_action(
+    action: Annotated[
+        str,
+        typer.Argument(metavar="ACTION", show_default=False, help="What to do with each line. ? lists all."),
+    ],
+    manifest: ManifestName,
+    run: NewRun = None,
+    yes: Yes = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the manifest, show what it costs, change nothing.")
+    ] = False,
+    canary: Canary = None,
+    max_failures: MaxFailures = None,
+    task_timeout: TaskTimeout = 600,
+    *,
+    connection: Connection,
+    screen: Screen,
+) -> None:
+    """Carry out another action on each line of a manifest.
+
+    The columns are the fields of the action: disk and size_in_gb for resize, virtual_machine for start and stop,
+    organization, name, data_center and size_in_gb for create. Tasks are waited for.
+
+    A journal records every line. Whatever ends the run, the same command resumes it. What cannot be read back, and may
+    have been executed, comes out as unknown and is never sent again.
+    """
+    from katapult_async.cli.assign import Wanted, run_assign
+    from katapult_async.cli.run import checked_action, run_cost
+
+    action = checked_action(action)
+    sources = connection.sources()
+    settings = connection.settings(sources)
+    run = checked_file("--run", run)
+    screen.start_log()
+    if dry_run:
+        sys.exit(run_cost(manifest, action=action, screen=screen, settings=settings))
+    wanted = Wanted(
+        action=action,
+        yes=yes,
+        task_timeout=task_timeout,
+        canary=canary,
+        max_failures=max_failures,
+        preflight=False,
     )
     sys.exit(
         run_assign(manifest, run_file=run, wanted=wanted, screen=screen, settings=settings, sources=sources)
@@ -304,98 +351,5 @@ def report(
     )
 
 
-@command("demo", "demo --disks 1000 --limit 300")
-def demo(
-    disks: Annotated[int, typer.Option(parser=whole(1), metavar="N", help="Disks to assign.")] = 300,
-    virtual_machines: Annotated[
-        int, typer.Option(parser=whole(1), metavar="N", help="Virtual machines to assign them to.")
-    ] = 40,
-    limit: Annotated[
-        int, typer.Option(parser=whole(1), metavar="N", help="Requests permitted in a window.")
-    ] = 120,
-    window: Annotated[
-        float, typer.Option(parser=decimal(1, DAY), metavar="SECONDS", help="Length of the server's window.")
-    ] = 6,
-    faults: Annotated[
-        float, typer.Option(parser=decimal(0, 0.9), metavar="PART", help="Part of the requests that fail.")
-    ] = 0.05,
-    seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same faults.")] = 0,
-    *,
-    screen: Screen,
-) -> None:
-    """Assign disks of an emulator, under a real rate limit. Nothing leaves this machine."""
-    from katapult_async.cli.demo import run_demo
-
-    screen.start_log()
-    sys.exit(
-        run_demo(
-            disks=disks,
-            virtual_machines=virtual_machines,
-            limit=limit,
-            window=window,
-            faults=faults,
-            seed=seed,
-            screen=screen,
-        )
-    )
-
-
-class Kind(str, Enum):
-    """The emulator's kinds of limiters."""
-
-    aligned = "aligned"
-    fixed = "fixed"
-    sliding = "sliding"
-    bucket = "bucket"
-    burst = "burst"
-
-
-@app.command()
-def emulate(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free one.")] = 0,
-    disks: Annotated[int, typer.Option(min=0)] = 1000,
-    virtual_machines: Annotated[int, typer.Option(min=1)] = 100,
-    limit: Annotated[int, typer.Option(min=1, help="Requests permitted in a window.")] = 1000,
-    limiter: Annotated[Kind, typer.Option(help="How requests are counted.")] = Kind.aligned,
-    window: Annotated[float, typer.Option(min=0.1, help="Length of the window in seconds.")] = 60.0,
-    headers: Annotated[bool, typer.Option(help="Send the rate limit headers.")] = True,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds for each request.")] = 0.0,
-    faults: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Part of the requests that goes wrong.")
-    ] = 0.0,
-    token: Annotated[str, typer.Option(help="The token it accepts.")] = "token",  # noqa: S107 - the emulator's own
-    plan_out: Annotated[
-        Optional[Path], typer.Option(help="Write a plan for all its disks to this file.")  # noqa: UP045
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed: same IDs, and the same requests go wrong.")] = 0,
-    ledger_out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Write what was requested and changed to this file (JSON) when it ends."),
-    ] = None,
-) -> None:
-    """Serve the emulator on this machine until Ctrl-C.
-
-    While it runs, its ledger can be read at /_emulator/ledger.
-    """
-    from katapult_async.cli.emulate import run_emulator
-    from katapult_async.testing import Faults, KatapultEmulator
-
-    emulator = KatapultEmulator(
-        port=port,
-        disks=disks,
-        virtual_machines=virtual_machines,
-        limit=limit,
-        limiter=limiter.value,
-        period=window,
-        headers=headers,
-        latency=latency,
-        faults=Faults.everywhere(faults, seed=seed),
-        seed=seed,
-        tokens=(token,),
-        keep_ledger=False,  # it may serve for days: counters only
-    )
-    sys.exit(run_emulator(emulator, token=token, window=window, plan_out=plan_out, ledger_out=ledger_out))
-
-
 # The help lists commands in the order in which they are registered.
-from katapult_async.cli import settings_commands  # noqa: E402
+from katapult_async.cli import emulator_commands, settings_commands  # noqa: E402

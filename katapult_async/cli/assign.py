@@ -1,4 +1,4 @@
-"""`assign`: a manifest becomes a durable run, which is looked at, asked about and executed."""
+"""`assign` and `run`: a manifest becomes a durable run, which is looked at, asked about and executed."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from katapult_async.transport import DEFAULT_BASE_URL
 
 
 class Wanted(NamedTuple):
-    """What the user has asked `assign` to do."""
+    """What the user has asked for. action: of `run`; None for `assign`."""
 
-    organization: str | None
-    preflight: bool
-    thorough: bool
-    attach: bool
     yes: bool
     task_timeout: float
     canary: int | None
     max_failures: int | None
+    organization: str | None = None
+    preflight: bool = True
+    thorough: bool = False
+    attach: bool = False
+    action: str | None = None
 
 
 def run_assign(
@@ -50,7 +51,7 @@ def run_assign(
     """
     token = token_for(sources, settings)
     try:
-        with open_checked(name) as manifest:
+        with open_checked(name, wanted.action) as manifest:
             location = location_for(name, manifest.check(), attach=wanted.attach, run=run_file)
             if wanted.preflight and wanted.organization is None and not location.begun:
                 return bad_input(
@@ -147,11 +148,14 @@ def _end_here(run: Run, code: int, screen: Screen) -> int:
 
 def _ask_for_the_rest(run: Run, settings: Settings, wanted: Wanted, *, failed: int) -> int | None:
     """Decide, after the first lines, about the others; None to go on, else the exit code."""
-    rest = counted(run.summary().counts.get(LineStatus.WAITING, 0), "disk")
+    rest = counted(
+        run.summary().counts.get(LineStatus.WAITING, 0), "disk" if wanted.action is None else "line"
+    )
     if wanted.yes:
         if failed:
             bad_input(f"{counted(failed, 'line')} of the canary failed. The other {rest} were not sent")
             return SOME_NOT
         return None
     where = target(run.info.organization, settings.get("base_url", DEFAULT_BASE_URL))
-    return confirmed(f"Assign the other {rest} {where}?", nothing_sent=False)
+    verb = "Assign" if wanted.action is None else f"Carry out {wanted.action} for"
+    return confirmed(f"{verb} the other {rest} {where}?", nothing_sent=False)

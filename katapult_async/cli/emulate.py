@@ -8,10 +8,18 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from katapult_async.cli.exit_codes import OK, bad_input
+from katapult_async.cli.exit_codes import OK, bad_input, refuse
 from katapult_async.cli.signals import on_signals, run_loop
-from katapult_async.testing import KatapultEmulator
+from katapult_async.testing import KatapultEmulator, LimiterKind
 from katapult_async.testing.watching import ledger_of
+
+
+def checked_limiter(kind: str) -> LimiterKind:
+    """Return the kind of a limiter. Exits with 2 if there is none of this name."""
+    try:
+        return LimiterKind(kind)
+    except ValueError:
+        refuse(f"the kinds of limiters are {', '.join(LimiterKind)}, and {kind[:50]!r} is none of them")
 
 
 def run_emulator(

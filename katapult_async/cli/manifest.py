@@ -11,8 +11,8 @@ from katapult_async.cli.words import counted
 from katapult_async.jobs import Manifest, ManifestCheck, ManifestError
 
 
-def open_checked(name: str) -> Manifest:
-    """Open a manifest.
+def open_checked(name: str, action: str | None = None) -> Manifest:
+    """Open a manifest of assignments, or of the items of an action.
 
     Exits with 2 if a line is wrong, after saying what is wrong with which line.
 
@@ -25,7 +25,7 @@ def open_checked(name: str) -> Manifest:
         try:
             # There is no sys.stdin at all if it was closed (`<&-`).
             stdin = sys.stdin.buffer if sys.stdin is not None else None
-            manifest = stack.enter_context(Manifest.open(name, stdin=stdin))
+            manifest = stack.enter_context(Manifest.open(name, action=action, stdin=stdin))
             _complain(manifest.check())
         except KeyboardInterrupt:
             print("katapult-async: interrupted while reading the manifest; nothing was sent", file=sys.stderr)

@@ -83,7 +83,11 @@ Attach = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]
 TaskTimeout = Annotated[
     float,
-    typer.Option(parser=decimal(1, DAY), metavar="SECONDS", help="Longest time for attaching one disk."),
+    typer.Option(parser=decimal(1, DAY), metavar="SECONDS", help="Longest time to wait for one task."),
+]
+Canary = Annotated[
+    Optional[int],
+    typer.Option(parser=whole(1), metavar="N", help="Send N lines, then ask before the rest."),
 ]
 MaxFailures = Annotated[
     Optional[int],

@@ -77,6 +77,8 @@ def question(run: Run, preflight: Preflight | None, base_url: str) -> str:
         base_url: Where the changes go.
     """
     where = target(run.info.organization, base_url)
+    if run.info.action is not None:
+        return f"Carry out {run.info.action} for {counted(run.info.lines, 'line')} {where}?"
     if preflight is None:
         what = f"Assign {counted(run.info.lines, 'disk')}"
     elif not preflight.attach:

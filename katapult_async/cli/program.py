@@ -20,12 +20,17 @@ app = typer.Typer(
 )
 
 
-def command(*examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a command, with examples at the end of its help."""
+def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command, with examples at the end of its help.
+
+    Args:
+        *examples: The examples, without the name of the program.
+        name: The name of the command. None for that of its function.
+    """
     shown = "\b\nExamples:\n" + "\n".join(f"  katapult-async {example}" for example in examples)
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        app.command(epilog=shown)(grouped(function))
+        app.command(name, epilog=shown)(grouped(function))
         return function
 
     return register

@@ -11,12 +11,14 @@ from katapult_async.cli.safe import shown
 from katapult_async.cli.words import count, counted, duration
 from katapult_async.jobs import Journal, LineRecord, LineStatus, RunKind, RunSummary
 from katapult_async.jobs.report import totals
-from katapult_async.jobs.report.text import reason
+from katapult_async.jobs.report.standing import in_sentence
+from katapult_async.jobs.report.text import reason, subject
+from katapult_async.resources.actions import action_named
 
 #: Failures shown; further ones are counted.
 MOST_FAILURES = 20
 #: What a run has done with disks, by kind: the statuses that count as its work, and the verb.
-_WORK = {
+_WORK: dict[RunKind, tuple[tuple[LineStatus, ...], str]] = {
     RunKind.ASSIGN: ((LineStatus.ASSIGNED, LineStatus.ATTACHED), "Assigned"),
     RunKind.ROLLBACK: ((LineStatus.UNASSIGNED, LineStatus.DETACHED), "Unassigned"),
 }
@@ -56,10 +58,13 @@ def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool 
 
 def sentence(summary: RunSummary, name: str) -> str:
     """Return what a run has done, in one sentence, and where to read more."""
-    statuses, verb = _WORK[summary.info.kind]
+    action = summary.info.action
+    if action is None:
+        (statuses, verb), noun = _WORK[summary.info.kind], "disk"
+    else:
+        statuses, verb, noun = (LineStatus.DONE,), in_sentence(action_named(action).words.done), "line"
     changed = sum(summary.counts.get(status, 0) for status in statuses)
-    disks = counted(summary.info.lines, "disk")
-    text = f"{verb} {count(changed)} of {disks} in {duration(summary.elapsed)}"
+    text = f"{verb} {count(changed)} of {counted(summary.info.lines, noun)} in {duration(summary.elapsed)}"
     others = [
         f"{count(number)} {status.value.replace('_', ' ')}"
         for status, number in summary.counts.items()
@@ -119,4 +124,4 @@ def describe(line: LineRecord) -> str:
         if line.request_id and line.request_id not in str(line.detail)
         else ""
     )
-    return shown(f"line {line.number}: {line.disk} -> {line.virtual_machine}: {line.status}: {why}{request}")
+    return shown(f"line {line.number}: {subject(line)}: {line.status}: {why}{request}")

@@ -32,7 +32,7 @@ from katapult_async.jobs.journal.queries_sessions import begin_session
 from tests.command_line import check_golden, run_many
 
 COMMANDS = (
-    *("plan", "assign", "resume", "rollback", "status", "runs", "report"),
+    *("plan", "assign", "run", "resume", "rollback", "status", "runs", "report"),
     *("budget", "config", "demo", "emulate"),
 )
 #: The first second of a minute.

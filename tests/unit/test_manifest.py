@@ -16,6 +16,7 @@ import pytest
 from katapult_async import Assignment
 from katapult_async.jobs import Manifest, ManifestError, ManifestLine
 from katapult_async.jobs.manifest.reader import Source
+from katapult_async.jobs.manifest.rows import AssignmentRows
 
 GOOD = [
     ManifestLine(number=2, disk="disk_1", virtual_machine="vm_1"),
@@ -200,7 +201,7 @@ class Worn(io.RawIOBase):
 
 def test_a_disk_that_cannot_be_read_is_said_in_a_sentence() -> None:
     worn = io.BufferedReader(Worn(b"disk,virtual_machine\ndisk_1,vm_1\n"))
-    with Manifest("plan.csv", Source.of(worn)) as manifest:
+    with Manifest("plan.csv", Source.of(worn), AssignmentRows()) as manifest:
         for read in (manifest.check, lambda: list(manifest)):
             with pytest.raises(
                 ManifestError, match=r"^cannot read the manifest plan\.csv: Input/output error$"

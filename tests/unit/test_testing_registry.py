@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from katapult_async.cli.app import Kind
+from katapult_async.cli.emulate import checked_limiter
 from katapult_async.testing import LimiterKind
 from katapult_async.testing.registry import complete
 
@@ -69,4 +69,4 @@ def test_a_new_member_that_nothing_carries_out_is_an_error(
 
 
 def test_the_command_line_knows_every_limiter() -> None:
-    assert {kind.value for kind in Kind} == {kind.value for kind in LimiterKind}
+    assert {checked_limiter(kind.value) for kind in LimiterKind} == set(LimiterKind)

@@ -27,6 +27,22 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     source: Annotated[str | None, Meta(description="Option, variable, or line of a profile.")]
 
 
+class CostDocument(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="schema",
+    tag="katapult-async/cost/1",
+):
+    """What carrying out an action costs: `katapult-async run ACTION MANIFEST --dry-run --json`."""
+
+    action: str
+    lines: int
+    requests: Annotated[int, Meta(description="Requests at least.")]
+    seconds: Annotated[float | None, Meta(description="Until the last is sent. None if no limit is known.")]
+
+
 class ConfigDocument(
     msgspec.Struct,
     frozen=True,
@@ -92,4 +108,8 @@ class BudgetDocument(
 
 
 #: What is documented in docs/schemas, by file.
-COMMAND_DOCUMENTS: dict[str, type[msgspec.Struct]] = {"budget": BudgetDocument, "config": ConfigDocument}
+COMMAND_DOCUMENTS: dict[str, type[msgspec.Struct]] = {
+    "budget": BudgetDocument,
+    "config": ConfigDocument,
+    "cost": CostDocument,
+}

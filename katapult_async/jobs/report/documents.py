@@ -47,6 +47,7 @@ class LineDocument(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_u
     sent_at: Timestamp | None
     finished_at: Timestamp | None
     note: Annotated[str | None, Meta(description="Note of the manifest.")]
+    item: Annotated[str | None, Meta(description="Item of the run's action, as JSON.")] = None
 
 
 class SessionDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,6 +64,7 @@ class RunDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     run_id: str
     kind: RunKind
+    action: Annotated[str | None, Meta(description="Name of the action of a run of that kind.")]
     state: RunState
     manifest: str
     created_at: Timestamp
@@ -215,6 +217,7 @@ def _line(document: type[L], line: LineRecord) -> L:
         sent_at=iso(line.sent_at),
         finished_at=iso(line.finished_at),
         note=line.note,
+        item=line.item,
     )
 
 
@@ -229,6 +232,7 @@ def run_document_of(summary: RunSummary, latency: Latency) -> RunDocument:
     return RunDocument(
         run_id=info.run_id,
         kind=info.kind,
+        action=info.action,
         state=state_of(summary),
         manifest=info.manifest,
         created_at=iso(info.created_at) or "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Collection
 from typing import TextIO
 
@@ -15,7 +16,7 @@ from .selection import NOT_DONE, selected
 
 
 def write_manifest(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus] = NOT_DONE) -> None:
-    r"""Write each line with one of `statuses` as CSV that `assign` reads.
+    r"""Write each line with one of `statuses` as CSV that `assign` reads, or as JSON Lines that `run` reads.
 
     The columns `attach` and `note` are there if one of these lines has them. A note keeps its words, line breaks and
     tabs. Other control characters in it become visible, such as `\x1b`. A cell that looks like a formula stays as it was
@@ -25,7 +26,16 @@ def write_manifest(out: TextIO, journal: Journal, *, statuses: Collection[LineSt
         JournalMismatch: The run is a rollback. It has no manifest of its own.
     """
     with journal.snapshot():
-        if journal.info().kind is not RunKind.ASSIGN:
+        kind = journal.info().kind
+        if kind is RunKind.ACTION:
+            for line in selected(journal, statuses):
+                said = {**json.loads(line.item or "{}"), "note": line.note}
+                # json escapes whatever is not ASCII: no terminal acts on it.
+                out.write(
+                    json.dumps({name: value for name, value in said.items() if value is not None}) + "\n"
+                )
+            return
+        if kind is not RunKind.ASSIGN:
             raise JournalMismatch(
                 f"{journal.name} is a rollback and has no manifest. Run the same rollback again instead"
             )

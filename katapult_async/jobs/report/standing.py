@@ -109,8 +109,16 @@ def state_of(summary: RunSummary) -> RunState:
 
 def title(summary: RunSummary) -> str:
     """Return what the run is: `Assignment of plan.csv`."""
-    what = "Assignment" if summary.info.kind is RunKind.ASSIGN else "Rollback"
+    info = summary.info
+    what = "Assignment" if info.kind is RunKind.ASSIGN else "Rollback"
+    if info.action is not None:
+        what = in_sentence(info.action)
     return f"{what} of {for_terminal(summary.info.manifest)}"
+
+
+def in_sentence(word: str) -> str:
+    """Return an action, or one of its words, as the beginning of a sentence: `Shut down`."""
+    return word.replace("_", " ").capitalize()
 
 
 def progress(summary: RunSummary) -> str:

@@ -55,6 +55,11 @@ def _rows(line: LineRecord) -> str:
     )
 
 
+def subject(line: LineRecord) -> str:
+    """Return what a line is about: its disk, its virtual machine, or both."""
+    return " -> ".join(part for part in (line.disk, line.virtual_machine) if part)
+
+
 def reason(line: LineRecord) -> str:
     """Return why a line is what it is, with the API's code once. Names of failures without a response are not codes."""
     named = (

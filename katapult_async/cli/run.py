@@ -1,0 +1,62 @@
+"""`run`: what is its own beside `assign`: the names of the actions, and what a run costs."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from katapult_async.cli.exit_codes import OK, bad_input, refuse
+from katapult_async.cli.manifest import open_checked
+from katapult_async.cli.options import Screen
+from katapult_async.cli.words import clock_time, counted, duration
+from katapult_async.client import Settings
+from katapult_async.jobs import ManifestError
+from katapult_async.jobs.preflight.forecast import Pace, seconds_for
+from katapult_async.jobs.report.command_documents import CostDocument
+from katapult_async.jobs.report.documents import encode
+from katapult_async.resources.actions import ACTION_NAMES, action_named
+
+
+def checked_action(name: str) -> str:
+    """Return the name of an action. Exits with 2 if there is none of this name."""
+    try:
+        return action_named(name).name
+    except ValueError as exc:
+        refuse(f"the actions are {', '.join(ACTION_NAMES)}" if name == "?" else str(exc))
+
+
+def run_cost(manifest: str, *, action: str, screen: Screen, settings: Settings) -> int:
+    """Check a manifest and show what carrying it out costs. Sends nothing.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        with open_checked(manifest, action) as opened:
+            lines = opened.check().lines
+    except ManifestError as exc:
+        return bad_input(str(exc))
+    requests = lines * (2 if action_named(action).read_first else 1)
+    pace = Pace(
+        limit=settings.get("total_permitted"),
+        period=settings.get("rate_window", 60.0),
+        max_per_second=settings.get("max_per_second"),
+    )
+    now = time.time()
+    seconds = seconds_for(requests, pace, now)
+    if screen.as_json:
+        print(encode(CostDocument(action=action, lines=lines, requests=requests, seconds=seconds)))
+        return OK
+    print(
+        f"To {action.replace('_', ' ')} {counted(lines, 'line')} takes at least {counted(requests, 'request')}."
+    )
+    if seconds is None:
+        print(
+            "How long that takes is not known, because the rate limit is not known yet (--total-permitted)."
+        )
+    else:
+        at = clock_time(now + seconds, now)
+        print(f"The last one is sent in about {duration(round(seconds))}, at {at}.")
+    if not screen.quiet:
+        print("Nothing was sent.", file=sys.stderr)
+    return OK
