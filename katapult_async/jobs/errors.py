@@ -30,9 +30,9 @@ class JournalDamaged(JournalError):
 class JournalRecordsLost(JournalDamaged):
     """The latest records of a killed run are gone, with the file that held them. What is left of it is sound.
 
-    `Run.open(path, records_lost=True)` goes on with what is left, and reads every disk before anything is sent.
+    `Run.open(path, records_lost=True)` resumes with what is left, and reads every disk before anything is sent.
     """
 
 
 class JournalWriteError(JournalError):
-    """Nothing can be written to it: no room, or no right to. What was recorded stays, and the run can be resumed."""
+    """Nothing can be written to it: the disk is full, or writing is not permitted. What was recorded stays, and the run can be resumed."""

@@ -172,7 +172,7 @@ class Journal(JournalReader):
 
     @classmethod
     def open(cls, path: Path, *, records_lost: bool = False) -> Journal:
-        """Open a journal to go on with it; bring it up to date if an older version made it.
+        """Open a journal to write to it. One of an older version is brought up to date.
 
         Args:
             path: The file.

@@ -1,4 +1,4 @@
-"""One process at a time executes a run: a lock that the operating system takes back when the process ends.
+"""One process at a time executes a run: a lock that the operating system releases when the process ends.
 
 It lies in a file of its own beside the journal: SQLite's locks on the journal itself would be lost when any other
 handle on that file is closed. The file goes away with the lock.
@@ -69,7 +69,7 @@ class RunLock:
             os.ftruncate(handle, 0)
             os.lseek(handle, 0, os.SEEK_SET)
             os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-        except OSError as exc:  # no room
+        except OSError as exc:  # the disk is full
             self.release()
             raise self._not_writable(exc) from exc
 

@@ -7,16 +7,11 @@ import sqlite3
 import msgspec
 
 from .schema import SECOND_STEP
-from .statements import BatchStatement, execute, number, pragma
+from .statements import BatchStatement, execute, pragma
 
 _NOT_SENT = "step = :step_assign AND state = :state_waiting"
 _IS_SENT = "found IN (:found_to_assign, :found_not_ready, :found_not_listed)"
 _LAST = "number = (SELECT max(number) FROM session)"
-
-
-def has_sessions(db: sqlite3.Connection) -> bool:
-    """Return whether the run was ever executed."""
-    return bool(number(db, "SELECT EXISTS (SELECT 1 FROM session)"))
 
 
 def begin_session(db: sqlite3.Connection, now: float, period: float, preflight_holds: float) -> None:

@@ -86,7 +86,7 @@ MIGRATIONS: tuple[str, ...] = (
         parent TEXT,
         base_url TEXT,
         looked_at REAL,                     -- when the preflight was made
-        taken_back_by TEXT                  -- the run that takes this one back: it is not gone on with
+        taken_back_by TEXT                  -- the rollback of this run, which cannot be resumed
     );
     CREATE TABLE line (
         number INTEGER PRIMARY KEY,
@@ -159,7 +159,7 @@ MIGRATIONS: tuple[str, ...] = (
         parent TEXT,
         base_url TEXT,
         looked_at REAL,                     -- when the preflight was made
-        taken_back_by TEXT,                 -- the run that takes this one back: it is not resumed
+        taken_back_by TEXT,                 -- the rollback of this run, which cannot be resumed
         preflight INTEGER NOT NULL DEFAULT 0,   -- whether one was asked for
         thorough INTEGER NOT NULL DEFAULT 0,
         organization TEXT,

@@ -45,7 +45,7 @@ def begin_writing(
 
 
 def _reserve(wal: Path, size: int) -> bool:
-    """Make the log at least so long. It takes no room on most file systems: nothing is written."""
+    """Make the log at least so long. It needs no space on most file systems: nothing is written."""
     try:
         with wal.open("rb+") as file:
             if os.fstat(file.fileno()).st_size < size:

@@ -1,7 +1,7 @@
 """The organization's lists, read page by page, and only as far as that costs less than reading what is wanted singly.
 
 A manifest of one line must not cost a list of 100,000 disks. Decides by the number of pages that the first page
-names. Reads; what is kept of a page is the survey's.
+names. What is kept of a page is the business of `snapshot`.
 """
 
 from __future__ import annotations
