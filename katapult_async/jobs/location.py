@@ -1,7 +1,7 @@
 """Where the journal of a run is, and whether an existing one is resumed.
 
-It lies beside the manifest, under its name with `.run`. A finished run stays as it is, and the next one gets the next
-number. This module makes and changes nothing.
+It lies beside the manifest, under its name with `.run`. A finished run stays as it is, and the next
+one gets the next number. This module makes and changes nothing.
 """
 
 from __future__ import annotations
@@ -37,18 +37,20 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 def location_for(
     manifest: str, check: ManifestCheck, *, attach: bool = False, run: str | Path | None = None
 ) -> Location:
-    """Return where the journal of a manifest is: the unfinished run of this very manifest, or a new file.
+    """Return where the journal of a manifest is: its unfinished run, or a new file.
 
     Args:
-        manifest: Its path. The journal of standard input (`-`) or of a pipe gets a name made of the time, in the
-            current folder.
+        manifest: Its path. The journal of standard input (`-`) or of a pipe gets a name made of the
+            time, in the current folder.
         check: The check of the manifest.
         attach: Whether the run attaches disks.
-        run: The file that the user has named. It must be new, or the unfinished run of this manifest.
+        run: The file that the user has named. It must be new, or the unfinished run of this
+            manifest.
 
     Raises:
         JournalExists: `run` is a finished run.
-        JournalMismatch: The journal is the unfinished run of something else, or is being rolled back.
+        JournalMismatch: The journal is the unfinished run of something else, or is being rolled
+            back.
         JournalDamaged: The journal is not as it was written.
     """
     if run is not None:
@@ -77,7 +79,8 @@ def location_for_rollback(of: str | Path, *, run: str | Path | None = None) -> L
     Raises:
         JournalLocked: Another process executes the run.
         JournalExists: The run has been rolled back already.
-        JournalMismatch: Another rollback of the run is unfinished, or `run` is the rollback of another run.
+        JournalMismatch: Another rollback of the run is unfinished, or `run` is the rollback of
+            another run.
     """
     if (holder := held_by(Path(of))) is not None:
         raise JournalLocked(f"{holder} is executing the run {of}. Stop it there, then roll it back")
@@ -106,8 +109,9 @@ def location_for_rollback(of: str | Path, *, run: str | Path | None = None) -> L
 
 
 def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Location | None:
-    """Return the unfinished run of this manifest. None if the file is not there, or the run beside the manifest is
-    finished or rolled back.
+    """Return the unfinished run of this manifest.
+
+    None if there is no such file, or if the run beside the manifest is finished or rolled back.
     """
     if not path.exists():
         return None

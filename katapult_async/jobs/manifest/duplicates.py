@@ -1,4 +1,7 @@
-"""Finds disks that a manifest lists twice. Keeps them on disk where they are many, so that memory stays the same."""
+"""Finds disks that a manifest lists twice.
+
+Keeps them on disk where they are many, so that memory stays the same.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ class Duplicates:
         self._db.close()
 
     def complaint(self, line: ManifestLine) -> str | None:
-        """Return what is wrong with a line, if its disk was listed before. Raises sqlite3.Error if the disk is full."""
+        """Return what is wrong with a line, if its disk was listed before.
+
+        Raises sqlite3.Error if the disk is full.
+        """
         values = {"disk": line.disk, "number": line.number, "virtual_machine": line.virtual_machine}
         if self._db.execute(self._statements["add"], values).rowcount:
             return None

@@ -1,8 +1,9 @@
-"""Between a journal and the fan-out: lines go out as items, and what happens to them comes back as durable records.
+"""Between a journal and the fan-out: lines go out as items, and come back as durable records.
 
-Lines are marked as sent some dozens at a time, before their turn comes, so that hardly a request waits for the disk. A
-line that was marked and not sent is read back by a resumed run, as if it had been sent. That is what a crash costs, and
-why they are not more. A session that ends by itself removes such marks.
+Lines are marked as sent some dozens at a time, before their turn comes, so that hardly a request
+waits for the disk. A line that was marked and not sent is read back by a resumed run, as if it had
+been sent. That is what a crash costs, and why they are not more. A session that ends by itself
+removes such marks.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class StepRecorder(Recorder):
         self._last = 0
         self._sent_last = False
         self._open: dict[str, OpenLine] = {}
-        # Lines that are marked as sent, or soon will be, and whose turn has not come; so many of those that are ready.
+        # Lines that are marked as sent, or soon will be, and whose turn has not come; so many of
+        # those that are ready.
         self._marks: dict[int, Batch] = {}
         self._marked_ready = 0
         # Lines whose turn came while their machine takes no further task.
@@ -160,7 +162,10 @@ class StepRecorder(Recorder):
             await self._writer.submit(RECORD_OUTCOME, recorded).durable()
 
     def close(self) -> None:
-        """Remove the marks of lines whose turn has not come. Call it when nothing is in flight any more."""
+        """Remove the marks of lines whose turn has not come.
+
+        Call it when nothing is in flight any more.
+        """
         for number in self._marks:
             self._writer.note(UNMARK_SENT, LineNumber(number))
         self._marks.clear()
