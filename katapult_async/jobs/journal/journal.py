@@ -279,7 +279,7 @@ class Journal(JournalReader):
 
     @classmethod
     def _read_a_copy(cls, path: Path, in_file: Tally | None) -> Journal:
-        """Read a copy: of a file in a read-only folder, or of an older version, brought up to date."""
+        """Read a copy: of a file in a read-only folder, or of an old version, updated."""
         copy = TemporaryDirectory(prefix="katapult-async-")
         try:
             target = Path(copy.name, "journal")
