@@ -28,7 +28,7 @@ PROGRAMS = {
     "katapult-async --help": HELP,
     "import typer, rich": "import typer, rich",
 }
-#: What is compared with what, and how much more it may cost. The package loads its rooms when they are first asked for,
+#: What is compared with what, and how much more it may cost. The package loads its modules when they are first asked for,
 #: so who uses it pays for the second line.
 PAIRS = (
     ("import katapult_async", "import aiohttp", 1.25),

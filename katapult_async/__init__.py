@@ -182,13 +182,13 @@ __all__ = [
 ]
 
 # Imported when first asked for: the command line answers --help without loading an HTTP client.
-_ROOMS = ("client", "resources", "bulk", "transport", "ratelimit", "observer", "errors", "models")
+_PACKAGES = ("client", "resources", "bulk", "transport", "ratelimit", "observer", "errors", "models")
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        for room in reversed(_ROOMS):
-            module = import_module(f".{room}", __name__)
+        for package in reversed(_PACKAGES):
+            module = import_module(f".{package}", __name__)
             if name in getattr(module, "__all__", ()) or name in vars(module):
                 value: object = getattr(module, name)
                 globals()[name] = value

@@ -1,4 +1,4 @@
-"""The client: puts the rooms together. One token, one rate window, the endpoints as attributes."""
+"""The client: puts the packages together. One token, one rate window, the endpoints as attributes."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def play_beside(policy: Policy, other: Policy, scenario: Scenario) -> Together:
         theirs.finished = ours.finished
 
     virtual_time.run(both(), start=begin)
-    used, _ = shares([ours, theirs], scenario, settling=1)
+    used, _ = shares([ours, theirs], scenario, warm_up=1)
     return Together(
         start=scenario.start,
         elapsed=ours.finished - begin,

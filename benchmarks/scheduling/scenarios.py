@@ -180,12 +180,12 @@ def play(policy: Policy, scenario: Scenario) -> Played:
 
 
 def shares(
-    works: Sequence[Work], scenario: Scenario, *, settling: int = 5
+    works: Sequence[Work], scenario: Scenario, *, warm_up: int = 5
 ) -> tuple[float | None, float | None]:
     """Used share of the limit, and fairness, after so many of the server's minutes (see Played). None for one user, and
     where there were too few windows.
     """
-    first = MIDNIGHT + PERIOD * settling
+    first = MIDNIGHT + PERIOD * warm_up
     windows = int((min(work.finished for work in works) - first) // PERIOD)
     if len(works) == 1 or windows < 2:
         return None, None

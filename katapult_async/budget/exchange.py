@@ -70,7 +70,7 @@ def copy_of(state: State) -> State:
 
 
 def _begin(look: Look, now: float) -> State:
-    """A store that has lost the state goes on with what the first process to look knows."""
+    """A store that has lost the state continues with what the first process to look knows."""
     if look.known is None:
         return State.start(look.period, look.limit)
     state = copy_of(look.known)

@@ -74,7 +74,7 @@ def _split(state: State, now: float, permit: Permit, evidence: Evidence) -> None
 
 
 def alone(state: State, now: float, owner: str, reports: list[Report], *, keep: frozenset[int]) -> State:
-    """What one process goes on with when the store is gone. Whatever others had in flight counts as used.
+    """What one process continues with when the store is gone. Whatever others had in flight counts as used.
 
     Args:
         state: As it was seen last. It is changed.

@@ -243,7 +243,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         except asyncio.CancelledError as exc:
             if anyio.current_effective_deadline() == -math.inf:
                 raise
-            # A task group takes this for the end of the worker, and the run would go on without its item.
+            # A task group takes this for the end of the worker, and the run would continue without its item.
             raise RuntimeError(CANCELLED) from exc
         finally:
             self._running -= 1

@@ -1,12 +1,13 @@
-"""Durable bulk jobs: a manifest says what is wanted, a run executes it, a journal records what became of each line.
+"""Durable bulk jobs: a manifest says what is wanted, a run executes it, a journal records it.
 
     with Manifest.open("plan.csv") as manifest, Run.create("plan.csv.run", manifest) as run:
         async with Client.from_env() as client:
             await run.preflight(client, "acme")
             summary = await run.execute(client)
 
-Whatever ends the process, `Run.open("plan.csv.run")` and `execute` resume the run where it stopped. Any process can read
-what became of each line: `Journal.read("plan.csv.run")`, its `summary()` and its `lines()`.
+Whatever ends the process, `Run.open("plan.csv.run")` and `execute` resume the run where it stopped.
+Any process can read what became of each line: `Journal.read("plan.csv.run")`, its `summary()` and
+its `lines()`.
 
     manifest/    which disk is wanted on which virtual machine: read and checked
     journal/     one SQLite file for each run; all SQL

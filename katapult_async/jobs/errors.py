@@ -1,4 +1,7 @@
-"""What can go wrong with a journal. Each message names the file, what is the matter, and what to do."""
+"""What can go wrong with a journal.
+
+Each message names the file, what is the matter, and what to do.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,25 @@ class JournalLocked(JournalError):
 
 
 class JournalMismatch(JournalError):
-    """It is the journal of something else: another manifest, another kind of run, another installation."""
+    """It is the journal of another manifest, another kind of run, or another installation."""
 
 
 class JournalDamaged(JournalError):
-    """It is no journal, it is damaged, or a newer version of this package has written it. It is left as it is."""
+    """The file is not a journal, is damaged, or is one of a newer version. It is left as it is."""
 
 
 class JournalRecordsLost(JournalDamaged):
-    """The latest records of a killed run are gone, with the file that held them. What is left of it is sound.
+    """The latest records of a killed run are gone, with the file that held them.
 
-    `Run.open(path, records_lost=True)` goes on with what is left, and reads every disk before anything is sent.
+    What is left of it is sound.
+
+    `Run.open(path, records_lost=True)` resumes with what is left, and reads every disk before
+    anything is sent.
     """
 
 
 class JournalWriteError(JournalError):
-    """Nothing can be written to it: no room, or no right to. What was recorded stays, and the run can be resumed."""
+    """Nothing can be written to it: the disk is full, or writing is not permitted.
+
+    What was recorded stays, and the run can be resumed.
+    """

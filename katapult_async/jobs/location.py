@@ -1,7 +1,7 @@
 """Where the journal of a run is, and whether an existing one is resumed.
 
-Beside the manifest, under its name with `.run`; a finished run stays as it is, and the next one gets the next number.
-Only looks: makes and changes nothing.
+It lies beside the manifest, under its name with `.run`. A finished run stays as it is, and the next
+one gets the next number. This module makes and changes nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ from .manifest import ManifestCheck
 
 
 class Location(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal's file. begun: it is there, and the run in it is to be gone on with. unsent: a journal is there, but
-    nothing was ever sent for it (whoever made it never came to that): it makes room for a new one. failed: lines of a
-    finished rollback that may be tried again.
+    """A journal's file.
+
+    Attributes:
+        path: The file.
+        begun: Whether it holds an unfinished run, which is to be resumed.
+        unsent: Whether it holds a run from which nothing was sent. A new run replaces it.
+        failed: Lines of a finished rollback that may be tried again.
     """
 
     path: Path
@@ -33,12 +37,21 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 def location_for(
     manifest: str, check: ManifestCheck, *, attach: bool = False, run: str | Path | None = None
 ) -> Location:
-    """The journal for a manifest: the unfinished run of this very manifest, or a new file.
+    """Return where the journal of a manifest is: its unfinished run, or a new file.
 
-    manifest: its path; the journal of one that comes from standard input (`-`) or a pipe gets a name made of the time,
-    in the current folder.
-    run: the file the caller has named; it must be new, or the unfinished run of this manifest. Raises JournalExists for a
-    finished run in a named file, JournalMismatch for an unfinished one of something else, JournalDamaged.
+    Args:
+        manifest: Its path. The journal of standard input (`-`) or of a pipe gets a name made of the
+            time, in the current folder.
+        check: The check of the manifest.
+        attach: Whether the run attaches disks.
+        run: The file that the user has named. It must be new, or the unfinished run of this
+            manifest.
+
+    Raises:
+        JournalExists: `run` is a finished run.
+        JournalMismatch: The journal is the unfinished run of something else, or is being rolled
+            back.
+        JournalDamaged: The journal is not as it was written.
     """
     if run is not None:
         path = Path(run)
@@ -57,9 +70,17 @@ def location_for(
 
 
 def location_for_rollback(of: str | Path, *, run: str | Path | None = None) -> Location:
-    """The journal for taking a run back.
+    """Return where the journal of a run's rollback is.
 
-    Raises JournalLocked while the run is executed, JournalExists when it has been taken back already, JournalMismatch.
+    Args:
+        of: The journal of the run.
+        run: The file that the user has named for the rollback.
+
+    Raises:
+        JournalLocked: Another process executes the run.
+        JournalExists: The run has been rolled back already.
+        JournalMismatch: Another rollback of the run is unfinished, or `run` is the rollback of
+            another run.
     """
     if (holder := held_by(Path(of))) is not None:
         raise JournalLocked(f"{holder} is executing the run {of}. Stop it there, then roll it back")
@@ -88,8 +109,9 @@ def location_for_rollback(of: str | Path, *, run: str | Path | None = None) -> L
 
 
 def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Location | None:
-    """The unfinished run of this manifest; None for a file that is not there or a run beside the manifest that is
-    finished or taken back.
+    """Return the unfinished run of this manifest.
+
+    None if there is no such file, or if the run beside the manifest is finished or rolled back.
     """
     if not path.exists():
         return None

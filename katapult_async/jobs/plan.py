@@ -1,4 +1,7 @@
-"""The old place of `preview`, kept for programs that import `plan` from here. New code imports from the package."""
+"""The old place of `preview`, kept for programs that import `plan` from here.
+
+New code imports from the package.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A durable run: made from a manifest, or to roll another run back; executed, interrupted, and resumed.
+"""A durable run: made from a manifest or to roll a run back; executed, interrupted, resumed.
 
-Every line goes through the steps of its kind of run (`steps`), all lines through one step before the next begins. The
-journal is right at each moment: whatever ends the process, opening the run again and executing it resumes it.
+Every line goes through the steps of its kind of run (`steps`), all lines through one step before
+the next begins. The journal is right at each moment: whatever ends the process, opening the run
+again and executing it resumes it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import msgspec
 
 from katapult_async.client import Client
 from katapult_async.errors import KatapultError
-from katapult_async.logs import package_logger
 from katapult_async.transport.address import is_same_base_url
 
 from .errors import JournalError, JournalMismatch
@@ -23,7 +23,7 @@ from .journal import Journal
 from .journal.lock import RunLock
 from .journal.new_run import Options, from_manifest
 from .journal.records import RunInfo, RunSummary
-from .journal.session import PREFLIGHT_HOLDS, Stopwatch, recording
+from .journal.session import PREFLIGHT_HOLDS, recording
 from .location import location_for
 from .manifest import Manifest
 from .preflight.preflight import Preflight, make_preflight
@@ -33,14 +33,14 @@ from .steps.runner import StepRunner
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on
 
-log = package_logger("jobs")
-
 #: Seconds after which a task that has not ended is left to a resumed run.
 TASK_TIMEOUT = 600.0
 
 
 class Run:
-    """One run and its journal. Use it as a context manager: while it is open no other process can execute it.
+    """One run and its journal.
+
+    Use it as a context manager: while it is open no other process can execute it.
 
         with Run.create("plan.csv.run", manifest, base_url=…) as run:
             async with Client.from_env() as client:
@@ -75,7 +75,7 @@ class Run:
         self._journal.close()
         self._lock.release()
 
-    # -- making and opening -----------------------------------------------------------------------------------------
+    # -- making and opening ------------------------------------------------------------------------
 
     @classmethod
     def create(
@@ -92,8 +92,8 @@ class Run:
     ) -> Run:
         """Make a run of a manifest.
 
-        The journal keeps what was asked for, so that another process can do it: `needs_preflight` and
-        `needs_confirmation` say what has to come before `execute`.
+        The journal keeps what was asked for, so that another process can do it: `needs_preflight`
+        and `needs_confirmation` say what has to come before `execute`.
 
         Args:
             path: The file of the new journal.
@@ -103,7 +103,8 @@ class Run:
             preflight: Whether the run is to compare the manifest with the platform first.
             thorough: Whether that preflight reads each disk.
             organization: The organization of the disks: `org_…` or its sub-domain.
-            confirmed: Whether somebody has agreed to the changes. If not, `confirm` comes before `execute`.
+            confirmed: Whether somebody has agreed to the changes. If not, `confirm` comes before
+                `execute`.
 
         Raises:
             ManifestError: The manifest has a mistake.
@@ -132,8 +133,9 @@ class Run:
 
         Args:
             path: The file of its journal.
-            records_lost: Accept that the latest records of a killed run are gone for good (JournalRecordsLost). Every
-                disk that is not done is then read before anything is sent for it.
+            records_lost: Accept that the latest records of a killed run are gone for good
+                (JournalRecordsLost). Every disk that is not done is then read before anything is
+                sent for it.
 
         Raises:
             JournalLocked: Another process executes it.
@@ -166,8 +168,9 @@ class Run:
     ) -> Run:
         """Open the unfinished run of a manifest, or make a new one.
 
-        The journal is beside the manifest, as `MANIFEST.run`. A finished run stays where it is, and the next one is
-        `MANIFEST.2.run`. A journal from which nothing was sent is replaced. `resumed` says which of these it was.
+        The journal is beside the manifest, as `MANIFEST.run`. A finished run stays where it is, and
+        the next one is `MANIFEST.2.run`. A journal from which nothing was sent is replaced.
+        `resumed` says which of these it was.
 
         Args:
             manifest: The file of the manifest, or an open manifest.
@@ -178,8 +181,8 @@ class Run:
         Raises:
             ManifestError: The manifest cannot be read, or has a mistake.
             JournalExists: `run` is a finished run.
-            JournalMismatch: The journal is the unfinished run of something else, or the run of this manifest is being
-                rolled back.
+            JournalMismatch: The journal is the unfinished run of something else, or the run of this
+                manifest is being rolled back.
             JournalLocked: Another process executes the run.
             JournalDamaged: The journal is not as it was written, or its latest records are gone.
             JournalWriteError: The file cannot be written.
@@ -196,11 +199,14 @@ class Run:
 
     @classmethod
     def roll_back(cls, of: str | Path, path: str | Path) -> Run:
-        """Make a run that reverts exactly what another one did: detach what it attached, unassign what it assigned.
+        """Make a run that reverts exactly what another one did.
 
-        The other run cannot be resumed then. The rollback reads each disk right before it reverts it. It leaves alone a
-        boot disk, a disk that is on another machine now, and a disk that may have been there before the run (see
-        `rollback_scope`). A request that got no response counts as done, until reading the disk shows otherwise.
+        It detaches what the other run attached, and unassigns what the other run assigned.
+
+        The other run cannot be resumed then. The rollback reads each disk right before it reverts
+        it. It leaves alone a boot disk, a disk that is on another machine now, and a disk that may
+        have been there before the run (see `rollback_scope`). A request that got no response counts
+        as done, until reading the disk shows otherwise.
 
         Args:
             of: The journal of the run to roll back.
@@ -216,7 +222,10 @@ class Run:
         return cls(*make_rollback(Path(of), Path(path)))
 
     def retry_failed(self) -> int:
-        """Let the next `execute` try the failed lines again, each after reading its disk. Return how many they are.
+        """Let the next `execute` try the failed lines again, each after reading its disk.
+
+        Returns:
+            How many lines they are.
 
         Raises:
             JournalWriteError: The journal cannot be written.
@@ -224,7 +233,10 @@ class Run:
         return self._journal.reopen_failed()
 
     def discard(self) -> None:
-        """Remove the journal of a run that has sent nothing. Raises JournalMismatch for any other."""
+        """Remove the journal of a run that has sent nothing.
+
+        Raises JournalMismatch for any other.
+        """
         if self._journal.sessions():
             raise JournalMismatch(f"the run {self._journal.name} was executed, so its journal is kept")
         self._journal.close()
@@ -232,7 +244,7 @@ class Run:
             self._journal.path.unlink(missing_ok=True)
         self._lock.release()
 
-    # -- reading ----------------------------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     @property
     def info(self) -> RunInfo:
@@ -251,20 +263,20 @@ class Run:
 
     @property
     def refused_by(self) -> KatapultError | None:
-        """The error for which the run as a whole was refused (token, network, scope, nobody there)."""
+        """The error for which the run as a whole was refused: token, network, scope, no answer."""
         return self._refused_by
 
     @property
     def patience_left(self) -> float | None:
-        """Seconds until `execute` gives up, while the API does not answer. None while it answers."""
+        """Seconds until the run gives up, while the API does not answer. None while it answers."""
         return self._runner.patience_left if self._runner is not None else None
 
     @property
     def needs_preflight(self) -> bool:
         """Whether a preflight was asked for and has to be made before the run begins.
 
-        True until one was made. One that was made more than ten minutes ago, or by a process that ended before anybody
-        agreed to the changes, does not count.
+        True until one was made. One that was made more than ten minutes ago, or by a process that
+        ended before anybody agreed to the changes, does not count.
         """
         info = self._info
         if not info.preflight or self._has_preflight or self._begun:
@@ -275,7 +287,7 @@ class Run:
 
     @property
     def needs_confirmation(self) -> bool:
-        """Whether nobody has agreed to the changes yet: `execute` refuses until `confirm` was called."""
+        """Whether nobody has agreed to the changes yet. `execute` refuses before `confirm`."""
         return self._info.confirmed_at is None
 
     def confirm(self) -> None:
@@ -292,7 +304,7 @@ class Run:
         """Where the run stands."""
         return msgspec.structs.replace(self._journal.summary(), locked_by=None)
 
-    # -- executing --------------------------------------------------------------------------------------------------
+    # -- executing ---------------------------------------------------------------------------------
 
     async def preflight(
         self, client: Client, organization: str | None = None, *, thorough: bool | None = None
@@ -334,8 +346,8 @@ class Run:
     ) -> RunSummary:
         """Execute the run, or resume it, and return where it stands then.
 
-        Returns early after `stop`, or when the run is refused (`refused_by`). Nothing is raised for a line. Lines that
-        the preflight found done or impossible are recorded without a request.
+        Returns early after `stop`, or when the run is refused (`refused_by`). Nothing is raised for
+        a line. Lines that the preflight found done or impossible are recorded without a request.
 
         Args:
             client: The client to send with.
@@ -344,8 +356,10 @@ class Run:
             max_failures: Stop when more lines than that have failed in this session.
 
         Raises:
-            JournalMismatch: The client is one of another installation, or nobody has confirmed the run.
-            JournalWriteError: Nothing can be recorded any more. The run ends at once, and can be resumed.
+            JournalMismatch: The client is one of another installation, or nobody has confirmed the
+                run.
+            JournalWriteError: Nothing can be recorded any more. The run ends at once, and can be
+                resumed.
         """
         self._check_installation(client)
         if self.needs_confirmation:
@@ -356,8 +370,6 @@ class Run:
         self._begun = True
         self._refused_by = None
         async with recording(self._journal, client) as writer:
-            stopwatch = Stopwatch(writer)
-            await stopwatch.begin(client.session.gate.window.period)
             runner = self._runner = StepRunner(
                 client,
                 writer,
@@ -369,23 +381,15 @@ class Run:
             )
             if self._stopped:
                 runner.stop()
-            error: BaseException | None = None
             try:
-                with client.session.watching(stopwatch):
-                    await runner.run()
-            except BaseException as exc:
-                error = exc
-                raise
+                await runner.run()
             finally:
                 self._runner = None
                 self._refused_by = runner.refused_by
-                ended, reason = runner.ending(error)
-                log.info("the session has ended: %s", ended)
-                stopwatch.end(ended, reason)
         return self.summary()
 
     def stop(self) -> None:
-        """Send nothing new. What is on the wire is waited for and recorded; then `execute` returns."""
+        """Send nothing new. `execute` records what is in flight, and returns."""
         self._stopped = True
         if self._runner is not None:
             self._runner.stop()

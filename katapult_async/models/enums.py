@@ -67,7 +67,7 @@ class DiskState(Word):
 
 
 class AttachmentState(Word):
-    """Whether a disk is plugged into its running machine."""
+    """Whether a disk is attached to its running machine."""
 
     DETACHED = "detached"
     FAILED = "failed"

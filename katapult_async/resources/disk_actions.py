@@ -168,7 +168,7 @@ def _found_unassigned(disk: Disk, item: Assignment) -> ReadBack:
     return ReadBack.NOT_DONE if is_on(disk, item.virtual_machine) else ReadBack.CONFLICT
 
 
-def _found_plugged(disk: Disk, item: Assignment, wanted: tuple[AttachmentState, ...]) -> ReadBack:
+def _found_attachment(disk: Disk, item: Assignment, wanted: tuple[AttachmentState, ...]) -> ReadBack:
     bond = disk.virtual_machine_disk
     if not bond or not is_on(disk, item.virtual_machine):
         return ReadBack.CONFLICT
@@ -176,13 +176,13 @@ def _found_plugged(disk: Disk, item: Assignment, wanted: tuple[AttachmentState, 
 
 
 def _found_attached(disk: Disk, item: Assignment) -> ReadBack:
-    return _found_plugged(disk, item, (AttachmentState.ATTACHED, AttachmentState.ATTACHING))
+    return _found_attachment(disk, item, (AttachmentState.ATTACHED, AttachmentState.ATTACHING))
 
 
 def _found_detached(disk: Disk, item: Assignment) -> ReadBack:
     if _boots(disk):
         return ReadBack.BOOT_DISK
-    return _found_plugged(disk, item, (AttachmentState.DETACHED, AttachmentState.DETACHING))
+    return _found_attachment(disk, item, (AttachmentState.DETACHED, AttachmentState.DETACHING))
 
 
 def _conflict(found: ReadBack, disk: Disk, item: Assignment) -> AssignmentConflict:

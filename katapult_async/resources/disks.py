@@ -264,13 +264,13 @@ class Disks(ManyDisks):
             TaskQueueingError: The task could not be queued.
             TaskFailed: With `wait`: the task has failed.
         """
-        return await self._plug(ATTACHING, disk, wait=wait)
+        return await self._change_attachment(ATTACHING, disk, wait=wait)
 
     async def detach(self, disk: str, *, wait: bool = False) -> tuple[Disk, Task | None]:
         """Unplug a disk from its machine (POST /disks/disk/detach), like attach."""
-        return await self._plug(DETACHING, disk, wait=wait)
+        return await self._change_attachment(DETACHING, disk, wait=wait)
 
-    async def _plug(
+    async def _change_attachment(
         self, action: Action[Assignment, Disk], disk: str, *, wait: bool
     ) -> tuple[Disk, Task | None]:
         outcome = await self._runs.one(action, Assignment(disk))

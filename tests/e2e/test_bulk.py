@@ -209,13 +209,13 @@ async def test_the_input_is_pulled_only_as_fast_as_outcomes_are_taken() -> None:
         ):
             await anext(outcomes)
             # A consumer that stops taking stops the run: buffer, workers and one each at the door.
-            await settle_down(emulator)
+            await wait_until_quiet(emulator)
             assert pulled <= 1 + 4 + 4 + 4
             rest = [outcome async for outcome in outcomes]
         assert len(rest) == 199
 
 
-async def settle_down(emulator: KatapultEmulator) -> None:
+async def wait_until_quiet(emulator: KatapultEmulator) -> None:
     """Wait until nothing has arrived for a while of loop turns."""
     seen = -1
     while seen != emulator.ledger.total:

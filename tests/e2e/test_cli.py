@@ -305,7 +305,7 @@ async def test_an_interrupt_while_the_manifest_is_read_is_said() -> None:
     assert err.decode() == "katapult-async: interrupted while reading the manifest; nothing was sent\n"
 
 
-async def test_a_run_is_attached_shown_and_taken_back(tmp_path: Path) -> None:
+async def test_a_run_is_attached_shown_and_rolled_back(tmp_path: Path) -> None:
     async with emulator_with(boot_disks=True, task_duration=0.05) as emulator:
         text = plan(emulator).replace("disk,virtual_machine\n", "disk,virtual_machine,attach\n")
         first, *rest = text.splitlines()
@@ -337,7 +337,7 @@ async def test_a_run_is_attached_shown_and_taken_back(tmp_path: Path) -> None:
         assert f"{moved.id} is on {moved.virtual_machine}" in out
         assert emulator.ledger.applied_total["unassign"] == 59
         assert all(disk.virtual_machine for disk in boots)
-        # What could not be taken back is tried again, until nothing is left.
+        # What could not be rolled back is tried again, until nothing is left.
         code, out, err = await run("rollback", "plan.csv.run", *common)
         assert code == 1
         assert "1 line of plan.csv.run could not be rolled back: trying again" in err

@@ -1,4 +1,4 @@
-"""Durable runs against the emulator: killed, interrupted, out of room, locked; resumed; taken back."""
+"""Durable runs against the emulator: killed, interrupted, out of room, locked; resumed; rolled back."""
 
 from __future__ import annotations
 
@@ -292,20 +292,20 @@ async def test_what_a_forgotten_task_did_is_read_from_the_disk(tmp_path: Path) -
                 summary = await run.execute(client, task_timeout=1)
                 assert summary.counts == {LineStatus.UNKNOWN: 5}
                 world.tasks.clear()
-                plugged, unplugged, unassigned, trashed, busy = (
+                attached, detached, unassigned, trashed, busy = (
                     world.disks[disk] for disk in emulator.disk_ids
                 )
-                plugged.attachment = "attached"
-                unplugged.attachment = "detached"
+                attached.attachment = "attached"
+                detached.attachment = "detached"
                 unassigned.virtual_machine = None
                 world.trash(trashed)
                 busy.attachment = "attaching"
                 summary = await run.execute(client, task_timeout=2)
             by_disk = {line.disk: line for line in run.journal.lines()}
     assert summary.counts == {LineStatus.ATTACHED: 1, LineStatus.FAILED: 3, LineStatus.UNKNOWN: 1}
-    assert by_disk[plugged.id].status is LineStatus.ATTACHED
+    assert by_disk[attached.id].status is LineStatus.ATTACHED
     assert by_disk[busy.id].code == "task_timeout"
-    assert by_disk[unplugged.id].code == "task_failed"
+    assert by_disk[detached.id].code == "task_failed"
     assert by_disk[unassigned.id].code == "assignment_conflict"
     assert by_disk[trashed.id].code == "object_in_trash"
 
@@ -341,7 +341,7 @@ async def test_an_error_while_tasks_are_waited_for_ends_nothing_and_a_refused_to
             assert summary.sessions[-1].ended == "refused"
 
 
-async def test_a_disk_is_not_plugged_into_a_machine_that_does_not_run(tmp_path: Path) -> None:
+async def test_a_disk_is_not_attached_to_a_machine_that_does_not_run(tmp_path: Path) -> None:
     async with KatapultEmulator(disks=4, virtual_machines=2, task_duration=0.1) as emulator:
         emulator.world.virtual_machines[emulator.virtual_machine_ids[0]].state = "stopped"
         with run_for(tmp_path / "plan.run", plan_of(emulator), attach=True) as run:

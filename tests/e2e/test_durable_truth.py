@@ -1,4 +1,4 @@
-"""What a durable run claims to have done, and what a rollback takes back, when others act at the same time, answers are
+"""What a durable run claims to have done, and what a rollback reverts, when others act at the same time, answers are
 lost, and processes die at the wrong moment.
 """
 
@@ -217,7 +217,7 @@ async def test_a_name_with_capitals_and_a_dot_at_its_end_is_the_same_name(tmp_pa
             assert await executed(run, emulator) == {LineStatus.ASSIGNED: 1}
 
 
-async def test_a_disk_plugged_in_by_a_start_of_its_machine_is_taken_back(tmp_path: Path) -> None:
+async def test_a_disk_attached_by_a_start_of_its_machine_is_rolled_back(tmp_path: Path) -> None:
     async with KatapultEmulator(disks=1, virtual_machines=1, task_duration=0.1) as emulator:
         (disk,) = emulator.world.disks.values()
         with run_of(tmp_path / "plan.run", plan_of(emulator).items()) as run:

@@ -233,8 +233,8 @@ def share(
 
     virtual_time.run(both(), start=MIDNIGHT + start)
     # The jobs need a few windows to notice each other. Then they share.
-    settled = first_boundary + 4 * PERIOD
-    counts = [sum(settled <= at < deadline for at in server.admitted) for server in servers]
+    begin = first_boundary + 4 * PERIOD
+    counts = [sum(begin <= at < deadline for at in server.admitted) for server in servers]
     used = sum(counts) / (limit * (windows - 4))
     fairness = sum(counts) ** 2 / (2 * sum(count**2 for count in counts))
     refused = sum(server.refusals for server in servers) / sum(server.arrivals for server in servers)

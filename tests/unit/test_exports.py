@@ -50,9 +50,37 @@ def test_the_promised_names() -> None:
     assert set(katapult_async.__all__) <= set(dir(katapult_async))
 
 
+OLD_NAMES_OF_JOBS = {
+    "Found": "Finding",
+    "FoundLine": "LineFinding",
+    "Second": "TimelineSecond",
+    "Session": "RunSession",
+    "ToTakeBack": "RollbackScope",
+    "Waited": "TimelineWait",
+    "to_take_back": "rollback_scope",
+}
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_NAMES_OF_JOBS.items())
+def test_an_old_name_of_jobs_warns_and_is_the_new_one(old: str, new: str) -> None:
+    jobs = importlib.import_module("katapult_async.jobs")
+    with pytest.warns(DeprecationWarning, match=f"{old} is called {new}"):
+        assert getattr(jobs, old) is getattr(jobs, new)
+
+
+def test_the_old_place_of_preview_warns() -> None:
+    plan = importlib.import_module("katapult_async.jobs.plan")
+    with pytest.warns(DeprecationWarning, match="preview"):
+        assert plan.plan is importlib.import_module("katapult_async.jobs").preview
+    with pytest.raises(AttributeError, match="nonsense"):
+        plan.nonsense  # noqa: B018
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
         getattr(katapult_async, "nonsense")  # noqa: B009
+    with pytest.raises(AttributeError, match="nonsense"):
+        getattr(importlib.import_module("katapult_async.jobs"), "nonsense")  # noqa: B009
 
 
 def test_importing_the_package_loads_no_http_client() -> None:

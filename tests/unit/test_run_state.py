@@ -201,3 +201,10 @@ def test_a_journal_of_the_first_version_that_was_never_executed_has_to_be_confir
     first_version(path)
     with Run.open(path) as run:
         assert run.needs_confirmation
+
+
+def test_the_old_name_of_rolled_back_by_warns(tmp_path: Path, manifest: Manifest) -> None:
+    with Run.create(tmp_path / "plan.run", manifest) as run:
+        run.journal.note_rolled_back(Path("other.run"))
+        with pytest.warns(DeprecationWarning, match="rolled_back_by"):
+            assert run.journal.info().taken_back_by == run.journal.info().rolled_back_by == "other.run"

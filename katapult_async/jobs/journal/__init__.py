@@ -1,4 +1,7 @@
-"""The journal of a run: one SQLite file. All SQL of durable runs stands in this package. Sends nothing."""
+"""The journal of a run: one SQLite file.
+
+All SQL of durable runs stands in this package. Sends nothing.
+"""
 
 from __future__ import annotations
 

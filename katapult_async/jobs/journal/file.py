@@ -1,4 +1,4 @@
-"""The file of a journal, as a file: what is refused and left as it is, how it is opened, how a new one gets its name.
+"""The file of a journal, as a file: what is refused, how it is opened, how a new one gets its name.
 
 Nothing here knows what stands in a journal, but for the number of its format.
 """
@@ -20,13 +20,19 @@ from .statements import pragma
 
 #: No SQLite file is smaller than its header (bytes).
 _SMALLEST = 100
-#: What SQLite keeps beside a file while it is open, and after a crash. It is as good as part of the file.
+#: What SQLite keeps beside a file while it is open, and after a crash. It is as good as part of the
+#: file.
 SIDE_FILES = ("-wal", "-shm", "-journal")
 _open_here: Counter[tuple[int, int]] = Counter()
 
 
 def cannot_write(path: Path | None, exc: Exception) -> JournalWriteError:
-    """The error for a journal that cannot be written to. path: None for one that is only looked ahead with."""
+    """Return the error for a journal that cannot be written to.
+
+    Args:
+        path: The file. None for the temporary journal of a preview.
+        exc: What was raised.
+    """
     if path is None:
         return JournalWriteError(
             f"the temporary folder cannot be written to: {reason_of(exc)}. Free some space there, and try again"
@@ -73,7 +79,10 @@ def side_file(path: Path, ending: str) -> Path:
 
 
 def check_free(path: Path) -> None:
-    """Nothing of an older run may lie there: SQLite would take its write-ahead log for the new journal's."""
+    """Refuse a name beside which files of an older run lie.
+
+    SQLite would take its write-ahead log for the new journal's.
+    """
     if path.exists():
         raise JournalExists(f"{path} exists already. Name another file for this run")
     for ending in SIDE_FILES:
@@ -85,8 +94,10 @@ def check_free(path: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no journal before SQLite sees it. The file is not opened: closing it would take away the locks that
-    another connection of this process has on it.
+    """Refuse what is no journal before SQLite sees it.
+
+    The file is not opened: closing it would take away the locks that another connection of this
+    process has on it.
     """
     try:
         found = path.stat()
@@ -103,7 +114,12 @@ def check_file(path: Path) -> None:
 
 
 def note_open(path: Path, *, more: int) -> None:
-    """Count the connections that this process has to a file. more: 1 when one is opened, -1 when it is closed."""
+    """Count the connections that this process has to a file.
+
+    Args:
+        path: The file.
+        more: 1 when one is opened, -1 when it is closed.
+    """
     with contextlib.suppress(OSError):
         _open_here[_identity(path)] += more
 
@@ -136,7 +152,8 @@ def _state_of(file: Path) -> tuple[int, int, int] | None:
 
 def reading_mode(path: Path) -> str:
     """For looking at a file that must not be written to."""
-    # Without a write-ahead log there is nothing beside the file, and "ro" would put something there.
+    # Without a write-ahead log there is nothing beside the file, and "ro" would put something
+    # there.
     return "ro" if side_file(path, "-wal").exists() else "ro&immutable=1"
 
 

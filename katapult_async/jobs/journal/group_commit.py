@@ -1,7 +1,8 @@
-"""Durable writing while a run is under way: one thread, one transaction for everything that has come up meanwhile.
+"""Durable writing while a run is under way: one thread, one transaction for all that has come up.
 
-A record counts as written when its transaction has been synchronised to the disk. While that happens the next records
-collect, so that a slow disk makes larger transactions and not a slower run. Knows statements, not their meaning.
+A record counts as written when its transaction has been synchronised to the disk. While that
+happens the next records collect, so that a slow disk makes larger transactions and not a slower
+run. Knows statements, not their meaning.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ P = ParamSpec("P")
 Row = TypeVar("Row", bound=msgspec.Struct)
 T = TypeVar("T")
 
-#: Seconds between the beginnings of two transactions, at least: what collects meanwhile costs less together, and no
-#: request waits for it, because lines are marked ahead of their turn.
+#: Seconds between the beginnings of two transactions, at least: what collects meanwhile costs less
+#: together, and no request waits for it, because lines are marked ahead of their turn.
 SPACING = 0.002
 
 
 class Batch:
-    """What goes into one transaction: rows by statement, in the order in which the statements first came up."""
+    """What goes into one transaction: rows by statement, in the order of the first row of each."""
 
     __slots__ = ("done", "error", "rows")
 
@@ -52,10 +53,12 @@ class Batch:
 
 
 class Writer:
-    """Writes to a journal from the event loop. Use it as an async context manager; meanwhile the journal is its own.
+    """Writes to a journal from the event loop.
 
-    Statements of one batch are carried out statement by statement: rows whose order matters across statements must be
-    awaited one after the other, which a run does anyway.
+    Use it as an async context manager; meanwhile the journal is its own.
+
+    Statements of one batch are carried out statement by statement: rows whose order matters across
+    statements must be awaited one after the other, which a run does anyway.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -84,8 +87,8 @@ class Writer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # The thread uses the connection until it has ended. A cancellation waits for that, and so does a second one of
-        # the task itself, from which an anyio scope does not protect.
+        # The thread uses the connection until it has ended. A cancellation waits for that, and so
+        # does a second one of the task itself, from which an anyio scope does not protect.
         ending = asyncio.ensure_future(self._end())
         cancelled: asyncio.CancelledError | None = None
         with anyio.CancelScope(shield=True):
@@ -110,7 +113,10 @@ class Writer:
         await self.submit(statement, (row,)).durable()
 
     def submit(self, statement: BatchStatement[Row], rows: Iterable[Row]) -> Batch:
-        """Write some rows soon, and return the batch. Raises JournalWriteError once nothing can be written."""
+        """Write some rows soon, and return the batch.
+
+        Raises JournalWriteError once nothing can be written.
+        """
         if self._failure is not None:
             raise self._failure
         return self._add(statement, rows)
@@ -131,7 +137,8 @@ class Writer:
     ) -> T:
         """Carry out a query in the thread, after everything that was noted before.
 
-        What it writes is in no transaction unless it begins one. Raises JournalWriteError for what SQLite raises.
+        What it writes is in no transaction unless it begins one. Raises JournalWriteError for what
+        SQLite raises.
         """
         pending = self._next if self._next.rows else self._writing
         if pending is not None and not pending.done.is_set():
@@ -151,7 +158,7 @@ class Writer:
         self._orders.put(order)
         return await result
 
-    # -- the two sides ----------------------------------------------------------------------------------------------
+    # -- the two sides -----------------------------------------------------------------------------
 
     def _flush(self) -> None:
         if self._writing is not None or not self._next.rows or self._timer is not None:

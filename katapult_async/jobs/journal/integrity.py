@@ -1,24 +1,29 @@
-"""Whether a journal says what was recorded in it: nothing changed, nothing missing, nothing from an earlier time.
+"""Whether a journal says what was recorded in it: nothing changed, missing, or from another time.
 
-SQLite finds a damaged page, but not a changed value, and it takes a lost end of a journal for no end at all. So each
-row has a second copy of what it says (`seal`), each line a checksum of what the manifest says (`origin`), and one row
-(`tally`) counts the lines, sums a number of each row (`weight`) and knows whether the file is open for writing. Checks
-on opening compare them; the tables are in `schema`.
+SQLite finds a damaged page, but not a changed value, and it takes a lost end of a journal for no
+end at all. So each row has a second copy of what it says (`seal`), each line a checksum of what the
+manifest says (`origin`), and one row (`tally`) counts the lines, sums a number of each row
+(`weight`) and knows whether the file is open for writing. Checks on opening compare them; the
+tables are in `schema`.
 
-A journal that was closed is one file, and its tally says so. A journal whose process was killed has its end in the
-write-ahead log (`-wal`), and the tally in the file itself says that it is open: without the log, or with one of another
-time or run, records are lost. How the end of the log is judged:
+A journal that was closed is one file, and its tally says so. A journal whose process was killed has
+its end in the write-ahead log (`-wal`), and the tally in the file itself says that it is open:
+without the log, or with one of another time or run, records are lost. How the end of the log is
+judged:
 
-- SQLite ignores a damaged frame and all that follow it. A request leaves only after its transaction was synchronised,
-  so at most the last transaction may be incomplete: frames behind the end of a damaged transaction prove damage.
-- SQLite's index of the log (`-shm`) is written after each commit and survives the process. A log that holds less than
-  the index says has lost records.
-- A damaged frame in the last transaction is a torn write where the index is there and does not say otherwise: such a
-  transaction was never synchronised, and nothing was sent because of it. Without the index nobody can tell, and the
-  journal is refused.
-- The log has a least size while it is in use, so that one that was cut off is found without its index, too.
+- SQLite ignores a damaged frame and all that follow it. A request leaves only after its transaction
+  was synchronised, so at most the last transaction may be incomplete: frames behind the end of a
+  damaged transaction prove damage.
+- SQLite's index of the log (`-shm`) is written after each commit and survives the process. A log
+  that holds less than the index says has lost records.
+- A damaged frame in the last transaction is a torn write where the index is there and does not say
+  otherwise: such a transaction was never synchronised, and nothing was sent because of it. Without
+  the index nobody can tell, and the journal is refused.
+- The log has a least size while it is in use, so that one that was cut off is found without its
+  index, too.
 
-What cannot be found: all files of a journal replaced, together, by their own copies of an earlier moment.
+What cannot be found: all files of a journal replaced, together, by their own copies of an earlier
+moment.
 """
 
 from __future__ import annotations
@@ -38,18 +43,28 @@ from .schema import migrate
 from .statements import pragma
 from .wal import HEADER, Log, committed_by_index, read_log
 
-#: What SQLite and Python raise for what is not as it was written. A message about it may not even be text.
+#: What SQLite and Python raise for what is not as it was written. A message about it may not even
+#: be text.
 _MALFORMED = (sqlite3.DatabaseError, OverflowError, ValueError, TypeError)
 
 
-# -- the files, before SQLite opens them -------------------------------------------------------------------------------
+# -- the files, before SQLite opens them -----------------------------------------------------------
 
 
 def check_ending(path: Path, *, indexed: bool = True) -> Tally | None:
-    """Check that the end of a journal that no process writes to is there, and read the tally of the file itself.
+    """Check that the end of a journal is there, and return the tally of the file itself.
 
-    None for a journal of the first version, which has no tally. indexed: whether the index may be opened: closing it
-    takes away the locks that other connections of this process have on it. Raises JournalRecordsLost, JournalDamaged.
+    Args:
+        path: The file. No process writes to it.
+        indexed: Whether the index may be opened. Closing it takes away the locks that other
+            connections of this process have on it.
+
+    Returns:
+        None for a journal of the first version, which has no tally.
+
+    Raises:
+        JournalRecordsLost: The end is missing.
+        JournalDamaged: The file is not as it was written.
     """
     wal = side_file(path, "-wal")
     content = wal.read_bytes() if wal.exists() else None
@@ -107,7 +122,7 @@ def _lost(path: Path, why: str) -> JournalRecordsLost:
     )
 
 
-# -- what SQLite reads from them --------------------------------------------------------------------------------------
+# -- what SQLite reads from them -------------------------------------------------------------------
 
 
 def read_tally(connection: sqlite3.Connection, path: Path) -> Tally:
@@ -121,10 +136,17 @@ def read_tally(connection: sqlite3.Connection, path: Path) -> Tally:
 def check_content(
     connection: sqlite3.Connection, path: Path, in_file: Tally | None = None, *, logged: bool = True
 ) -> None:
-    """Check all that a journal of the present version says. in_file: the tally of the file itself, if it was read.
-    logged: whether SQLite reads the write-ahead log, too (it does not where the file is opened as immutable).
+    """Check all that a journal of the present version says.
 
-    Raises JournalDamaged.
+    Args:
+        connection: The open file.
+        path: Its path.
+        in_file: The tally of the file itself, if it was read.
+        logged: Whether SQLite reads the write-ahead log, too. It does not where the file is opened
+            as immutable.
+
+    Raises:
+        JournalDamaged: The file is not as it was written.
     """
     try:
         # What the folder or the disk refuses is not the journal's fault, and is raised as it is.

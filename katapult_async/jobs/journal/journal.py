@@ -1,7 +1,7 @@
 """The journal: one SQLite file that knows everything about one run. Makes and opens it.
 
-A file that is not a sound journal of a known version is refused and never written to. Nothing here knows what a run
-does. While one is executed, `group_commit` writes.
+A file that is not a sound journal of a known version is refused and never written to. Nothing here
+knows what a run does. While one is executed, `group_commit` writes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ from .writing_mark import begin_writing, close, close_as_killed
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Times that a reader looks at a journal that seems damaged while its process begins or ends, and seconds between.
+#: Times that a reader looks at a journal that seems damaged while its process begins or ends, and
+#: seconds between.
 _ATTEMPTS, _ATTEMPT_PAUSE = 5, 0.05
 
 
@@ -75,7 +76,8 @@ class Journal(JournalReader):
         writing: bool = False,
     ) -> None:
         super().__init__(connection, path)
-        # Also when nobody closes it: what SQLite itself would do would leave a file that looks as if its end were lost.
+        # Also when nobody closes it: what SQLite itself would do would leave a file that looks as
+        # if its end were lost.
         self._finalizer = weakref.finalize(
             self,
             close,
@@ -111,7 +113,10 @@ class Journal(JournalReader):
         return msgspec.structs.replace(summary, rollback=self._rollback(summary.info.rolled_back_by))
 
     def _rollback(self, path: str) -> RollbackProgress:
-        """How far the rollback in that journal is, or in the one of that name beside this one: both may have moved."""
+        """Return how far the rollback in that journal is.
+
+        Both files may have moved: the rollback may lie beside this journal.
+        """
         beside = self.path.with_name(Path(path).name) if self.path is not None else Path(path)
         place = Path(path) if Path(path).exists() else beside
         try:
@@ -126,11 +131,21 @@ class Journal(JournalReader):
             finished=summary.finished,
         )
 
-    # -- making and opening -----------------------------------------------------------------------------------------
+    # -- making and opening ------------------------------------------------------------------------
 
     @classmethod
     def create(cls, path: Path, info: RunInfo, lines: Iterable[NewLine]) -> Journal:
-        """Make a new journal, whole or not at all. Raises JournalExists, JournalWriteError, and what `lines` raises."""
+        """Make a new journal, whole or not at all.
+
+        Args:
+            path: The new file.
+            info: The run.
+            lines: Its lines. What iterating them raises is raised.
+
+        Raises:
+            JournalExists: There is a file already.
+            JournalWriteError: The file cannot be written.
+        """
         check_free(path)
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
         try:
@@ -172,12 +187,12 @@ class Journal(JournalReader):
 
     @classmethod
     def open(cls, path: Path, *, records_lost: bool = False) -> Journal:
-        """Open a journal to go on with it; bring it up to date if an older version made it.
+        """Open a journal to write to it. One of an older version is brought up to date.
 
         Args:
             path: The file.
-            records_lost: Accept that its latest records are gone. Every line that is not done then counts as one that
-                may have been sent.
+            records_lost: Accept that its latest records are gone. Every line that is not done then
+                counts as one that may have been sent.
 
         Raises:
             JournalError: There is no such file, or it cannot be read.
@@ -213,9 +228,17 @@ class Journal(JournalReader):
 
     @classmethod
     def read(cls, path: str | Path) -> Journal:
-        """Open a journal to look at it only, also while another process executes the run. It is checked as a whole.
+        """Open a journal to read it, also while another process executes the run.
 
-        Raises JournalError; JournalRecordsLost and JournalDamaged before anything of it can be read.
+        The whole journal is checked before anything of it can be read.
+
+        Args:
+            path: The file.
+
+        Raises:
+            JournalError: There is no such file, or it cannot be read.
+            JournalRecordsLost: Its latest records are gone.
+            JournalDamaged: It is not a journal, or not as it was written.
         """
         path = Path(path)
         check_file(path)
@@ -224,7 +247,8 @@ class Journal(JournalReader):
             try:
                 return cls._read(path, held=held is not None)
             except JournalDamaged:
-                # A run may have begun or ended just now, between one look at the files and the next.
+                # A run may have begun or ended just now, between one look at the files and the
+                # next.
                 if attempt == _ATTEMPTS - 1 or (before == state_of(path) and held == held_by(path)):
                     raise
             time.sleep(_ATTEMPT_PAUSE)
@@ -234,8 +258,9 @@ class Journal(JournalReader):
     def _read(cls, path: Path, *, held: bool) -> Journal:
         # A process that executes the run has the end of it in memory.
         in_file = None if held else check_ending(path, indexed=not is_open_here(path))
-        # A connection that may write takes away, when it is closed, what SQLite needs beside the file. One that may
-        # not leaves it as it was: the remains of a run that was killed are no reader's business.
+        # A connection that may write takes away, when it is closed, what SQLite needs beside the
+        # file. One that may not leaves it as it was: the remains of a run that was killed are no
+        # reader's business.
         connection = connect(path, "ro" if side_file(path, "-wal").exists() else "rw")
         try:
             current = check_version(connection, path) == VERSION
@@ -254,7 +279,7 @@ class Journal(JournalReader):
 
     @classmethod
     def _read_a_copy(cls, path: Path, in_file: Tally | None) -> Journal:
-        """Read a copy: of a file in a folder that cannot be written to, or of an older version's, brought up to date."""
+        """Read a copy: of a file in a read-only folder, or of an old version, updated."""
         copy = TemporaryDirectory(prefix="katapult-async-")
         try:
             target = Path(copy.name, "journal")
@@ -278,10 +303,10 @@ class Journal(JournalReader):
             raise
         return cls(connection, path, copy=copy)
 
-    # -- changing what is not a line's progress -----------------------------------------------------------------------
+    # -- changing what is not a line's progress ----------------------------------------------------
 
     def note_rolled_back(self, by: Path) -> None:
-        """Record that this run is being rolled back by the one in `by`. Raises JournalWriteError."""
+        """Record that the run in `by` is rolling this one back. Raises JournalWriteError."""
         self._change(queries.note_rolled_back, str(by))
 
     def note_confirmed(self, at: float) -> None:
@@ -289,7 +314,7 @@ class Journal(JournalReader):
         self._change(queries.note_confirmed, at)
 
     def reopen_failed(self) -> int:
-        """Let the lines that have failed wait again, and return their number. Raises JournalWriteError."""
+        """Let the lines that have failed wait again. Return how many. Raises JournalWriteError."""
         return self._change(queries.reopen_failed)
 
     def _change(
@@ -302,8 +327,10 @@ class Journal(JournalReader):
 
 
 def _check(path: Path, in_file: Tally | None) -> None:
-    """Check what a journal says. It is opened so that nothing can be written to it: closing a connection that may
-    write would write to a damaged file, too.
+    """Check what a journal says.
+
+    The file is opened so that nothing can be written to it: closing a connection that may write
+    would write to a damaged file, too.
     """
     mode = reading_mode(path)
     with contextlib.closing(connect(path, mode)) as connection:

@@ -1,7 +1,8 @@
-"""How long requests took, in a histogram that is small, exact to two digits, and can be added to another one.
+"""How long requests took, in a small histogram that is exact to two digits and can be added up.
 
-Each bucket is 2 % wider than the one below it, so that a percentile is within 1 % of the true value. A bucket that is empty
-takes no place: an hour of requests makes some hundred pairs of numbers. Reads and writes nothing.
+Each bucket is 2 % wider than the one below it, so that a percentile is within 1 % of the true
+value. A bucket that is empty takes no place: an hour of requests makes some hundred pairs of
+numbers. Reads and writes nothing.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ _log = math.log
 class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long the requests of a run took, and how long the run waited for permits.
 
-    requests: requests that were answered. p50, p95, p99: seconds within which so many per cent of them were answered,
-    within 1 %. longest: seconds. All four are None where no request was answered. waited: seconds in which requests had
-    to wait for the rate limit.
+    requests: requests that were answered. p50, p95, p99: seconds within which so many per cent of
+    them were answered, within 1 %. longest: seconds. All four are None where no request was
+    answered. waited: seconds in which requests had to wait for the rate limit.
     """
 
     requests: int
@@ -84,7 +85,10 @@ class Histogram:
         return sum(self._counts.values())
 
     def percentile(self, per_cent: float) -> float | None:
-        """Return the duration (seconds) that `per_cent` of all do not exceed, within 1 %; None if nothing was counted."""
+        """Return the duration (seconds) that `per_cent` of all do not exceed, within 1 %.
+
+        None if nothing was counted.
+        """
         wanted = math.ceil(self.count * per_cent / 100)
         for bucket, count in self.pairs():
             wanted -= count

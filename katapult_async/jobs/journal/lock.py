@@ -1,7 +1,9 @@
-"""One process at a time executes a run: a lock that the operating system takes back when the process ends.
+"""The lock of a run: one process at a time executes it.
 
-It lies in a file of its own beside the journal: SQLite's locks on the journal itself would be lost when any other
-handle on that file is closed. The file goes away with the lock.
+The operating system releases the lock when the process ends.
+
+It lies in a file of its own beside the journal: SQLite's locks on the journal itself would be lost
+when any other handle on that file is closed. The file goes away with the lock.
 """
 
 from __future__ import annotations
@@ -49,7 +51,12 @@ class RunLock:
         return f"<RunLock {self._path} {'held' if self._handle is not None else 'not held'}>"
 
     def acquire(self) -> None:
-        """Take the lock. Raises JournalLocked, naming the process that has it; JournalWriteError."""
+        """Take the lock.
+
+        Raises:
+            JournalLocked: Another process has it. The message names the process.
+            JournalWriteError: The file of the lock cannot be written.
+        """
         while True:
             try:
                 handle = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
@@ -69,7 +76,7 @@ class RunLock:
             os.ftruncate(handle, 0)
             os.lseek(handle, 0, os.SEEK_SET)
             os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-        except OSError as exc:  # no room
+        except OSError as exc:  # the disk is full
             self.release()
             raise self._not_writable(exc) from exc
 
@@ -90,8 +97,8 @@ class RunLock:
         if handle is None:
             return
         try:
-            # While it is held, nobody else takes it. Another file of that name, made after somebody has removed this
-            # one, is the lock of another process.
+            # While it is held, nobody else takes it. Another file of that name, made after somebody
+            # has removed this one, is the lock of another process.
             if self._is_still_there(handle):
                 self._path.unlink(missing_ok=True)
         finally:

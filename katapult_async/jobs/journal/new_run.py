@@ -46,8 +46,8 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         virtual_machine: Its virtual machine, as the manifest names it.
         step: The first step.
         machine_id: The ID of the virtual machine, if it is known and `virtual_machine` is a name.
-        second_step: Whether the second step of the run is wanted, too: attaching after assigning, or
-            unassigning after detaching.
+        second_step: Whether the second step of the run is wanted, too: attaching after assigning,
+            or unassigning after detaching.
         note: The note of the manifest.
         item: The item of the run's action, as JSON.
     """

@@ -1,7 +1,8 @@
 """What is read from a journal and changed about its run: every statement is a named function.
 
-The lines of a step are the business of `queries_lines`, the preflight's tables that of `queries_preflight`, the checks
-that of `queries_integrity`. A value that cannot be read raises ValueError or TypeError.
+The lines of a step are the business of `queries_lines`, the preflight's tables that of
+`queries_preflight`, the checks that of `queries_integrity`. A value that cannot be read raises
+ValueError or TypeError.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from .statements import execute, number, pragma, rows
 
 _decode_buckets = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
-# -- reading ----------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 
 def info(db: sqlite3.Connection) -> RunInfo | None:
@@ -81,7 +82,8 @@ def last_permitted(db: sqlite3.Connection) -> int | None:
 
 def sessions(db: sqlite3.Connection) -> Iterator[RunSession]:
     """Yield the executions of the run, in order."""
-    # A session of the first version has no `elapsed`. Of one that was killed, too, only its last request is known.
+    # A session of the first version has no `elapsed`. Of one that was killed, too, only its last
+    # request is known.
     statement = """
         SELECT started_at, finished_at, ended, reason, period, CASE
             WHEN elapsed IS NOT NULL THEN started_at + elapsed
@@ -120,12 +122,12 @@ def waits(db: sqlite3.Connection) -> Iterator[TimelineWait]:
 
 
 def latencies(db: sqlite3.Connection) -> Iterator[tuple[list[tuple[int, int]], float]]:
-    """Yield the buckets of a histogram, and the seconds of waiting, of each preflight and session."""
+    """Yield the buckets of a histogram, and the seconds of waiting, by preflight and session."""
     for buckets, waited in execute(db, "SELECT buckets, waited FROM latency ORDER BY since"):
         yield _decode_buckets(buckets), float(waited)
 
 
-# -- making -----------------------------------------------------------------------------------------------------------
+# -- making ----------------------------------------------------------------------------------------
 
 
 def fill(db: sqlite3.Connection, run: RunInfo, new_lines: Iterable[NewLine]) -> None:
@@ -164,7 +166,7 @@ def _values_of_line(line: NewLine) -> dict[str, object]:
     return {**msgspec.structs.asdict(line), "origin": origin}
 
 
-# -- changing what is not a line's progress ---------------------------------------------------------------------------
+# -- changing what is not a line's progress --------------------------------------------------------
 
 
 def note_rolled_back(db: sqlite3.Connection, by: str) -> None:
@@ -188,7 +190,10 @@ def reopen_failed(db: sqlite3.Connection) -> int:
 
 
 def doubt_all(db: sqlite3.Connection) -> None:
-    """Let every line that is not done count as one that may have been sent: its disk is read first."""
+    """Let every line that is not done count as one that may have been sent.
+
+    Its disk is read first.
+    """
     statement = f"""
         UPDATE line SET state = :state_sent, {READ_FIRST} = 1
         WHERE state = :state_waiting AND status IN (:status_waiting, :status_unknown)
@@ -196,10 +201,10 @@ def doubt_all(db: sqlite3.Connection) -> None:
     execute(db, statement)
 
 
-# -- rolling back -----------------------------------------------------------------------------------------------------
+# -- rolling back ----------------------------------------------------------------------------------
 
-# A request that got no response counts as done, where the disk was seen on no machine before. Each disk is read before
-# anything is done to it.
+# A request that got no response counts as done, where the disk was seen on no machine before. Each
+# disk is read before anything is done to it.
 _DONE_BY_RUN = f"""(
     {CHANGES} & (:changed_assigned | :changed_attached)
     OR (state = :state_sent AND (step = :step_attach OR found IN (:found_to_assign, :found_not_ready)))

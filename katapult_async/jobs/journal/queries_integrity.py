@@ -65,7 +65,12 @@ def touch(db: sqlite3.Connection) -> None:
 
 
 def begin_writing(db: sqlite3.Connection, reserved: int) -> None:
-    """Record that the file is open for writing, and the least size of its write-ahead log meanwhile (bytes)."""
+    """Record that the file is open for writing.
+
+    Args:
+        db: The journal.
+        reserved: The least size of its write-ahead log meanwhile (bytes).
+    """
     execute(
         db,
         "UPDATE tally SET writing = 1, generation = generation + 1, reserved = :reserved",

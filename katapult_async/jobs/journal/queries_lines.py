@@ -15,7 +15,7 @@ _OPEN = "step = :step AND state < :state_task AND status = :status_waiting"
 _HAS_TASK = "step = :step AND state = :state_task AND status = :status_waiting"
 _TO_ATTACH = "step = :step_attach AND state = :state_waiting AND status = :status_waiting"
 
-# -- sending ----------------------------------------------------------------------------------------------------------
+# -- sending ---------------------------------------------------------------------------------------
 
 
 class OpenLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -55,7 +55,8 @@ def open_lines(
         db: The journal.
         step: The step.
         after: The number of the last line before them.
-        sent_last: Whether to return the lines that a run sends last, because they may be ready by then, or the others.
+        sent_last: Whether to return the lines that a run sends last, because they may be ready by
+            then, or the others.
         limit: How many lines, at most.
     """
     statement = f"""
@@ -118,7 +119,10 @@ NOTE_SEEN_FREE = BatchStatement(
 
 
 class LineOutcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """What a line has become. None leaves `request_id`, `task` and `sent_at` as they are. See LineRecord."""
+    """What a line has become.
+
+    None leaves `request_id`, `task` and `sent_at` as they are. See LineRecord.
+    """
 
     number: int
     step: Step
@@ -159,17 +163,23 @@ SET_MACHINE_ID = BatchStatement(
     LineMachine, "UPDATE line SET machine_id = {machine_id} FROM {rows} WHERE number = {number}"
 )
 
-# -- before attaching -------------------------------------------------------------------------------------------------
+# -- before attaching ------------------------------------------------------------------------------
 
 
 def machines_to_attach_to(db: sqlite3.Connection) -> list[str]:
-    """Return the machines of the lines to attach. Each line's disk is read first, unless its machine shows it."""
+    """Return the machines of the lines to attach.
+
+    Each line's disk is read first, unless its machine shows it.
+    """
     execute(db, f"UPDATE line SET {READ_FIRST} = 1 WHERE {_TO_ATTACH}")
     return names(db, f"SELECT DISTINCT {MACHINE} FROM line WHERE {_TO_ATTACH}")
 
 
 def record_not_running(db: sqlite3.Connection, machine: str, detail: str, now: float) -> None:
-    """Record the lines of a machine that is not running as assigned: the disks are attached when it starts."""
+    """Record the lines of a machine that is not running as assigned.
+
+    Their disks are attached when it starts.
+    """
     statement = f"""
         UPDATE line SET state = :state_settled, code = NULL, detail = :detail, finished_at = :now,
             status = CASE WHEN {CHANGES} & (:changed_assigned | :changed_perhaps_assigned) THEN :status_assigned
@@ -203,7 +213,7 @@ def record_listed(
     db.execute("COMMIT")
 
 
-# -- waiting for tasks ------------------------------------------------------------------------------------------------
+# -- waiting for tasks -----------------------------------------------------------------------------
 
 
 class LineWithTask(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -1,6 +1,7 @@
-"""The statements of the preflight: what the platform has, in temporary tables beside the lines of a journal.
+"""The statements of the preflight: what the platform has, in temporary tables of a journal.
 
-`snapshot_disk` and `snapshot_machine` hold what was read, `sorted` the finding for each line that has not been sent.
+`snapshot_disk` and `snapshot_machine` hold what was read, `sorted` the finding for each line that
+has not been sent.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _DATA_CENTER_UNKNOWN = """
     WHERE s.found IN (:found_to_assign, :found_not_ready) AND d.data_center IS NULL
 """
 
-# -- what the platform has --------------------------------------------------------------------------------------------
+# -- what the platform has -------------------------------------------------------------------------
 
 
 class SnapshotDisk(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +111,7 @@ def _put(db: sqlite3.Connection, statement: str, values: Iterable[msgspec.Struct
     db.execute("COMMIT")
 
 
-# -- what is not read yet ---------------------------------------------------------------------------------------------
+# -- what is not read yet --------------------------------------------------------------------------
 
 
 def count_lines(db: sqlite3.Connection) -> int:
@@ -129,12 +130,12 @@ def count_machines_missing(db: sqlite3.Connection) -> int:
 
 
 def disks_missing(db: sqlite3.Connection, most: int | None) -> list[str]:
-    """Return the disks wanted that were not read, and note those after the first `most` as not read."""
+    """Return the disks wanted that were not read. Those after `most` count as not read."""
     return _missing(db, "l.disk", _DISKS_MISSING, most)
 
 
 def machines_missing(db: sqlite3.Connection, most: int | None) -> list[str]:
-    """Return the machines wanted that were not read, and note those after the first `most` as not read."""
+    """Return the machines wanted that were not read. Those after `most` count as not read."""
     return _missing(db, "l.virtual_machine", _MACHINES_MISSING, most)
 
 
@@ -169,7 +170,7 @@ def disks_of_unknown_data_center(db: sqlite3.Connection, most: int) -> list[str]
     return names(db, f"SELECT l.disk {_DATA_CENTER_UNKNOWN} LIMIT :most", most=most)
 
 
-# -- the finding for each line ----------------------------------------------------------------------------------------
+# -- the finding for each line ---------------------------------------------------------------------
 
 
 def sort_lines(db: sqlite3.Connection) -> None:

@@ -7,26 +7,22 @@ import sqlite3
 import msgspec
 
 from .schema import SECOND_STEP
-from .statements import BatchStatement, execute, number, pragma
+from .statements import BatchStatement, execute, pragma
 
 _NOT_SENT = "step = :step_assign AND state = :state_waiting"
 _IS_SENT = "found IN (:found_to_assign, :found_not_ready, :found_not_listed)"
 _LAST = "number = (SELECT max(number) FROM session)"
 
 
-def has_sessions(db: sqlite3.Connection) -> bool:
-    """Return whether the run was ever executed."""
-    return bool(number(db, "SELECT EXISTS (SELECT 1 FROM session)"))
-
-
 def begin_session(db: sqlite3.Connection, now: float, period: float, preflight_holds: float) -> None:
-    """Begin a session: lines that were unknown are open again, and the findings of a recent preflight count.
+    """Begin a session: unknown lines are open again, and findings of a recent preflight count.
 
     Args:
         db: The journal.
         now: Unix time in seconds.
         period: Length of the rate limit's window in seconds.
-        preflight_holds: Seconds after which a preflight does not count any more: the server decides.
+        preflight_holds: Seconds after which a preflight does not count any more: the server
+            decides.
     """
     db.execute("BEGIN IMMEDIATE")
     execute(db, "UPDATE line SET status = :status_waiting WHERE status = :status_unknown")
@@ -42,7 +38,8 @@ def begin_session(db: sqlite3.Connection, now: float, period: float, preflight_h
         period=period,
     )
     db.execute("COMMIT")
-    # So that the file itself says that it is being executed, also when it is copied without its write-ahead log.
+    # So that the file itself says that it is being executed, also when it is copied without its
+    # write-ahead log.
     pragma(db, "wal_checkpoint(PASSIVE)")
 
 
@@ -56,7 +53,8 @@ def _record_already_there(db: sqlite3.Connection, now: float) -> None:
 
 
 def _record_impossible(db: sqlite3.Connection, now: float) -> None:
-    # Journals of the first version have 'conflict' for what is called as the API's clients know it now.
+    # Journals of the first version have 'conflict' for what is called as the API's clients know it
+    # now.
     statement = f"""
         UPDATE line SET state = :state_settled, status = :status_failed, finished_at = :now,
             code = CASE found WHEN 'conflict' THEN :found_conflict ELSE found END,
@@ -94,7 +92,7 @@ END_SESSION = BatchStatement(
     """,
 )
 
-# -- the timeline -----------------------------------------------------------------------------------------------------
+# -- the timeline ----------------------------------------------------------------------------------
 
 
 class SecondCounts(msgspec.Struct, kw_only=True, array_like=True):
@@ -135,7 +133,9 @@ ADD_WAIT = BatchStatement(
 
 
 class LatencySums(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """The sums since a preflight or a session began: a later row replaces an earlier one. buckets: JSON."""
+    """The sums since a preflight or a session began: a later row replaces an earlier one. buckets:
+    JSON.
+    """
 
     since: float
     buckets: str

@@ -57,8 +57,8 @@ class JournalReader:
     def snapshot(self) -> Iterator[None]:
         """Read everything as of one moment while this is open, whatever another process records.
 
-        One snapshot inside another changes nothing. A journal through which a run is executed cannot record anything
-        meanwhile: open it a second time with `read`.
+        One snapshot inside another changes nothing. A journal through which a run is executed
+        cannot record anything meanwhile: open it a second time with `read`.
         """
         if self._connection.in_transaction:
             yield
@@ -113,7 +113,7 @@ class JournalReader:
             return list(queries.waits(self._connection))
 
     def latency(self) -> Latency:
-        """Return how long the requests of all sessions took, and how long they waited for permits."""
+        """Return how long the requests of all sessions took, and how long they waited."""
         histogram, waited = Histogram(), 0.0
         with self._damage_noticed():
             for buckets, seconds in queries.latencies(self._connection):
@@ -128,7 +128,8 @@ class JournalReader:
 
     @contextlib.contextmanager
     def _damage_noticed(self) -> Iterator[None]:
-        # A damaged file is often noticed only in the middle, by SQLite or by a value that cannot be.
+        # A damaged file is often noticed only in the middle, by SQLite or by a value that cannot
+        # be.
         try:
             yield
         except (sqlite3.DatabaseError, ValueError, TypeError) as exc:

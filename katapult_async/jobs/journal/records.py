@@ -201,7 +201,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
         attach: Whether disks are attached where their lines do not say otherwise.
         parent: The ID of the run that this rollback reverts.
         base_url: The base URL of the installation.
-        rolled_back_by: The journal of the rollback that reverts this run. It cannot be resumed then.
+        rolled_back_by: The journal of the rollback that reverts this run. It cannot be resumed
+            then.
         preflight: Whether a preflight was asked for.
         thorough: Whether that preflight reads each disk.
         organization: The organization whose disks the preflight compares.
@@ -329,8 +330,9 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def requests_at_least(self) -> bool:
-        """Whether `requests` and `rate_limited` are lower bounds, because a session was killed: the requests of its
-        last second are not counted.
+        """Whether `requests` and `rate_limited` are lower bounds, because a session was killed.
+
+        The requests of its last second are not counted.
         """
         ended = self.sessions if self.locked_by is None else self.sessions[:-1]
         return any(session.finished_at is None for session in ended)
@@ -352,5 +354,5 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def elapsed(self) -> float:
-        """Seconds of all sessions together; of one that was killed, until it sent its last request."""
+        """Seconds of all sessions together. A killed one counts until its last request."""
         return sum(session.active_until - session.started_at for session in self.sessions)

@@ -1,6 +1,9 @@
-"""The journal's tables, version by version. A file is brought up to date when it is opened for writing.
+"""The journal's tables, version by version.
 
-`user_version` is the number of the migrations that a file has had. One that is published is never changed again.
+A file is brought up to date when it is opened for writing.
+
+`user_version` is the number of the migrations that a file has had. One that is published is never
+changed again.
 """
 
 from __future__ import annotations
@@ -12,9 +15,11 @@ from collections.abc import Sequence
 #: In the header of every journal, so that no other SQLite file is taken for one ("KAPA").
 APPLICATION_ID = 0x4B415041
 
-#: Columns that are named otherwise in the code: a migration that only renames is not worth its risk.
+#: Columns that are named otherwise in the code: a migration that only renames is not worth its
+#: risk.
 CHANGES, READ_FIRST, ROLLED_BACK_BY, SECOND_STEP = "did", "look", "taken_back_by", "further"
-#: What `seal` holds, by table: all that a row says. Never changed for a migration that is published.
+#: What `seal` holds, by table: all that a row says. Never changed for a migration that is
+#: published.
 SEALS = {
     "tally": (
         "nonce * 3 + lines * 5 + weight * 7 + changes * 11 + generation * 13 + writing * 17 + reserved * 19"
@@ -48,8 +53,9 @@ FIRST_TALLY = f"""
 
 
 def _counting(table: str) -> str:
-    """Triggers that keep `tally` right. Nothing is ever deleted, and lines are made with the journal: no triggers for
-    that.
+    """Return the triggers that keep `tally` right.
+
+    Nothing is ever deleted, and lines are made with the journal: no triggers for that.
     """
     triggers = f"""
     CREATE TRIGGER {table}_changed AFTER UPDATE ON {table} BEGIN
@@ -90,7 +96,7 @@ MIGRATIONS: tuple[str, ...] = (
         parent TEXT,
         base_url TEXT,
         looked_at REAL,                     -- when the preflight was made
-        taken_back_by TEXT                  -- the run that takes this one back: it is not gone on with
+        taken_back_by TEXT                  -- the rollback of this run, which cannot be resumed
     );
     CREATE TABLE line (
         number INTEGER PRIMARY KEY,
@@ -130,12 +136,14 @@ MIGRATIONS: tuple[str, ...] = (
         reason TEXT
     );
     """,
-    # 2: what a run was asked to do, and what shows that nothing of it was lost or changed (see `integrity`).
+    # 2: what a run was asked to do, and what shows that nothing of it was lost or changed (see
+    # `integrity`).
     #
-    # seal: a second copy of what a row says, written by SQLite with the row itself. weight: a number of it; their sum
-    # is in `tally`, so that a missing row and one from an earlier time are found, too. SQLite computes all of it while
-    # the interpreter's lock is free. Times are multiplied by 2^22, which is exact, and are never formatted: versions
-    # of SQLite format floating-point numbers differently.
+    # seal: a second copy of what a row says, written by SQLite with the row itself. weight: a
+    # number of it; their sum is in `tally`, so that a missing row and one from an earlier time are
+    # found, too. SQLite computes all of it while the interpreter's lock is free. Times are
+    # multiplied by 2^22, which is exact, and are never formatted: versions of SQLite format
+    # floating-point numbers differently.
     f"""
     CREATE TABLE tally (
         only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -163,7 +171,7 @@ MIGRATIONS: tuple[str, ...] = (
         parent TEXT,
         base_url TEXT,
         looked_at REAL,                     -- when the preflight was made
-        taken_back_by TEXT,                 -- the run that takes this one back: it is not resumed
+        taken_back_by TEXT,                 -- the rollback of this run, which cannot be resumed
         preflight INTEGER NOT NULL DEFAULT 0,   -- whether one was asked for
         thorough INTEGER NOT NULL DEFAULT 0,
         organization TEXT,
@@ -294,7 +302,8 @@ MIGRATIONS: tuple[str, ...] = (
 #: What `run.kind` begins with for a run of any action. The name of the action follows.
 ACTION_KIND = "action:"
 VERSION = len(MIGRATIONS)
-#: A line's machine: its id, or the name that the manifest has for it as long as the id is not known.
+#: A line's machine: its id, or the name that the manifest has for it as long as the id is not
+#: known.
 MACHINE = "coalesce(machine_id, virtual_machine)"
 
 

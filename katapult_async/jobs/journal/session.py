@@ -1,6 +1,7 @@
-"""One execution of a run, as the journal records it: its beginning, how long it has lasted, its end.
+"""One execution of a run, as the journal records it: its beginning, its length, its end.
 
-The time of day says when it began; how long it lasts is the monotonic clock's, as the time of day can be set back.
+The time of day says when it began; how long it lasts is the monotonic clock's, as the time of day
+can be set back.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ from .timeline import TimelineRecorder
 
 #: Seconds after which the result of a preflight does not count any more.
 PREFLIGHT_HOLDS = 600.0
-#: Seconds between two records of how long a session has lasted: a killed one is known to have lasted so long.
+#: Seconds between two records of how long a session has lasted: a killed one is known to have
+#: lasted so long.
 PULSE = 1.0
 
 
 class Stopwatch(Observer):
-    """Records how long a session lasts. Watches requests and waits, as something must say that time goes by."""
+    """Records how long a session lasts.
+
+    Watches requests and waits, as something must say that time goes by.
+    """
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer

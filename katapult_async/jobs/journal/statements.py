@@ -1,7 +1,8 @@
 """How statements are carried out: named parameters, the words of the enums, rows as structs.
 
-The words of `records` are parameters of every statement: `:state_sent`, `:status_failed`, `:step_attach`,
-`:found_to_assign`, `:changed_assigned`. A word that does not exist is an error of SQLite. Knows no statement.
+The words of `records` are parameters of every statement: `:state_sent`, `:status_failed`,
+`:step_attach`, `:found_to_assign`, `:changed_assigned`. A word that does not exist is an error of
+SQLite. Knows no statement.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def names(db: sqlite3.Connection, statement: str, **values: object) -> list[str]
 
 
 def rows(db: sqlite3.Connection, kind: type[T], statement: str, **values: object) -> Iterator[T]:
-    """Yield a struct for each row, by the names of its columns. Raises ValueError for a value of another type."""
+    """Yield a struct for each row, by the names of its columns.
+
+    Raises ValueError for a value of another type.
+    """
     cursor = execute(db, statement, **values)
     columns = [column[0] for column in cursor.description]
     for row in cursor:
@@ -63,13 +67,18 @@ def pragma(db: sqlite3.Connection, text: str) -> Any:
 
 
 class BatchStatement(Generic[Row]):
-    """A statement for many rows at once: they are one JSON array, which SQLite works through without the interpreter.
+    """A statement for many rows at once.
 
-    Row by row it would wait for the interpreter's lock at each one, and make the event loop wait for it.
+    The rows are one JSON array, which SQLite works through without the interpreter. Row by row it
+    would wait for the interpreter's lock at each one, and make the event loop wait for it.
+
+    Row by row it would wait for the interpreter's lock at each one, and make the event loop wait
+    for it.
 
     Args:
         row: The type of the rows, with `array_like=True`.
-        text: The statement. `{name}` stands for a field of the row, `{rows}` for the table of all rows.
+        text: The statement. `{name}` stands for a field of the row, `{rows}` for the table of all
+            rows.
     """
 
     def __init__(self, row: type[Row], text: str) -> None:

@@ -1,7 +1,9 @@
-"""The timeline of a run: how many requests in which second, and how long they took. Written now and then.
+"""The timeline of a run: how many requests in which second, and how long they took.
 
-An observer like any other. The timeline is for the report, so a crash may lose its last second. What matters for
-resuming the run is recorded durably by `steps.recorder`.
+Written now and then.
+
+An observer like any other. The timeline is for the report, so a crash may lose its last second.
+What matters for resuming the run is recorded durably by `steps.recorder`.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class TimelineRecorder(Observer):
-    """Counts requests per second and how long they took, and notes the waits. Call `flush` at the end."""
+    """Counts requests per second and how long they took, and notes the waits.
+
+    Call `flush` at the end.
+    """
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -32,7 +37,8 @@ class TimelineRecorder(Observer):
         self._permitted: int | None = None
         self._waits_until = 0.0
         self._latency = Histogram()
-        # Seconds of the waits that are over, and the latest one: it may end earlier than was foreseen.
+        # Seconds of the waits that are over, and the latest one: it may end earlier than was
+        # foreseen.
         self._waited = 0.0
         self._wait: tuple[float, float] | None = None
 

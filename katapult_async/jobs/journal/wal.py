@@ -1,7 +1,10 @@
-"""What a write-ahead log of SQLite holds, checked frame by frame: SQLite itself ignores the rest after a damaged frame.
+"""What a write-ahead log of SQLite holds, checked frame by frame.
 
-Pure: takes the bytes of the log, and of SQLite's index of it (`-shm`), and says what is in them. Judges nothing. The
-formats are described at https://www.sqlite.org/fileformat2.html#the_write_ahead_log and
+SQLite itself ignores the rest after a damaged frame.
+
+Pure: takes the bytes of the log, and of SQLite's index of it (`-shm`), and says what is in them.
+Judges nothing. The formats are described at
+https://www.sqlite.org/fileformat2.html#the_write_ahead_log and
 https://www.sqlite.org/walformat.html.
 """
 
@@ -23,10 +26,10 @@ _INDEX = struct.Struct("=IIIBBHII8s8s8s")
 class Log(msgspec.Struct, frozen=True, kw_only=True):
     """What was found in a write-ahead log.
 
-    size: its bytes. sound: whether its header is right. salt: names the cycle of the log; frames of earlier cycles have
-    another one. committed: frames up to the last transaction that is complete. broken: whether a frame of this cycle is
-    damaged or was not written to its end. later: whether frames of this cycle are left behind the end of a transaction
-    that has such a frame.
+    size: its bytes. sound: whether its header is right. salt: names the cycle of the log; frames of
+    earlier cycles have another one. committed: frames up to the last transaction that is complete.
+    broken: whether a frame of this cycle is damaged or was not written to its end. later: whether
+    frames of this cycle are left behind the end of a transaction that has such a frame.
     """
 
     size: int
@@ -94,7 +97,9 @@ def _checksum(content: bytes, start: tuple[int, int], *, big: bool) -> tuple[int
 
 
 def committed_by_index(content: bytes, salt: bytes) -> int | None:
-    """Frames that were committed by the index of a log (`-shm`), which SQLite writes after the log itself.
+    """Return the frames that were committed by the index of a log (`-shm`).
+
+    SQLite writes it after the log itself.
 
     None if the index is not one of this cycle: after a power cut nothing in it is certain.
     """

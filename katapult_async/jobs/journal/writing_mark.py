@@ -1,4 +1,6 @@
-"""The mark in a journal's file that it is open for writing: set before the first record, taken away with the last.
+"""The mark in a journal's file that it is open for writing.
+
+It is set before the first record, and removed with the last.
 
 What a file with the mark and without its write-ahead log means is judged by `integrity`.
 """
@@ -19,7 +21,8 @@ from .file import connect, note_open, side_file
 from .statements import pragma
 from .wal import FRAME_HEADER, HEADER
 
-#: Frames of the write-ahead log that SQLite writes before it starts again from the beginning, mostly.
+#: Frames of the write-ahead log that SQLite writes before it starts again from the beginning,
+#: mostly.
 RESERVED_FRAMES = 1000
 
 
@@ -45,7 +48,7 @@ def begin_writing(
 
 
 def _reserve(wal: Path, size: int) -> bool:
-    """Make the log at least so long. It takes no room on most file systems: nothing is written."""
+    """Make the log at least so long. It needs no space on most file systems: nothing is written."""
     try:
         with wal.open("rb+") as file:
             if os.fstat(file.fileno()).st_size < size:
@@ -70,7 +73,15 @@ def close(
     copy: TemporaryDirectory[str] | None,
     process: int,
 ) -> None:
-    """Close a journal's file. written: it, if it was open for writing. process: the one that opened it."""
+    """Close a journal's file.
+
+    Args:
+        connection: The open file.
+        written: Its path, if it was open for writing.
+        counted: Its path, if it counts as open.
+        copy: The folder of the copy that was read.
+        process: The process that opened it.
+    """
     if os.getpid() != process:
         return  # SQLite's connections do not survive a fork
     try:
@@ -87,8 +98,9 @@ def close(
 
 
 def close_as_killed(connection: sqlite3.Connection, path: Path | None) -> None:
-    """Leave the write-ahead log where it is, as the file says that it is open: another connection keeps SQLite from
-    taking it away.
+    """Close the file so that it says that it is open, and leave its write-ahead log.
+
+    Another connection keeps SQLite from removing the log.
     """
     with contextlib.suppress(sqlite3.Error, JournalError), contextlib.ExitStack() as stack:
         if path is not None:

@@ -1,4 +1,4 @@
-"""The manifest of a run: which disk is wanted on which virtual machine. Knows nothing of journals."""
+"""The manifest of a run: which disk is wanted on which machine. Knows nothing of journals."""
 
 from __future__ import annotations
 

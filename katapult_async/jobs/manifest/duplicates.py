@@ -1,4 +1,7 @@
-"""Finds disks that a manifest lists twice. Keeps them on disk where they are many, so that memory stays the same."""
+"""Finds disks that a manifest lists twice.
+
+Keeps them on disk where they are many, so that memory stays the same.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The manifest: which disk is wanted on which machine, from CSV, JSON Lines, standard input or any iterable.
+"""The manifest: which disk is wanted on which machine, from CSV, JSON Lines or any iterable.
 
-Checked whole before anything is done with it, and streamed: a million lines need no more memory than ten. Repairs
-nothing.
+Checked whole before anything is done with it, and streamed: a million lines need no more memory
+than ten. Repairs nothing.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class ManifestCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest:
-    """A manifest that can be read as often as needed. Use it as a context manager; leaving it closes the file.
+    """A manifest that can be read as often as needed.
+
+    Use it as a context manager; leaving it closes the file.
 
     Make one with `open` or `from_items`.
 
@@ -85,7 +87,8 @@ class Manifest:
     def open(cls, path: str | Path, *, action: str | None = None, stdin: BinaryIO | None = None) -> Manifest:
         """Open a file or standard input.
 
-        What cannot be read twice (standard input, a pipe, a FIFO) is read to its end at once and spooled.
+        What cannot be read twice (standard input, a pipe, a FIFO) is read to its end at once and
+        spooled.
 
         Args:
             path: The file; `-` for standard input.
@@ -148,7 +151,10 @@ class Manifest:
         return self._rows.action
 
     def __iter__(self) -> Iterator[ManifestLine]:
-        """Yield the items. Raises ManifestError at the first bad line, and where the file cannot be read."""
+        """Yield the items.
+
+        Raises ManifestError at the first bad line, and where the file cannot be read.
+        """
         number = 0
         try:
             for number, fields in self._source.records():
@@ -161,7 +167,9 @@ class Manifest:
             raise _not_read(self.name, exc) from exc
 
     def check(self, limit: int = MOST_COMPLAINTS) -> ManifestCheck:
-        """Read everything once, and return what is wrong: malformed lines, a disk twice, a disk on two machines.
+        """Read everything once, and return what is wrong.
+
+        Malformed lines, a disk twice, a disk on two machines.
 
         Args:
             limit: Complaints that are kept.

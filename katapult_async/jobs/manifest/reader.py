@@ -1,6 +1,7 @@
-"""The text of a manifest, cut into records, each with the line on which it starts: CSV, JSON Lines, or items.
+"""The text of a manifest (CSV, JSON Lines, or items), cut into records with their lines.
 
-Knows encodings, quotes, and files that can be read only once. What a record must say is for the manifest to judge.
+Knows encodings, quotes, and files that can be read only once. What a record must say is for the
+manifest to judge.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from .rows import AssignmentRows, BadRecord, Columns, Fields
 
 _ASSIGNMENTS = AssignmentRows.columns
 
-#: Characters of a line, at most. No line of a manifest is nearly as long; what is, is some other file.
+#: Characters of a line, at most. No line of a manifest is nearly as long; what is, is some other
+#: file.
 LONGEST_LINE = 1 << 16
 _DELIMITERS = ",;\t"
 #: What a byte that is no UTF-8 is decoded to ("surrogateescape"); UTF-8 itself has none of these.
@@ -73,7 +75,12 @@ class Source:
         self._text.close()
 
     def records(self) -> Iterator[tuple[int, Fields]]:
-        """Each record and the line on which it starts. Raises Unreadable, and OSError where the file cannot be read."""
+        """Yield each record and the line on which it starts.
+
+        Raises:
+            Unreadable: Nothing can be read from some line on.
+            OSError: The file cannot be read.
+        """
         if self._items:
             return self._kept_items()
         start = next((line for line in self._lines() if line.strip()), "")
@@ -109,7 +116,8 @@ class Source:
     def _csv(self) -> Iterator[tuple[int, Fields]]:
         header = next(filter(_NOT_BLANK.search, self._lines()), "")
         delimiter = next((mark for mark in _DELIMITERS if mark in header), ",")
-        # strict: a quote that is never closed would otherwise swallow the rest of the file in silence.
+        # strict: a quote that is never closed would otherwise swallow the rest of the file in
+        # silence.
         rows = csv.reader(self._lines(), delimiter=delimiter, strict=True)
         columns: list[str] = []
         start = 1

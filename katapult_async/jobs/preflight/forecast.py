@@ -1,6 +1,9 @@
-"""How long a number of requests will take under a rate limit. `plan` and the live display both ask here.
+"""How long a number of requests will take under a rate limit.
 
-Pure arithmetic. It assumes windows of the server's clock, a server clock like this machine's, and no retries.
+`plan` and the live display both ask here.
+
+Pure arithmetic. It assumes windows of the server's clock, a server clock like this machine's, and
+no retries.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         remaining: Requests permitted in the rest of the current window. None for a full window.
         period: Length of the window in seconds.
         max_per_second: The user's own maximum of requests per second. None for none.
-        measured: Requests per second that the connection has carried while it did not wait. None while it is not known.
+        measured: Requests per second that the connection has carried while it did not wait. None
+            while it is not known.
     """
 
     limit: int | None
@@ -29,7 +33,9 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def seconds_for(requests: int, pace: Pace, now: float) -> float | None:
-    """Return the seconds until the last of the requests has been sent, or None if nothing is known about the pace.
+    """Return the seconds until the last of the requests has been sent.
+
+    None if nothing is known about the pace.
 
     Args:
         requests: Requests that are still to be sent.
@@ -59,6 +65,7 @@ def rollback_requests(lines: int, attached: int) -> int:
 
     Args:
         lines: Disks to unassign. Each is read, then unassigned.
-        attached: Disks among them to detach first. Each is read, then detached, and its task is polled.
+        attached: Disks among them to detach first. Each is read, then detached, and its task is
+            polled.
     """
     return 2 * lines + 3 * attached

@@ -1,7 +1,7 @@
-"""The organization's lists, read page by page, and only as far as that costs less than reading what is wanted singly.
+"""Reads the organization's lists only as far as that costs less than single reads.
 
-A manifest of one line must not cost a list of 100,000 disks. Decides by the number of pages that the first page
-names. Reads; what is kept of a page is the survey's.
+A manifest of one line must not cost a list of 100,000 disks. Decides by the number of pages that
+the first page names. What is kept of a page is the business of `snapshot`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ def is_rest_dearer(missing: int, *, read: int, total: int | None) -> bool:
         read: Pages so far.
         total: Pages of the list. None for a large set, whose pages the API does not count.
     """
-    # What is read singly shows more than a list. Of a list of unknown length, so much more is expected as was read.
+    # What is read singly shows more than a list. Of a list of unknown length, so much more is
+    # expected as was read.
     return missing <= (read if total is None else total - read)
 
 

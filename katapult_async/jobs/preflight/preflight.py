@@ -1,7 +1,8 @@
-"""The preflight: compares every line of a journal with what the organization's disks and machines are now.
+"""The preflight: compares every line of a journal with what is on the platform now.
 
-Lists are read with pages of 200, so that 20,000 disks cost some 100 requests. Disks and machines are read one by one
-only where the lists cannot tell and the requests are few. Changes nothing on the platform, and no outcome of a line.
+Lists are read with pages of 200, so that 20,000 disks cost some 100 requests. Disks and machines
+are read one by one only where the lists cannot tell and the requests are few. Changes nothing on
+the platform, and no outcome of a line.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
         requests: Requests that the preflight has used.
         assign_requests: Requests that assigning will use, if nothing goes wrong.
         attach: Lines to attach afterwards. Each needs one request more.
-        attach_machines: Their virtual machines. Each needs some requests for reading it and for its tasks.
+        attach_machines: Their virtual machines. Each needs some requests for reading it and for its
+            tasks.
         total_permitted: Requests permitted in a window. None while unknown.
         remaining: Requests permitted in the rest of the current window.
         seconds: From now until the last request leaves. None while the rate is not known.
@@ -61,14 +63,14 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
 async def make_preflight(
     client: Client, writer: Writer, organization: str, *, thorough: bool = False, examples: int = 5
 ) -> Preflight:
-    """Compare the lines that have not been sent with what is there now, and keep the findings with them.
+    """Compare the lines that have not been sent with what is there now, and keep the findings.
 
     Args:
         client: The client to read with.
         writer: Of the journal.
         organization: `org_…` or its sub-domain.
-        thorough: Whether to read each disk to be assigned, which uses a request each and shows its data centre, and
-            everything that the lists do not show.
+        thorough: Whether to read each disk to be assigned, which uses a request each and shows its
+            data centre, and everything that the lists do not show.
         examples: Lines of each finding to return.
 
     Raises:

@@ -20,14 +20,17 @@ async def preview(
     thorough: bool = False,
     examples: int = 5,
 ) -> Preflight:
-    """Compare every line of a manifest with what is there now, and return what a run would cost. Changes nothing.
+    """Compare every line of a manifest with what is there now, and return what a run would cost.
+
+    Changes nothing.
 
     Args:
         client: The client to read with.
         manifest: The disks and the virtual machines that they would be assigned to.
         organization: The organization of the disks: `org_…` or its sub-domain.
         attach: Whether the run would attach each disk, where its line does not say otherwise.
-        thorough: Whether to read each disk, and everything that the organization's lists do not show.
+        thorough: Whether to read each disk, and everything that the organization's lists do not
+            show.
         examples: Lines of each finding to return.
 
     Raises:

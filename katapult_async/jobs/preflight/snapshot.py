@@ -1,7 +1,7 @@
-"""What the platform has now: reads disks and virtual machines for the preflight, from lists where that is cheaper.
+"""What the platform has now: reads disks and machines, from lists where that is cheaper.
 
-Reads from the platform, and keeps what it reads in temporary tables of the journal (`queries_preflight`). What the lines
-are sorted into is decided there.
+Reads from the platform, and keeps what it reads in temporary tables of the journal
+(`queries_preflight`). What the lines are sorted into is decided there.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from katapult_async.resources.pages import MOST_PER_PAGE, Page, pages
 
 from .lists import read_while_cheap
 
-#: Single reads of disks or machines that the lists do not show, at most, unless all of them are asked for.
+#: Single reads of disks or machines that the lists do not show, at most, unless all of them are
+#: asked for.
 MOST_MISSING = 100
-#: Disks to assign, at most, that are read one by one to compare data centres without being asked to.
+#: Disks to assign, at most, that are read one by one to compare data centres without being asked
+#: to.
 MOST_COMPARED = 100
 #: Machines are read one by one, for their state, up to this many, or up to a tenth of the lines.
 MOST_MACHINES = 50
@@ -33,7 +35,7 @@ _AT_A_TIME = 1000
 
 
 async def read_lists(client: Client, writer: Writer, organization: str, *, thorough: bool) -> None:
-    """Read the organization's lists, and singly the wanted disks and machines that they do not show.
+    """Read the organization's lists, and singly the wanted disks and machines not in them.
 
     A list is left where reading the rest singly needs as few requests.
 
@@ -83,7 +85,10 @@ async def read_lists(client: Client, writer: Writer, organization: str, *, thoro
 
 
 async def examine_machines(client: Client, writer: Writer) -> int:
-    """Read the state of the machines wanted, which the list does not show. Return how many were too many to read."""
+    """Read the state of the machines wanted, which the list does not show.
+
+    Return how many were too many to read.
+    """
     count = await writer.call(queries.count_state_unknown)
     if count > max(MOST_MACHINES, await writer.call(queries.count_lines) // 10):
         return count
@@ -155,7 +160,7 @@ def _machine(machine: VirtualMachine) -> SnapshotMachine:
 async def each(
     names: Iterable[str], work: Callable[[str], Awaitable[None]], *, concurrency: int = 16
 ) -> None:
-    """Do some work for each name, some at a time. The first exception ends it and is raised as it is."""
+    """Do some work for each name, some at a time. The first exception ends it and is raised."""
     waiting = iter(names)
     failures: list[Exception] = []
 

@@ -1,7 +1,7 @@
-"""What became of a run, for people and for programs: a table, CSV, JSON, JSON Lines, a manifest, and a page for a browser.
+"""What became of a run: a table, CSV, JSON, JSON Lines, a manifest, and a page for a browser.
 
-A report streams, and reads its journal at one moment, also while another process executes the run. `write_report` chooses
-the form by the name of the file.
+A report streams, and reads its journal at one moment, also while another process executes the run.
+`write_report` chooses the form by the name of the file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The file that a report is written to: whole, or left as it was; and never one of the run's own files.
+"""The file that a report is written to: whole, or left as it was.
+
+It is never one of the run's own files.
 
 Knows nothing of what is written.
 """
@@ -20,10 +22,10 @@ from katapult_async.jobs.journal.lock import lock_path
 
 @contextlib.contextmanager
 def written_whole(path: Path, journal: Path | None) -> Iterator[TextIO]:
-    """A text file that takes the place of `path` when the block ends, and leaves no trace if it ends with an error.
+    """Yield a text file that takes the place of `path` when the block ends without an error.
 
-    A device, a pipe or another special file is written to as it stands. Raises JournalError for a file that belongs to
-    `journal`, OSError.
+    A device, a pipe or another special file is written to as it stands. Raises JournalError for a
+    file that belongs to `journal`, OSError.
     """
     if journal is not None and _belongs_to(journal, path):
         raise JournalError(f"{path} belongs to the journal {journal}: name another file for the report")
@@ -60,8 +62,8 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _is_special(path: Path) -> bool:
-    # /dev/stdout and /dev/fd/3 are files that somebody has open. A regular one among them is not to be replaced either:
-    # what is written would not reach the one who has it open.
+    # /dev/stdout and /dev/fd/3 are files that somebody has open. A regular one among them is not to
+    # be replaced either: what is written would not reach the one who has it open.
     folder = os.path.realpath(path.parent)
     if folder in ("/dev", "/dev/fd") or folder.startswith("/proc/"):
         return True

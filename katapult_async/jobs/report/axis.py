@@ -14,9 +14,11 @@ import msgspec
 
 from katapult_async.jobs.journal.records import RunSession, TimelineSecond
 
-#: Seconds without a session or a request after which the axis is broken, and how wide a break is drawn.
+#: Seconds without a session or a request after which the axis is broken, and how wide a break is
+#: drawn.
 _BREAK, BREAK_WIDTH = 120.0, 26.0
-#: Labels are at least this far apart, and their middle is this far from the right edge of the drawing.
+#: Labels are at least this far apart, and their middle is this far from the right edge of the
+#: drawing.
 _LABEL_WIDTH, _LABEL_HALF = 70.0, 28.0
 _STEPS = (
     *(1, 2, 5, 10, 15, 30),
@@ -74,7 +76,7 @@ class Axis(msgspec.Struct, frozen=True):
             yield self.x(end) + self._break_width / 2, start - end
 
     def labels(self) -> Iterable[tuple[float, str]]:
-        """Yield where to write which time of this machine's clock. No label touches another one or the edge."""
+        """Yield where to write which time of this machine's clock. No two labels touch."""
         most = max((self.right - self.left) / 110, 1)
         step = next((step for step in _STEPS if self.seconds / step <= most), _STEPS[-1])
         form = "%H:%M:%S" if step < 60 else "%a %H:%M" if step >= 6 * 3600 else "%H:%M"

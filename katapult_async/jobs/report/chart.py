@@ -1,8 +1,8 @@
-"""The timeline of a run as an SVG drawing: requests per second and per window against what is permitted.
+"""The timeline of a run as an SVG drawing: requests per second and per window, and the limit.
 
-Pure: takes what a journal knows, returns text. Where there are more seconds than places to draw them, the busiest second of
-each place is drawn: a peak is never averaged away. Two layouts exist, because text in a drawing that is scaled down cannot
-be read on a telephone.
+Pure: takes what a journal knows, returns text. Where there are more seconds than places to draw
+them, the busiest second of each place is drawn: a peak is never averaged away. Two layouts exist,
+because text in a drawing that is scaled down cannot be read on a telephone.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from .axis import Axis, axis_of
 
 _MINUTE = 60
 _NARROWEST = 2.0
-#: A budget that is so many times higher than the highest bar is named and not drawn: the bars would disappear.
+#: A budget that is so many times higher than the highest bar is named and not drawn: the bars would
+#: disappear.
 _OUT_OF_SCALE = 4
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """The measures of a drawing. seconds, windows: top and bottom of the two plots. stacked: remarks have a line of their
-    own.
+    """The measures of a drawing. seconds, windows: top and bottom of the two plots. stacked:
+    remarks have a line of their own.
     """
 
     name: str
@@ -77,7 +78,8 @@ def draw(
         waits: When the run waited for permits.
         sessions: When it was executed.
         layout: The measures of the drawing.
-        period: Length of the rate limit's window in seconds. Bars stand for whole seconds, so it is rounded to those.
+        period: Length of the rate limit's window in seconds. Bars stand for whole seconds, so it is
+            rounded to those.
     """
     axis = axis_of(seconds, sessions, left=layout.left, right=layout.width - layout.right)
     if axis is None:
@@ -99,11 +101,11 @@ def draw(
 
 
 def window_phase(seconds: Sequence[TimelineSecond], window: int = 60) -> int:
-    """Return the second of this machine's minute, or other window, at which the server's windows begin.
+    """Return the second of this machine's window at which the server's windows begin.
 
-    It is 0 unless a window that begins then would exceed what is permitted. The server's clock and this machine's differ:
-    the bursts of two windows may fall into one here. Then the second that exceeds the budget least is the best
-    guess.
+    It is 0 unless a window that begins then would exceed what is permitted. The server's clock and
+    this machine's differ: the bursts of two windows may fall into one here. Then the second that
+    exceeds the budget least is the best guess.
     """
     permitted = max((second.permitted or 0 for second in seconds), default=0)
     if not permitted or _busiest_window(seconds, window, 0) <= permitted:

@@ -1,4 +1,7 @@
-"""The JSON of commands that show no run: `config` and `budget`. See `documents` for the rules of all JSON."""
+"""The JSON of commands that show no run: `config` and `budget`.
+
+See `documents` for the rules of all JSON.
+"""
 
 from __future__ import annotations
 

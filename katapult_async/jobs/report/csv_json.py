@@ -47,7 +47,7 @@ def write_json(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus
 
 
 def json_lines(journal: Journal, *, statuses: Collection[LineStatus] = EVERY_LINE) -> Iterator[str]:
-    """Yield a `LineRow` for each line with one of `statuses`, then a `RunRow` with the totals, as JSON."""
+    """Yield a `LineRow` for each line with one of `statuses`, then a `RunRow`, as JSON."""
     with journal.snapshot():
         for line in selected(journal, statuses):
             yield encode(line_row(line))

@@ -1,7 +1,8 @@
-"""The JSON of runs as types. What is encoded and what `docs/schemas` documents are the same structs.
+"""The JSON of runs as types: `docs/schemas` documents the structs that are encoded.
 
-Each document names its schema and the schema's version. A field is added without a new version; a field that changes its
-meaning, or goes away, makes one. Times are ISO 8601 in UTC, durations are seconds.
+Each document names its schema and the schema's version. A field is added without a new version; a
+field that changes its meaning, or goes away, makes one. Times are ISO 8601 in UTC, durations are
+seconds.
 """
 
 from __future__ import annotations
@@ -105,7 +106,9 @@ class ReportDocument(
 class LineRow(
     LineDocument, frozen=True, kw_only=True, gc=False, tag_field="schema", tag="katapult-async/line/1"
 ):
-    """One line of a run in JSON Lines: `--json` of commands that execute runs, `report RUN --format jsonl`."""
+    """One line of a run in JSON Lines: `--json` of commands that execute runs, `report RUN --format
+    jsonl`.
+    """
 
 
 class RunRow(
@@ -139,7 +142,10 @@ class StatusDocument(
 
 
 class ListedRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A journal in a folder. One that cannot be read has a `problem`, and nothing else is known of it."""
+    """A journal in a folder.
+
+    One that cannot be read has a `problem`, and nothing else is known of it.
+    """
 
     journal: str
     problem: Annotated[str | None, Meta(description="Why the journal cannot be read.")] = None

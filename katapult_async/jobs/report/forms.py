@@ -85,8 +85,8 @@ def write_form(
         out: A text file, open for writing.
         journal: The journal to read.
         form: The form.
-        statuses: Lines with one of these. None for what suits the form: failures for people, every line for programs,
-            what is not done for a manifest.
+        statuses: Lines with one of these. None for what suits the form: failures for people, every
+            line for programs, what is not done for a manifest.
     """
     write = _WRITERS[form]
     if statuses is None:

@@ -1,8 +1,8 @@
-"""The report of a run as one page for a browser: totals, timeline, sessions, and a table of what has failed.
+"""The report of a run as one page: totals, timeline, sessions, and a table of failures.
 
-One file that needs nothing else, no server and no network (its content security policy permits none), may be mailed
-about, and can be read with scripts switched off: they only add the search and the sorting. Times are those of the
-machine that makes the page, with their zone.
+One file that needs nothing else, no server and no network (its content security policy permits
+none), may be mailed about, and can be read with scripts switched off: they only add the search and
+the sorting. Times are those of the machine that makes the page, with their zone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BAD = frozenset({RunState.DONE_WITH_FAILURES, RunState.REFUSED, RunState.STOPPE
 
 
 def write_html(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus] = FAILURES) -> None:
-    """Write the page for a journal, as it is at one moment, with a table of the lines with one of `statuses`."""
+    """Write the page for a journal, with a table of the lines with one of `statuses`."""
     with journal.snapshot():
         write_page(
             out,

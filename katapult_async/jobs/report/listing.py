@@ -23,7 +23,9 @@ _ID_AT, _ID_LENGTH = 68, 4
 
 
 def listed_runs(folder: Path) -> list[tuple[ListedRun, float | None]]:
-    """Return the runs of a folder, the oldest first, each with the time when it was executed last (Unix seconds).
+    """Return the runs of a folder, the oldest first.
+
+    Each has the time when it was executed last (Unix seconds).
 
     Args:
         folder: The folder. Those inside it are not searched.
@@ -46,7 +48,8 @@ def journals_in(folder: Path) -> Iterator[Path]:
 
 def _is_journal(path: Path) -> bool:
     if lock_path(path).exists():
-        # A run is being executed, perhaps by this process. Opening and closing its file here would take away SQLite's locks.
+        # A run is being executed, perhaps by this process. Opening and closing its file here would
+        # take away SQLite's locks.
         return True
     try:
         with path.open("rb") as file:

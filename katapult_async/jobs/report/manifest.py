@@ -18,9 +18,9 @@ from .selection import NOT_DONE, selected
 def write_manifest(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus] = NOT_DONE) -> None:
     r"""Write each line with one of `statuses` as CSV that `assign` reads, or as JSON Lines that `run` reads.
 
-    The columns `attach` and `note` are there if one of these lines has them. A note keeps its words, line breaks and
-    tabs. Other control characters in it become visible, such as `\x1b`. A cell that looks like a formula stays as it was
-    in the first manifest.
+    The columns `attach` and `note` are there if one of these lines has them. A note keeps its
+    words, line breaks and tabs. Other control characters in it become visible, such as `\x1b`. A
+    cell that looks like a formula stays as it was in the first manifest.
 
     Raises:
         JournalMismatch: The run is a rollback. It has no manifest of its own.

@@ -1,4 +1,4 @@
-"""Writes the JSON schemas of `docs/schemas`: `python -m katapult_async.jobs.report.schemas docs/schemas`.
+"""Writes the JSON schemas: `python -m katapult_async.jobs.report.schemas docs/schemas`.
 
 They are made from the structs that are encoded, so that they cannot say anything else.
 """
@@ -31,7 +31,8 @@ def _schema(document: type[msgspec.Struct]) -> str:
     }
     definitions: dict[str, dict[str, Any]] = schema["$defs"]
     for definition in definitions.values():
-        # A later version of this package may add fields. What it prints today is tested to have these only.
+        # A later version of this package may add fields. What it prints today is tested to have
+        # these only.
         definition.pop("additionalProperties", None)
     return json.dumps(schema, indent=2) + "\n"
 

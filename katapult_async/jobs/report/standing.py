@@ -1,4 +1,4 @@
-"""Where a run stands, in one word for programs and in sentences for people, and the commands that lead on.
+"""Where a run stands: a word for programs, sentences for people, and the next commands.
 
 Decides from a summary only. Nothing is read or printed here.
 """
@@ -198,7 +198,8 @@ def next_steps(
         base_url: The base URL that a command uses if it names none.
     """
     state, steps, made_for = state_of(summary), list[tuple[str, str]](), summary.info.base_url
-    # A command that sends requests has to name another host than this: the journal alone may not choose it.
+    # A command that sends requests has to name another host than this: the journal alone may not
+    # choose it.
     host = [] if made_for is None or is_same_base_url(made_for, base_url) else ["--base-url", made_for]
     if state is RunState.RUNNING:
         steps.append(("Watch it", command("status", journal, "--watch")))

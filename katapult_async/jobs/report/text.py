@@ -33,7 +33,10 @@ def write_table(out: TextIO, journal: Journal, *, statuses: Collection[LineStatu
 
 
 def _rows(line: LineRecord) -> str:
-    """One row with what the line is, and its reason below in rows of its own: a table with a column for it is too wide."""
+    """Return rows for a line: what it is, and its reason below.
+
+    A table with a column for the reason is too wide.
+    """
     row = (
         f"{line.number:>8}  {for_terminal(line.disk):<21}  {for_terminal(line.virtual_machine):<21}"
         f"  {line.status.value.replace('_', ' ')}\n"
@@ -61,7 +64,10 @@ def subject(line: LineRecord) -> str:
 
 
 def reason(line: LineRecord) -> str:
-    """Return why a line is what it is, with the API's code once. Names of failures without a response are not codes."""
+    """Return why a line is what it is, with the API's code once.
+
+    Names of failures without a response are not codes.
+    """
     named = (
         line.code is None or re.fullmatch(r"[A-Z][A-Za-z]+", line.code) or line.code in (line.detail or "")
     )

@@ -1,7 +1,8 @@
 """Which machines take no further task at the moment, so that no request is wasted on asking them.
 
-A machine that has refused a task (406 task_queueing_error) is left alone until the next round. One that has refused it
-while a task of this run was under way there takes one at a time: from then on it gets one in each round. Pure.
+A machine that has refused a task (406 task_queueing_error) is left alone until the next round. One
+that has refused it while a task of this run was under way there takes one at a time: from then on
+it gets one in each round. Pure.
 """
 
 from __future__ import annotations

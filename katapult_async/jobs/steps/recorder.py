@@ -1,8 +1,9 @@
-"""Between a journal and the fan-out: lines go out as items, and what happens to them comes back as durable records.
+"""Between a journal and the fan-out: lines go out as items, and come back as durable records.
 
-Lines are marked as sent some dozens at a time, before their turn comes, so that hardly a request waits for the disk. A
-line that was marked and not sent is read back by a resumed run, as if it had been sent. That is what a crash costs, and
-why they are not more. A session that ends by itself removes such marks.
+Lines are marked as sent some dozens at a time, before their turn comes, so that hardly a request
+waits for the disk. A line that was marked and not sent is read back by a resumed run, as if it had
+been sent. That is what a crash costs, and why they are not more. A session that ends by itself
+removes such marks.
 """
 
 from __future__ import annotations
@@ -177,7 +178,10 @@ class StepRecorder(Recorder[Any, Any]):
             await self._writer.submit(RECORD_OUTCOME, recorded).durable()
 
     def close(self) -> None:
-        """Remove the marks of lines whose turn has not come. Call it when nothing is in flight any more."""
+        """Remove the marks of lines whose turn has not come.
+
+        Call it when nothing is in flight any more.
+        """
         for number in self._marks:
             self._writer.note(UNMARK_SENT, LineNumber(number))
         self._marks.clear()

@@ -1,6 +1,7 @@
 """What a rollback reverts: exactly what its run has changed, as far as that is known.
 
-Reads the journal of the run that is rolled back, and makes the journal of the rollback. Sends nothing.
+Reads the journal of the run that is rolled back, and makes the journal of the rollback. Sends
+nothing.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class RollbackScope(msgspec.Struct, frozen=True):
 
     Attributes:
         lines: Lines that it reverts.
-        uncertain: Lines that it leaves alone: the disks may have been there before the run. Their requests got no
-            response, and no preflight had seen them on no machine.
+        uncertain: Lines that it leaves alone: the disks may have been there before the run. Their
+            requests got no response, and no preflight had seen them on no machine.
     """
 
     lines: int

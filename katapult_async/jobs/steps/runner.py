@@ -1,11 +1,12 @@
 """Carries out the steps of a run: all its open lines through one step, then through the next.
 
-Works on the journal through its writer and on the platform through the client. How a run is made and how a session
-ends is the business of `run`.
+Works on the journal through its writer and on the platform through the client. How a run is made
+and how a session ends is the business of `run`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from katapult_async.jobs.journal.queries_lines import (
     record_not_running,
 )
 from katapult_async.jobs.journal.records import RunKind, Step
+from katapult_async.jobs.journal.session import Stopwatch
 from katapult_async.jobs.preflight.snapshot import each
 from katapult_async.logs import package_logger
 from katapult_async.models import AttachmentState, VirtualMachineState
@@ -51,7 +53,8 @@ NOT_RUNNING = frozenset(
 )
 #: Seconds until machines that took no task are asked again: at first, and at most.
 BUSY_PAUSE, LONGEST_BUSY_PAUSE = 2.0, 30.0
-#: Times that a rollback goes through its steps. More than once where a disk was attached since it was assigned.
+#: Times that a rollback goes through its steps. More than once where a disk was attached since it
+#: was assigned.
 MOST_PASSES = 3
 
 
@@ -108,7 +111,9 @@ class _Failures(Observer):
 
 
 class StepRunner:
-    """Executes the steps of a run in one session. `refused_by` is the error that ended it, if one did.
+    """Executes the steps of a run in one session.
+
+    `refused_by` is the error that ended it, if one did.
 
     Args:
         client: The client to send with.
@@ -150,7 +155,7 @@ class StepRunner:
 
     @property
     def patience_left(self) -> float | None:
-        """Seconds until the session gives up, while the API does not answer. None while it answers."""
+        """Seconds until the run gives up, while the API does not answer. None while it answers."""
         return self._outcomes.patience_left if self._outcomes is not None else None
 
     def stop(self) -> None:
@@ -161,12 +166,28 @@ class StepRunner:
         if self._scope is not None:
             self._scope.cancel()
 
-    def ending(self, error: BaseException | None) -> tuple[str, str | None]:
-        """Return how the session has ended, and why. See RunSession.
+    async def run(self) -> None:
+        """Carry out all steps, as far as the session gets, and record the session."""
+        stopwatch = Stopwatch(self._writer)
+        await stopwatch.begin(self._client.session.gate.window.period)
+        error: BaseException | None = None
+        try:
+            with contextlib.ExitStack() as stack:
+                for observer in filter(None, (stopwatch, self._failures)):
+                    stack.enter_context(self._client.session.watching(observer))
+                await self._run()
+        except BaseException as exc:
+            error = exc
+            if not isinstance(exc, KatapultError) or not exc.stops_run:
+                raise
+            self.refused_by = exc
+        finally:
+            ended, reason = self._ending(error)
+            log.info("the session has ended: %s", ended)
+            stopwatch.end(ended, reason)
 
-        Args:
-            error: What `run` has raised.
-        """
+    def _ending(self, error: BaseException | None) -> tuple[str, str | None]:
+        """Return how the session has ended, and why. See RunSession."""
         if self.refused_by is not None:
             ended = "no_answer" if isinstance(self.refused_by, NoAnswer) else "refused"
             return ended, self.refused_by.message
@@ -180,26 +201,14 @@ class StepRunner:
             return "interrupted", f"only the first {self._lines.limit} lines were to be sent"
         return "finished", None
 
-    async def run(self) -> None:
-        """Carry out all steps, as far as the session gets."""
-        try:
-            if self._failures is None:
-                await self._run()
-                return
-            with self._client.session.watching(self._failures):
-                await self._run()
-        except KatapultError as error:
-            if not error.stops_run:
-                raise
-            self.refused_by = error
-
     async def _run(self) -> None:
         first, *_ = steps = STEPS[self._kind]
         for _ in range(MOST_PASSES):
             for step in steps:
                 if not self.over:
                     await self._carry_out(step)
-            # A disk that was to be unassigned only, and turned out to be attached, goes back to being detached.
+            # A disk that was to be unassigned only, and turned out to be attached, goes back to
+            # being detached.
             if self._kind is not RunKind.ROLLBACK or self.over:
                 return
             if not await self._writer.call(count_open, first):
@@ -214,10 +223,10 @@ class StepRunner:
             await self._queue_tasks(step)
 
     async def _queue_tasks(self, step: Step) -> None:
-        """Attach or detach: send what the machines take, wait for the tasks, and so on while machines are busy.
+        """Attach or detach: send what the machines take, and wait for the tasks, again and again.
 
-        When they have been busy for as long as a task may take, and not one line got through meanwhile, the rest is
-        left to a resumed run.
+        When they have been busy for as long as a task may take, and not one line got through
+        meanwhile, the rest is left to a resumed run.
         """
         task_wait = TaskWait(self._client, self._writer, step, time_out=self._task_timeout, since=self._began)
         machines = BusyMachines()
@@ -275,10 +284,10 @@ class StepRunner:
         )
 
     async def _read_machines(self) -> None:
-        """Read, with two requests a machine, whether it is running, and which disks are on it and attached already.
+        """Read which machines run, and which disks are on them and attached: two requests each.
 
-        A disk that is not on it is read by itself before it is attached: attaching names the disk alone, wherever it is
-        by then.
+        A disk that is not on it is read by itself before it is attached: attaching names the disk
+        alone, wherever it is by then.
         """
         client, writer = self._client, self._writer
 

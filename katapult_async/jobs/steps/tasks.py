@@ -1,7 +1,8 @@
-"""Waiting for the tasks that attach and detach disks: one question for a whole machine where several are awaited.
+"""Waits for the tasks that attach and detach disks: one question for a machine with several.
 
-Asks at low priority, so that waiting never takes a permit from work, and less and less often. A task that has failed is
-its line's outcome. One that does not end in time leaves its line open: a resumed run asks again.
+Asks at low priority, so that waiting never takes a permit from work, and less and less often. A
+task that has failed is its line's outcome. One that does not end in time leaves its line open: a
+resumed run asks again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 
 
 class TaskWait:
-    """Waits for all tasks of one step. time_out: seconds for each, from when it was queued or the session began."""
+    """Waits for all tasks of one step.
+
+    Args:
+        client: The client to ask with.
+        writer: Of the run's journal.
+        step: The step.
+        time_out: Seconds for each task, from when it was queued or the session began.
+        since: When the session began, in Unix seconds.
+    """
 
     def __init__(self, client: Client, writer: Writer, step: Step, *, time_out: float, since: float) -> None:
         self._client = client
@@ -52,8 +61,10 @@ class TaskWait:
             self._wanted, self._before = AttachmentState.DETACHED, AttachmentState.ATTACHED
 
     async def run(self) -> int:
-        """Until no line waits for a task; how many did. Raises the error that stops the run, if the token is refused
-        meanwhile.
+        """Wait until no line waits for a task, and return how many did.
+
+        Raises:
+            KatapultError: The error that stops the run, if the token is refused meanwhile.
         """
         lines = await self._writer.call(count_tasks, self._step)
         if lines:
@@ -86,7 +97,7 @@ class TaskWait:
             await self._conclude(line, transition)
 
     async def _states(self, machine: str) -> dict[str, object]:
-        """The disks on a machine; none if it is not there any more: then each disk says what became of it."""
+        """Return the disks on a machine. None are on one that is gone: then each disk is read."""
         try:
             listed = self._client.virtual_machines.disks(machine, priority=Priority.LOW)
             return {entry.disk.id: entry.state async for entry in listed}
@@ -100,8 +111,11 @@ class TaskWait:
         log.info("%s: %s", name, error, request_id=error.request_id)
 
     async def _ask(self, line: LineWithTask, states: dict[str, object] | None) -> Transition | None:
-        """What the line has become; None if its task has not ended. states: of the disks on its machine, if it was
-        asked.
+        """Return what the line has become. None if its task has not ended.
+
+        Args:
+            line: The line.
+            states: Of the disks on its machine, if it was asked.
         """
         if states is not None:
             state = states.get(line.disk)

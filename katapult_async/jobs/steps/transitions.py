@@ -1,11 +1,11 @@
-"""What a step's outcome means for its line: a pure function from (step, outcome) to the line's next state.
+"""What a step's outcome means for its line: a pure function to the line's next state.
 
     assign a disk:   assign ─> attach (where it is wanted) ─> its task ─> done
     roll it back:    detach (what the run attached) ─> its task ─> unassign ─> done
     any action:      action ─> its task ─> done
 
-A line that is WAITING may be sent. One that is SENT is read back before anything else. One that is UNKNOWN is not
-done: a resumed run reads it back again.
+A line that is WAITING may be sent. One that is SENT is read back before anything else. One that is
+UNKNOWN is not done: a resumed run reads it back again.
 """
 
 from __future__ import annotations
@@ -240,13 +240,15 @@ def _failed(step: Step, outcome: Outcome[Any, Any], detail: str | None) -> Trans
         # It was assigned only, and was attached since: by a start of its machine, for example.
         return Transition(step=Step.DETACH, state=LineState.WAITING, code=outcome.code, detail=detail)
     if error is not None and error.execution is Execution.UNCLEAR:
-        # All tries were unclear, and each time the disk showed that nothing was done; the last one may still come late.
+        # All tries were unclear, and each time the disk showed that nothing was done; the last one
+        # may still come late.
         return Transition(step=step, state=LineState.SENT, code=outcome.code, detail=detail)
     busy = step in (Step.ATTACH, Step.DETACH) and isinstance(error, TaskQueueingError)
     nobody = error is not None and (error.stops_run or error.execution is Execution.NOT_EXECUTED)
     if busy or nobody:
-        # Busy: another task keeps the machine, and the run decides whether it is worth another try. Nobody: the token
-        # was refused or nobody was there; that is no fault of the line, and a resumed run tries it again.
+        # Busy: another task keeps the machine, and the run decides whether it is worth another try.
+        # Nobody: the token was refused or nobody was there; that is no fault of the line, and a
+        # resumed run tries it again.
         return Transition(step=step, state=LineState.WAITING, code=outcome.code, detail=detail)
     if step is Step.ATTACH:
         detail = f"assigned, but not attached: {detail}"
