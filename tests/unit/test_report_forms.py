@@ -125,7 +125,7 @@ def test_each_form_has_the_lines_that_suit_it(journal: Journal, form: ReportForm
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("done", "'done' is not a status. Statuses: assigned, already_assigned, "),
+        ("finished", "'finished' is not a status. Statuses: assigned, already_assigned, "),
         ("failed,x", "'x' is not a status"),
         (" , ", "no status is given"),
     ],

@@ -296,7 +296,8 @@ MIGRATIONS: tuple[str, ...] = (
     """
     + FIRST_TALLY
     + "".join(_counting(table) for table in TALLIED),
-    # 3: runs of any action. Its name stands in `run.kind`; `origin` is the checksum of the item, too.
+    # 3: runs of any action. Its name stands in `run.kind`; `origin` is the checksum of the item,
+    # too.
     "ALTER TABLE line ADD COLUMN item TEXT",
 )
 #: What `run.kind` begins with for a run of any action. The name of the action follows.

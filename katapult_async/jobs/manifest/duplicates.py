@@ -36,7 +36,11 @@ class Duplicates:
         self._db.close()
 
     def complaint(self, line: ManifestLine) -> str | None:
-        """Return what is wrong with a line, if its disk was listed before. Raises sqlite3.Error if the disk is full."""
+        """Return what is wrong with a line, if its disk or machine was listed before.
+
+        Raises:
+            sqlite3.Error: The temporary folder is full.
+        """
         subject = line.disk or line.virtual_machine
         values = {"disk": subject, "number": line.number, "virtual_machine": line.virtual_machine}
         if self._db.execute(self._statements["add"], values).rowcount:

@@ -1,4 +1,4 @@
-"""What a line of an action's manifest says: one item of the action, by the names of the item's fields.
+"""What a line of an action's manifest says: one item, by the names of its fields.
 
 Judges one record at a time. A text stands for a number or a choice, because CSV has nothing else.
 """

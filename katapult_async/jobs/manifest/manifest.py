@@ -92,7 +92,8 @@ class Manifest:
 
         Args:
             path: The file; `-` for standard input.
-            action: The name of the action whose items the lines are, for example `resize`. None for assignments.
+            action: The name of the action whose items the lines are, for example `resize`. None for
+                assignments.
             stdin: Standard input. None if it is closed.
 
         Raises:
@@ -116,8 +117,9 @@ class Manifest:
         """Make a manifest of an iterable, which is read to its end at once and spooled.
 
         Args:
-            items: Assignments, pairs (disk, virtual_machine) or ManifestLines; or what the action takes as items. A
-                line's number is the item's position, from 1. `check` complains about wrong items.
+            items: Assignments, pairs (disk, virtual_machine) or ManifestLines; or what the action
+                takes as items. A line's number is the item's position, from 1. `check` complains
+                about wrong items.
             action: The name of the action whose items these are. None for assignments.
             name: What to call the manifest in messages.
 

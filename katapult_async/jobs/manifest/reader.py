@@ -47,14 +47,18 @@ class Source:
     """A text that is read from its beginning as often as `records` is called."""
 
     def __init__(self, file: BinaryIO, columns: Columns = _ASSIGNMENTS, *, items: bool = False) -> None:
-        # What is no UTF-8 is looked for line by line: a strict decoder works ahead and would not know the line.
+        # What is no UTF-8 is looked for line by line: a strict decoder works ahead and would not
+        # know the line.
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         self._items = items
         self._columns = columns
 
     @classmethod
     def of(cls, file: BinaryIO, columns: Columns = _ASSIGNMENTS) -> Source:
-        """The text of an open file, which becomes the source's. One that cannot be read twice (a pipe) is spooled."""
+        """The text of an open file, which becomes the source's.
+
+        One that cannot be read twice (a pipe) is spooled.
+        """
         if file.seekable():
             return cls(file, columns)
         with file:

@@ -57,8 +57,8 @@ class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         virtual_machine: An ID, or an FQDN in lower case and without a final dot.
         attach: Whether to attach the disk. None if the manifest does not say.
         note: The note. None if the manifest has none.
-        item: The item of an action, as JSON. The disk, or the name of a new one, and the machine are empty if the item
-            has none.
+        item: The item of an action, as JSON. The disk, or the name of a new one, and the machine
+            are empty if the item has none.
     """
 
     number: int

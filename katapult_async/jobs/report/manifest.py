@@ -16,7 +16,9 @@ from .selection import NOT_DONE, selected
 
 
 def write_manifest(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus] = NOT_DONE) -> None:
-    r"""Write each line with one of `statuses` as CSV that `assign` reads, or as JSON Lines that `run` reads.
+    r"""Write each line with one of `statuses` as a manifest for another run.
+
+    It is CSV for `assign`, and JSON Lines for `run`.
 
     The columns `attach` and `note` are there if one of these lines has them. A note keeps its
     words, line breaks and tabs. Other control characters in it become visible, such as `\x1b`. A

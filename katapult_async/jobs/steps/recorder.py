@@ -69,7 +69,8 @@ class StepRecorder(Recorder[Any, Any]):
         self._sent_last = False
         # By the identity of the item, with the item, so that the identity stays its own.
         self._open: dict[int, tuple[object, OpenLine]] = {}
-        # Lines that are marked as sent, or soon will be, and whose turn has not come; so many of those that are ready.
+        # Lines that are marked as sent, or soon will be, and whose turn has not come; so many of
+        # those that are ready.
         self._marks: dict[int, Batch] = {}
         self._marked_ready = 0
         # Lines whose turn came while their machine takes no further task.
@@ -190,8 +191,8 @@ class StepRecorder(Recorder[Any, Any]):
 class ActionRecorder(StepRecorder):
     """The lines of a run of any action.
 
-    They are marked as sent one by one, as their turn comes: most actions cannot be read back, so that a line that was
-    marked and not sent would come out as unknown after a crash.
+    They are marked as sent one by one, as their turn comes: most actions cannot be read back, so
+    that a line that was marked and not sent would come out as unknown after a crash.
 
     Args:
         writer: Writes the journal.
@@ -209,7 +210,8 @@ class ActionRecorder(StepRecorder):
         on_outcome: Callable[[Outcome[Any, Any]], None] | None,
     ) -> None:
         super().__init__(writer, RunKind.ACTION, Step.ACTION, admits=admits, on_outcome=on_outcome)
-        #: Set before the first line is asked for. The action asks this recorder when an item was sent.
+        #: Set before the first line is asked for. The action asks this recorder when an item was
+        #: sent.
         self.action: Action[Any, Any] | None = None
 
     def sent_at(self, item: object) -> float | None:
