@@ -11,7 +11,7 @@ from katapult_async import Observer, OutcomeEvent
 from katapult_async.jobs import Finding, Journal, LineRecord, LineStatus, Manifest, Run
 from katapult_async.jobs.preflight.forecast import Pace, seconds_for
 from katapult_async.testing import Arrival, Fault, FaultKind, KatapultEmulator
-from tests.e2e.test_durable import client_for, plan_of
+from tests.durable_runs import client_for, plan_of
 from tests.unit.test_run_state import change, first_version
 
 ASSIGN = "/disks/disk/assign"

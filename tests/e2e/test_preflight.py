@@ -1,15 +1,75 @@
-"""What a preflight reads: a few lines do not cost the lists of a whole organization. The ledger counts."""
+"""The preflight: what it finds, what it costs, and how long it holds."""
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+
 import pytest
 
-from katapult_async import Client
+from katapult_async import (
+    Client,
+)
 from katapult_async.errors import NotFound
-from katapult_async.jobs import Finding, Manifest
+from katapult_async.jobs import (
+    Finding,
+    LineStatus,
+    Manifest,
+    preview,
+)
 from katapult_async.jobs.preflight.lists import is_rest_dearer
-from katapult_async.jobs.preflight.preview import preview
 from katapult_async.testing import KatapultEmulator
+from tests.durable_runs import (
+    client_for,
+    executed,
+    plan_of,
+    run_of,
+)
+
+
+async def test_the_look_ahead_reads_whole_pages(tmp_path: Path) -> None:
+    async with KatapultEmulator(disks=1000, virtual_machines=40, limit=10_000) as emulator:
+        wanted = plan_of(emulator)
+        async with client_for(emulator) as client:
+            with Manifest.from_items(wanted.items()) as manifest:
+                preflight = await preview(client, manifest, "acme")
+        assert preflight.counts == {Finding.TO_ASSIGN: 1000}
+        assert emulator.ledger.by_path["/organizations/organization/disks"] == 5
+        assert preflight.requests == emulator.ledger.total == 5 + 1 + 40
+        assert preflight.seconds is not None
+        assert preflight.seconds < 30  # as long as the connection takes: the limit does not matter
+        assert preflight.not_compared == 1000
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_preflight_of_long_ago_settles_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "plan.run"
+    async with KatapultEmulator(disks=2, virtual_machines=2) as emulator:
+        wanted = plan_of(emulator)
+        there, elsewhere = (emulator.world.disks[disk] for disk in wanted)
+        there.virtual_machine, elsewhere.virtual_machine = wanted[there.id], wanted[there.id]
+        with run_of(path, wanted.items()) as run:
+            async with client_for(emulator) as client:
+                found = await run.preflight(client, "acme")
+                assert found.counts == {Finding.ALREADY_THERE: 1, Finding.CONFLICT: 1}
+            run.journal.query(sqlite3.Connection.execute, "UPDATE run SET looked_at = looked_at - 3600")
+            there.virtual_machine = elsewhere.virtual_machine = None
+            assert await executed(run, emulator) == {LineStatus.ASSIGNED: 2}
+
+
+async def test_what_the_lists_do_not_show_is_sent_all_the_same(tmp_path: Path) -> None:
+    """More than are read one by one: another organization's disks that the token may use."""
+    async with KatapultEmulator(disks=260, virtual_machines=20) as emulator:
+        wanted = plan_of(emulator)
+        hidden = list(emulator.world.disks)[:150]
+        emulator.world.unlisted.update(hidden)
+        with run_of(tmp_path / "plan.run", wanted.items()) as run:
+            async with client_for(emulator) as client:
+                found = await run.preflight(client, "acme")
+                assert found.counts == {Finding.TO_ASSIGN: 210, Finding.NOT_LISTED: 50}
+                assert (await run.preflight(client, "acme", thorough=True)).counts == {Finding.TO_ASSIGN: 260}
+            assert await executed(run, emulator) == {LineStatus.ASSIGNED: 260}
+
 
 #: Of an organization of 4,000 disks (20 pages) and 1,000 machines (5 pages).
 DISKS, MACHINES = 4000, 1000
