@@ -163,6 +163,7 @@ class Run:
         manifest: str | Path | Manifest,
         *,
         run: str | Path | None = None,
+        action: str | None = None,
         attach: bool = False,
         **asked: Unpack[Options],
     ) -> Run:
@@ -175,6 +176,8 @@ class Run:
         Args:
             manifest: The file of the manifest, or an open manifest.
             run: The file of the journal. It must be new, or the unfinished run of this manifest.
+            action: The name of the action whose items the lines of the file are, for example
+                `resize`. None for assignments.
             attach: As for `create`; an unfinished run must have been made with the same value.
             **asked: The other options of `create`, for a new run.
 
@@ -186,9 +189,10 @@ class Run:
             JournalLocked: Another process executes the run.
             JournalDamaged: The journal is not as it was written, or its latest records are gone.
             JournalWriteError: The file cannot be written.
+            ValueError: There is no such action.
         """
         if not isinstance(manifest, Manifest):
-            with Manifest.open(manifest) as opened:
+            with Manifest.open(manifest, action=action) as opened:
                 return cls.open_or_create(opened, run=run, attach=attach, **asked)
         location = location_for(manifest.name, manifest.check(), attach=attach, run=run)
         if location.begun:

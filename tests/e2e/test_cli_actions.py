@@ -6,9 +6,11 @@ The long form: KATAPULT_LINES=5000 python -m pytest tests/e2e/test_cli_actions.p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shlex
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from katapult_async import Client
+from katapult_async.jobs import JournalDamaged, LineStatus, Manifest, Run, RunKind
 from katapult_async.testing import Faults, KatapultEmulator
 from tests.command_line import PROGRAM, TOKEN, emulator_with, environment, run
 
@@ -221,3 +225,41 @@ def check(emulator: KatapultEmulator, action: str, lines: list[dict[str, object]
             assert line["detail"] == done[0]
     # Requests that a fault has hidden, and those that were in flight at the kill.
     assert unknown <= LINES * 0.15 + 32
+
+
+async def test_an_action_is_carried_out_durably_from_python() -> None:
+    async with emulator_with(disks=5) as emulator:
+        Path("sizes.csv").write_text(sizes(emulator))
+        with Run.open_or_create("sizes.csv", action="resize", base_url=emulator.url) as durable:
+            assert (durable.info.kind, durable.info.action) == (RunKind.ACTION, "resize")
+            async with Client(TOKEN, base_url=emulator.url) as client:
+                summary = await durable.execute(client)
+        assert summary.counts == {LineStatus.DONE: 5}
+        items = [(disk, 88) for disk in emulator.disk_ids]
+        with (
+            Manifest.from_items(items, action="resize") as manifest,
+            Run.create("b.run", manifest) as durable,
+        ):
+            async with Client(TOKEN, base_url=emulator.url) as client:
+                summary = await durable.execute(client)
+        assert summary.counts == {LineStatus.DONE: 5}
+    with pytest.raises(ValueError, match="there is no action 'explode'"):
+        Run.open_or_create("sizes.csv", action="explode")
+
+
+def test_items_from_python_are_checked_like_lines() -> None:
+    with Manifest.from_items([("disk_1", 5), ("disk_2",), 7], action="resize", name="items") as manifest:
+        check = manifest.check()
+    assert [(complaint.line, complaint.reason) for complaint in check.complaints] == [
+        (2, "expected Resize(disk, size_in_gb, resize_method, virtual_machine), found 1 field"),
+        (3, "7 is not an item: give Resize(disk, size_in_gb, resize_method, virtual_machine)"),
+    ]
+
+
+def test_a_changed_item_is_damage() -> None:
+    with Manifest.from_items([("disk_1", 5)], action="resize") as manifest:
+        Run.create("a.run", manifest).close()
+    with contextlib.closing(sqlite3.connect("a.run")) as db, db:
+        db.execute("UPDATE line SET item = replace(item, '5', '6')")
+    with pytest.raises(JournalDamaged, match="what it says was changed"):
+        Run.open("a.run")
