@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from katapult_async.jobs import Journal, JournalMismatch, LineStatus, Manifest, Run
+from katapult_async.jobs import Journal, JournalDamaged, JournalMismatch, LineStatus, Manifest, Run
 from katapult_async.jobs.journal.schema import APPLICATION_ID, MIGRATIONS, VERSION, migrate
 from katapult_async.jobs.location import location_for
 
@@ -201,6 +202,45 @@ def test_a_journal_of_the_first_version_that_was_never_executed_has_to_be_confir
     first_version(path)
     with Run.open(path) as run:
         assert run.needs_confirmation
+
+
+# -- journals of the second version, which knew assignments only --------------------------------------
+
+
+def second_version(path: Path, manifest: Manifest) -> None:
+    """A journal as the second version wrote it: without what the third one has added."""
+    Run.create(path, manifest).close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("ALTER TABLE line DROP COLUMN item")
+    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.close()
+
+
+def test_a_journal_of_the_second_version_is_checked_read_and_brought_up_to_date(
+    tmp_path: Path, manifest: Manifest
+) -> None:
+    path = tmp_path / "old.run"
+    second_version(path, manifest)
+    before = path.read_bytes()
+    with Journal.read(path) as journal:
+        counts = journal.summary().counts
+    assert path.read_bytes() == before
+    with Run.open(path) as run:
+        assert run.journal.query(sqlite3.Connection.execute, "PRAGMA user_version").fetchone() == (VERSION,)
+        assert run.summary().counts == counts
+    with Journal.read(path) as journal:
+        assert journal.summary().counts == counts
+
+
+def test_a_damaged_journal_of_the_second_version_is_refused(tmp_path: Path, manifest: Manifest) -> None:
+    path = tmp_path / "old.run"
+    second_version(path, manifest)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE line SET disk = 'disk_other' WHERE number = 2")
+    for opened in (Journal.read, Run.open):
+        with pytest.raises(JournalDamaged, match="what it says was changed"):
+            opened(path)
 
 
 def test_the_old_name_of_rolled_back_by_warns(tmp_path: Path, manifest: Manifest) -> None:

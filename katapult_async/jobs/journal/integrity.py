@@ -39,7 +39,7 @@ from katapult_async.jobs.errors import JournalDamaged, JournalRecordsLost
 from . import queries_integrity as queries
 from .file import check_version, connect, side_file
 from .queries_integrity import Tally
-from .schema import migrate
+from .schema import MIGRATIONS, VERSION, migrate
 from .statements import pragma
 from .wal import HEADER, Log, committed_by_index, read_log
 
@@ -134,14 +134,20 @@ def read_tally(connection: sqlite3.Connection, path: Path) -> Tally:
 
 
 def check_content(
-    connection: sqlite3.Connection, path: Path, in_file: Tally | None = None, *, logged: bool = True
+    connection: sqlite3.Connection,
+    path: Path,
+    in_file: Tally | None = None,
+    version: int = VERSION,
+    *,
+    logged: bool = True,
 ) -> None:
-    """Check all that a journal of the present version says.
+    """Check all that a journal says. Of one of the first version, which has no seals, its pages.
 
     Args:
         connection: The open file.
         path: Its path.
         in_file: The tally of the file itself, if it was read.
+        version: The version of the file.
         logged: Whether SQLite reads the write-ahead log, too. It does not where the file is opened
             as immutable.
 
@@ -157,9 +163,12 @@ def check_content(
         raise _damaged(path, str(exc)) from exc
     try:
         with _snapshot(connection):
-            _check_file(connection, path, logged=logged)
+            if version < 2:
+                _check_pages(connection, path)
+                return
+            _check_file(connection, path, version, logged=logged)
             _check_tally(read_tally(connection, path), in_file, path)
-            _check_rows(connection, path)
+            _check_rows(connection, path, version)
     except _MALFORMED as exc:
         raise _damaged(path, str(exc)) from exc
 
@@ -174,26 +183,26 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def check_pages(connection: sqlite3.Connection, path: Path) -> None:
+def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
     """Refuse a file that SQLite finds damaged. Raises JournalDamaged, sqlite3.Error."""
     complaint = pragma(connection, "integrity_check(1)")
     if complaint != "ok":
         raise _damaged(path, f"SQLite says: {str(complaint).splitlines()[-1]}")
 
 
-def _check_file(connection: sqlite3.Connection, path: Path, *, logged: bool) -> None:
+def _check_file(connection: sqlite3.Connection, path: Path, version: int, *, logged: bool) -> None:
     for setting, value in (("encoding", "UTF-8"), *((("journal_mode", "wal"),) if logged else ())):
         if (found := pragma(connection, setting)) != value:
             raise _damaged(path, f"its {setting} was changed to {found}")
-    check_pages(connection, path)
-    if queries.tables(connection) != _tables():
+    _check_pages(connection, path)
+    if queries.tables(connection) != _tables(version):
         raise _damaged(path, "its tables were changed")
 
 
-@lru_cache(maxsize=1)
-def _tables() -> list[tuple[str, ...]]:
+@lru_cache
+def _tables(version: int) -> list[tuple[str, ...]]:
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        migrate(connection)
+        migrate(connection, MIGRATIONS[:version])
         return queries.tables(connection)
 
 
@@ -206,12 +215,12 @@ def _check_tally(tally: Tally, in_file: Tally | None, path: Path) -> None:
         raise _lost(path, f"{side_file(path, '-wal')} is from an earlier time")
 
 
-def _check_rows(connection: sqlite3.Connection, path: Path) -> None:
+def _check_rows(connection: sqlite3.Connection, path: Path, version: int) -> None:
     if not queries.has_all_lines(connection):
         raise _damaged(path, "lines are missing")
     if not queries.has_its_weight(connection):
         raise _damaged(path, "some of it is missing or from another time")
-    if not queries.is_as_written(connection):
+    if not queries.is_as_written(connection, version):
         raise _damaged(path, "what it says was changed")
 
 

@@ -46,7 +46,7 @@ from .file import (
     sync,
     translate,
 )
-from .integrity import check_content, check_ending, check_pages
+from .integrity import check_content, check_ending
 from .lock import held_by
 from .new_run import NewLine
 from .queries_integrity import Tally
@@ -288,11 +288,8 @@ class Journal(JournalReader):
                 shutil.copyfile(side_file(path, "-wal"), side_file(target, "-wal"))
             connection = connect(target, "rw")
             try:
-                if check_version(connection, path) == VERSION:
-                    check_content(connection, path, in_file)
-                else:
-                    check_pages(connection, path)
-                    migrate(connection)
+                check_content(connection, path, in_file, check_version(connection, path))
+                migrate(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -335,10 +332,8 @@ def _check(path: Path, in_file: Tally | None) -> None:
     mode = reading_mode(path)
     with contextlib.closing(connect(path, mode)) as connection:
         try:
-            if check_version(connection, path) == VERSION:
-                check_content(connection, path, in_file, logged="immutable" not in mode)
-            else:
-                check_pages(connection, path)
+            version = check_version(connection, path)
+            check_content(connection, path, in_file, version, logged="immutable" not in mode)
         except sqlite3.Error as exc:
             raise translate(path, exc) from exc
         except ValueError as exc:

@@ -44,13 +44,14 @@ def has_its_weight(db: sqlite3.Connection) -> bool:
     return bool(weight == tallied)
 
 
-def is_as_written(db: sqlite3.Connection) -> bool:
-    """Return whether each row says what was written to it."""
+def is_as_written(db: sqlite3.Connection, version: int) -> bool:
+    """Return whether each row of a file of this version says what was written to it."""
     changed = (f"SELECT count(*) FROM {table} WHERE seal IS NOT {SEALS[table]}" for table in TALLIED)
     if any(number(db, statement) for statement in changed):
         return False
     db.create_function("origin_of", -1, origin_of, deterministic=True)
-    origin = f"origin_of(number, disk, virtual_machine, {SECOND_STEP}, note, item)"
+    item = "item" if version >= 3 else "NULL"
+    origin = f"origin_of(number, disk, virtual_machine, {SECOND_STEP}, note, {item})"
     return not number(db, f"SELECT count(*) FROM line WHERE origin IS NOT {origin}")
 
 
