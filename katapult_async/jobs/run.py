@@ -16,6 +16,7 @@ import msgspec
 
 from katapult_async.client import Client
 from katapult_async.errors import KatapultError
+from katapult_async.resources.runs import TASK_TIMEOUT
 from katapult_async.transport.address import is_same_base_url
 
 from .errors import JournalError, JournalMismatch
@@ -32,9 +33,6 @@ from .steps.runner import StepRunner
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on
-
-#: Seconds after which a task that has not ended is left to a resumed run.
-TASK_TIMEOUT = 600.0
 
 
 class Run:
@@ -377,8 +375,7 @@ class Run:
             runner = self._runner = StepRunner(
                 client,
                 writer,
-                self._info.kind,
-                self._info.action,
+                self._info,
                 task_timeout=task_timeout,
                 limit_lines=limit_lines,
                 max_failures=max_failures,

@@ -25,7 +25,7 @@ from katapult_async.jobs.journal.queries_lines import (
     record_listed,
     record_not_running,
 )
-from katapult_async.jobs.journal.records import RunKind, Step
+from katapult_async.jobs.journal.records import RunInfo, RunKind, Step
 from katapult_async.jobs.journal.session import Stopwatch
 from katapult_async.jobs.preflight.snapshot import each
 from katapult_async.logs import package_logger
@@ -118,7 +118,7 @@ class StepRunner:
     Args:
         client: The client to send with.
         writer: Of the run's journal.
-        kind: Which steps.
+        info: The run: its kind says which steps.
         task_timeout: Seconds that a task may take.
         limit_lines: Send only so many lines.
         max_failures: Stop when more lines than that have failed or are unknown.
@@ -128,8 +128,7 @@ class StepRunner:
         self,
         client: Client,
         writer: Writer,
-        kind: RunKind,
-        action: str | None = None,
+        info: RunInfo,
         *,
         task_timeout: float,
         limit_lines: int | None = None,
@@ -141,8 +140,7 @@ class StepRunner:
         self._lines = FirstLines(limit_lines)
         self._client = client
         self._writer = writer
-        self._kind = kind
-        self._action = action
+        self._kind, self._action = info.kind, info.action
         self._task_timeout = task_timeout
         self._began = time.time()
         self._outcomes: Outcomes[Any, Any] | None = None
