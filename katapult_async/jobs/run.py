@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """One run and its journal.
-
-    Use it as a context manager: while it is open no other process can execute it.
+    """One run and its journal. While it is open, no other process can execute it.
 
         with Run.create("plan.csv.run", manifest, base_url=…) as run:
             async with Client.from_env() as client:
