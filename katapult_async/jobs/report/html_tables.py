@@ -97,7 +97,8 @@ def sessions_table(summary: RunSummary) -> Iterator[str]:
         return
     yield '<div class="wide"><table><thead><tr><th>from</th><th>until</th><th>how it ended</th></tr></thead><tbody>\n'
     for session in summary.sessions:
-        ended = ": ".join(part for part in (session.ended, session.reason) if part)
+        how = (session.ended or "").replace("_", " ")
+        ended = ": ".join(part for part in (how, session.reason) if part)
         running = summary.locked_by is not None and session is summary.sessions[-1]
         yield (
             f"<tr><td>{_moment(session.started_at)}</td><td>{_moment(session.finished_at)}</td>"
