@@ -11,6 +11,7 @@ import msgspec
 
 from .budget import Budget, as_budget
 from .bulk import Action, BulkReport, ItemT, Outcomes, Recorder, ResultT
+from .models import Secret
 from .observer import Observer, check_observer
 from .ratelimit import check_max_per_second
 from .ratelimit.breaker import DEFAULT_PATIENCE, check_patience
@@ -18,12 +19,11 @@ from .resources import Disks, IOProfiles, Runs, Tasks, VirtualMachines
 from .resources.runs import TASK_TIMEOUT
 from .transport import DEFAULT_BASE_URL, Operation, Query, RetryPolicy, Session, SessionPool, Timeout
 from .transport.address import (
-    Secret,
     check_base_url,
     check_count,
     check_instance,
     check_seconds,
-    check_token,
+    hide_token,
 )
 from .transport.retry import check_retry
 from .transport.wire import check_timeout
@@ -37,7 +37,7 @@ AnswerT = TypeVar("AnswerT")
 _NOT_OPEN = "the Client is not open: use it inside 'async with'"
 
 
-class Settings(TypedDict, total=False):
+class ClientSettings(TypedDict, total=False):
     """The keyword arguments of Client."""
 
     base_url: str
@@ -91,7 +91,7 @@ class Client:
 
     def __init__(
         self,
-        api_token: str,
+        api_token: str | Secret,
         *,
         base_url: str = DEFAULT_BASE_URL,
         concurrency: int = 32,
@@ -107,6 +107,10 @@ class Client:
         observer: Observer | None = None,
         budget: Budget | str | None = None,
     ) -> None:
+        token, problem = hide_token(api_token)
+        del api_token  # a traceback with local variables must not show it
+        if problem is not None:
+            raise problem
         check_count("concurrency", concurrency)
         check_count("per_virtual_machine", per_virtual_machine)
         if total_permitted is not None:
@@ -123,7 +127,7 @@ class Client:
             check_instance("pool", pool, SessionPool, "give an open SessionPool")
         if observer is not None:
             check_observer(observer)
-        self._token: Secret = check_token(api_token)
+        self._token = token
         self._base_url = check_base_url(base_url, allow_http=allow_http)
         self._concurrency = concurrency
         self._per_virtual_machine = per_virtual_machine
@@ -145,7 +149,7 @@ class Client:
             self._open()
 
     @classmethod
-    def from_env(cls, **settings: Unpack[Settings]) -> Client:
+    def from_env(cls, **settings: Unpack[ClientSettings]) -> Client:
         """Make a client with the settings of the environment.
 
         The token is the one of KATAPULT_API_KEY, as the official Terraform provider uses it. KATAPULT_BASE_URL and
@@ -158,9 +162,9 @@ class Client:
             ValueError: If KATAPULT_API_KEY is not set, or a variable is empty or cannot be used.
             BudgetError: If KATAPULT_BUDGET names a Redis server that cannot be used.
         """
-        token = os.environ.get("KATAPULT_API_KEY")
-        if not token:
+        if "KATAPULT_API_KEY" not in os.environ:
             raise ValueError("the environment variable KATAPULT_API_KEY is not set: put the API token there")
+        token = Secret(_variable("KATAPULT_API_KEY") or "")
         base_url, budget = _variable("KATAPULT_BASE_URL"), _variable("KATAPULT_BUDGET")
         if base_url is not None and "base_url" not in settings:
             settings["base_url"] = base_url
@@ -174,7 +178,9 @@ class Client:
         return cls(token, **settings)
 
     def __repr__(self) -> str:
-        return f"<Client {self._base_url} {self._session!r}>"
+        # Tracebacks with local variables show clients that are not made to the end.
+        state = vars(self)
+        return f"<Client {state.get('_base_url', DEFAULT_BASE_URL)} {state.get('_session')!r}>"
 
     if not TYPE_CHECKING:  # type checkers would take every misspelt attribute for an endpoint
 

@@ -15,7 +15,7 @@ from katapult_async.cli.questions import confirmed, target
 from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import counted
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import JournalError, LineStatus, Manifest, ManifestError, Run
 from katapult_async.jobs.place import Place, place_for
 from katapult_async.transport import DEFAULT_BASE_URL
@@ -40,7 +40,7 @@ def run_assign(
     run_file: str | None,
     wanted: Wanted,
     screen: Screen,
-    settings: Settings,
+    settings: ClientSettings,
     sources: Sources,
 ) -> int:
     """Execute a manifest, or resume its unfinished run.
@@ -70,7 +70,7 @@ def run_assign(
         return bad_input(str(exc))
 
 
-def _open(place: Place, manifest: Manifest, wanted: Wanted, settings: Settings) -> Run:
+def _open(place: Place, manifest: Manifest, wanted: Wanted, settings: ClientSettings) -> Run:
     if place.begun:
         return Run.open(place.path)
     if place.unsent:
@@ -88,7 +88,7 @@ def _open(place: Place, manifest: Manifest, wanted: Wanted, settings: Settings) 
 
 
 def _prepare(
-    run: Run, place: Place, token: str, settings: Settings, wanted: Wanted, screen: Screen
+    run: Run, place: Place, token: str, settings: ClientSettings, wanted: Wanted, screen: Screen
 ) -> int | None:
     """Look and ask, as far as the run needs it; None to go on, else the exit code."""
     unprepared = run.needs_preflight or run.needs_confirmation
@@ -106,7 +106,7 @@ def _first_line(run: Run, place: Place) -> str:
     return f"{counted(run.info.lines, 'line')}; the journal of this run is {place.path}"
 
 
-def _execute(run: Run, token: str, settings: Settings, wanted: Wanted, screen: Screen) -> int:
+def _execute(run: Run, token: str, settings: ClientSettings, wanted: Wanted, screen: Screen) -> int:
     """Execute the run; the first lines alone if that is wanted."""
 
     def execute(limit_lines: int | None) -> int:
@@ -145,7 +145,7 @@ def _end_here(run: Run, code: int, screen: Screen) -> int:
     return code
 
 
-def _ask_for_the_rest(run: Run, settings: Settings, wanted: Wanted, *, failed: int) -> int | None:
+def _ask_for_the_rest(run: Run, settings: ClientSettings, wanted: Wanted, *, failed: int) -> int | None:
     """Decide, after the first lines, about the others; None to go on, else the exit code."""
     rest = counted(run.summary().counts.get(LineStatus.WAITING, 0), "disk")
     if wanted.yes:

@@ -11,7 +11,7 @@ from katapult_async.cli.execute import carry_out
 from katapult_async.cli.options import Screen
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import counted, duration
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import Manifest, Run
 from katapult_async.testing import Faults, KatapultEmulator
 
@@ -52,7 +52,7 @@ async def _demonstrate(emulator: KatapultEmulator, window: float, folder: Path, 
     async with emulator:
         machines = emulator.virtual_machine_ids
         wanted = {disk: machines[number % len(machines)] for number, disk in enumerate(emulator.disk_ids)}
-        settings = Settings(
+        settings = ClientSettings(
             base_url=emulator.url,
             rate_window=window,
             timeout=Timeout(total=1.0),

@@ -13,7 +13,7 @@ from katapult_async.cli.questions import confirmed, nobody_to_ask, target
 from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import clock_time, counted, duration
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import Journal, JournalError, LineStatus, Run, RunSummary, to_take_back
 from katapult_async.jobs.forecast import Pace, rollback_requests, seconds_for
 from katapult_async.jobs.place import Place, place_for_rollback
@@ -28,7 +28,7 @@ def run_rollback(
     task_timeout: float,
     max_failures: int | None,
     screen: Screen,
-    settings: Settings,
+    settings: ClientSettings,
     sources: Sources,
 ) -> int:
     """Roll a run back, or resume its rollback.
@@ -66,7 +66,7 @@ def run_rollback(
         return bad_input(str(exc))
 
 
-def _ask(of: str, summary: RunSummary, place: Place, settings: Settings, *, yes: bool) -> int | None:
+def _ask(of: str, summary: RunSummary, place: Place, settings: ClientSettings, *, yes: bool) -> int | None:
     """Say what will be done and what it costs, and ask; None to go on, else the exit code."""
     if place.failed:
         lines, attached = place.failed, 0
@@ -91,7 +91,7 @@ def _ask(of: str, summary: RunSummary, place: Place, settings: Settings, *, yes:
     return confirmed(f"Unassign {counted(lines, 'disk')} {where}?")
 
 
-def cost(lines: int, attached: int, summary: RunSummary, settings: Settings, *, now: float) -> str:
+def cost(lines: int, attached: int, summary: RunSummary, settings: ClientSettings, *, now: float) -> str:
     """Return what a rollback costs, in one sentence.
 
     Args:

@@ -14,10 +14,10 @@ from katapult_async.models import (
     ResizeMethod,
     StorageSpeed,
     Task,
+    TrashObject,
     lookups,
     requests,
 )
-from katapult_async.models.resources import TrashObject
 from katapult_async.transport import Session
 
 from .disk_actions import (

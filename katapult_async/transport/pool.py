@@ -13,10 +13,11 @@ import aiohttp
 
 from katapult_async import __version__
 from katapult_async.budget import Budget, SharedGate, as_budget, key_of
+from katapult_async.models import Secret
 from katapult_async.observer import Observer, check_observer
 from katapult_async.ratelimit import Ceiling, GateByType, Window
 
-from .address import Secret, check_base_url, check_count, check_seconds, check_token
+from .address import HeaderValue, check_base_url, check_count, check_seconds, hide_token
 from .aiohttp_wire import AiohttpWire
 from .connector import Connector
 from .fast.pool import FastPool
@@ -71,9 +72,9 @@ class SessionPool:
         self._fast_pool: FastPool | None = None
         self._sessions: set[Session] = set()
         self._budget = as_budget(budget)
-        self._gates: dict[tuple[str, str], GateByType | SharedGate] = {}
+        self._gates: dict[tuple[str, Secret], GateByType | SharedGate] = {}
         # total_permitted as clients gave it. The window may have learnt another limit since.
-        self._given: dict[tuple[str, str], int] = {}
+        self._given: dict[tuple[str, Secret], int] = {}
 
     def __repr__(self) -> str:
         state = "open" if self._connector is not None else "closed"
@@ -119,7 +120,7 @@ class SessionPool:
 
     def session(
         self,
-        api_token: str,
+        api_token: str | Secret,
         *,
         base_url: str,
         timeout: Timeout,
@@ -149,7 +150,10 @@ class SessionPool:
                 `total_permitted` contradicts the rate window that sessions of this token share.
             RuntimeError: If the pool is closed.
         """
-        token = check_token(api_token)
+        token, problem = hide_token(api_token)
+        del api_token
+        if problem is not None:
+            raise problem
         base_url = check_base_url(base_url, allow_http=self._allow_http)
         check_timeout(timeout)
         check_retry(retry)
@@ -168,7 +172,7 @@ class SessionPool:
         return session
 
     def _gate(
-        self, key: tuple[str, str], period: float, total_permitted: int | None, timeout: Timeout
+        self, key: tuple[str, Secret], period: float, total_permitted: int | None, timeout: Timeout
     ) -> GateByType | SharedGate:
         gate = self._gates.get(key)
         if gate is None:
@@ -197,12 +201,12 @@ class SessionPool:
         return gate
 
     def _new_gate(
-        self, key: tuple[str, str], period: float, total_permitted: int | None, timeout: Timeout
+        self, key: tuple[str, Secret], period: float, total_permitted: int | None, timeout: Timeout
     ) -> GateByType | SharedGate:
         if self._budget is None:
             return GateByType(Window.start(period=period, limit=total_permitted))
         base_url, token = key
-        store = self._budget.store(key_of(token, base_url))
+        store = self._budget.store(key_of(token.reveal(), base_url))
         return SharedGate(store, period=period, limit=total_permitted, timeout=timeout.total)
 
     async def close_session(self, session: Session) -> None:
@@ -212,7 +216,7 @@ class SessionPool:
 
     def _wire(self, connector: Connector, token: Secret, timeout: Timeout) -> Exchange:
         headers = {
-            "Authorization": Secret(f"Bearer {token}"),
+            "Authorization": HeaderValue(f"Bearer {token.reveal()}"),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": f"katapult-async/{__version__}",

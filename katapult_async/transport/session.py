@@ -474,6 +474,8 @@ class Session:
             )
             error.operation = operation.name
             error.request_id = reply.headers.get("X-Request-Id")
+            # The frames of the decoder hold the body, and tracebacks with locals would show it.
+            exc.__traceback__ = None
             raise error from exc
 
     def _notify_request(

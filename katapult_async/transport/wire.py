@@ -70,6 +70,10 @@ class Reply(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
 
+    def __repr__(self) -> str:
+        # A body may contain passwords.
+        return f"<Reply {self.status}, {len(self.body)} bytes>"
+
 
 class Exchange(Protocol):
     """The interface of a wire."""

@@ -16,7 +16,7 @@ import pytest
 from katapult_async.budget import BudgetError, Store, key_of
 from katapult_async.cli.execute import carry_out
 from katapult_async.cli.options import Screen
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import Manifest, Run
 from katapult_async.jobs.report.command_documents import BudgetDocument, BudgetState
 from katapult_async.testing import KatapultEmulator
@@ -289,7 +289,7 @@ async def test_a_budget_that_breaks_before_the_rest_of_a_run(capsys: pytest.Capt
             ) as manifest,
             Run.create("a.run", manifest, base_url=emulator.url) as durable,
         ):
-            settings: Settings = {"base_url": emulator.url, "budget": Broken()}
+            settings: ClientSettings = {"base_url": emulator.url, "budget": Broken()}
             code = await carry_out(durable, TOKEN, settings, screen=Screen(), task_timeout=60.0)
         assert code == 1
         assert capsys.readouterr().err == (

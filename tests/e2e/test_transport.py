@@ -26,6 +26,7 @@ from katapult_async import (
     RetryPolicy,
     SessionPool,
     Timeout,
+    TransportError,
     WaitEvent,
 )
 from katapult_async.testing import FaultKind, KatapultEmulator
@@ -231,8 +232,41 @@ async def test_the_token_is_in_no_repr_no_log_and_no_traceback(caplog: pytest.Lo
 
 
 def assert_secret_kept(error: BaseException) -> None:
-    text = "".join(traceback.TracebackException.from_exception(error, capture_locals=False).format())
+    text = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
     assert TOKEN not in text + repr(error) + str(vars(error))
+
+
+#: Each makes a request fail. The last one has the token in its body, in the place of a password.
+FAILING = {
+    "closed": b"",
+    "cut": b"HTTP/1.1 200 OK\r\n",
+    "not HTTP": b"nonsense\r\n\r\n",
+    "late": None,
+    "malformed": http(b'{"disk":{"id":7,"password":"%s"}}' % TOKEN.encode()),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+async def test_no_traceback_with_locals_shows_the_token_or_the_body(name: str) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        if (answer := FAILING[name]) is None:
+            await reader.read()  # until the client gives up
+        else:
+            writer.write(answer)
+
+    async with raw_server(handler) as url, SessionPool() as pool:
+        client = Client(TOKEN, base_url=url, pool=pool, retry=ONCE, timeout=Timeout(total=0.3))
+        with pytest.raises(TransportError) as caught:
+            await client.disks.get("disk_1")
+    assert_secret_kept(caught.value)
+
+
+async def test_no_traceback_of_a_refused_connection_shows_the_token() -> None:
+    async with Client(TOKEN, base_url="http://127.0.0.1:9/core/v1", retry=ONCE) as client:
+        with pytest.raises(ConnectError) as caught:
+            await client.disks.get("disk_1")
+    assert_secret_kept(caught.value)
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\nb", "a\r\nX: y", "tök", "a\x7f"])

@@ -21,6 +21,7 @@ from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from katapult_async.logs import package_logger
+from katapult_async.transport.address import HeaderValue
 from katapult_async.transport.aiohttp_wire import AiohttpWire
 from katapult_async.transport.wire import Reply, Timeout, translate
 
@@ -57,7 +58,7 @@ class FastWire:
         self._plain = plain
         # If connecting takes the whole time, nothing was sent: that is a ConnectTimeout, too.
         self._timeout = Timeout(connect=min(timeout.connect, timeout.total), total=timeout.total)
-        self._fixed = _render(headers)
+        self._fixed = HeaderValue(_render(headers))
         self._rendered: dict[tuple[tuple[str, str], ...], str] = {}
         self._given_up = False
 
@@ -78,7 +79,6 @@ class FastWire:
         timeout = self._timeout
         try:
             origin = self._connections.origin(url)
-            request = self._write(method, url, origin.host, headers, body)
             connection = await self._connections.take(origin, total=timeout.total, connect=timeout.connect)
         except UnexpectedInside:
             self._given_up = True
@@ -91,7 +91,8 @@ class FastWire:
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
             raise translate(exc, timeout) from exc
         try:
-            reply = await connection.send(request)
+            # The request has no name here: a traceback with local variables would show the token.
+            reply = await connection.send(self._write(method, url, origin.host, headers, body))
             if reply is not None:
                 self._connections.keep(origin, connection)
                 return reply
