@@ -49,9 +49,10 @@ class Secret(enum.Enum):
         Raises:
             ValueError: If the text was lost in a pickle or an encoding.
         """
-        if self is Secret.MASKED:
+        text = _text_of(self)
+        if text is None:
             raise ValueError("the text of this secret is lost: JSON and pickles contain *** in its place")
-        return self._text
+        return text
 
     def __repr__(self) -> str:
         return "***"
@@ -62,14 +63,15 @@ class Secret(enum.Enum):
         return format("***", format_spec)
 
     def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        if not isinstance(other, Secret) or self is Secret.MASKED or other is Secret.MASKED:
+        if not isinstance(other, Secret):
             return False
-        return hmac.compare_digest(_bytes(self), _bytes(other))
+        mine, theirs = _text_of(self), _text_of(other)
+        if mine is None or theirs is None:
+            return mine is theirs
+        return hmac.compare_digest(_bytes(mine), _bytes(theirs))
 
     def __hash__(self) -> int:
-        return hash((Secret, None if self is Secret.MASKED else self._text))
+        return hash((Secret, _text_of(self)))
 
     def __copy__(self) -> Self:
         return self
@@ -81,8 +83,14 @@ class Secret(enum.Enum):
         return Secret, ("***",)
 
 
-def _bytes(secret: Secret) -> bytes:
-    return secret.reveal().encode("utf-8", "surrogatepass")
+def _text_of(secret: Secret) -> str | None:
+    """Return the text; None for `MASKED`, which has none."""
+    text: str | None = getattr(secret, "_text", None)
+    return text
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 # Every secret has the name and the value of MASKED: encoders and `vars` find nothing else.

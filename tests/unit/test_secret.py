@@ -9,6 +9,7 @@ import pickle
 import pprint
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -51,7 +52,7 @@ WAYS_OUT: dict[str, Callable[[object], object]] = {
     "copy": lambda it: repr(copy.copy(it)),
     "deepcopy": lambda it: repr(copy.deepcopy(it)),
     "__dict__": lambda it: repr(getattr(it, "__dict__", None)),
-    **{f"pickle {n}": lambda it, n=n: pickle.dumps(it, n) for n in range(pickle.HIGHEST_PROTOCOL + 1)},
+    **{f"pickle {n}": partial(pickle.dumps, protocol=n) for n in range(pickle.HIGHEST_PROTOCOL + 1)},
 }
 
 
@@ -137,7 +138,7 @@ def assert_no_traceback_shows(error: BaseException, text: str) -> None:
     console = Console(width=500, record=True, quiet=True)
     console.print(
         Traceback.from_exception(
-            type(error), error, error.__traceback__, show_locals=True, locals_max_string=None
+            type(error), error, error.__traceback__, show_locals=True, locals_max_string=10_000
         )
     )
     assert text not in plain + console.export_text()
