@@ -14,12 +14,12 @@ from katapult_async import (
     Assignment,
     AssignmentConflict,
     Client,
-    Execution,
     OutcomeStatus,
     ProtocolError,
     RetryPolicy,
 )
 from katapult_async.bulk import Outcomes
+from katapult_async.errors import Execution
 from katapult_async.models import Disk, Task
 from katapult_async.resources.disks import ASSIGNING
 from katapult_async.testing import FaultKind, KatapultEmulator

@@ -15,20 +15,14 @@ from katapult_async import (
     BulkReport,
     Client,
     Disk,
-    DiskState,
-    IOProfile,
     KatapultError,
-    Machine,
-    NewDisk,
     Operation,
     Outcome,
     Outcomes,
     OutcomeStatus,
-    Resize,
     SessionPool,
     Task,
     Timeout,
-    TrashObject,
     UnableToAssign,
     VirtualMachine,
     send_with,
@@ -46,7 +40,9 @@ from katapult_async.jobs import (
     preview,
     write_html,
 )
+from katapult_async.models import DiskState, IOProfile, TrashObject
 from katapult_async.otel import OpenTelemetryObserver
+from katapult_async.resources import Machine, NewDisk, Resize
 
 
 async def one_disk(client: Client) -> None:

@@ -17,14 +17,12 @@ from katapult_async import (
     TaskQueueingError,
     TransportError,
     UnableToAssign,
-    VirtualMachineDisk,
-    VirtualMachineReference,
 )
 from katapult_async.bulk import Assignment
 from katapult_async.errors import KatapultError
 from katapult_async.jobs import LineState, LineStatus
 from katapult_async.jobs.steps import Did, Next, Step, after
-from katapult_async.models import AttachmentState, TaskStatus
+from katapult_async.models import AttachmentState, TaskStatus, VirtualMachineDisk, VirtualMachineReference
 
 S = OutcomeStatus
 
