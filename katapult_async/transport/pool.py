@@ -31,25 +31,34 @@ class SessionPool:
     """An asynchronous context manager that several Clients may share.
 
         async with SessionPool() as pool:
-            one = Client(token_a, pool=pool)
-            two = Client(token_b, pool=pool)
+            async with Client(token_a, pool=pool) as one, Client(token_b, pool=pool) as two:
+                ...
 
     Clients of one pool with the same token and base URL share one rate window, because the server
     counts per token. Their total_permitted and rate_window must agree. Each has its own concurrency
     and max_per_second.
 
     Args:
-        ssl_context: For a private certificate authority.
-        max_body: Bytes of a response that are read at most.
-        trust_env: Whether to use the proxy settings and .netrc of the environment. Off by default,
-            so that only the program decides where the token is sent.
-        allow_http: Whether a base URL may send the token in clear text to hosts other than
-            loopback.
+        ssl_context: Says which certificates are trusted. Default: None, those of the system. For
+            installations with a private certificate authority.
+        max_body: Bytes of a response that are read at most. A longer response is a ProtocolError.
+            Hardly anybody changes it.
+        trust_env: Whether to use the proxy settings and .netrc of the environment. Default: False,
+            so that only the program decides where the token is sent. For networks with a proxy.
+        allow_http: Whether the token may be sent in clear text (`http://`) to other hosts than
+            loopback. Default: False. For tests in a closed network.
         fast_path: Whether to send requests on the fast path (docs/fast-path.md) where that is
             possible: with versions of aiohttp that it was tested with, and without trust_env.
+            Default: True. False helps to find out whether the fast path causes a problem.
         budget: Shares each token's rate limit with other processes: a Budget, "file" (processes of
-            this user on this machine) or the URL of a Redis server. None: only clients of this pool
-            share it.
+            this user on this machine) or the URL of a Redis server. Default: None, only clients of
+            this pool share it.
+
+    Raises:
+        TypeError: If the budget has the wrong type.
+        ValueError: If the budget is another text.
+        BudgetError: If the budget cannot be used. Also when the pool is opened.
+        RuntimeError: When the pool is opened: if it is open already, or no loop of asyncio runs.
     """
 
     def __init__(
@@ -143,6 +152,9 @@ class SessionPool:
             total_permitted: Requests per window, if the caller knows it.
             max_per_second: The caller's own limit of requests per second; None for none.
             observer: Gets the events of this session.
+
+        Returns:
+            The session. `close_session` closes it.
 
         Raises:
             TypeError: If an argument has the wrong type.

@@ -21,6 +21,7 @@ from katapult_async import (
     Timeout,
 )
 from katapult_async.testing import FaultKind, Faults, KatapultEmulator
+from tests.opened import opened
 
 QUICK = RetryPolicy(base=0.01, cap=0.05)
 
@@ -378,9 +379,9 @@ async def test_two_tokens_of_one_pool_have_windows_of_their_own() -> None:
     ) as emulator:
         items = pairs(emulator)
         async with SessionPool() as pool:
-            one = Client("one", base_url=emulator.url, pool=pool, rate_window=600.0)
-            two = Client("two", base_url=emulator.url, pool=pool, rate_window=600.0)
-            same = Client("one", base_url=emulator.url, pool=pool, rate_window=600.0)
+            one = await opened(Client("one", base_url=emulator.url, pool=pool, rate_window=600.0))
+            two = await opened(Client("two", base_url=emulator.url, pool=pool, rate_window=600.0))
+            same = await opened(Client("one", base_url=emulator.url, pool=pool, rate_window=600.0))
             assert one.session.gate is same.session.gate
             assert one.session.gate is not two.session.gate
             with anyio.fail_after(20):

@@ -30,6 +30,7 @@ from katapult_async import (
     WaitEvent,
 )
 from katapult_async.testing import FaultKind, KatapultEmulator
+from tests.opened import opened
 from tests.raw_server import DISK, answering, http, raw_server, read_request
 
 TOKEN = "s3cret-token-of-the-tests"
@@ -65,7 +66,7 @@ pytestmark = pytest.mark.usefixtures("way")
 )
 async def test_unusable_responses(response: bytes, error: type[KatapultError], words: str) -> None:
     async with raw_server(answering(response)) as url, SessionPool(max_body=2000) as pool:
-        client = Client(TOKEN, base_url=url, pool=pool, retry=ONCE)
+        client = await opened(Client(TOKEN, base_url=url, pool=pool, retry=ONCE))
         with pytest.raises(error, match=words) as caught:
             await client.disks.get("disk_1")
     assert caught.value.operation == "GET /disks/disk"
@@ -85,7 +86,7 @@ async def test_an_endless_chunked_body_is_cut_at_max_body() -> None:
             await writer.drain()
 
     async with raw_server(endless) as url, SessionPool(max_body=100_000) as pool:
-        client = Client(TOKEN, base_url=url, pool=pool, retry=ONCE)
+        client = await opened(Client(TOKEN, base_url=url, pool=pool, retry=ONCE))
         with pytest.raises(ProtocolError, match="larger than 100000 bytes"):
             await client.disks.get("disk_1")
     assert sent < 20_000_000
@@ -182,7 +183,7 @@ async def test_tls_with_a_private_authority_and_without_trust() -> None:
         trusting = ssl.create_default_context()
         authority.configure_trust(trusting)  # pyright: ignore[reportUnknownMemberType]
         async with SessionPool(ssl_context=trusting) as pool:
-            client = Client("token", base_url=emulator.url, pool=pool)
+            client = await opened(Client("token", base_url=emulator.url, pool=pool))
             assert (await client.disks.get(emulator.disk_ids[0])).id == emulator.disk_ids[0]
         async with Client("token", base_url=emulator.url, retry=ONCE) as client:
             with pytest.raises(ConnectError, match="no secure connection"):
@@ -256,7 +257,7 @@ async def test_no_traceback_with_locals_shows_the_token_or_the_body(name: str) -
             writer.write(answer)
 
     async with raw_server(handler) as url, SessionPool() as pool:
-        client = Client(TOKEN, base_url=url, pool=pool, retry=ONCE, timeout=Timeout(total=0.3))
+        client = await opened(Client(TOKEN, base_url=url, pool=pool, retry=ONCE, timeout=Timeout(total=0.3)))
         with pytest.raises(TransportError) as caught:
             await client.disks.get("disk_1")
     assert_secret_kept(caught.value)
@@ -327,7 +328,7 @@ async def test_a_client_that_is_not_open_raises_an_error() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         _ = client.session
     with pytest.raises(RuntimeError, match="async with"):
-        Client("token", pool=SessionPool())
+        await opened(Client("token", pool=SessionPool()))
 
 
 class Watcher(Observer):

@@ -64,9 +64,11 @@ MOVED = {
     "errors": ["Execution"],
     "bulk": ["Contradiction", "ReadBack", "Recorder", "Start", "Words"],
     "resources": ["DiskUpdate", "IOProfileChange", "Machine", "NewDisk", "Resize"],
-    "models": ["AttachedDisk", "AttachmentState", "BusType", "DataCenter", "DiskState", "FileSystem"]
-    + ["IOProfile", "ResizeMethod", "StorageSpeed", "TaskStatus", "TrashObject", "VirtualMachineDisk"]
-    + ["VirtualMachineReference", "VirtualMachineState"],
+    "models": [
+        *("AttachedDisk", "AttachmentState", "BusType", "DataCenter", "DiskState", "FileSystem"),
+        *("IOProfile", "ResizeMethod", "StorageSpeed", "TaskStatus", "TrashObject", "VirtualMachineDisk"),
+        *("VirtualMachineReference", "VirtualMachineState"),
+    ],
 }
 
 

@@ -79,6 +79,7 @@ class FastWire:
         timeout = self._timeout
         try:
             origin = self._connections.origin(url)
+            own = self._own(headers)
             connection = await self._connections.take(origin, total=timeout.total, connect=timeout.connect)
         except UnexpectedInside:
             self._given_up = True
@@ -92,7 +93,7 @@ class FastWire:
             raise translate(exc, timeout) from exc
         try:
             # The request has no name here: a traceback with local variables would show the token.
-            reply = await connection.send(self._write(method, url, origin.host, headers, body))
+            reply = await connection.send(self._write(method, url, origin.host, own, body))
             if reply is not None:
                 self._connections.keep(origin, connection)
                 return reply
@@ -112,13 +113,14 @@ class FastWire:
             return await connection.read_handed_over()
         raise asyncio.TimeoutError
 
-    def _write(
-        self, method: str, url: URL, host: str, headers: Mapping[str, str], body: bytes | None
-    ) -> bytes:
+    def _own(self, headers: Mapping[str, str]) -> str:
         key = tuple(headers.items())
         own = self._rendered.get(key)
         if own is None:
             own = self._rendered[key] = _render(headers)
+        return own
+
+    def _write(self, method: str, url: URL, host: str, own: str, body: bytes | None) -> bytes:
         if body is None:
             length, body = ("", b"") if method == "GET" else ("Content-Length: 0\r\n", b"")
         else:
