@@ -378,21 +378,19 @@ def emulate(
     While it runs, its ledger can be read at /_emulator/ledger.
     """
     from katapult_async.cli.emulate import run_emulator
-    from katapult_async.testing import Faults, KatapultEmulator
+    from katapult_async.testing import Answers, Counting, Faults, KatapultEmulator
 
     emulator = KatapultEmulator(
         port=port,
         disks=disks,
         virtual_machines=virtual_machines,
-        limit=limit,
-        limiter=limiter.value,
-        period=window,
-        headers=headers,
+        counting=Counting(limit=limit, limiter=limiter.value, period=window),
+        answers=Answers(headers=headers),
         latency=latency,
         faults=Faults.everywhere(faults, seed=seed),
         seed=seed,
         tokens=(token,),
-        keep_ledger=False,  # it may serve for days: counters only
+        keep_ledger=False,
     )
     sys.exit(run_emulator(emulator, token=token, window=window, plan_out=plan_out, ledger_out=ledger_out))
 

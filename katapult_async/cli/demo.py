@@ -13,7 +13,7 @@ from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import counted, duration
 from katapult_async.client import ClientSettings
 from katapult_async.jobs import Manifest, Run
-from katapult_async.testing import Faults, KatapultEmulator
+from katapult_async.testing import Counting, Faults, KatapultEmulator
 
 
 def run_demo(
@@ -34,8 +34,7 @@ def run_demo(
     emulator = KatapultEmulator(
         disks=disks,
         virtual_machines=virtual_machines,
-        limit=limit,
-        period=window,
+        counting=Counting(limit=limit, period=window),
         latency=(0.02, 0.1),
         faults=Faults.everywhere(faults, seed=seed),
     )

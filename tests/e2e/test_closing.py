@@ -21,7 +21,7 @@ from katapult_async import (
     Timeout,
 )
 from katapult_async.errors import Execution
-from katapult_async.testing import KatapultEmulator
+from katapult_async.testing import Answers, KatapultEmulator
 from tests.e2e.test_wire import contexts
 from tests.opened import opened
 from tests.raw_server import DISK, http, raw_server, read_request
@@ -151,7 +151,7 @@ async def test_closing_a_client_prevents_waiting_requests_from_being_sent() -> N
 async def test_closing_a_client_ends_only_its_own_waits(what: str) -> None:
     # Without headers, because with headers the last permit of a window is used at its end.
     async with (
-        KatapultEmulator(disks=8, virtual_machines=8, limit=2, headers=False) as emulator,
+        KatapultEmulator(disks=8, virtual_machines=8, limit=2, answers=Answers(headers=False)) as emulator,
         SessionPool() as pool,
     ):
         settings = {"base_url": emulator.url, "pool": pool, "total_permitted": 2}

@@ -36,7 +36,7 @@ from katapult_async.jobs import (
     RunSummary,
     preview,
 )
-from katapult_async.testing import Arrival, FaultKind, Faults, KatapultEmulator
+from katapult_async.testing import Arrival, Counting, FaultKind, Faults, KatapultEmulator
 
 CHILD = Path(__file__).with_name("durable_child.py")
 #: The long form: KATAPULT_KILLS=50 python -m pytest tests/e2e/test_durable.py -k kill --timeout 600
@@ -71,8 +71,7 @@ async def test_killed_again_and_again_a_run_loses_nothing_and_repeats_nothing(tm
     async with KatapultEmulator(
         disks=60 + 16 * KILLS,
         virtual_machines=60,
-        limit=120,
-        period=1.0,
+        counting=Counting(limit=120, period=1.0),
         latency=(0.0, 0.02),
         task_duration=0.3,
         faults=Faults.everywhere(0.15, seed=KILLS),
@@ -114,8 +113,7 @@ async def test_killed_again_and_again_a_rollback_takes_back_exactly_what_its_run
     async with KatapultEmulator(
         disks=60,
         virtual_machines=30,
-        limit=120,
-        period=1.0,
+        counting=Counting(limit=120, period=1.0),
         latency=(0.0, 0.02),
         task_duration=0.2,
         boot_disks=True,
@@ -222,7 +220,9 @@ async def test_a_folder_that_is_not_there_or_not_writable_is_said_before_anythin
 
 async def test_only_one_process_executes_a_run(tmp_path: Path) -> None:
     path = tmp_path / "plan.run"
-    async with KatapultEmulator(disks=200, virtual_machines=20, limit=20, period=1.0) as emulator:
+    async with KatapultEmulator(
+        disks=200, virtual_machines=20, counting=Counting(limit=20, period=1.0)
+    ) as emulator:
         run_for(path, plan_of(emulator)).close()
         process = await start(path, emulator, 1.0)
         with pytest.raises(JournalLocked, match=f"process {process.pid} on "):

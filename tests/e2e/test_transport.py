@@ -29,7 +29,7 @@ from katapult_async import (
     TransportError,
     WaitEvent,
 )
-from katapult_async.testing import FaultKind, KatapultEmulator
+from katapult_async.testing import Counting, FaultKind, KatapultEmulator
 from tests.opened import opened
 from tests.raw_server import DISK, answering, http, raw_server, read_request
 
@@ -156,7 +156,7 @@ async def test_errors_distinguish_the_time_outs() -> None:
 
 
 async def test_waits_for_a_permit_do_not_count_as_time_out() -> None:
-    async with KatapultEmulator(disks=1, limit=2, period=1.0) as emulator:
+    async with KatapultEmulator(disks=1, counting=Counting(limit=2, period=1.0)) as emulator:
         settings = {"timeout": Timeout(total=0.3), "rate_window": 1.0}
         async with Client("token", base_url=emulator.url, **settings) as client:  # type: ignore[arg-type]
             for _ in range(5):
@@ -349,7 +349,7 @@ class Watcher(Observer):
 
 async def test_an_observer_gets_every_request_wait_and_retry() -> None:
     watcher = Watcher()
-    async with KatapultEmulator(disks=1, limit=4, period=1.0) as emulator:
+    async with KatapultEmulator(disks=1, counting=Counting(limit=4, period=1.0)) as emulator:
         settings = {"observer": watcher, "rate_window": 1.0, "retry": RetryPolicy(base=0.001)}
         async with Client("token", base_url=emulator.url, **settings) as client:  # type: ignore[arg-type]
             emulator.faults.next("unavailable")
