@@ -412,10 +412,10 @@ async def test_the_life_cycle_of_one_disk() -> None:
             assert (await client.disks.assign(disk.id, machine)).virtual_machine_disk
             assert [entry.disk.id async for entry in client.virtual_machines.disks(machine)] == [disk.id]
             assert (await client.virtual_machines.get(machine)).state == "started"
-            _, attached = await client.disks.attach(disk.id)
+            attached = await client.disks.attach(disk.id)
             assert attached is not None
             await client.tasks.wait(attached.id, interval=0.01)
-            _, detached = await client.disks.detach(disk.id)
+            detached = await client.disks.detach(disk.id)
             assert detached is not None
             await client.tasks.wait(detached.id, interval=0.01)
             assert (await client.disks.unassign(disk.id)).virtual_machine_disk is None

@@ -49,11 +49,25 @@ async def one_disk(client: Client) -> None:
     disk = await client.disks.assign("disk_1", "vm_1")
     assert_type(disk, Disk)
     assert_type(disk.state, DiskState | UnsetType)
-    assert_type(await client.disks.attach("disk_1"), tuple[Disk, Task | None])
+    assert_type(await client.disks.unassign("disk_1"), Disk)
+    assert_type(await client.disks.update("disk_1", name="x"), Disk)
     assert_type(await client.disks.delete("disk_1"), TrashObject)
     assert_type(await client.virtual_machines.get("web.example"), VirtualMachine)
     assert_type(client.disks.list(organization="acme"), AsyncIterator[Disk])
     assert_type(client.io_profiles.list(organization="acme"), AsyncIterator[IOProfile])
+
+
+async def what_queues_a_task_returns_it(client: Client) -> None:
+    assert_type(await client.disks.attach("disk_1"), Task | None)
+    assert_type(await client.disks.detach("disk_1", wait=True), Task | None)
+    assert_type(await client.disks.resize("disk_1", 50), Task)
+    assert_type(await client.disks.change_io_profile("disk_1", "fast", wait=True), Task)
+    assert_type(await client.virtual_machines.start("vm_1"), Task | None)
+    assert_type(await client.virtual_machines.stop("vm_1", wait=True), Task | None)
+    assert_type(await client.virtual_machines.shutdown("vm_1"), Task | None)
+    assert_type(await client.virtual_machines.reset("vm_1"), Task | None)
+    made = await client.disks.create(organization="acme", name="x", data_center="here", size_in_gb=5)
+    assert_type(made, tuple[Disk, Task])
 
 
 async def many_disks(client: Client, pairs: list[Assignment], more: AsyncIterator[Assignment]) -> None:
