@@ -383,8 +383,8 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         if self._breaker.seen:
             message = f"{where} has not answered for {self._patience:g} s; the last request: {last}"
         else:
-            requests = f"{self._breaker.failures} requests in a row"
-            message = f"{requests} got no answer of {where}: check the base URL; the last one: {last}"
+            requests = f"{self._breaker.failures} requests"
+            message = f"{where} has answered none of {requests}: check the base URL. The last one: {last}"
         error = NoAnswer(message)
         error.__cause__ = last
         let_go_of_frames(error)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from katapult_async.client import Client
-from katapult_async.errors import KatapultError
+from katapult_async.errors import KatapultError, NoAnswer
 from katapult_async.logs import package_logger, run_id
 from katapult_async.transport.address import is_same_base_url
 
@@ -378,7 +378,8 @@ class Run:
                 self._execution = None
                 if execution.refused_by is not None:
                     self._refused_by = execution.refused_by
-                    ended, reason = "refused", execution.refused_by.message
+                    ended = "no_answer" if isinstance(execution.refused_by, NoAnswer) else "refused"
+                    reason = execution.refused_by.message
                 elif execution.has_too_many_failures:
                     ended, reason = "interrupted", f"more than {max_failures} lines failed"
                 elif execution.stopped and ended == "finished":

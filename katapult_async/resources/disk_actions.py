@@ -256,3 +256,5 @@ DETACHING = replace(
     read=_read(_found_detached),
     words=Words("detached", "already_detached"),
 )
+#: What a durable run finds by name, apart from assigning.
+DURABLE_ACTIONS = (UNASSIGNING_READ_FIRST, ATTACHING, DETACHING)

@@ -289,3 +289,5 @@ DELETING = Action(
     read_item=read_disk,
     probe=PROBE,
 )
+#: What a durable run finds by name.
+DURABLE_ACTIONS = (RESIZING, CHANGING_IO_PROFILE, UPDATING, DELETING)

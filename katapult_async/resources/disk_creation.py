@@ -8,7 +8,7 @@ and the API created it after the item was first sent. Otherwise the item comes o
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
 import msgspec
@@ -26,6 +26,9 @@ from .pages import MOST_PER_PAGE, pages
 
 LIST = Operation("GET", "/organizations/organization/disks", DiskPage)
 CREATE = Operation("POST", "/organizations/organization/disks", DiskTaskResponse)
+
+#: What the action is called. Each run has an action of its own.
+NAME = "create"
 
 #: Seconds by which `Date` headers and `created_at`, both without fractions, may be wrong together.
 RESOLUTION = 1.0
@@ -121,9 +124,19 @@ class _Names:
         return self._sent.get((item.organization, item.name)) is item
 
 
-def creating() -> Action[NewDisk, Disk]:
-    """Return the action of one run that creates disks. Each run needs its own: it knows the names that were sent."""
+def creating(sent_at: Callable[[object], float | None] | None = None) -> Action[NewDisk, Disk]:
+    """Return the action of one run that creates disks. Each run needs its own: it knows the names that were sent.
+
+    Args:
+        sent_at: Tells when an earlier process has sent an item, in Unix seconds. A disk is taken for the item's if it
+            was created since. None if there was no earlier process.
+    """
     names = _Names()
+
+    def since(item: NewDisk, meter: Meter) -> float | None:
+        before = sent_at(item) if sent_at is not None else None
+        return before if before is not None else meter.started_at
+
     send_one = send_with(CREATE, body=create_body, result=_created, task=task_of)
 
     async def send(session: Session, item: NewDisk, meter: Meter) -> tuple[Disk | None, Task | None]:
@@ -131,14 +144,17 @@ def creating() -> Action[NewDisk, Disk]:
         return await send_one(session, item, meter)
 
     async def read(session: Session, item: NewDisk, meter: Meter) -> tuple[Disk | None, ReadBack]:
-        disk = await _find_created(session, item, meter) if names.is_unique(item) else None
+        # Of an earlier process, if it was not sent here.
+        names.note(item)
+        unique = names.is_unique(item)
+        disk = await _find_created(session, item, meter, since(item, meter)) if unique else None
         # A disk with another item's name may have been sent while this one was looked for.
         if disk is None or not names.is_unique(item):
             return None, ReadBack.UNCLEAR
         return disk, ReadBack.DONE
 
     return Action(
-        name="create",
+        name=NAME,
         item=NewDisk,
         send=send,
         read=read,
@@ -149,8 +165,8 @@ def creating() -> Action[NewDisk, Disk]:
     )
 
 
-async def _find_created(session: Session, item: NewDisk, meter: Meter) -> Disk | None:
-    """The only disk of this name, if it was created after the item was first sent."""
+async def _find_created(session: Session, item: NewDisk, meter: Meter, since: float | None) -> Disk | None:
+    """The only disk of this name, if it was created after the item was first sent, in Unix seconds."""
     query = [lookups.organization(item.organization).query("organization")]
     # A disk may be on two pages while others are created.
     found: set[str] = set()
@@ -160,7 +176,7 @@ async def _find_created(session: Session, item: NewDisk, meter: Meter) -> Disk |
         return None
     disk = (await session.request(GET, query=[lookups.disk(found.pop()).query("disk")], meter=meter)).disk
     age = _age(disk, meter.date)
-    if age is None or meter.started_at is None or age > time.time() - meter.started_at + RESOLUTION:
+    if age is None or since is None or age > time.time() - since + RESOLUTION:
         return None
     return disk
 

@@ -114,3 +114,5 @@ SHUTTING_DOWN = _power(
     _State.SHUTTING_DOWN,
 )
 RESETTING = _power(RESET, "reset", Words("reset", "already_reset"))
+#: What a durable run finds by name.
+DURABLE_ACTIONS = (STARTING, STOPPING, SHUTTING_DOWN, RESETTING)

@@ -23,6 +23,8 @@ from tests.e2e.budget_child import Done, Work
 from tests.redis_server import redis_server
 from tests.shared_store import jain
 
+pytestmark = pytest.mark.slow
+
 CHILD = Path(__file__).with_name("budget_child.py")
 ROOT = Path(__file__).parents[2]
 PERIOD = 2.0

@@ -49,6 +49,7 @@ async def budget(*arguments: str, env: dict[str, str]) -> BudgetDocument:
     return msgspec.json.decode(out, type=BudgetDocument)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_two_terminals_meet_no_429_and_see_each_other(cache: Path) -> None:
     """Cold start, an aligned limit of 60 per window, and no option that mentions sharing."""

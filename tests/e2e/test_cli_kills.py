@@ -19,6 +19,8 @@ import pytest
 from katapult_async.testing import Faults, KatapultEmulator
 from tests.command_line import PROGRAM, TOKEN, emulator_with, environment, plan, run
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("KATAPULT_KILLS", "6"))
 DISKS = 60
 

@@ -17,6 +17,8 @@ import anyio
 import pytest
 
 from katapult_async.jobs import Manifest, Run
+from katapult_async.jobs.report.listing import listed_runs
+from katapult_async.jobs.report.standing import RunState
 from katapult_async.testing import FaultKind, KatapultEmulator
 from tests.command_line import TOKEN, OnTerminal, emulator_with, environment, on_terminal, plan, run
 
@@ -176,5 +178,6 @@ async def test_a_warning_stands_above_the_live_lines() -> None:
     )
     # Nobody has refused anything.
     assert "refused the run" not in shown
-    assert "requests in a row got no answer of the API at http://127.0.0.1" in shown
+    assert re.search(r"The API at http://127\.0\.0\.1:\d+ has answered none of \d+ requests", shown)
     assert "RequestTimeout" not in shown
+    assert listed_runs(Path())[0][0].state is RunState.NO_ANSWER

@@ -29,6 +29,8 @@ from katapult_async.jobs import (
 )
 from katapult_async.jobs.file import side_file
 
+pytestmark = pytest.mark.slow
+
 CHILD = Path(__file__).with_name("journal_child.py")
 DAMAGES = int(os.environ.get("KATAPULT_DAMAGES", "60"))
 #: The long form: KATAPULT_KILLS=60

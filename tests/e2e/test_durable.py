@@ -64,6 +64,7 @@ async def finish(path: Path, emulator: KatapultEmulator) -> tuple[RunSummary, li
                 return summary, list(journal.lines())
 
 
+@pytest.mark.slow
 async def test_killed_again_and_again_a_run_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     rng = random.Random(KILLS)
     path = tmp_path / "plan.run"
@@ -106,6 +107,7 @@ async def test_killed_again_and_again_a_run_loses_nothing_and_repeats_nothing(tm
     assert summary.counts == {LineStatus.ATTACHED: len(wanted)}
 
 
+@pytest.mark.slow
 async def test_killed_again_and_again_a_rollback_takes_back_exactly_what_its_run_did(tmp_path: Path) -> None:
     """The run is killed, too. A sixth of the disks were on their machines before, and every machine has a boot disk."""
     rng = random.Random(KILLS)

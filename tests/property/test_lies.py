@@ -167,6 +167,7 @@ def cannot_be_found_out(scenario: Scenario) -> bool:
     return slow or (not scenario.headers and (believed or forced))
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(scenarios())
 def test_lies_cost_few_429s_and_end_with_the_lie(scenario: Scenario) -> None:

@@ -193,6 +193,7 @@ def test_a_short_job_with_headers_ends_right_after_the_boundary(left: float) -> 
     assert done.elapsed <= left + time_to_send(server, 125, 32) + 0.2
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.integers(0, 2**16), st.sampled_from([250, 400]), st.floats(0, 30), starts)
 def test_two_processes_with_headers_share_a_token_fairly(
@@ -204,6 +205,7 @@ def test_two_processes_with_headers_share_a_token_fairly(
     assert refused <= 0.05
 
 
+@pytest.mark.slow
 @settings(max_examples=5)
 @given(st.integers(0, 2**16), st.floats(0, 3), starts)
 def test_two_processes_without_headers_use_most_of_the_limit(seed: int, stagger: float, start: float) -> None:

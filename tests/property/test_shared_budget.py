@@ -18,6 +18,8 @@ from tests import virtual_time
 from tests.model_server import Job, ModelServer, run_job
 from tests.shared_store import MemoryStore, Shared, jain
 
+pytestmark = pytest.mark.slow
+
 PERIOD = 60.0
 CONCURRENCY = 32
 

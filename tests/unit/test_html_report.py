@@ -271,6 +271,22 @@ def test_minutes_begin_like_the_servers_windows() -> None:
     assert f"minutes begin at :{phase:02}" in drawing
 
 
+def test_windows_of_another_length_are_drawn_as_long_as_they_are() -> None:
+    """Four windows that are used up within one minute looked like a violation."""
+    begin = int(BEGAN // 60) * 60
+    seconds = [Second(at=begin + at, requests=600, permitted=600) for at in (0, 15, 30, 45)]
+    assert window_phase(seconds, 15) == 0
+    drawing = draw(seconds, [], [session(begin, begin + 60)], period=15.0)
+    root = ET.fromstring(drawing)  # noqa: S314 - it is our own
+    assert "Requests per 15 s" in drawing
+    assert drawing.count("permitted: 600 in 15 s") == 2
+    assert "40 a second use up the budget evenly" in drawing
+    tops = [float(rect.get("y", "")) for rect in root.iter() if rect.get("class") == "bar"][4:]
+    budget = [path.get("d", "") for path in root.iter() if path.get("class") == "budget"][1]
+    assert len(tops) == 4
+    assert min(tops) >= float(budget.split(",")[1].split()[0])
+
+
 @pytest.mark.parametrize("layout", [WIDE, NARROW], ids=lambda layout: layout.name)
 @pytest.mark.parametrize("length", [5, 100, 1500, 90_000])
 @pytest.mark.parametrize(("requests", "permitted"), [(12_345, 1000), (100, 60_000)])

@@ -96,6 +96,12 @@ NONE = {OPEN: 2000}
             ["resume plan.run"],
         ),
         (
+            summary(NONE, ended="no_answer", reason="The API has not answered for 120 s."),
+            RunState.NO_ANSWER,
+            f"Stopped {ENDED}: The API has not answered for 120 s.",
+            ["resume plan.run"],
+        ),
+        (
             summary(NONE, ended="failed", reason="disk full"),
             RunState.STOPPED_BY_ERROR,
             f"Stopped by an error {ENDED}: disk full.",

@@ -20,8 +20,7 @@ from katapult_async.words import count, counted, duration
 
 from .axis import Axis, axis_of
 
-#: Seconds of the rate limit's window.
-WINDOW = 60
+_MINUTE = 60
 _NARROWEST = 2.0
 #: A budget that is so many times higher than the highest bar is named and not drawn: the bars would disappear.
 _OUT_OF_SCALE = 4
@@ -65,20 +64,33 @@ NARROW = Layout(
 
 
 def draw(
-    seconds: Sequence[Second], waits: Sequence[Waited], sessions: Sequence[Session], layout: Layout = WIDE
+    seconds: Sequence[Second],
+    waits: Sequence[Waited],
+    sessions: Sequence[Session],
+    layout: Layout = WIDE,
+    period: float = 60.0,
 ) -> str:
-    """Return the drawing; an empty string if no request was sent."""
+    """Return the drawing; an empty string if no request was sent.
+
+    Args:
+        seconds: What was sent in each second.
+        waits: When the run waited for permits.
+        sessions: When it was executed.
+        layout: The measures of the drawing.
+        period: Length of the rate limit's window in seconds. Bars stand for whole seconds, so it is rounded to those.
+    """
     axis = axis_of(seconds, sessions, left=layout.left, right=layout.width - layout.right)
     if axis is None:
         return ""
-    phase = window_phase(seconds)
+    window = max(1, round(period))
+    phase = window_phase(seconds, window)
     box = f"0 0 {layout.width} {layout.height}"
     parts = [
         f'<svg class="{layout.name}" viewBox="{box}" role="img" aria-label="Requests against what is permitted">',
         *_breaks(axis, layout),
         *_waits(axis, waits, layout),
-        *_plot_of_seconds(axis, seconds, layout),
-        *_plot_of_windows(axis, seconds, layout, phase),
+        *_plot_of_seconds(axis, seconds, layout, window),
+        *_plot_of_windows(axis, seconds, layout, window, phase),
         *_refusals(axis, seconds, layout),
         *_labels(axis, layout),
         "</svg>",
@@ -86,25 +98,24 @@ def draw(
     return "\n".join(parts)
 
 
-def window_phase(seconds: Sequence[Second]) -> int:
-    """Return the second of this machine's minute at which the server's windows begin.
+def window_phase(seconds: Sequence[Second], window: int = 60) -> int:
+    """Return the second of this machine's minute, or other window, at which the server's windows begin.
 
-    It is 0 unless a minute that begins then would exceed what is permitted. The server's clock and this machine's differ:
-    the bursts of two windows may fall into one minute here. Then the second that exceeds the budget least is the best
+    It is 0 unless a window that begins then would exceed what is permitted. The server's clock and this machine's differ:
+    the bursts of two windows may fall into one here. Then the second that exceeds the budget least is the best
     guess.
     """
     permitted = max((second.permitted or 0 for second in seconds), default=0)
-    if not permitted or _busiest_window(seconds, 0) <= permitted:
+    if not permitted or _busiest_window(seconds, window, 0) <= permitted:
         return 0
-    return min(range(WINDOW), key=lambda phase: _busiest_window(seconds, phase))
+    return min(range(window), key=lambda phase: _busiest_window(seconds, window, phase))
 
 
-def _busiest_window(seconds: Sequence[Second], phase: int) -> int:
-    busiest = window = current = 0
+def _busiest_window(seconds: Sequence[Second], window: int, phase: int) -> int:
+    busiest = number = current = 0
     for second in seconds:
-        number = (second.at - phase) // WINDOW
-        if number != window:
-            window, current = number, 0
+        if (second.at - phase) // window != number:
+            number, current = (second.at - phase) // window, 0
         current += second.requests - second.rate_limited
         busiest = max(busiest, current)
     return busiest
@@ -117,7 +128,7 @@ _Line = tuple[str, float, float, str]
 _Height = Callable[[float], float]
 
 
-def _plot_of_seconds(axis: Axis, seconds: Sequence[Second], layout: Layout) -> Iterable[str]:
+def _plot_of_seconds(axis: Axis, seconds: Sequence[Second], layout: Layout, window: int) -> Iterable[str]:
     width = max(1, math.ceil(_NARROWEST / axis.scale))
     busiest: dict[int, Second] = {}
     for second in seconds:
@@ -132,39 +143,52 @@ def _plot_of_seconds(axis: Axis, seconds: Sequence[Second], layout: Layout) -> I
     lines: list[_Line] = []
     hidden = 0
     for at, permitted in _changes(seconds):
-        average = permitted / WINDOW
+        average = permitted / window
         lines.append(("average", at, average, f"{average:.3g} a second use up the budget evenly"))
         if permitted > _OUT_OF_SCALE * max(highest, average):
             hidden = max(hidden, permitted)
         else:
-            lines.append(("budget", at, float(permitted), _budget(permitted)))
+            lines.append(("budget", at, float(permitted), _budget(permitted, window)))
     remarks = [f"each bar is the busiest second of {width}"] if width > 1 else []
-    remarks += [f"budget of {count(hidden)} a minute: off the scale"] if hidden else []
+    remarks += [f"budget of {count(hidden)} {_per(window)}: off the scale"] if hidden else []
     yield from _plot("Requests per second", remarks, layout.seconds, axis, layout, bars, lines)
 
 
-def _plot_of_windows(axis: Axis, seconds: Sequence[Second], layout: Layout, phase: int) -> Iterable[str]:
+def _plot_of_windows(
+    axis: Axis, seconds: Sequence[Second], layout: Layout, window: int, phase: int
+) -> Iterable[str]:
     windows: dict[int, list[int]] = {}
     for second in seconds:
-        counts = windows.setdefault((second.at - phase) // WINDOW, [0, 0])
+        counts = windows.setdefault((second.at - phase) // window, [0, 0])
         counts[0] += second.requests
         counts[1] += second.rate_limited
     bars = [
         (
-            float(number * WINDOW + phase),
-            float(WINDOW),
+            float(number * window + phase),
+            float(window),
             requests,
-            f"the minute from {_clock(number * WINDOW + phase)}: {_sent(requests, refused)}",
+            f"the {_span(window)} from {_clock(number * window + phase)}: {_sent(requests, refused)}",
         )
         for number, (requests, refused) in sorted(windows.items())
     ]
-    lines = [("budget", at, float(permitted), _budget(permitted)) for at, permitted in _changes(seconds)]
-    remarks = [f"minutes begin at :{phase:02}, as on the server"] if phase else []
-    yield from _plot("Requests per minute", remarks, layout.windows, axis, layout, bars, lines)
+    lines = [
+        ("budget", at, float(permitted), _budget(permitted, window)) for at, permitted in _changes(seconds)
+    ]
+    begin = f"minutes begin at :{phase:02}" if window == _MINUTE else f"windows begin {phase} s late"
+    remarks = [f"{begin}, as on the server"] if phase else []
+    yield from _plot(f"Requests per {_span(window)}", remarks, layout.windows, axis, layout, bars, lines)
 
 
-def _budget(permitted: int) -> str:
-    return f"permitted: {count(permitted)} a minute"
+def _budget(permitted: int, window: int) -> str:
+    return f"permitted: {count(permitted)} {_per(window)}"
+
+
+def _span(window: int) -> str:
+    return "minute" if window == _MINUTE else f"{window} s"
+
+
+def _per(window: int) -> str:
+    return "a minute" if window == _MINUTE else f"in {window} s"
 
 
 def _changes(seconds: Sequence[Second]) -> list[tuple[float, int]]:

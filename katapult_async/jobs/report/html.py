@@ -113,15 +113,15 @@ def _overview(summary: RunSummary, latency: Latency | None, path: Path | None, n
 
 def _timeline(summary: RunSummary, timeline: Sequence[Second], waits: Sequence[Waited]) -> Iterator[str]:
     yield "<h2>Timeline</h2>\n"
-    drawings = [draw(timeline, waits, summary.sessions, layout) for layout in (WIDE, NARROW)]
+    drawings = [draw(timeline, waits, summary.sessions, layout, summary.period) for layout in (WIDE, NARROW)]
     if not all(drawings):
         yield "<p>No request has been sent.</p>\n"
         return
     yield from drawings
     keys = [
         ("bar", "requests"),
-        ("budget", "permitted: the budget of a minute"),
-        ("average", "the budget, spread evenly over its minute"),
+        ("budget", "permitted: the budget of a window"),
+        ("average", "the budget, spread evenly over the window"),
         ("wait", "waiting for permits"),
         ("refused", "refused (429)"),
         ("break", "not executed (left out)"),
@@ -129,7 +129,7 @@ def _timeline(summary: RunSummary, timeline: Sequence[Second], waits: Sequence[W
     items = "".join(f'<li><i class="{kind}"></i> {meaning}</li>' for kind, meaning in keys)
     yield (
         f'\n<ul class="key">{items}</ul>\n<p class="soft">Requests may be sent in bursts. A second above the even'
-        " rate is permitted as long as its minute stays within the budget.</p>\n"
+        " rate is permitted as long as the window stays within the budget.</p>\n"
     )
 
 

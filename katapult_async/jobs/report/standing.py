@@ -35,8 +35,10 @@ class RunState(str, enum.Enum):
     OPEN = "open"
     #: Somebody stopped it.
     INTERRUPTED = "interrupted"
-    #: The API refused the run as a whole, or did not answer.
+    #: The API refused the run as a whole.
     REFUSED = "refused"
+    #: The API did not answer.
+    NO_ANSWER = "no_answer"
     #: An error in this program ended it.
     STOPPED_BY_ERROR = "stopped_by_error"
     #: Its process ended without a word: a kill, a crash, a power cut.
@@ -61,6 +63,7 @@ _RESUMABLE = frozenset(
         RunState.OPEN,
         RunState.INTERRUPTED,
         RunState.REFUSED,
+        RunState.NO_ANSWER,
         RunState.STOPPED_BY_ERROR,
         RunState.KILLED,
     }
@@ -70,6 +73,7 @@ _BY_END = {
     "finished": RunState.OPEN,
     "interrupted": RunState.INTERRUPTED,
     "refused": RunState.REFUSED,
+    "no_answer": RunState.NO_ANSWER,
     "failed": RunState.STOPPED_BY_ERROR,
 }
 #: What a run in each state is called in a list.
@@ -82,6 +86,7 @@ STATE_WORDS = {
     RunState.OPEN: "ended with open lines",
     RunState.INTERRUPTED: "interrupted",
     RunState.REFUSED: "refused",
+    RunState.NO_ANSWER: "stopped: no answer",
     RunState.STOPPED_BY_ERROR: "stopped by an error",
     RunState.KILLED: "stopped unexpectedly",
     RunState.ROLLBACK_UNFINISHED: "rollback unfinished",
@@ -153,7 +158,7 @@ def standing(summary: RunSummary) -> str:
             return f"Stopped unexpectedly.{active}"
         case _:
             # Refused by the API, or nobody has answered: the reason says it.
-            how = "Stopped" if state is RunState.REFUSED else "Stopped by an error"
+            how = "Stopped by an error" if state is RunState.STOPPED_BY_ERROR else "Stopped"
             why = f": {for_terminal(last.reason).rstrip('.')}" if last is not None and last.reason else ""
             return f"{how}{_when(last)}{why}."
 
