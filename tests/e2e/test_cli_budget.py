@@ -54,8 +54,8 @@ async def budget(*arguments: str, env: dict[str, str]) -> BudgetDocument:
 async def test_two_terminals_meet_no_429_and_see_each_other(cache: Path) -> None:
     """Cold start, an aligned limit of 60 per window, and no option that mentions sharing."""
     period = 4.0
-    options = {"disks": 200, "virtual_machines": 200, "limit": 60}
-    async with emulator_with(**options, counting=Counting(period=period), latency=0.1) as emulator:
+    counting = Counting(limit=60, period=period)
+    async with emulator_with(disks=200, virtual_machines=200, counting=counting, latency=0.1) as emulator:
         env = environment_of(emulator)
         write_plan("one.csv", emulator, part=0, parts=2)
         write_plan("two.csv", emulator, part=1, parts=2)
