@@ -222,7 +222,11 @@ class SessionPool:
         return SharedGate(store, period=period, limit=total_permitted, timeout=timeout.total)
 
     async def close_session(self, session: Session) -> None:
-        """Close a session. The pool keeps the state of its token's rate window."""
+        """Close a session. The pool keeps the state of its token's rate window.
+
+        Args:
+            session: A session of this pool. It may be closed already.
+        """
         self._sessions.discard(session)
         await session.close()
 

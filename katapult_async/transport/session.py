@@ -144,7 +144,14 @@ class Session:
 
     @contextmanager
     def watching(self, observer: Observer) -> Iterator[None]:
-        """Send events to `observer`, too, inside the block."""
+        """Send events to `observer`, too, inside the block.
+
+        Args:
+            observer: Gets the events.
+
+        Raises:
+            TypeError: If it is not an Observer.
+        """
         unsubscribe = self._subscribe(observer)
         try:
             yield
@@ -180,6 +187,9 @@ class Session:
             query: Pairs of the query string.
             priority: Which request goes first when several wait for the rate limit.
             meter: Counts what the request costs.
+
+        Returns:
+            The body of the response, decoded into the type of the operation.
 
         Raises:
             KatapultError: If no attempt succeeded.

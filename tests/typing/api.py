@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 
 import msgspec
 from msgspec import UnsetType
-from typing_extensions import assert_type
+from typing_extensions import Unpack, assert_type
 
 from katapult_async import (
     Action,
     Assignment,
     BulkReport,
     Client,
+    ClientSettings,
     Disk,
     KatapultError,
     Operation,
@@ -40,7 +41,7 @@ from katapult_async.jobs import (
     preview,
     write_html,
 )
-from katapult_async.models import DiskState, IOProfile, TrashObject
+from katapult_async.models import DiskState, IOProfile, Secret, TrashObject
 from katapult_async.otel import OpenTelemetryObserver
 from katapult_async.resources import Machine, NewDisk, Resize
 
@@ -166,6 +167,18 @@ async def jobs(client: Client) -> None:
             assert_type(record, LineRecord)
             assert_type(record.finished_at, float | None)
         write_html(sys.stdout, journal)
+
+
+def client_of(**settings: Unpack[ClientSettings]) -> Client:
+    return Client.from_env(**settings)
+
+
+def secrets(machine: VirtualMachine, token: Secret) -> None:
+    assert_type(machine.initial_root_password, Secret | UnsetType | None)
+    assert_type(token.reveal(), str)
+    Client(token)
+    client_of(concurrency=4)
+    client_of(concurency=4)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 async def clients() -> None:
