@@ -12,6 +12,7 @@ The way of one assignment through the package: client -> resources.disks -> bulk
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -19,23 +20,24 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .budget import (
+        BudgetError,
+    )
     from .bulk import (
         Action,
         Assignment,
         BulkError,
         BulkReport,
-        Contradiction,
         Outcome,
         Outcomes,
         OutcomeStatus,
-        ReadBack,
-        Recorder,
-        Start,
-        Words,
         read_with,
         send_with,
     )
-    from .client import Client
+    from .client import (
+        Client,
+        ClientSettings,
+    )
     from .errors import (
         APIError,
         AssignmentConflict,
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
         ConnectError,
         ConnectionLost,
         ConnectTimeout,
-        Execution,
         InvalidRequest,
         KatapultError,
         NetworkNotAuthorized,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         ProtocolError,
         RateLimitReached,
         RequestTimeout,
+        RouteNotFound,
         ScopeNotGranted,
         ServerError,
         ServiceUnavailable,
@@ -68,71 +70,47 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from .models import (
-        AttachedDisk,
-        AttachmentState,
-        BusType,
-        DataCenter,
         Disk,
-        DiskState,
-        FileSystem,
-        IOProfile,
-        ResizeMethod,
-        StorageSpeed,
         Task,
-        TaskStatus,
-        TrashObject,
         VirtualMachine,
-        VirtualMachineDisk,
-        VirtualMachineReference,
-        VirtualMachineState,
     )
     from .observer import (
         Observer,
-        Observers,
         OutcomeEvent,
         RequestEvent,
         RetryEvent,
         StepEvent,
         WaitEvent,
     )
-    from .ratelimit import Priority
-    from .resources import DiskUpdate, IOProfileChange, Machine, NewDisk, Resize
-    from .transport import Operation, RetryPolicy, SessionPool, Timeout
+    from .transport import (
+        Operation,
+        RetryPolicy,
+        SessionPool,
+        Timeout,
+    )
 
 __all__ = [
     "APIError",
     "Action",
     "Assignment",
     "AssignmentConflict",
-    "AttachedDisk",
-    "AttachmentState",
     "AuthenticationError",
+    "BudgetError",
     "BulkError",
     "BulkReport",
-    "BusType",
     "Client",
+    "ClientSettings",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionLost",
-    "Contradiction",
-    "DataCenter",
     "Disk",
-    "DiskState",
-    "DiskUpdate",
-    "Execution",
-    "FileSystem",
-    "IOProfile",
-    "IOProfileChange",
     "InvalidRequest",
     "KatapultError",
-    "Machine",
     "NetworkNotAuthorized",
-    "NewDisk",
     "NoAnswer",
     "NotFound",
     "ObjectInTrash",
     "Observer",
-    "Observers",
     "Operation",
     "OrganizationUnavailable",
     "Outcome",
@@ -140,56 +118,83 @@ __all__ = [
     "OutcomeStatus",
     "Outcomes",
     "PermissionDenied",
-    "Priority",
     "ProtocolError",
     "RateLimitReached",
-    "ReadBack",
-    "Recorder",
     "RequestEvent",
     "RequestTimeout",
-    "Resize",
-    "ResizeMethod",
     "RetryEvent",
     "RetryPolicy",
+    "RouteNotFound",
     "ScopeNotGranted",
     "ServerError",
     "ServiceUnavailable",
     "SessionPool",
-    "Start",
     "StepEvent",
-    "StorageSpeed",
     "Task",
     "TaskFailed",
     "TaskQueueingError",
-    "TaskStatus",
     "TaskTimeout",
     "Timeout",
     "TransportError",
-    "TrashObject",
     "UnableToAssign",
     "UnableToUnassign",
     "UnassignedDisk",
     "ValidationError",
     "VirtualMachine",
-    "VirtualMachineDisk",
-    "VirtualMachineReference",
-    "VirtualMachineState",
     "WaitEvent",
-    "Words",
     "__version__",
     "read_with",
     "send_with",
 ]
 
-# Imported when first asked for: the command line answers --help without loading an HTTP client.
-_PACKAGES = ("client", "resources", "bulk", "transport", "ratelimit", "observer", "errors", "models")
+# Imported when a name is first used: the command line answers --help without loading an HTTP client.
+_PACKAGES = ("models", "observer", "errors", "budget", "transport", "bulk", "client")
+
+#: Names that were exported here, and where they are now.
+_MOVED = {
+    "Contradiction": "bulk",
+    "ReadBack": "bulk",
+    "Recorder": "bulk",
+    "Start": "bulk",
+    "Words": "bulk",
+    "Execution": "errors",
+    "AttachedDisk": "models",
+    "AttachmentState": "models",
+    "BusType": "models",
+    "DataCenter": "models",
+    "DiskState": "models",
+    "FileSystem": "models",
+    "IOProfile": "models",
+    "ResizeMethod": "models",
+    "StorageSpeed": "models",
+    "TaskStatus": "models",
+    "TrashObject": "models",
+    "VirtualMachineDisk": "models",
+    "VirtualMachineReference": "models",
+    "VirtualMachineState": "models",
+    "Observers": "observer",
+    "Priority": "ratelimit",
+    "DiskUpdate": "resources",
+    "IOProfileChange": "resources",
+    "Machine": "resources",
+    "NewDisk": "resources",
+    "Resize": "resources",
+}
 
 
 def __getattr__(name: str) -> object:
+    if name in _MOVED:
+        warnings.warn(
+            f"katapult_async.{name} is now katapult_async.{_MOVED[name]}.{name}",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        moved: object = getattr(import_module(f".{_MOVED[name]}", __name__), name)
+        return moved
     if name in __all__:
-        for package in reversed(_PACKAGES):
+        for package in _PACKAGES:
             module = import_module(f".{package}", __name__)
-            if name in getattr(module, "__all__", ()) or name in vars(module):
+            if name in vars(module):
                 value: object = getattr(module, name)
                 globals()[name] = value
                 return value

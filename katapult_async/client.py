@@ -11,6 +11,7 @@ import msgspec
 
 from .budget import Budget, as_budget
 from .bulk import Action, BulkReport, ItemT, Outcomes, Recorder, ResultT
+from .models import Secret
 from .observer import Observer, check_observer
 from .ratelimit import check_max_per_second
 from .ratelimit.breaker import DEFAULT_PATIENCE, check_patience
@@ -18,12 +19,11 @@ from .resources import Disks, IOProfiles, Runs, Tasks, VirtualMachines
 from .resources.runs import TASK_TIMEOUT
 from .transport import DEFAULT_BASE_URL, Operation, Query, RetryPolicy, Session, SessionPool, Timeout
 from .transport.address import (
-    Secret,
     check_base_url,
     check_count,
     check_instance,
     check_seconds,
-    check_token,
+    hide_token,
 )
 from .transport.retry import check_retry
 from .transport.wire import check_timeout
@@ -37,8 +37,8 @@ AnswerT = TypeVar("AnswerT")
 _NOT_OPEN = "the Client is not open: use it inside 'async with'"
 
 
-class Settings(TypedDict, total=False):
-    """The keyword arguments of Client."""
+class ClientSettings(TypedDict, total=False):
+    """The keyword arguments of Client, for functions that pass them on."""
 
     base_url: str
     concurrency: int
@@ -56,32 +56,53 @@ class Settings(TypedDict, total=False):
 
 
 class Client:
-    """The Katapult Core API for one token.
+    """The Katapult Core API for one token: an asynchronous context manager.
 
         async with Client.from_env() as client:
             disk = await client.disks.assign("disk_…", "vm_…")
             report = await client.disks.assign_many(pairs)
 
-    api_token: of the API; it is never shown. base_url: of the Core API; `http://` is refused for other hosts than
-    loopback unless allow_http is set. concurrency: requests in flight at most in a bulk run. per_virtual_machine: of
-    these, on one machine at most. total_permitted: requests per minute permitted, if you know it (else it is learnt).
-    max_per_second: this client's own limit of requests per second; None for none. timeout, retry:
-    see Timeout and RetryPolicy.
-    pool: a SessionPool shared with other clients; the client then closes what is its own, not the pool. rate_window: length of the
-    server's rate window in seconds; 60 unless your installation says otherwise. patience: seconds that
-    a bulk run waits for an API that does not answer, before it gives up. observer: is told what happens. budget: shares the rate limit with other
-    processes: "file" (of this user on this machine), the URL of a Redis server, or a Budget; None shares nothing.
+    A client can be opened again after it was closed. Clients of one pool open and close in the same way.
+    A 429 is never an error: the request waits for its turn. RetryPolicy says what else is sent again.
 
-    Clients of one pool with the same token share its rate window. Their total_permitted and
-    rate_window must agree. Their concurrency and max_per_second are their own.
+    Clients of one pool with the same token share its rate window. Their total_permitted and rate_window
+    must agree. Their concurrency and max_per_second are their own.
 
-    What is tried again, and when, stands in RetryPolicy. A 429 is never an error: the request waits for its turn.
+    Only the token has to be given. The defaults suit Katapult's own installation; the last words of a
+    line say who changes them.
+
+    Args:
+        api_token: The API token, as text or as a Secret. It is never shown.
+        base_url: URL of the Core API. Default: https://api.katapult.io/core/v1. For users of another
+            installation.
+        concurrency: Requests in flight at most in a bulk run. Default: 32. For programs that must use
+            fewer connections, or have long round trips.
+        per_virtual_machine: Requests in flight at most for one virtual machine in a bulk run. Default: 1,
+            because Katapult works on one disk of a machine at a time. Hardly anybody changes it.
+        total_permitted: Requests per rate window that the API permits. Default: None, which learns it from
+            responses. For users of an API that sends no rate limit headers.
+        max_per_second: This client's own limit of requests per second. Default: None, no limit. For programs
+            that must leave some of the rate limit to others.
+        timeout: Seconds for connecting and for a whole request. Default: Timeout(). For slow networks.
+        retry: How often, and for how long, failed requests are sent again. Default: RetryPolicy().
+        pool: The SessionPool whose connections and rate windows the client uses. It must be open, and the
+            client does not close it. Default: None, a pool of its own. For programs with several clients.
+        rate_window: Length of the API's rate window in seconds. Default: 60. For users of another
+            installation.
+        patience: Seconds that a bulk run waits for an API that does not respond. Default: 300.
+        allow_http: Whether the token may be sent in clear text (`http://`) to other hosts than loopback.
+            Default: False. For tests in a closed network.
+        observer: Gets the events of this client. Default: None. For progress displays and metrics.
+        budget: Shares the rate limit with other processes: "file" (processes of this user on this machine),
+            the URL of a Redis server, or a Budget. Default: None, nothing is shared. A client of a pool has
+            the budget of the pool.
 
     Raises:
-        TypeError: If a setting is of the wrong type.
-        ValueError: If the token, the base URL or a number must not be used, or contradicts another
-            client of the pool.
-        RuntimeError: If the pool is not open.
+        TypeError: If a setting has the wrong type.
+        ValueError: If the token, the base URL or a number cannot be used. When the client is opened: if
+            total_permitted or rate_window contradicts another client of the pool.
+        BudgetError: If the budget cannot be used.
+        RuntimeError: When the client is opened: if its pool is not open, or the client is open already.
     """
 
     disks: Disks
@@ -91,7 +112,7 @@ class Client:
 
     def __init__(
         self,
-        api_token: str,
+        api_token: str | Secret,
         *,
         base_url: str = DEFAULT_BASE_URL,
         concurrency: int = 32,
@@ -107,6 +128,10 @@ class Client:
         observer: Observer | None = None,
         budget: Budget | str | None = None,
     ) -> None:
+        token, problem = hide_token(api_token)
+        del api_token  # a traceback with local variables must not show it
+        if problem is not None:
+            raise problem
         check_count("concurrency", concurrency)
         check_count("per_virtual_machine", per_virtual_machine)
         if total_permitted is not None:
@@ -123,7 +148,7 @@ class Client:
             check_instance("pool", pool, SessionPool, "give an open SessionPool")
         if observer is not None:
             check_observer(observer)
-        self._token: Secret = check_token(api_token)
+        self._token = token
         self._base_url = check_base_url(base_url, allow_http=allow_http)
         self._concurrency = concurrency
         self._per_virtual_machine = per_virtual_machine
@@ -136,31 +161,33 @@ class Client:
         self._observer = observer
         if pool is not None and budget is not None:
             raise ValueError("a client of a pool has the pool's budget: give it to the SessionPool")
-        self._shared = pool is not None
+        self._owns_pool = pool is None
         self._pool = pool or SessionPool(allow_http=allow_http, budget=budget)
         self._session: Session | None = None
         self._runs: Runs | None = None
         self._entered = False
-        if self._shared:
-            self._open()
 
     @classmethod
-    def from_env(cls, **settings: Unpack[Settings]) -> Client:
+    def from_env(cls, **settings: Unpack[ClientSettings]) -> Client:
         """Make a client with the settings of the environment.
 
-        The token is the one of KATAPULT_API_KEY, as the official Terraform provider uses it. KATAPULT_BASE_URL and
-        KATAPULT_BUDGET apply where `base_url` and `budget` are not given. With a `pool`, the pool's budget applies.
+        - KATAPULT_API_KEY: the token. The official Terraform provider reads the same variable.
+        - KATAPULT_BASE_URL: `base_url`, unless it is given.
+        - KATAPULT_BUDGET: `budget` ("file", "none" or the URL of a Redis server), unless it or `pool` is given.
 
         Args:
-            settings: Keyword arguments of Client. They win over the environment.
+            settings: Keyword arguments of Client. They take precedence over the environment.
+
+        Returns:
+            The client. It must still be opened with `async with`.
 
         Raises:
             ValueError: If KATAPULT_API_KEY is not set, or a variable is empty or cannot be used.
             BudgetError: If KATAPULT_BUDGET names a Redis server that cannot be used.
         """
-        token = os.environ.get("KATAPULT_API_KEY")
-        if not token:
+        if "KATAPULT_API_KEY" not in os.environ:
             raise ValueError("the environment variable KATAPULT_API_KEY is not set: put the API token there")
+        token = Secret(_variable("KATAPULT_API_KEY") or "")
         base_url, budget = _variable("KATAPULT_BASE_URL"), _variable("KATAPULT_BUDGET")
         if base_url is not None and "base_url" not in settings:
             settings["base_url"] = base_url
@@ -174,7 +201,9 @@ class Client:
         return cls(token, **settings)
 
     def __repr__(self) -> str:
-        return f"<Client {self._base_url} {self._session!r}>"
+        # Tracebacks with local variables show clients that are not made to the end.
+        state = vars(self)
+        return f"<Client {state.get('_base_url', DEFAULT_BASE_URL)} {state.get('_session')!r}>"
 
     if not TYPE_CHECKING:  # type checkers would take every misspelt attribute for an endpoint
 
@@ -189,15 +218,14 @@ class Client:
     async def __aenter__(self) -> Client:
         if self._entered:
             raise RuntimeError("this Client is already open: enter it once, and share it between tasks")
-        if not self._shared:
+        if self._owns_pool:
             await self._pool.__aenter__()
-            try:
-                self._open()
-            except BaseException:
-                await self._pool.__aexit__(None, None, None)
-                raise
-        elif self.session.closed:
+        try:
             self._open()
+        except BaseException:
+            if self._owns_pool:
+                await self._pool.__aexit__(None, None, None)
+            raise
         self._entered = True
         return self
 
@@ -208,14 +236,14 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         self._entered = False
-        if not self._shared:
+        if self._owns_pool:
             await self._pool.__aexit__(exc_type, exc, traceback)
         elif self._session is not None:
             await self._pool.close_session(self._session)
 
     @property
     def base_url(self) -> str:
-        """Of the installation that it talks to."""
+        """URL of the Core API, in its normal form."""
         return self._base_url
 
     @property
@@ -235,7 +263,11 @@ class Client:
 
     @property
     def session(self) -> Session:
-        """The session underneath. For calls this SDK has no method for, see `request`."""
+        """The session that sends the requests.
+
+        Raises:
+            RuntimeError: If the client was never opened.
+        """
         if self._session is None:
             raise RuntimeError(_NOT_OPEN)
         return self._session
@@ -257,8 +289,12 @@ class Client:
             body: The body, sent as JSON.
             query: Pairs of names and values, for example `[("disk[id]", "disk_…")]`.
 
+        Returns:
+            The body of the response, decoded into the type of the operation.
+
         Raises:
-            KatapultError: It failed.
+            KatapultError: If it failed.
+            RuntimeError: If the client was never opened.
         """
         return await self.session.request(operation, body=body, query=query)
 
@@ -283,7 +319,11 @@ class Client:
             task_timeout: Seconds to wait for one task. Its item then comes out as unknown.
             recorder: Follows the run, and says how the work on each item begins.
 
+        Returns:
+            The run. It starts when it is entered with `async with`.
+
         Raises:
+            RuntimeError: If the client was never opened.
             TypeError: If `items` is a single item or cannot be iterated.
         """
         return self._open_runs.each(action, items, recorder=recorder, wait=wait, task_timeout=task_timeout)
@@ -296,9 +336,19 @@ class Client:
         wait: bool = False,
         task_timeout: float = TASK_TIMEOUT,
     ) -> BulkReport[ItemT, ResultT]:
-        """Carry out an action on many items and sum up. The parameters are those of bulk_each.
+        """Carry out an action on many items and sum up.
+
+        Args:
+            action: As in bulk_each.
+            items: As in bulk_each.
+            wait: As in bulk_each.
+            task_timeout: As in bulk_each.
+
+        Returns:
+            The report of the run.
 
         Raises:
+            RuntimeError: If the client was never opened.
             BulkError: The input failed, or one of its items is malformed. The cause is the error of the
                 input, and `report` says what was done before. When the call is cancelled, the report
                 is logged, and the CancelledError carries it as `report`.

@@ -9,7 +9,6 @@ run continues.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
 
 import msgspec
 
@@ -125,39 +124,35 @@ class StepEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     lines: int
 
 
-class Observer(Protocol):
-    """Base class for observers: override the methods of interest. The others do nothing."""
+class Observer:
+    """Base class for observers: override the methods of interest. The others do nothing.
+
+    The methods run on the event loop, so they must not block. If one raises, the log says so once,
+    and the run goes on.
+    """
 
     def on_request(self, event: RequestEvent) -> None:
         """A request has ended."""
-        return
 
     def on_wait(self, event: WaitEvent) -> None:
         """Requests start to wait for the rate limit."""
-        return
 
     def on_retry(self, event: RetryEvent) -> None:
         """A request will be sent again."""
-        return
 
     def on_outcome(self, event: OutcomeEvent) -> None:
         """An item has its outcome."""
-        return
 
     def on_step(self, event: StepEvent) -> None:
         """A durable run starts a step."""
-        return
-
-
-_METHODS = ("on_request", "on_wait", "on_retry", "on_outcome", "on_step")
 
 
 def check_observer(observer: object) -> None:
-    """Raise TypeError unless `observer` is an instance with all methods of an Observer."""
+    """Raise TypeError unless `observer` is an Observer."""
     if isinstance(observer, type):
         name = observer.__name__
         raise TypeError(f"observer must be an Observer, not the class {name}: pass {name}()")
-    if not all(callable(getattr(observer, method, None)) for method in _METHODS):
+    if not isinstance(observer, Observer):
         raise TypeError(f"observer must be an Observer, not {repr(observer)[:50]}: subclass Observer")
 
 

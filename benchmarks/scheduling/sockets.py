@@ -17,7 +17,7 @@ from aiolimiter import AsyncLimiter
 from benchmarks.peers import Missing, peer
 from benchmarks.result import Check, Table
 from katapult_async import Assignment, Client, OutcomeStatus
-from katapult_async.testing import KatapultEmulator, make_limiter
+from katapult_async.testing import Answers, Counting, KatapultEmulator, make_limiter
 
 from .optimum import omniscient
 
@@ -110,10 +110,8 @@ async def _play(cell: Cell, n: int, period: float) -> None:
     async with KatapultEmulator(
         disks=n,
         virtual_machines=MACHINES,
-        limit=LIMIT,
-        limiter=cell.kind,
-        period=period,
-        headers=cell.headers,
+        counting=Counting(limit=LIMIT, limiter=cell.kind, period=period),
+        answers=Answers(headers=cell.headers),
         latency=(0.005, 0.02),
     ) as emulator:
         start, began = time.time(), time.perf_counter()

@@ -21,7 +21,7 @@ import msgspec
 from benchmarks.command import run
 from benchmarks.result import Check, Result, Table
 from benchmarks.scheduling.optimum import omniscient
-from katapult_async.testing import KatapultEmulator, make_limiter
+from katapult_async.testing import Answers, Counting, KatapultEmulator, make_limiter
 
 from .ways import FILE, NO_BUDGET, OTHERS, REDIS, SDK, Done, Work, installed
 
@@ -115,7 +115,10 @@ def _cells(ways: Sequence[str], *, quick: bool) -> Iterator[Cell]:
 async def _play(cell: Cell, n: int, period: float, redis: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with KatapultEmulator(
-            disks=1, limit=LIMIT, limiter=cell.kind, period=period, headers=cell.headers, latency=LATENCY
+            disks=1,
+            counting=Counting(limit=LIMIT, limiter=cell.kind, period=period),
+            answers=Answers(headers=cell.headers),
+            latency=LATENCY,
         ) as emulator:
             work = Work(
                 cell.way,

@@ -134,8 +134,13 @@ def _url(server: Server, *, bare: bool, echo: bool) -> str:
 async def _client(
     url: str, *, fast_path: bool = True, max_per_second: float | None = None
 ) -> AsyncIterator[Client]:
-    async with SessionPool(fast_path=fast_path) as pool:
-        yield Client(TOKEN, base_url=url, pool=pool, concurrency=IN_FLIGHT, max_per_second=max_per_second)
+    async with (
+        SessionPool(fast_path=fast_path) as pool,
+        Client(
+            TOKEN, base_url=url, pool=pool, concurrency=IN_FLIGHT, max_per_second=max_per_second
+        ) as client,
+    ):
+        yield client
 
 
 # -- by hand ----------------------------------------------------------------------------------------------------------

@@ -203,12 +203,12 @@ class SharedGate:
         if left:
             self._past.add(asyncio.get_running_loop().time())
         if isinstance(holder, GateByType):
-            _pass_on(holder, permit, evidence, left=left)
+            holder.end(permit, evidence, left=left)
             self._strays += left
         elif holder is not None:
             self._reports.append(Report(holder, evidence, left))
             if self._alone is not None:
-                _pass_on(self._alone, permit, evidence, left=left)
+                self._alone.end(permit, evidence, left=left)
         self._look_soon()
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -394,12 +394,3 @@ class SharedGate:
     def _tell_alone(self, wait: Wait, now: float) -> None:
         for listener in self.listeners:
             listener(wait, now)
-
-
-def _pass_on(gate: GateByType, permit: Permit, evidence: Evidence | None, *, left: bool) -> None:
-    if not left:
-        gate.unused(permit)
-    elif evidence is None:
-        gate.lost(permit)
-    else:
-        gate.answered(permit, evidence)

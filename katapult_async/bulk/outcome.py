@@ -138,10 +138,16 @@ class Outcome(msgspec.Struct, Generic[ItemT, ResultT], frozen=True, kw_only=True
 class BulkReport(msgspec.Struct, Generic[ItemT, ResultT], kw_only=True):
     """The sum of a run.
 
-    counts: outcomes per status. failures: the outcomes with status failed or unknown, whole. requests: sent, 429s and
-    reading back included. rate_limited: 429s seen. elapsed: seconds. total_permitted: requests per minute permitted,
-    as far as it became known. stopped_by: the error that ended the run early, if one did. complete: whether the input was
-    read to its end. words: the words of the action.
+    Args:
+        counts: Number of outcomes for each status.
+        failures: The outcomes with the status failed or unknown.
+        requests: Number of requests sent, 429s and reading back included.
+        rate_limited: Number of 429s.
+        elapsed: Seconds from the start of the run to its end.
+        total_permitted: Requests permitted per rate window; None if it never became known.
+        stopped_by: The error that ended the run early; None if none did.
+        complete: Whether the input was read to its end.
+        words: The words of the action.
     """
 
     counts: dict[OutcomeStatus, int] = {}
@@ -156,7 +162,7 @@ class BulkReport(msgspec.Struct, Generic[ItemT, ResultT], kw_only=True):
 
     @property
     def total(self) -> int:
-        """Items that came out."""
+        """Number of items that have an outcome."""
         return sum(self.counts.values())
 
     @property
@@ -165,14 +171,18 @@ class BulkReport(msgspec.Struct, Generic[ItemT, ResultT], kw_only=True):
         return self.complete and not any(self.counts.get(status) for status in _NOT_OK)
 
     def add(self, outcome: Outcome[ItemT, ResultT]) -> None:
-        """Count one outcome."""
+        """Count one outcome, and keep it if it is a failure."""
         status = outcome.status
         self.counts[status] = self.counts.get(status, 0) + 1
         if status is OutcomeStatus.FAILED or status is OutcomeStatus.UNKNOWN:
             self.failures.append(outcome)
 
     def raise_for_failures(self) -> None:
-        """Raise BulkError, with this report, unless every item is ok."""
+        """Do nothing if every item is ok.
+
+        Raises:
+            BulkError: If an item is not ok, or the input was not read to its end. It has this report.
+        """
         if not self.ok:
             raise BulkError(self)
 

@@ -25,7 +25,7 @@ from katapult_async.cli.settings import (
     repeated_options,
 )
 from katapult_async.cli.token_source import VARIABLE, find_token
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import RunInfo
 from katapult_async.transport import DEFAULT_BASE_URL
 from katapult_async.transport.address import check_base_url, is_same_base_url
@@ -34,7 +34,7 @@ from katapult_async.transport.address import check_base_url, is_same_base_url
 _CONNECTED = {"plan", "assign", "resume", "rollback"}
 
 
-def token_for(sources: Sources, settings: Settings) -> str:
+def token_for(sources: Sources, settings: ClientSettings) -> str:
     """Return the token. Exits with 2 if it, or a setting, cannot be used.
 
     Args:
@@ -111,7 +111,7 @@ def budget_of(sources: Sources) -> Budget | None:
     return budget
 
 
-def check_host(run_file: str, info: RunInfo, settings: Settings) -> None:
+def check_host(run_file: str, info: RunInfo, settings: ClientSettings) -> None:
     """Exit with 2 if a run was made for another host than the one that the user has named."""
     named = settings.get("base_url", DEFAULT_BASE_URL)
     if info.base_url is None or is_same_base_url(info.base_url, named):

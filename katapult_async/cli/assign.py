@@ -15,7 +15,7 @@ from katapult_async.cli.questions import confirmed, target
 from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import counted
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import JournalError, LineStatus, Manifest, ManifestError, Run
 from katapult_async.jobs.location import Location, location_for
 from katapult_async.transport import DEFAULT_BASE_URL
@@ -41,7 +41,7 @@ def run_assign(
     run_file: str | None,
     wanted: Wanted,
     screen: Screen,
-    settings: Settings,
+    settings: ClientSettings,
     sources: Sources,
 ) -> int:
     """Execute a manifest, or resume its unfinished run.
@@ -71,7 +71,7 @@ def run_assign(
         return bad_input(str(exc))
 
 
-def _open(location: Location, manifest: Manifest, wanted: Wanted, settings: Settings) -> Run:
+def _open(location: Location, manifest: Manifest, wanted: Wanted, settings: ClientSettings) -> Run:
     if location.begun:
         return Run.open(location.path)
     if location.unsent:
@@ -89,7 +89,7 @@ def _open(location: Location, manifest: Manifest, wanted: Wanted, settings: Sett
 
 
 def _prepare(
-    run: Run, location: Location, token: str, settings: Settings, wanted: Wanted, screen: Screen
+    run: Run, location: Location, token: str, settings: ClientSettings, wanted: Wanted, screen: Screen
 ) -> int | None:
     """Look and ask, as far as the run needs it; None to go on, else the exit code."""
     unprepared = run.needs_preflight or run.needs_confirmation
@@ -107,7 +107,7 @@ def _first_line(run: Run, location: Location) -> str:
     return f"{counted(run.info.lines, 'line')}; the journal of this run is {location.path}"
 
 
-def _execute(run: Run, token: str, settings: Settings, wanted: Wanted, screen: Screen) -> int:
+def _execute(run: Run, token: str, settings: ClientSettings, wanted: Wanted, screen: Screen) -> int:
     """Execute the run; the first lines alone if that is wanted."""
 
     def execute(limit_lines: int | None) -> int:
@@ -146,7 +146,7 @@ def _end_here(run: Run, code: int, screen: Screen) -> int:
     return code
 
 
-def _ask_for_the_rest(run: Run, settings: Settings, wanted: Wanted, *, failed: int) -> int | None:
+def _ask_for_the_rest(run: Run, settings: ClientSettings, wanted: Wanted, *, failed: int) -> int | None:
     """Decide, after the first lines, about the others; None to go on, else the exit code."""
     rest = counted(
         run.summary().counts.get(LineStatus.WAITING, 0), "disk" if wanted.action is None else "line"

@@ -22,7 +22,7 @@ from katapult_async.cli.terminal import is_plain
 from katapult_async.cli.words import clock_time, count, counted, duration
 from katapult_async.jobs.report.command_documents import BudgetDocument, BudgetMember, BudgetState
 from katapult_async.jobs.report.documents import encode, iso
-from katapult_async.transport.address import check_token
+from katapult_async.transport.address import hide_token
 
 #: Seconds between two looks.
 EVERY = 1.0
@@ -86,10 +86,10 @@ def run_budget(sources: Sources, *, allow_http: bool, every_token: bool, as_json
         key = None
     else:
         base_url = base_url_of(sources, allow_http=allow_http)
-        try:
-            key = key_of(check_token(read_token(sources)), base_url)
-        except ValueError as exc:
-            refuse(str(exc))
+        token, problem = hide_token(read_token(sources))
+        if problem is not None:
+            refuse(str(problem))
+        key = key_of(token.reveal(), base_url)
     for password in passwords_in(place.value):
         hide(password)
     try:

@@ -11,9 +11,9 @@ from katapult_async.cli.execute import carry_out
 from katapult_async.cli.options import Screen
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import counted, duration
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import Manifest, Run
-from katapult_async.testing import Faults, KatapultEmulator
+from katapult_async.testing import Counting, Faults, KatapultEmulator
 
 
 def run_demo(
@@ -34,8 +34,7 @@ def run_demo(
     emulator = KatapultEmulator(
         disks=disks,
         virtual_machines=virtual_machines,
-        limit=limit,
-        period=window,
+        counting=Counting(limit=limit, period=window),
         latency=(0.02, 0.1),
         faults=Faults.everywhere(faults, seed=seed),
     )
@@ -52,7 +51,7 @@ async def _demonstrate(emulator: KatapultEmulator, window: float, folder: Path, 
     async with emulator:
         machines = emulator.virtual_machine_ids
         wanted = {disk: machines[number % len(machines)] for number, disk in enumerate(emulator.disk_ids)}
-        settings = Settings(
+        settings = ClientSettings(
             base_url=emulator.url,
             rate_window=window,
             timeout=Timeout(total=1.0),

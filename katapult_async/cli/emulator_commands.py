@@ -79,16 +79,14 @@ def emulate(
     While it runs, its ledger can be read at /_emulator/ledger.
     """
     from katapult_async.cli.emulate import checked_limiter, run_emulator
-    from katapult_async.testing import Faults, KatapultEmulator
+    from katapult_async.testing import Answers, Counting, Faults, KatapultEmulator
 
     emulator = KatapultEmulator(
         port=port,
         disks=disks,
         virtual_machines=virtual_machines,
-        limit=limit,
-        limiter=checked_limiter(limiter),
-        period=window,
-        headers=headers,
+        counting=Counting(limit=limit, limiter=checked_limiter(limiter), period=window),
+        answers=Answers(headers=headers),
         latency=latency,
         faults=Faults.everywhere(faults, seed=seed),
         seed=seed,

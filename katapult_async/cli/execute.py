@@ -22,7 +22,7 @@ from katapult_async.cli.signals import ignore_signals, on_signals
 from katapult_async.cli.summary import Ending, in_words, show_summary
 from katapult_async.cli.warnings_shown import warnings_shown
 from katapult_async.cli.words import counted
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import JournalError, Preflight, Run, RunSummary
 from katapult_async.jobs.report import json_lines
 
@@ -30,7 +30,7 @@ from katapult_async.jobs.report import json_lines
 async def carry_out(
     run: Run,
     token: str,
-    settings: Settings,
+    settings: ClientSettings,
     *,
     screen: Screen,
     task_timeout: float,
@@ -52,7 +52,7 @@ async def carry_out(
         The exit code.
     """
     progress = _progress(screen, total=run.info.lines)
-    watched: Settings = {**settings, "observer": progress}
+    watched: ClientSettings = {**settings, "observer": progress}
     client = Client(token, **watched)
     # Until the last sentence is said, so that a further Ctrl-C does not cut it off.
     with ExitStack() as signals:
@@ -125,7 +125,7 @@ def print_json(run: Run) -> None:
 async def look(
     look_with: Callable[[Client], Coroutine[Any, Any, Preflight]],
     token: str,
-    settings: Settings,
+    settings: ClientSettings,
     *,
     screen: Screen,
 ) -> Preflight | int:
@@ -135,7 +135,7 @@ async def look(
         What it has found, or an exit code if it could not be made.
     """
     progress = _progress(screen, step="look")
-    watched: Settings = {**settings, "observer": progress}
+    watched: ClientSettings = {**settings, "observer": progress}
     try:
         async with Client(token, **watched) as client:
             _connect(progress, client, None)

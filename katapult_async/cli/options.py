@@ -26,7 +26,7 @@ from katapult_async.cli.settings import (
 )
 
 if TYPE_CHECKING:
-    from katapult_async.client import Settings
+    from katapult_async.client import ClientSettings
 
 # Optional[...] throughout: typer evaluates these annotations, and Python 3.10 is supported.
 # ruff: noqa: UP045
@@ -178,11 +178,11 @@ class Connection(Access):
     ] = None
     window: Annotated[float, typer.Option(hidden=True, parser=decimal(0.1, DAY))] = 60
 
-    def settings(self, sources: Sources) -> Settings:
+    def settings(self, sources: Sources) -> ClientSettings:
         """Return the keyword arguments of Client, except for the budget. Exits with 2 if one cannot be used."""
         from katapult_async.transport import Timeout
 
-        settings: Settings = {
+        settings: ClientSettings = {
             "concurrency": sources.find(CONCURRENCY).value,
             "per_virtual_machine": sources.find(PER_VIRTUAL_MACHINE).value,
             "total_permitted": sources.find(TOTAL_PERMITTED).value,

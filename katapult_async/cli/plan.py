@@ -13,7 +13,7 @@ from katapult_async.cli.options import Screen
 from katapult_async.cli.preflight import as_json, show
 from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import ManifestError, Preflight, preview
 
 
@@ -24,7 +24,7 @@ def run_plan(
     attach: bool,
     thorough: bool,
     screen: Screen,
-    settings: Settings,
+    settings: ClientSettings,
     sources: Sources,
 ) -> int:
     """Show what a run of a manifest would find and cost.

@@ -15,7 +15,7 @@ from katapult_async.cli.preflight import show
 from katapult_async.cli.questions import confirmed, nobody_to_ask, target
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import counted
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import Preflight, Run
 from katapult_async.transport import DEFAULT_BASE_URL
 
@@ -25,7 +25,7 @@ def can_be_asked(*, yes: bool) -> int | None:
     return None if yes else nobody_to_ask()
 
 
-def prepare(run: Run, token: str, settings: Settings, *, screen: Screen, yes: bool) -> int | None:
+def prepare(run: Run, token: str, settings: ClientSettings, *, screen: Screen, yes: bool) -> int | None:
     """Make the preflight that a run still needs, show it, ask, and record that the user has agreed.
 
     Args:

@@ -12,7 +12,7 @@ from katapult_async.cli.prepare import can_be_asked, prepare
 from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import counted
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import JournalError, Run
 
 
@@ -25,7 +25,7 @@ def run_resume(
     task_timeout: float,
     max_failures: int | None,
     screen: Screen,
-    settings: Settings,
+    settings: ClientSettings,
     sources: Sources,
 ) -> int:
     """Continue a run. One that nobody has agreed to is looked at and asked about first, as `assign` does it.

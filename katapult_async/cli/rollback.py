@@ -13,7 +13,7 @@ from katapult_async.cli.questions import confirmed, nobody_to_ask, target
 from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import clock_time, counted, duration
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import Journal, JournalError, LineStatus, Run, RunSummary, rollback_scope
 from katapult_async.jobs.location import Location, location_for_rollback
 from katapult_async.jobs.preflight.forecast import Pace, rollback_requests, seconds_for
@@ -28,7 +28,7 @@ def run_rollback(
     task_timeout: float,
     max_failures: int | None,
     screen: Screen,
-    settings: Settings,
+    settings: ClientSettings,
     sources: Sources,
 ) -> int:
     """Roll a run back, or resume its rollback.
@@ -66,7 +66,9 @@ def run_rollback(
         return bad_input(str(exc))
 
 
-def _ask(of: str, summary: RunSummary, location: Location, settings: Settings, *, yes: bool) -> int | None:
+def _ask(
+    of: str, summary: RunSummary, location: Location, settings: ClientSettings, *, yes: bool
+) -> int | None:
     """Say what will be done and what it costs, and ask; None to go on, else the exit code."""
     if location.failed:
         lines, attached = location.failed, 0
@@ -91,7 +93,7 @@ def _ask(of: str, summary: RunSummary, location: Location, settings: Settings, *
     return confirmed(f"Unassign {counted(lines, 'disk')} {where}?")
 
 
-def cost(lines: int, attached: int, summary: RunSummary, settings: Settings, *, now: float) -> str:
+def cost(lines: int, attached: int, summary: RunSummary, settings: ClientSettings, *, now: float) -> str:
     """Return what a rollback costs, in one sentence.
 
     Args:

@@ -9,7 +9,7 @@ from katapult_async.cli.exit_codes import OK, bad_input, refuse
 from katapult_async.cli.manifest import open_checked
 from katapult_async.cli.options import Screen
 from katapult_async.cli.words import clock_time, counted, duration
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import ManifestError
 from katapult_async.jobs.preflight.forecast import Pace, seconds_for
 from katapult_async.jobs.report.command_documents import CostDocument
@@ -25,7 +25,7 @@ def checked_action(name: str) -> str:
         refuse(f"the actions are {', '.join(ACTION_NAMES)}" if name == "?" else str(exc))
 
 
-def run_cost(manifest: str, *, action: str, screen: Screen, settings: Settings) -> int:
+def run_cost(manifest: str, *, action: str, screen: Screen, settings: ClientSettings) -> int:
     """Check a manifest and show what carrying it out costs. Sends nothing.
 
     Returns:

@@ -1,11 +1,13 @@
 """The API's objects as frozen msgspec structs, in the field's own words.
 
 New fields and new enum values from the server never break decoding. A field that a partial object lacks is
-`msgspec.UNSET`, not a guess; null is None.
+`msgspec.UNSET`, not a guess; null is None. What nobody may see by accident is a `Secret`.
 """
 
 from __future__ import annotations
 
+from .annotation import Annotation
+from .data_center import Country, DataCenter, Zone
 from .disk import (
     Attachment,
     Disk,
@@ -27,7 +29,11 @@ from .enums import (
     TaskStatus,
     VirtualMachineState,
 )
-from .resources import Annotation, Country, DataCenter, IOProfile, Pagination, Task, TrashObject, Zone
+from .io_profile import IOProfile
+from .paging import Pagination
+from .secret import Secret
+from .task import Task
+from .trash import TrashObject
 from .virtual_machine import (
     AttachedDisk,
     GPUType,
@@ -61,6 +67,7 @@ __all__ = [
     "Package",
     "Pagination",
     "ResizeMethod",
+    "Secret",
     "StorageSpeed",
     "Task",
     "TaskStatus",

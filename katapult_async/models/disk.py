@@ -8,18 +8,26 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from .data_center import DataCenter
 from .enums import AttachmentState, BusType, DiskState, StorageSpeed
-from .resources import DataCenter, IOProfile
+from .io_profile import IOProfile
+from .secret import Secret
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A file, here the badge of an operating system. file_size in bytes. Its access token is not kept."""
+    """A file, here the badge of an operating system.
+
+    Args:
+        file_size: In bytes.
+        token: Gives access to the file.
+    """
 
     url: str | UnsetType = UNSET
     file_name: str | UnsetType = UNSET
     file_type: str | UnsetType = UNSET
     file_size: int | UnsetType = UNSET
     digest: str | UnsetType = UNSET
+    token: Secret | UnsetType | None = UNSET
 
 
 class OperatingSystem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -48,10 +56,16 @@ class DiskTemplateVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiskInstallationAttribute(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What an installation was made with. Its `value` is not kept: it may be the root password of the machine."""
+    """A setting of an installation.
+
+    Args:
+        value: It may be the root password of the machine, so `value.reveal()` gives the text.
+        protect: Whether the API itself treats the value as a secret.
+    """
 
     key: str | UnsetType = UNSET
     label: str | UnsetType = UNSET
+    value: Secret | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
     protect: bool | UnsetType = UNSET
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from .annotation import Annotation
 from .enums import BusType, FileSystem, ResizeMethod, StorageSpeed
 from .lookups import Lookup
-from .resources import Annotation
 
 
 class AssignDisk(msgspec.Struct, frozen=True, gc=False):

@@ -5,8 +5,12 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from .annotation import Annotation
 from .disk import Disk
-from .resources import Annotation, IOProfile, Pagination, Task, TrashObject
+from .io_profile import IOProfile
+from .paging import Pagination
+from .task import Task
+from .trash import TrashObject
 from .virtual_machine import AttachedDisk, VirtualMachine
 
 

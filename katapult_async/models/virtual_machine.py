@@ -1,8 +1,7 @@
 """Virtual machines, and what stands in their responses beside them.
 
-`initial_root_password` stands in every response about a machine. It is not declared here, so it is
-never kept. The address and the tax data of an organization are not kept either. No work on disks
-depends on the fields of a package, an organization or an address, so any of them may be null.
+The address and the tax data of an organization are not kept. No work on disks depends on the fields
+of a package, an organization or an address, so any of them may be null.
 """
 
 from __future__ import annotations
@@ -10,9 +9,10 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from .data_center import Zone
 from .disk import Disk
 from .enums import AttachmentState, VirtualMachineState
-from .resources import Zone
+from .secret import Secret
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -70,7 +70,12 @@ class GPUType(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class VirtualMachine(msgspec.Struct, frozen=True, kw_only=True):
-    """A machine (`vm_…`). Partial in lists, where `state` is UNSET. created_at is in unix seconds."""
+    """A machine (`vm_…`). Partial in lists, where `state` is UNSET.
+
+    Args:
+        created_at: Unix time in seconds.
+        initial_root_password: `initial_root_password.reveal()` gives the text.
+    """
 
     id: str
     name: str | UnsetType = UNSET
@@ -78,6 +83,7 @@ class VirtualMachine(msgspec.Struct, frozen=True, kw_only=True):
     fqdn: str | UnsetType = UNSET
     description: str | UnsetType | None = UNSET
     created_at: int | UnsetType = UNSET
+    initial_root_password: Secret | UnsetType | None = UNSET
     state: VirtualMachineState | UnsetType = UNSET
     suspended: bool | UnsetType = UNSET
     cpu_cores: int | UnsetType | None = UNSET

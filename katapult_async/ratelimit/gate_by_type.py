@@ -112,6 +112,21 @@ class GateByType:
         """End a permit whose request was never sent."""
         self._of(permit).unused(permit)
 
+    def end(self, permit: Permit, evidence: Evidence | None, *, left: bool) -> None:
+        """End a permit in the way that its request ended.
+
+        Args:
+            permit: The permit.
+            evidence: What the response said; None if there was no response.
+            left: Whether the request was sent.
+        """
+        if not left:
+            self.unused(permit)
+        elif evidence is None:
+            self.lost(permit)
+        else:
+            self.answered(permit, evidence)
+
     def wake(self) -> None:
         """Let the requests at the heads of the queues ask their windows again."""
         for gate in self._all():

@@ -34,6 +34,18 @@ class Limit(msgspec.Struct):
     def __repr__(self) -> str:
         return f"<Limit {self.value}>"
 
+    def set_from_caller(self, limit: int) -> None:
+        """Take the limit (requests per window) that a caller has given.
+
+        Raises:
+            ValueError: If another limit is known, from another caller or from the server.
+        """
+        if self.value is not None and self.value != limit:
+            raise ValueError(
+                f"total_permitted={limit} contradicts the limit of {self.value} already known for this token"
+            )
+        self.value = limit
+
     def set_from_header(self, permitted: int, now: float) -> None:
         """Take the limit from a header.
 

@@ -168,12 +168,7 @@ class Window(msgspec.Struct):
         Raises:
             ValueError: If another limit is known, from another caller or from the server.
         """
-        known = self._limit.value
-        if known is not None and known != limit:
-            raise ValueError(
-                f"total_permitted={limit} contradicts the limit of {known} already known for this token"
-            )
-        self._limit.value = limit
+        self._limit.set_from_caller(limit)
         if self._belief is Belief.OPEN:
             self._belief = Belief.TRAILING
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from msgspec import UNSET, UnsetType
 
-from katapult_async.bulk import Action, Assignment, Outcome, read_item
+from katapult_async.bulk import Assignment, Outcome, read_item
 from katapult_async.models import (
     BusType,
     Disk,
@@ -14,10 +14,10 @@ from katapult_async.models import (
     ResizeMethod,
     StorageSpeed,
     Task,
+    TrashObject,
     lookups,
     requests,
 )
-from katapult_async.models.resources import TrashObject
 from katapult_async.transport import Session
 
 from .disk_actions import (
@@ -66,9 +66,16 @@ __all__ = [
 
 
 class Disks(ManyDisks):
-    """`client.disks`. Disks are named by id, virtual machines by id (`vm_…`) or FQDN.
+    """`client.disks`. Disks are named by ID (`disk_…`), virtual machines by ID (`vm_…`) or FQDN.
 
-    Every method raises a subclass of KatapultError. The scope of the token for everything that writes is `disks`.
+    What a method returns:
+
+    - What queues a task returns the Task, with `wait=True` as it ended: attach, detach, resize,
+      change_io_profile. It is None if reading the disk showed that it is done, so no task is known.
+    - What makes a disk returns the new Disk and its Task: create.
+    - Everything else returns the object: the Disk, or the TrashObject of a deleted disk.
+
+    Every method raises a subclass of KatapultError. Writing needs a token with the scope `disks`.
     """
 
     def __init__(self, session: Session, runs: Runs) -> None:
@@ -78,7 +85,18 @@ class Disks(ManyDisks):
     # -- one disk ---------------------------------------------------------------------------------------------------
 
     async def get(self, disk: str) -> Disk:
-        """One disk, whole (GET /disks/disk). Raises NotFound, ObjectInTrash."""
+        """Return one disk (GET /disks/disk).
+
+        Args:
+            disk: ID (`disk_…`).
+
+        Returns:
+            The disk, with all of its fields.
+
+        Raises:
+            NotFound: If there is no such disk.
+            ObjectInTrash: If it was deleted and can be restored.
+        """
         found = (await self._session.request(GET, query=[lookups.disk(disk).query("disk")])).disk
         learn_machine(found, self._session.machines)
         return found
@@ -86,9 +104,19 @@ class Disks(ManyDisks):
     async def list(
         self, *, organization: str, annotations: Mapping[str, str] | None = None, per_page: int = 200
     ) -> AsyncIterator[Disk]:
-        """All disks of an organization (`org_…` or its sub-domain), page by page, as partial objects.
+        """Iterate over the disks of an organization (GET /organizations/organization/disks).
 
-        annotations: only those that carry these. Raises NotFound (organization_not_found).
+        Args:
+            organization: ID (`org_…`) or sub-domain.
+            annotations: List only disks that have all of these.
+            per_page: Disks in one response, 200 at most.
+
+        Returns:
+            The disks, as partial objects.
+
+        Raises:
+            NotFound: If there is no such organization.
+            ValueError: If per_page is out of range.
         """
         query = [lookups.organization(organization).query("organization")]
         query += lookups.with_annotations(annotations or {})
@@ -114,10 +142,9 @@ class Disks(ManyDisks):
         annotations: Mapping[str, str] | UnsetType = UNSET,
         wait: bool = False,
     ) -> tuple[Disk, Task]:
-        """Create a disk, and return it with the task that builds it.
+        """Create a disk (POST /organizations/organization/disks).
 
-        This is POST /organizations/organization/disks. It is not repeated when the answer is
-        unclear: a second disk would cost money.
+        The request is not repeated after an unclear response: a second disk would cost money.
 
         Args:
             organization: ID (`org_…`) or sub-domain.
@@ -133,12 +160,16 @@ class Disks(ManyDisks):
                 True.
             attach: Whether it is attached to that machine once it is built.
             annotations: Values by key, for filtering lists.
-            wait: Whether to wait for the task. The disk is still the one of the answer.
+            wait: Whether to wait for the task.
+
+        Returns:
+            The disk as the response shows it, and the task that builds it.
 
         Raises:
-            ValidationError: A property is not allowed.
-            NotFound: The organization, or something that a property names, does not exist.
-            TaskQueueingError: The task could not be queued.
+            ValidationError: If a property is not allowed.
+            NotFound: If the organization, or something that a property names, does not exist.
+            TaskQueueingError: If the task could not be queued.
+            TaskFailed: With `wait`: if the task has failed.
         """
         item = NewDisk(
             organization,
@@ -175,21 +206,47 @@ class Disks(ManyDisks):
             attach_on_boot: Whether it is attached when its machine starts.
             annotations: Values by key. They take the place of all that it had.
 
+        Returns:
+            The disk after the change.
+
         Raises:
-            ValidationError: A property is not allowed.
-            UnassignedDisk: attach_on_boot was given for a disk without a machine.
+            ValidationError: If a property is not allowed.
+            UnassignedDisk: If attach_on_boot was given for a disk without a machine.
         """
         item = DiskUpdate(disk, name, bus_type, attach_on_boot, annotations)
         return (await self._session.request(UPDATE, body=update_body(item))).disk
 
     async def annotations(self, disk: str) -> dict[str, str | None]:
-        """Return the annotations of a disk, value by key (GET /disks/disk)."""
+        """Return the annotations of a disk (GET /disks/disk).
+
+        Args:
+            disk: ID (`disk_…`).
+
+        Returns:
+            The values by key.
+
+        Raises:
+            NotFound: If there is no such disk.
+            ObjectInTrash: If it was deleted and can be restored.
+        """
         found = await self._session.request(GET, query=[lookups.disk(disk).query("disk")])
         notes = () if isinstance(found.annotations, UnsetType) else found.annotations
         return {note.key: None if note.value is UNSET else note.value for note in notes}
 
     async def delete(self, disk: str) -> TrashObject:
-        """Move a disk to the trash (DELETE /disks/disk). Raises ValidationError, for example while it is assigned."""
+        """Move a disk to the trash (DELETE /disks/disk).
+
+        Args:
+            disk: ID (`disk_…`).
+
+        Returns:
+            The object in the trash, from which the disk can be restored.
+
+        Raises:
+            NotFound: If there is no such disk.
+            ObjectInTrash: If it is in the trash already.
+            ValidationError: If it cannot be deleted, for example while it is assigned.
+        """
         body = requests.NameDisk(lookups.disk(disk))
         return (await self._session.request(DELETE, body=body)).trash_object
 
@@ -201,7 +258,7 @@ class Disks(ManyDisks):
         resize_method: ResizeMethod | UnsetType = UNSET,
         wait: bool = False,
     ) -> Task:
-        """Change the size of a disk, and return the task that does it (PUT /disks/disk/resize).
+        """Change the size of a disk (PUT /disks/disk/resize).
 
         Args:
             disk: ID (`disk_…`).
@@ -210,29 +267,55 @@ class Disks(ManyDisks):
             resize_method: Whether the machine may run meanwhile.
             wait: Whether to wait for the task.
 
+        Returns:
+            The task that does it.
+
         Raises:
-            ValidationError: The size is not allowed.
-            TaskQueueingError: The task could not be queued.
+            ValidationError: If the size is not allowed.
+            TaskQueueingError: If the task could not be queued.
+            TaskFailed: With `wait`: if the task has failed.
         """
         body = requests.ResizeDisk(lookups.disk(disk), size_in_gb, resize_method)
         return await self._task((await self._session.request(RESIZE, body=body)).task, wait=wait)
 
     async def change_io_profile(self, disk: str, io_profile: str, *, wait: bool = False) -> Task:
-        """Give a disk another IO profile, and return the task that does it (PUT /disks/disk/io_profile).
+        """Give a disk another IO profile (PUT /disks/disk/io_profile).
 
         Args:
             disk: ID (`disk_…`).
             io_profile: ID (`diop_…`) or permalink.
             wait: Whether to wait for the task.
+
+        Returns:
+            The task that does it.
+
+        Raises:
+            NotFound: If there is no such disk or IO profile.
+            TaskQueueingError: If the task could not be queued.
+            TaskFailed: With `wait`: if the task has failed.
         """
         body = requests.ChangeIOProfile(lookups.disk(disk), lookups.io_profile(io_profile))
         return await self._task((await self._session.request(IO_PROFILE, body=body)).task, wait=wait)
 
     async def assign(self, disk: str, virtual_machine: str) -> Disk:
-        """Assign a disk to a machine (POST /disks/disk/assign). At once: there is no task.
+        """Assign a disk to a machine (POST /disks/disk/assign).
 
-        An unclear answer is cleared up by reading the disk back. A disk that is there already is returned, too.
-        Raises UnableToAssign, NotFound, ObjectInTrash, AssignmentConflict; a TransportError if nothing could tell.
+        This takes effect at once: there is no task. After an unclear response the disk is read. A disk
+        that is on this machine already is a success.
+
+        Args:
+            disk: ID (`disk_…`).
+            virtual_machine: ID (`vm_…`) or FQDN.
+
+        Returns:
+            The disk, on the machine.
+
+        Raises:
+            UnableToAssign: If the disk cannot be assigned to this machine.
+            AssignmentConflict: If reading the disk showed that it is on another machine.
+            NotFound: If there is no such disk or machine.
+            ObjectInTrash: If one of them was deleted and can be restored.
+            TransportError: If neither a response nor reading the disk could tell.
         """
         return _disk(
             await self._runs.one(ASSIGNING, read_item((disk, virtual_machine), needs_virtual_machine=True))
@@ -241,41 +324,54 @@ class Disks(ManyDisks):
     async def unassign(self, disk: str) -> Disk:
         """Take a disk from its machine (POST /disks/disk/unassign).
 
-        A disk on no machine is returned, too.
-
-        Raises:
-            UnableToUnassign: It is attached, or the boot disk of its machine.
-        """
-        return _disk(await self._runs.one(UNASSIGNING, Assignment(disk)))
-
-    async def attach(self, disk: str, *, wait: bool = False) -> tuple[Disk, Task | None]:
-        """Plug an assigned disk into its running machine (POST /disks/disk/attach).
+        This takes effect at once: there is no task. A disk on no machine is a success.
 
         Args:
             disk: ID (`disk_…`).
-            wait: Whether to wait for the task. The disk is still the one of the answer.
 
         Returns:
-            The disk, and the task that does it, in seconds. The task is None if an unclear answer was
-            cleared up by reading the disk.
+            The disk, on no machine.
 
         Raises:
-            UnassignedDisk: The disk is on no machine.
-            TaskQueueingError: The task could not be queued.
-            TaskFailed: With `wait`: the task has failed.
+            UnableToUnassign: If it is attached, or the boot disk of its machine.
+            NotFound: If there is no such disk.
+            ObjectInTrash: If it was deleted and can be restored.
         """
-        return await self._change_attachment(ATTACHING, disk, wait=wait)
+        return _disk(await self._runs.one(UNASSIGNING, Assignment(disk)))
 
-    async def detach(self, disk: str, *, wait: bool = False) -> tuple[Disk, Task | None]:
-        """Unplug a disk from its machine (POST /disks/disk/detach), like attach."""
-        return await self._change_attachment(DETACHING, disk, wait=wait)
+    async def attach(self, disk: str, *, wait: bool = False) -> Task | None:
+        """Attach an assigned disk to its running machine (POST /disks/disk/attach).
 
-    async def _change_attachment(
-        self, action: Action[Assignment, Disk], disk: str, *, wait: bool
-    ) -> tuple[Disk, Task | None]:
-        outcome = await self._runs.one(action, Assignment(disk))
-        task = outcome.task
-        return _disk(outcome), None if task is None else await self._task(task, wait=wait)
+        Args:
+            disk: ID (`disk_…`).
+            wait: Whether to wait for the task, which takes some seconds.
+
+        Returns:
+            The task that does it. None if the disk was read, and is attached.
+
+        Raises:
+            UnassignedDisk: If the disk is on no machine.
+            TaskQueueingError: If the task could not be queued.
+            TaskFailed: With `wait`: if the task has failed.
+        """
+        return await self._runs.task(ATTACHING, Assignment(disk), wait=wait)
+
+    async def detach(self, disk: str, *, wait: bool = False) -> Task | None:
+        """Detach a disk from its machine (POST /disks/disk/detach). It stays assigned.
+
+        Args:
+            disk: ID (`disk_…`).
+            wait: Whether to wait for the task, which takes some seconds.
+
+        Returns:
+            The task that does it. None if the disk was read, and is detached.
+
+        Raises:
+            UnassignedDisk: If the disk is on no machine.
+            TaskQueueingError: If the task could not be queued.
+            TaskFailed: With `wait`: if the task has failed.
+        """
+        return await self._runs.task(DETACHING, Assignment(disk), wait=wait)
 
     async def _task(self, task: Task, *, wait: bool) -> Task:
         return await wait_for(self._session, task) if wait else task

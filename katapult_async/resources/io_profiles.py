@@ -14,13 +14,25 @@ LIST = Operation("GET", "/organizations/organization/disk_io_profiles", IOProfil
 
 
 class IOProfiles:
-    """`client.io_profiles`."""
+    """`client.io_profiles`: how fast disks may be."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     async def list(self, *, organization: str, per_page: int = 200) -> AsyncIterator[IOProfile]:
-        """The IO profiles an organization may give its disks."""
+        """Iterate over the IO profiles of an organization (GET /organizations/organization/disk_io_profiles).
+
+        Args:
+            organization: ID (`org_…`) or sub-domain.
+            per_page: IO profiles in one response, 200 at most.
+
+        Returns:
+            The IO profiles that the organization may give its disks.
+
+        Raises:
+            NotFound: If there is no such organization.
+            ValueError: If per_page is out of range.
+        """
         query = [lookups.organization(organization).query("organization")]
         async for page in pages(self._session, LIST, query, per_page):
             for profile in page.items:

@@ -18,8 +18,11 @@ from katapult_async.bulk import (
     check_items,
 )
 from katapult_async.logs import package_logger
+from katapult_async.models import Task
 from katapult_async.ratelimit.breaker import DEFAULT_PATIENCE
 from katapult_async.transport import Session
+
+from .tasks import wait_for
 
 log = package_logger("resources")
 
@@ -90,6 +93,11 @@ class Runs:
             assert outcome.error is not None  # noqa: S101 - only an interrupted item has none
             raise outcome.error
         return outcome
+
+    async def task(self, action: Action[ItemT, ResultT], item: ItemT, *, wait: bool) -> Task | None:
+        """Work on one item, and return its task; with `wait` as it ended. None if no task is known."""
+        task = (await self.one(action, item)).task
+        return task if task is None or not wait else await wait_for(self.session, task)
 
 
 async def drain(run: Outcomes[ItemT, ResultT]) -> BulkReport[ItemT, ResultT]:

@@ -15,27 +15,46 @@ _ENDS = (TaskStatus.COMPLETED, TaskStatus.FAILED)
 
 
 class Tasks:
-    """`client.tasks`."""
+    """`client.tasks`: work that the platform does in the background."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     async def get(self, task: str, *, priority: Priority = Priority.NORMAL) -> Task:
-        """One task (GET /tasks/task). Raises NotFound.
+        """Return one task (GET /tasks/task).
 
         The token needs the scope `tasks` or `tasks:read`.
 
-        priority: LOW for polling, which takes no permit that other work waits for.
+        Args:
+            task: ID (`task_…`).
+            priority: LOW for polling, which takes no permit that other work waits for.
+
+        Returns:
+            The task.
+
+        Raises:
+            NotFound: If there is no such task.
+            ScopeNotGranted: If the token has neither scope.
         """
         query = [("task[id]", task)]
         return (await self._session.request(GET, query=query, priority=priority)).task
 
     async def wait(self, task: str, *, interval: float = 1.0, longest_interval: float = 10.0) -> Task:
-        """Poll until the task is completed or failed, and return it.
+        """Poll until a task has ended (GET /tasks/task).
 
-        interval: seconds before the first look; each further one comes half as late again, at most longest_interval.
         Polling never takes a permit that other work waits for. It has no time-out of its own: use
         `anyio.fail_after`.
+
+        Args:
+            task: ID (`task_…`).
+            interval: Seconds before the first request. The following pauses grow by half each time.
+            longest_interval: Seconds between two requests at most.
+
+        Returns:
+            The task as it ended, completed or failed.
+
+        Raises:
+            NotFound: If there is no such task.
         """
         while True:
             await asyncio.sleep(interval)

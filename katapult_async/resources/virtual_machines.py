@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 
-from katapult_async.bulk import Action, Assignment, BulkReport, Outcomes, Recorder
+from katapult_async.bulk import Assignment, BulkReport, Outcomes, Recorder
 from katapult_async.models import AttachedDisk, Task, VirtualMachine, lookups
 from katapult_async.models.responses import AttachedDiskPage, VirtualMachinePage
 from katapult_async.ratelimit import Priority
@@ -21,7 +21,6 @@ from .power_actions import (
     learn_machine,
 )
 from .runs import TASK_TIMEOUT, Runs
-from .tasks import wait_for
 
 DISKS = Operation("GET", "/virtual_machines/virtual_machine/disks", AttachedDiskPage)
 LIST = Operation("GET", "/organizations/organization/virtual_machines", VirtualMachinePage)
@@ -41,8 +40,14 @@ Machines = Iterable[Machine | str] | AsyncIterable[Machine | str]
 class VirtualMachines:
     """`client.virtual_machines`. Machines are named by ID (`vm_…`) or FQDN.
 
+    A power action returns its Task, with `wait=True` as it ended.
+
     The bulk forms work on one item of a machine at a time. `…_each` gives the outcomes as a stream,
     `…_many` sums them up, and nothing is raised for an item. See `Client.bulk_each` and `Client.bulk`.
+    `recorder` follows such a run. With `wait=True` an outcome comes when the task of its machine has
+    ended; after `task_timeout` seconds the machine comes out as unknown.
+
+    Every method raises a subclass of KatapultError.
     """
 
     def __init__(self, session: Session, runs: Runs) -> None:
@@ -50,7 +55,18 @@ class VirtualMachines:
         self._runs = runs
 
     async def get(self, virtual_machine: str) -> VirtualMachine:
-        """One machine, with its state (GET /virtual_machines/virtual_machine). Raises NotFound, ObjectInTrash."""
+        """Return one machine (GET /virtual_machines/virtual_machine).
+
+        Args:
+            virtual_machine: ID (`vm_…`) or FQDN.
+
+        Returns:
+            The machine, with its state.
+
+        Raises:
+            NotFound: If there is no such machine.
+            ObjectInTrash: If it was deleted and can be restored.
+        """
         query = [lookups.virtual_machine(virtual_machine).query("virtual_machine")]
         machine = (await self._session.request(GET, query=query)).virtual_machine
         learn_machine(machine, self._session.machines)
@@ -59,9 +75,20 @@ class VirtualMachines:
     async def disks(
         self, virtual_machine: str, *, per_page: int = 200, priority: Priority = Priority.NORMAL
     ) -> AsyncIterator[AttachedDisk]:
-        """The disks assigned to a machine, boot disk included (GET /virtual_machines/virtual_machine/disks).
+        """Iterate over the disks of a machine (GET /virtual_machines/virtual_machine/disks).
 
-        priority: LOW for polling, which takes no permit that other work waits for.
+        Args:
+            virtual_machine: ID (`vm_…`) or FQDN.
+            per_page: Disks in one response, 200 at most.
+            priority: LOW for polling, which takes no permit that other work waits for.
+
+        Returns:
+            The disks, the boot disk included.
+
+        Raises:
+            NotFound: If there is no such machine.
+            ObjectInTrash: If it was deleted and can be restored.
+            ValueError: If per_page is out of range.
         """
         query = [lookups.virtual_machine(virtual_machine).query("virtual_machine")]
         async for page in pages(self._session, DISKS, query, per_page, priority=priority):
@@ -71,9 +98,19 @@ class VirtualMachines:
     async def list(
         self, *, organization: str, annotations: Mapping[str, str] | None = None, per_page: int = 200
     ) -> AsyncIterator[VirtualMachine]:
-        """All machines of an organization, page by page, as partial objects without their state.
+        """Iterate over the machines of an organization (GET /organizations/organization/virtual_machines).
 
-        annotations: only those that carry these.
+        Args:
+            organization: ID (`org_…`) or sub-domain.
+            annotations: List only machines that have all of these.
+            per_page: Machines in one response, 200 at most.
+
+        Returns:
+            The machines, as partial objects without their state.
+
+        Raises:
+            NotFound: If there is no such organization.
+            ValueError: If per_page is out of range.
         """
         query = [lookups.organization(organization).query("organization")]
         query += lookups.with_annotations(annotations or {})
@@ -83,14 +120,6 @@ class VirtualMachines:
                 yield machine
 
     # -- power ------------------------------------------------------------------------------------------------------
-
-    async def _power(
-        self, action: Action[Machine, VirtualMachine], machine: str, *, wait: bool
-    ) -> Task | None:
-        outcome = await self._runs.one(action, Machine(machine))
-        if outcome.task is None or not wait:
-            return outcome.task
-        return await wait_for(self._session, outcome.task)
 
     async def start(self, virtual_machine: str, *, wait: bool = False) -> Task | None:
         """Start a machine (POST /virtual_machines/virtual_machine/start).
@@ -108,7 +137,7 @@ class VirtualMachines:
             TaskQueueingError: The task could not be queued.
             TaskFailed: With `wait`: the task has failed.
         """
-        return await self._power(STARTING, virtual_machine, wait=wait)
+        return await self._runs.task(STARTING, Machine(virtual_machine), wait=wait)
 
     def start_each(
         self,
@@ -143,7 +172,7 @@ class VirtualMachines:
             TaskQueueingError: The task could not be queued.
             TaskFailed: With `wait`: the task has failed.
         """
-        return await self._power(STOPPING, virtual_machine, wait=wait)
+        return await self._runs.task(STOPPING, Machine(virtual_machine), wait=wait)
 
     def stop_each(
         self,
@@ -178,7 +207,7 @@ class VirtualMachines:
             TaskQueueingError: The task could not be queued.
             TaskFailed: With `wait`: the task has failed.
         """
-        return await self._power(SHUTTING_DOWN, virtual_machine, wait=wait)
+        return await self._runs.task(SHUTTING_DOWN, Machine(virtual_machine), wait=wait)
 
     def shutdown_each(
         self,
@@ -215,7 +244,7 @@ class VirtualMachines:
             TaskQueueingError: The task could not be queued.
             TaskFailed: With `wait`: the task has failed.
         """
-        return await self._power(RESETTING, virtual_machine, wait=wait)
+        return await self._runs.task(RESETTING, Machine(virtual_machine), wait=wait)
 
     def reset_each(
         self,

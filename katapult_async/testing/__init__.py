@@ -12,6 +12,7 @@ let both agree on a mistake.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from katapult_async.testing.faults import Fault, FaultKind, Faults
@@ -26,14 +27,20 @@ from katapult_async.testing.limiters import (
     Verdict,
     make_limiter,
 )
+from katapult_async.testing.settings import Answers, Counting
 
 if TYPE_CHECKING:
     from katapult_async.testing.emulator import KatapultEmulator
+    from katapult_async.testing.tokens import Token
+    from katapult_async.testing.wire_form import WireForm
+    from katapult_async.testing.world import World
 
 __all__ = [
     "AlignedWindow",
+    "Answers",
     "Arrival",
     "Change",
+    "Counting",
     "Fault",
     "FaultKind",
     "Faults",
@@ -43,17 +50,23 @@ __all__ = [
     "Limiter",
     "LimiterKind",
     "SlidingLog",
+    "Token",
     "TokenBucket",
     "Verdict",
+    "WireForm",
+    "World",
     "make_limiter",
 ]
 
 
-def __getattr__(name: str) -> object:
-    # The server is imported when it is asked for: pytest imports this package for its plugin in every project that
-    # has it installed, and must not pay for aiohttp there.
-    if name == "KatapultEmulator":
-        from katapult_async.testing.emulator import KatapultEmulator
+# The server and its parts are imported when they are asked for: pytest imports this package for its
+# plugin in every project that has it installed, and must not pay for aiohttp there.
+_LATER = {"KatapultEmulator": "emulator", "Token": "tokens", "WireForm": "wire_form", "World": "world"}
 
-        return KatapultEmulator
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value

@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
@@ -22,37 +22,58 @@ from katapult_async.testing.backend import PREFIX, Backend, Call, Incoming
 from katapult_async.testing.delivery import deliver
 from katapult_async.testing.faults import Faults
 from katapult_async.testing.ledger import Ledger
-from katapult_async.testing.limiters import Limiter, LimiterKind, make_limiter
 from katapult_async.testing.population import populate
+from katapult_async.testing.settings import Answers, Counting, OldSettings, group
 from katapult_async.testing.tokens import Token
 from katapult_async.testing.wire_form import WireForm
 from katapult_async.testing.world import World
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
+
 
 class KatapultEmulator(Backend):
-    """A Katapult installation of one organisation, on loopback.
+    """A Katapult installation of one organization, on loopback: an asynchronous context manager.
 
-        async with KatapultEmulator(disks=1000, limit=200, period=2.0) as emulator:
+        async with KatapultEmulator(disks=1000, limit=200) as emulator:
             ...  # emulator.url, emulator.disk_ids, emulator.virtual_machine_ids, emulator.ledger
 
-    Population: `disks` and `virtual_machines` are numbers or ids; `boot_disks` gives every machine one of its own
-    beside them. `task_duration` in seconds. `large_set` keeps the totals out of paginations.
+    What nearly every test says (how many disks and machines, the limit, the tokens) is a keyword argument.
+    How requests are counted and what answers say are settings of their own, because most tests need none
+    of them: `counting=Counting(limit=20, period=2.0)`, `answers=Answers(headers=False)`.
 
-    Counting: each of `tokens` has its own limiter of the kind `limiter` with `limit` requests in `period` seconds
-    (and `burst` for that kind); `count_refused` makes refused requests count; `limits_per_type` counts each method
-    and path apart. `headers` sends the two X-Ratelimit headers, `headers_on_429` on refusals too. `retry_after`
-    sends that header on a 429: True for the true seconds, a number for that number.
+    Args:
+        disks: Number of disks, or their IDs.
+        virtual_machines: Number of virtual machines, or their IDs.
+        boot_disks: Whether each machine also has a boot disk of its own.
+        task_duration: Seconds that a task takes.
+        large_set: Whether paginations leave out their totals.
+        tokens: The API tokens that it accepts. Each has its own counter.
+        limit: Requests permitted per minute. The same as `counting=Counting(limit=…)`.
+        counting: How it counts the requests of each token.
+        answers: What its answers say beside their content.
+        faults: Which requests fail, and how.
+        latency: Seconds that a request takes, or (lowest, highest).
+        clock: The server's clock, Unix time in seconds.
+        clock_offset: Seconds that are added to the clock.
+        seed: The same seed makes the same IDs, latencies and request IDs.
+        keep_ledger: False keeps the counters of the ledger only, for servers that run for days.
+        port: Port to listen on. 0: any free one.
+        ssl_context: For HTTPS.
 
-    What a 429 says: `absurd_429_details` is put in place of the limit as total_permitted (a list is cycled through,
-    "missing" leaves it out). `description_null` makes the descriptions of errors null. `flat_errors` sends errors
-    without their envelope, as the published page shows them.
+    Attributes:
+        world: The disks and machines.
+        ledger: What was requested and changed.
+        tokens: The tokens by name.
+        faults: As given.
+        latency: As given.
+        clock_offset: As given.
+        form: The options of Answers, under their own names.
 
-    Time: `latency` in seconds, or (lowest, highest). The server's clock is `clock()` + `clock_offset`. `seed` makes
-    ids, latencies and request ids the same again. `keep_ledger=False` keeps the ledger's counters only.
+    All attributes may be changed in mid-run. `set_limit` changes the limit.
 
-    Attributes, all of which may be changed in mid-run: world, ledger, tokens (by name), faults, latency,
-    clock_offset, and form, with the options of headers and errors under their own names. The limit is changed by
-    `set_limit`.
+    Raises:
+        TypeError: If both `limit` and `counting` are given.
     """
 
     def __init__(
@@ -64,18 +85,9 @@ class KatapultEmulator(Backend):
         task_duration: float = 0.1,
         large_set: bool = False,
         tokens: Iterable[str] = ("token",),
-        limit: int = 1000,
-        limiter: LimiterKind | str = "aligned",
-        period: float = 60.0,
-        burst: int | None = None,
-        count_refused: bool = False,
-        limits_per_type: bool = False,
-        headers: bool = True,
-        headers_on_429: bool = True,
-        retry_after: bool | float = False,
-        absurd_429_details: object = None,
-        description_null: bool = False,
-        flat_errors: bool = False,
+        limit: int | None = None,
+        counting: Counting | None = None,
+        answers: Answers | None = None,
         faults: Faults | None = None,
         latency: float | tuple[float, float] = 0.0,
         clock: Callable[[], float] = time.time,
@@ -84,33 +96,23 @@ class KatapultEmulator(Backend):
         keep_ledger: bool = True,
         port: int = 0,
         ssl_context: ssl.SSLContext | None = None,
+        **old: Unpack[OldSettings],
     ) -> None:
+        counting, answers = group(limit, counting, answers, **old)
         ledger = Ledger(keep_arrivals=keep_ledger)
         world = World(seed=seed, task_duration=task_duration, on_change=ledger.apply)
         world.large_set = large_set
         self.disk_ids, self.virtual_machine_ids = populate(
             world, disks, virtual_machines, boot_disks=boot_disks
         )
-        self._limit = limit
-
-        def new_limiter() -> Limiter:
-            return make_limiter(limiter, self._limit, period, burst=burst, count_refused=count_refused)
-
-        form = WireForm(
-            headers=headers,
-            headers_on_429=headers_on_429,
-            retry_after=retry_after,
-            absurd_429_details=absurd_429_details,
-            description_null=description_null,
-            flat_errors=flat_errors,
-            seed=seed,
-        )
+        self._limit = counting.limit
+        make = counting.limiter_of(lambda: self._limit)
         super().__init__(
             world=world,
             ledger=ledger,
-            tokens={name: Token(name, new_limiter, per_type=limits_per_type) for name in tokens},
+            tokens={name: Token(name, make, per_type=counting.per_type) for name in tokens},
             faults=faults or Faults(),
-            form=form,
+            form=WireForm(answers, seed=seed),
             clock=clock,
             clock_offset=clock_offset,
         )

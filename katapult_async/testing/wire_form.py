@@ -18,6 +18,7 @@ import msgspec
 
 from katapult_async.testing.limiters import Verdict
 from katapult_async.testing.refusals import Refusal
+from katapult_async.testing.settings import Answers
 
 _encode = msgspec.json.Encoder().encode
 # The names are those of the real API. Their values were not recorded.
@@ -38,25 +39,21 @@ class Reply(NamedTuple):
 
 
 class WireForm:
-    """The options as the emulator takes them; each may be changed in mid-run."""
+    """Writes answers. Its public attributes are the options of Answers; each may be changed in mid-run.
 
-    def __init__(
-        self,
-        *,
-        headers: bool = True,
-        headers_on_429: bool = True,
-        retry_after: bool | float = False,
-        absurd_429_details: object = None,
-        description_null: bool = False,
-        flat_errors: bool = False,
-        seed: int = 0,
-    ) -> None:
-        self.headers = headers
-        self.headers_on_429 = headers_on_429
-        self.retry_after = retry_after
-        self.description_null = description_null
-        self.flat_errors = flat_errors
-        self._absurd_details = None if absurd_429_details is None else _cycle(absurd_429_details)
+    Args:
+        answers: The options at first.
+        seed: The same seed makes the same request IDs.
+    """
+
+    def __init__(self, answers: Answers, *, seed: int = 0) -> None:
+        self.headers = answers.headers
+        self.headers_on_429 = answers.headers_on_429
+        self.retry_after = answers.retry_after
+        self.description_null = answers.description_null
+        self.flat_errors = answers.flat_errors
+        details = answers.absurd_429_details
+        self._absurd_details = None if details is None else _cycle(details)
         self._rng = random.Random(seed)
         self._date = (-1, "")
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from .address import DEFAULT_BASE_URL
 from .machine_names import MachineNames, canonical
+from .meter import Meter, RunStopped
 from .operation import Operation
 from .pool import SessionPool
 from .retry import RetryPolicy, may_repeat
-from .session import Meter, Query, RunStopped, Session
+from .session import Query, Session
 from .wire import Reply, Timeout
 
 __all__ = [

@@ -6,18 +6,23 @@ import ipaddress
 import math
 from urllib.parse import urlsplit
 
+from katapult_async.models import Secret
+
 DEFAULT_BASE_URL = "https://api.katapult.io/core/v1"
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
-class Secret(str):
-    """A header value that is sent and never shown: its repr hides it."""
+class HeaderValue(str):
+    """The value of a header: it is sent, and its repr hides it.
+
+    It is text, because HTTP clients need text.
+    """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "<secret>"
+        return "***"
 
 
 def check_base_url(base_url: str, *, allow_http: bool) -> str:
@@ -147,26 +152,33 @@ def check_instance(name: str, value: object, kind: type, advice: str) -> None:
         raise TypeError(f"{name} must be a {kind.__name__}, not {found}: {advice}")
 
 
-def check_token(api_token: str) -> Secret:
-    """Return the token as a value for a header.
+def hide_token(api_token: object) -> tuple[Secret, Exception | None]:
+    """Hide the token, and return what is wrong with it.
+
+    A function that gets a token calls this first and forgets the text. Otherwise a traceback with
+    local variables shows the token.
 
     Args:
-        api_token: What the caller gave.
+        api_token: What the caller gave: text or a Secret.
 
-    Raises:
-        TypeError: If the token is not text.
-        ValueError: If the token is empty or has a character that no header may have. The message
-            does not show it.
+    Returns:
+        The token, and a TypeError or ValueError if no header can carry it. Its message does not
+        show the token.
     """
-    if not isinstance(api_token, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"the API token must be text, not {_kind(api_token)}")
+    if isinstance(api_token, Secret):
+        try:
+            api_token = api_token.reveal()
+        except ValueError as problem:
+            return Secret.MASKED, problem
+    if not isinstance(api_token, str):
+        return Secret.MASKED, TypeError(f"the API token must be text, not {_kind(api_token)}")
     if not api_token:
-        raise ValueError("the API token is empty")
+        return Secret.MASKED, ValueError("the API token is empty")
     for position, character in enumerate(api_token, start=1):
         if not "!" <= character <= "~":
             kind = "white space" if character.isspace() else "an invalid character"
-            raise ValueError(
+            return Secret.MASKED, ValueError(
                 f"the API token has {kind} at position {position} of {len(api_token)}: copy the whole token"
                 " and nothing else"
             )
-    return Secret(api_token)
+    return Secret(str(api_token)), None

@@ -13,10 +13,11 @@ import aiohttp
 
 from katapult_async import __version__
 from katapult_async.budget import Budget, SharedGate, as_budget, key_of
+from katapult_async.models import Secret
 from katapult_async.observer import Observer, check_observer
 from katapult_async.ratelimit import Ceiling, GateByType, Window
 
-from .address import Secret, check_base_url, check_count, check_seconds, check_token
+from .address import HeaderValue, check_base_url, check_count, check_seconds, hide_token
 from .aiohttp_wire import AiohttpWire
 from .connector import Connector
 from .fast.pool import FastPool
@@ -30,25 +31,34 @@ class SessionPool:
     """An asynchronous context manager that several Clients may share.
 
         async with SessionPool() as pool:
-            one = Client(token_a, pool=pool)
-            two = Client(token_b, pool=pool)
+            async with Client(token_a, pool=pool) as one, Client(token_b, pool=pool) as two:
+                ...
 
     Clients of one pool with the same token and base URL share one rate window, because the server
     counts per token. Their total_permitted and rate_window must agree. Each has its own concurrency
     and max_per_second.
 
     Args:
-        ssl_context: For a private certificate authority.
-        max_body: Bytes of a response that are read at most.
-        trust_env: Whether to use the proxy settings and .netrc of the environment. Off by default,
-            so that only the program decides where the token is sent.
-        allow_http: Whether a base URL may send the token in clear text to hosts other than
-            loopback.
+        ssl_context: Says which certificates are trusted. Default: None, those of the system. For
+            installations with a private certificate authority.
+        max_body: Bytes of a response that are read at most. A longer response is a ProtocolError.
+            Hardly anybody changes it.
+        trust_env: Whether to use the proxy settings and .netrc of the environment. Default: False,
+            so that only the program decides where the token is sent. For networks with a proxy.
+        allow_http: Whether the token may be sent in clear text (`http://`) to other hosts than
+            loopback. Default: False. For tests in a closed network.
         fast_path: Whether to send requests on the fast path (docs/fast-path.md) where that is
             possible: with versions of aiohttp that it was tested with, and without trust_env.
+            Default: True. False helps to find out whether the fast path causes a problem.
         budget: Shares each token's rate limit with other processes: a Budget, "file" (processes of
-            this user on this machine) or the URL of a Redis server. None: only clients of this pool
-            share it.
+            this user on this machine) or the URL of a Redis server. Default: None, only clients of
+            this pool share it.
+
+    Raises:
+        TypeError: If the budget has the wrong type.
+        ValueError: If the budget is another text.
+        BudgetError: If the budget cannot be used. Also when the pool is opened.
+        RuntimeError: When the pool is opened: if it is open already, or no loop of asyncio runs.
     """
 
     def __init__(
@@ -71,9 +81,9 @@ class SessionPool:
         self._fast_pool: FastPool | None = None
         self._sessions: set[Session] = set()
         self._budget = as_budget(budget)
-        self._gates: dict[tuple[str, str], GateByType | SharedGate] = {}
+        self._gates: dict[tuple[str, Secret], GateByType | SharedGate] = {}
         # total_permitted as clients gave it. The window may have learnt another limit since.
-        self._given: dict[tuple[str, str], int] = {}
+        self._given: dict[tuple[str, Secret], int] = {}
 
     def __repr__(self) -> str:
         state = "open" if self._connector is not None else "closed"
@@ -119,7 +129,7 @@ class SessionPool:
 
     def session(
         self,
-        api_token: str,
+        api_token: str | Secret,
         *,
         base_url: str,
         timeout: Timeout,
@@ -143,13 +153,19 @@ class SessionPool:
             max_per_second: The caller's own limit of requests per second; None for none.
             observer: Gets the events of this session.
 
+        Returns:
+            The session. `close_session` closes it.
+
         Raises:
             TypeError: If an argument has the wrong type.
             ValueError: If the token, the base URL or a number cannot be used, or if `period` or
                 `total_permitted` contradicts the rate window that sessions of this token share.
             RuntimeError: If the pool is closed.
         """
-        token = check_token(api_token)
+        token, problem = hide_token(api_token)
+        del api_token
+        if problem is not None:
+            raise problem
         base_url = check_base_url(base_url, allow_http=self._allow_http)
         check_timeout(timeout)
         check_retry(retry)
@@ -168,7 +184,7 @@ class SessionPool:
         return session
 
     def _gate(
-        self, key: tuple[str, str], period: float, total_permitted: int | None, timeout: Timeout
+        self, key: tuple[str, Secret], period: float, total_permitted: int | None, timeout: Timeout
     ) -> GateByType | SharedGate:
         gate = self._gates.get(key)
         if gate is None:
@@ -197,22 +213,26 @@ class SessionPool:
         return gate
 
     def _new_gate(
-        self, key: tuple[str, str], period: float, total_permitted: int | None, timeout: Timeout
+        self, key: tuple[str, Secret], period: float, total_permitted: int | None, timeout: Timeout
     ) -> GateByType | SharedGate:
         if self._budget is None:
             return GateByType(Window.start(period=period, limit=total_permitted))
         base_url, token = key
-        store = self._budget.store(key_of(token, base_url))
+        store = self._budget.store(key_of(token.reveal(), base_url))
         return SharedGate(store, period=period, limit=total_permitted, timeout=timeout.total)
 
     async def close_session(self, session: Session) -> None:
-        """Close a session. The pool keeps the state of its token's rate window."""
+        """Close a session. The pool keeps the state of its token's rate window.
+
+        Args:
+            session: A session of this pool. It may be closed already.
+        """
         self._sessions.discard(session)
         await session.close()
 
     def _wire(self, connector: Connector, token: Secret, timeout: Timeout) -> Exchange:
         headers = {
-            "Authorization": Secret(f"Bearer {token}"),
+            "Authorization": HeaderValue(f"Bearer {token.reveal()}"),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": f"katapult-async/{__version__}",

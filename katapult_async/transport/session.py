@@ -12,44 +12,39 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import NoReturn, Protocol, TypeVar
+from typing import TypeVar
 
-import anyio
-import anyio.lowlevel
 import msgspec
 from yarl import URL
 
 from katapult_async.budget import SharedGate
 from katapult_async.errors import (
-    Execution,
     KatapultError,
-    ProtocolError,
     RateLimitReached,
     TransportError,
     error_from_response,
 )
 from katapult_async.logs import package_logger
-from katapult_async.observer import Observer, Observers, RequestEvent, RetryEvent, WaitEvent, check_observer
+from katapult_async.observer import Observer, Observers, check_observer
 from katapult_async.ratelimit import (
-    BreakerGate,
     Ceiling,
     Charges,
     Evidence,
     GateByType,
     Permit,
     Priority,
-    Wait,
-    WaitReason,
     read_evidence,
 )
 
 from .machine_names import MachineNames
+from .meter import Meter
 from .operation import Operation
+from .reporting import report_request, report_retry, wait_listener
 from .retry import RetryPolicy, may_repeat
-from .wire import Exchange, Reply, client_is_closed
+from .waits import Waits
+from .wire import Exchange, Reply, client_is_closed, malformed
 
 R = TypeVar("R")
 
@@ -60,43 +55,6 @@ Query = Sequence[tuple[str, str]]
 _encode = msgspec.json.Encoder().encode
 _WITH_BODY = {"Content-Type": "application/json"}
 _NO_BODY: dict[str, str] = {}
-
-
-class Meter(Protocol):
-    """Counts what one item of a bulk run costs.
-
-    Attributes:
-        requests: Requests sent.
-        rate_limited: 429s received.
-        elapsed: Seconds of its reads, its failed writes and the pauses between them, without 429s
-            and without waits for the rate limit.
-        request_id: The API's ID of the last request that got a response.
-        on_the_wire: Whether a request is in flight.
-        stopping: Whether no further request may be sent.
-        breaker: The circuit breaker of the run; None outside a run.
-        date: The `Date` header of the last response to a GET.
-        started_at: When the work on the item began, Unix time in seconds.
-    """
-
-    requests: int
-    rate_limited: int
-    elapsed: float
-    request_id: str | None
-    date: str | None
-    on_the_wire: bool
-    stopping: bool
-
-    @property
-    def started_at(self) -> float | None: ...
-
-    @property
-    def breaker(self) -> BreakerGate | None: ...
-
-
-class RunStopped(KatapultError):
-    """The run was stopped before this request was sent. Never raised to users."""
-
-    execution = Execution.NOT_EXECUTED
 
 
 class Session:
@@ -132,8 +90,7 @@ class Session:
         self._observers = Observers()
         self._unsubscribe = self._subscribe(observer) if observer is not None else None
         self._closed = False
-        # The scopes of requests that wait for a permit. Closing the session cancels them.
-        self._waits: set[anyio.CancelScope] = set()
+        self._waits = Waits(gate, ceiling)
         self._rng = random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._warned_of_limit = False
         #: The names of virtual machines that responses have shown.
@@ -154,8 +111,7 @@ class Session:
         sessions of the token are not affected.
         """
         self._closed = True
-        for scope in self._waits:
-            scope.cancel()
+        self._waits.close()
         unsubscribe, self._unsubscribe = self._unsubscribe, None
         if unsubscribe is not None:
             unsubscribe()
@@ -188,7 +144,14 @@ class Session:
 
     @contextmanager
     def watching(self, observer: Observer) -> Iterator[None]:
-        """Send events to `observer`, too, inside the block."""
+        """Send events to `observer`, too, inside the block.
+
+        Args:
+            observer: Gets the events.
+
+        Raises:
+            TypeError: If it is not an Observer.
+        """
         unsubscribe = self._subscribe(observer)
         try:
             yield
@@ -197,7 +160,7 @@ class Session:
 
     def _subscribe(self, observer: Observer) -> Callable[[], None]:
         check_observer(observer)
-        on_wait = _wait_listener(Observers(observer))
+        on_wait = wait_listener(Observers(observer))
         self._observers.add(observer)
         self._gate.listeners.append(on_wait)
 
@@ -224,6 +187,9 @@ class Session:
             query: Pairs of the query string.
             priority: Which request goes first when several wait for the rate limit.
             meter: Counts what the request costs.
+
+        Returns:
+            The body of the response, decoded into the type of the operation.
 
         Raises:
             KatapultError: If no attempt succeeded.
@@ -259,20 +225,7 @@ class Session:
 
     def notify_retry(self, operation: str, attempt: int, delay: float, error: KatapultError) -> None:
         """Log the next attempt and report it to the observers."""
-        log.info(
-            "%s: attempt %d failed, next one in %.1f s: %s",
-            operation,
-            attempt,
-            delay,
-            error,
-            request_id=error.request_id,
-        )
-        if self._observers.active:
-            api_code = getattr(error, "code", None)
-            code = api_code if isinstance(api_code, str) else type(error).__name__
-            self._observers.on_retry(
-                RetryEvent(operation=operation, attempt=attempt, delay=delay, reason=str(error), code=code)
-            )
+        report_retry(self._observers, operation, attempt, delay, error)
 
     async def send(
         self,
@@ -294,14 +247,14 @@ class Session:
         clock = time.monotonic
         while True:
             if self._closed:
-                self._raise_closed(operation)
+                raise client_is_closed(operation.name)
             permit = None
-            # The same as `_may_send`, inlined because this runs for each request.
+            # The same as `may_send`, inlined because this runs for each request.
             held_back = meter is not None and (meter.stopping or (breaker is not None and breaker.open))
             if self._ceiling is None and not held_back:
                 permit = self._gate.take_nowait(operation.name)
             if permit is None:
-                permit = await self._wait_for_permit(operation, priority, meter, breaker)
+                permit = await self._waits.permit(operation.name, priority, meter, breaker)
             began = clock()
             sent_after = breaker.number if breaker is not None else 0
             if meter is not None:
@@ -347,7 +300,7 @@ class Session:
         Raises:
             KatapultError: If the client is closed.
         """
-        permit = await self._wait_for_permit(operation, Priority.AGAIN, None, None)
+        permit = await self._waits.permit(operation.name, Priority.AGAIN, None, None)
         sent()
         try:
             reply, error = await self._exchange(operation, self._url(operation.path, ()), None, permit)
@@ -358,61 +311,6 @@ class Session:
                 raise  # the client is closed
             return failure
         return error
-
-    async def _wait_for_permit(
-        self, operation: Operation[R], priority: Priority, meter: Meter | None, breaker: BreakerGate | None
-    ) -> Permit:
-        """Wait for a permit. Closing the session ends the wait.
-
-        Raises:
-            ConnectError: If the session is closed.
-            RunStopped: If the run was stopped, so that nothing of it may be sent.
-        """
-        scope = anyio.CancelScope()
-        self._waits.add(scope)
-        try:
-            with scope:
-                return await self._permit(operation, priority, meter, breaker)
-            self._raise_closed(operation)
-        finally:
-            self._waits.discard(scope)
-
-    async def _permit(
-        self, operation: Operation[R], priority: Priority, meter: Meter | None, breaker: BreakerGate | None
-    ) -> Permit:
-        """Wait until the breaker is closed, then for the permit."""
-
-        async def wait() -> Permit:
-            permit = await self._gate.take(priority, operation.name)
-            try:
-                # A request whose run was stopped while it waited must not be sent.
-                await anyio.lowlevel.checkpoint_if_cancelled()
-            except BaseException:
-                self._gate.unused(permit)
-                raise
-            return permit
-
-        while True:
-            if self._closed:
-                self._raise_closed(operation)
-            if meter is not None and meter.stopping:
-                _raise_stopped(operation)
-            if breaker is not None and breaker.open:
-                await breaker.wait()
-                continue
-            if self._ceiling is None:
-                permit = await wait()
-            else:
-                at_once = partial(self._gate.take_nowait, operation.name)
-                permit = await self._ceiling.take(at_once, wait, priority)
-            if not self.closed and _may_send(meter, breaker):
-                return permit
-            self._gate.unused(permit)
-
-    def _raise_closed(self, operation: Operation[R]) -> NoReturn:
-        error = client_is_closed()
-        error.operation = operation.name
-        raise error
 
     def _url(self, path: str, query: Query) -> URL:
         url = self._urls.get(path)
@@ -437,7 +335,7 @@ class Session:
             else:
                 self._gate.unused(permit)
             if observed:
-                self._notify_request(operation, sent_at, None, error, None)
+                self._report(operation, sent_at, None, error, None)
             raise
         except BaseException:
             self._gate.lost(permit)  # cancelled: the server may have counted it
@@ -446,7 +344,7 @@ class Session:
             evidence = read_evidence(reply.status, reply.headers)
             self._gate.answered(permit, evidence)
             if observed:
-                self._notify_request(operation, sent_at, reply, None, evidence)
+                self._report(operation, sent_at, reply, None, evidence)
             return reply, None
         refusal = error_from_response(reply.status, reply.headers, reply.body, operation=operation.name)
         total_permitted = refusal.total_permitted if isinstance(refusal, RateLimitReached) else None
@@ -460,23 +358,20 @@ class Session:
                 request_id=refusal.request_id,
             )
         if observed:
-            self._notify_request(operation, sent_at, reply, refusal, evidence)
+            self._report(operation, sent_at, reply, refusal, evidence)
         return reply, refusal
 
     def _decode(self, operation: Operation[R], reply: Reply) -> R:
         try:
             return operation.decode(reply.body)
         except Exception as exc:  # of any kind (RecursionError, for example)
-            kind = reply.headers.get("Content-Type", "no content type")[:50]
-            error = ProtocolError(
-                f"the response ({reply.status}, {kind}, {len(reply.body)} bytes) does not have the documented"
-                " form",
-            )
+            error = malformed(reply)
             error.operation = operation.name
-            error.request_id = reply.headers.get("X-Request-Id")
+            # The frames of the decoder hold the body, and tracebacks with locals would show it.
+            exc.__traceback__ = None
             raise error from exc
 
-    def _notify_request(
+    def _report(
         self,
         operation: Operation[R],
         sent_at: float,
@@ -484,45 +379,4 @@ class Session:
         error: KatapultError | None,
         evidence: Evidence | None,
     ) -> None:
-        if log.isEnabledFor(logging.DEBUG):
-            request_id = reply.headers.get("X-Request-Id") if reply is not None else None
-            log.debug("%s: %s", operation.name, error if error is not None else "ok", request_id=request_id)
-        if not self._observers.active:
-            return
-        headers: Mapping[str, str] = reply.headers if reply is not None else _NO_BODY
-        self._observers.on_request(
-            RequestEvent(
-                operation=operation.name,
-                sent_at=sent_at,
-                ended_at=time.time(),
-                status=reply.status if reply is not None else None,
-                code=getattr(error, "code", None),
-                failure=type(error).__name__ if isinstance(error, TransportError) else None,
-                request_id=headers.get("X-Request-Id"),
-                permitted=evidence.permitted if evidence is not None else None,
-                remaining=evidence.remaining if evidence is not None else None,
-                base_url=self._base_url,
-            )
-        )
-
-
-def _raise_stopped(operation: Operation[R]) -> NoReturn:
-    raise RunStopped("not sent: the run was stopped", operation=operation.name)
-
-
-def _may_send(meter: Meter | None, breaker: BreakerGate | None) -> bool:
-    """Return whether the run continues and its breaker is closed."""
-    return not (meter is not None and meter.stopping) and (breaker is None or not breaker.open)
-
-
-def _wait_listener(observer: Observer) -> Callable[[Wait, float], None]:
-    """Return a listener for the gate that reports waits in Unix time."""
-
-    def on_wait(wait: Wait, now: float) -> None:
-        at = time.time()
-        # A wait for a response has no known end: `until` is only when to stop waiting for it.
-        timed = wait.reason is not WaitReason.ANSWER and wait.until < float("inf")
-        until = at + wait.until - now if timed else None
-        observer.on_wait(WaitEvent(since=at, until=until, reason=wait.reason.value))
-
-    return on_wait
+        report_request(self._observers, self._base_url, operation.name, sent_at, reply, error, evidence)

@@ -70,6 +70,10 @@ class Reply(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
 
+    def __repr__(self) -> str:
+        # A body may contain passwords.
+        return f"<Reply {self.status}, {len(self.body)} bytes>"
+
 
 class Exchange(Protocol):
     """The interface of a wire."""
@@ -139,10 +143,20 @@ def translate(exc: BaseException, timeout: Timeout) -> TransportError:
     return ProtocolError(f"the request failed: {type(exc).__name__}")
 
 
-def client_is_closed() -> ConnectError:
+def client_is_closed(operation: str | None = None) -> ConnectError:
     """Return the error of a request on a closed client."""
-    error = ConnectError("the client is closed: nothing was sent")
+    error = ConnectError("the client is closed: nothing was sent", operation=operation)
     error.stops_run = True  # no retry and no other item can be sent either
+    return error
+
+
+def malformed(reply: Reply) -> ProtocolError:
+    """Return the error of a successful response whose body cannot be decoded."""
+    kind = reply.headers.get("Content-Type", "no content type")[:50]
+    error = ProtocolError(
+        f"the response ({reply.status}, {kind}, {len(reply.body)} bytes) does not have the documented form"
+    )
+    error.request_id = reply.headers.get("X-Request-Id")
     return error
 
 

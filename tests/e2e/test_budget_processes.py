@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from katapult_async.budget import FileBudget, RedisBudget, State, Store, key_of
-from katapult_async.testing import KatapultEmulator
+from katapult_async.testing import Counting, KatapultEmulator
 from tests.e2e.budget_child import Done, Work
 from tests.redis_server import redis_server
 from tests.shared_store import jain
@@ -129,7 +129,7 @@ def budget(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @asynccontextmanager
 async def town(budget: str, disks: int) -> AsyncIterator[Town]:
     async with KatapultEmulator(
-        disks=disks, virtual_machines=64, limit=LIMIT, period=PERIOD, latency=(0.002, 0.01)
+        disks=disks, virtual_machines=64, counting=Counting(limit=LIMIT, period=PERIOD), latency=(0.002, 0.01)
     ) as emulator:
         it = Town(emulator, budget)
         try:

@@ -16,7 +16,7 @@ from redis import asyncio as aioredis
 from katapult_async import Client, SessionPool, Timeout
 from katapult_async.budget import BudgetError, RedisBudget, SharedGate, as_budget, key_of
 from katapult_async.budget.redis import RIGHTS
-from katapult_async.testing import KatapultEmulator
+from katapult_async.testing import Counting, KatapultEmulator
 from tests.redis_server import RedisServer, redis_server
 from tests.signs import until
 
@@ -229,7 +229,9 @@ async def share_through(
     def said(words: str) -> int:
         return sum(words in line.message and f":{server.port}" in line.message for line in caplog.records)
 
-    async with KatapultEmulator(disks=10, limit=80, period=PERIOD, latency=0.002) as emulator:
+    async with KatapultEmulator(
+        disks=10, counting=Counting(limit=80, period=PERIOD), latency=0.002
+    ) as emulator:
         work = Work(emulator, server)
         async with work.done_by(2):
             await work.more(50)

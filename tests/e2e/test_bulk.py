@@ -20,7 +20,8 @@ from katapult_async import (
     RetryPolicy,
     Timeout,
 )
-from katapult_async.testing import FaultKind, Faults, KatapultEmulator
+from katapult_async.testing import Answers, Counting, FaultKind, Faults, KatapultEmulator
+from tests.opened import opened
 
 QUICK = RetryPolicy(base=0.01, cap=0.05)
 
@@ -52,7 +53,10 @@ def assert_each_applied_once(emulator: KatapultEmulator, items: list[Assignment]
 @pytest.mark.parametrize("headers", [True, False])
 async def test_every_kind_of_limiter_over_real_sockets(kind: str, headers: bool) -> None:
     async with KatapultEmulator(
-        disks=300, virtual_machines=40, limit=120, period=2.0, limiter=kind, burst=20, headers=headers
+        disks=300,
+        virtual_machines=40,
+        counting=Counting(limit=120, period=2.0, limiter=kind, burst=20),
+        answers=Answers(headers=headers),
     ) as emulator:
         items = pairs(emulator)
         async with client_for(emulator, rate_window=2.0) as client:
@@ -287,7 +291,9 @@ async def test_stop_may_come_at_once() -> None:
 
 
 async def test_stop_does_not_wait_for_the_rate_limit() -> None:
-    async with KatapultEmulator(disks=50, virtual_machines=50, limit=10, period=600.0) as emulator:
+    async with KatapultEmulator(
+        disks=50, virtual_machines=50, counting=Counting(limit=10, period=600.0)
+    ) as emulator:
         async with (
             client_for(emulator, rate_window=600.0) as client,
             client.disks.assign_each(pairs(emulator)) as outcomes,
@@ -374,13 +380,13 @@ async def test_two_tokens_of_one_pool_have_windows_of_their_own() -> None:
     from katapult_async import SessionPool
 
     async with KatapultEmulator(
-        disks=80, virtual_machines=80, limit=41, period=600.0, tokens=("one", "two")
+        disks=80, virtual_machines=80, counting=Counting(limit=41, period=600.0), tokens=("one", "two")
     ) as emulator:
         items = pairs(emulator)
         async with SessionPool() as pool:
-            one = Client("one", base_url=emulator.url, pool=pool, rate_window=600.0)
-            two = Client("two", base_url=emulator.url, pool=pool, rate_window=600.0)
-            same = Client("one", base_url=emulator.url, pool=pool, rate_window=600.0)
+            one = await opened(Client("one", base_url=emulator.url, pool=pool, rate_window=600.0))
+            two = await opened(Client("two", base_url=emulator.url, pool=pool, rate_window=600.0))
+            same = await opened(Client("one", base_url=emulator.url, pool=pool, rate_window=600.0))
             assert one.session.gate is same.session.gate
             assert one.session.gate is not two.session.gate
             with anyio.fail_after(20):

@@ -15,30 +15,22 @@ from katapult_async import (
     Action,
     BulkError,
     Client,
-    DiskUpdate,
-    IOProfileChange,
-    NewDisk,
     ObjectInTrash,
     Observer,
     Operation,
     Outcome,
     OutcomeEvent,
     OutcomeStatus,
-    ReadBack,
-    Recorder,
-    Resize,
     RetryPolicy,
-    Start,
     Timeout,
     ValidationError,
-    Words,
     read_with,
     send_with,
 )
-from katapult_async.bulk import ItemT, Outcomes, ResultT
+from katapult_async.bulk import ItemT, Outcomes, ReadBack, Recorder, ResultT, Start, Words
 from katapult_async.models import BusType, Disk
 from katapult_async.models.responses import DiskResponse
-from katapult_async.resources import read_again
+from katapult_async.resources import DiskUpdate, IOProfileChange, NewDisk, Resize, read_again
 from katapult_async.testing import FaultKind, Faults, KatapultEmulator
 
 S = OutcomeStatus

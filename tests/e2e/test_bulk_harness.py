@@ -28,7 +28,7 @@ from katapult_async import (
     Timeout,
     WaitEvent,
 )
-from katapult_async.testing import FaultKind, Faults, KatapultEmulator
+from katapult_async.testing import Answers, Counting, FaultKind, Faults, KatapultEmulator
 from tests.e2e.test_bulk import pairs
 
 FULL = os.environ.get("KATAPULT_HARNESS") == "full"
@@ -232,9 +232,8 @@ async def run_all(where: str, *, fast: bool, faults: bool, limited: bool) -> Non
         async with KatapultEmulator(
             disks=ITEMS,
             virtual_machines=5,
-            limit=7 if limited else 100_000,
-            headers=number % 2 == 0,
-            period=period,
+            counting=Counting(limit=7 if limited else 100_000, period=period),
+            answers=Answers(headers=number % 2 == 0),
             faults=quick_faults(number) if faults else None,
         ) as emulator:
             async with SessionPool(fast_path=fast) as pool:

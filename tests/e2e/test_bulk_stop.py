@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from katapult_async import Assignment, Outcome, OutcomeStatus, RetryPolicy, SessionPool, Timeout
-from katapult_async.testing import FaultKind, KatapultEmulator
+from katapult_async.testing import Answers, Counting, FaultKind, KatapultEmulator
 from tests.e2e.test_bulk import client_for, pairs
 
 
@@ -26,7 +26,11 @@ async def until_sent(emulator: KatapultEmulator, count: int) -> None:
 async def test_a_429_that_arrives_after_stop_is_not_sent_again(headers: bool) -> None:
     """Twenty requests are on the wire when the run is stopped, and all but a few of them get a 429."""
     async with KatapultEmulator(
-        disks=40, virtual_machines=40, limit=1000, headers=headers, period=2.0, latency=0.2
+        disks=40,
+        virtual_machines=40,
+        counting=Counting(limit=1000, period=2.0),
+        answers=Answers(headers=headers),
+        latency=0.2,
     ) as emulator:
         async with (
             client_for(emulator, rate_window=2.0, concurrency=20, timeout=Timeout()) as client,
@@ -49,7 +53,11 @@ async def test_a_429_that_arrives_after_stop_is_not_sent_again(headers: bool) ->
 
 async def test_a_429_that_arrives_after_a_refusal_is_not_sent_again() -> None:
     async with KatapultEmulator(
-        disks=40, virtual_machines=40, limit=1000, headers=False, period=2.0, latency=0.2
+        disks=40,
+        virtual_machines=40,
+        counting=Counting(limit=1000, period=2.0),
+        answers=Answers(headers=False),
+        latency=0.2,
     ) as emulator:
         async with (
             client_for(emulator, rate_window=2.0, concurrency=20, timeout=Timeout()) as client,
@@ -70,7 +78,11 @@ async def test_a_429_that_arrives_after_a_refusal_is_not_sent_again() -> None:
 
 async def test_a_read_back_that_gets_a_429_after_stop_is_not_sent_again() -> None:
     async with KatapultEmulator(
-        disks=1, virtual_machines=1, limit=1, headers=False, period=600.0, latency=0.1
+        disks=1,
+        virtual_machines=1,
+        counting=Counting(limit=1, period=600.0),
+        answers=Answers(headers=False),
+        latency=0.1,
     ) as emulator:
         emulator.faults.next(FaultKind.RESET_AFTER)
         async with (

@@ -19,7 +19,7 @@ import pytest
 from katapult_async import RetryPolicy
 from katapult_async.cli.execute import carry_out
 from katapult_async.cli.options import Screen
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import Manifest, Run
 from katapult_async.testing import FaultKind, Faults, KatapultEmulator
 from tests import command_line
@@ -529,7 +529,7 @@ async def test_a_short_plan_that_finds_nobody_there_is_a_refused_run(
         nobody = emulator.url
         items = [(disk, emulator.virtual_machine_ids[0]) for disk in emulator.disk_ids[:3]]
     # In this process, to try again quickly.
-    settings = Settings(base_url=nobody, concurrency=4, retry=RetryPolicy(attempts=2, base=0.01))
+    settings = ClientSettings(base_url=nobody, concurrency=4, retry=RetryPolicy(attempts=2, base=0.01))
     with Manifest.from_items(items) as manifest, Run.create("a.run", manifest) as durable:
         code = await carry_out(durable, TOKEN, settings, screen=Screen(), task_timeout=1.0)
     assert code == 3

@@ -16,10 +16,10 @@ import pytest
 from katapult_async.budget import BudgetError, Store, key_of
 from katapult_async.cli.execute import carry_out
 from katapult_async.cli.options import Screen
-from katapult_async.client import Settings
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import Manifest, Run
 from katapult_async.jobs.report.command_documents import BudgetDocument, BudgetState
-from katapult_async.testing import KatapultEmulator
+from katapult_async.testing import Counting, KatapultEmulator
 from tests.command_line import TOKEN, emulator_with, on_terminal, plan, run
 
 PASSWORD = "pa55word-of-redis"
@@ -54,8 +54,8 @@ async def budget(*arguments: str, env: dict[str, str]) -> BudgetDocument:
 async def test_two_terminals_meet_no_429_and_see_each_other(cache: Path) -> None:
     """Cold start, an aligned limit of 60 per window, and no option that mentions sharing."""
     period = 4.0
-    options = {"disks": 200, "virtual_machines": 200, "limit": 60}
-    async with emulator_with(**options, period=period, latency=0.1) as emulator:
+    counting = Counting(limit=60, period=period)
+    async with emulator_with(disks=200, virtual_machines=200, counting=counting, latency=0.1) as emulator:
         env = environment_of(emulator)
         write_plan("one.csv", emulator, part=0, parts=2)
         write_plan("two.csv", emulator, part=1, parts=2)
@@ -175,7 +175,9 @@ async def test_wrong_usage_is_one_sentence() -> None:
 
 
 async def test_watching_a_budget_on_a_terminal() -> None:
-    async with emulator_with(disks=12, limit=4, period=5.0) as emulator:  # a run of some seconds
+    async with emulator_with(
+        disks=12, counting=Counting(limit=4, period=5.0)
+    ) as emulator:  # a run of some seconds
         env = environment_of(emulator)
         write_plan("plan.csv", emulator)
         async with (
@@ -290,7 +292,7 @@ async def test_a_budget_that_breaks_before_the_rest_of_a_run(capsys: pytest.Capt
             ) as manifest,
             Run.create("a.run", manifest, base_url=emulator.url) as durable,
         ):
-            settings: Settings = {"base_url": emulator.url, "budget": Broken()}
+            settings: ClientSettings = {"base_url": emulator.url, "budget": Broken()}
             code = await carry_out(durable, TOKEN, settings, screen=Screen(), task_timeout=60.0)
         assert code == 1
         assert capsys.readouterr().err == (

@@ -21,8 +21,9 @@ from katapult_async import (
     Timeout,
 )
 from katapult_async.errors import Execution
-from katapult_async.testing import KatapultEmulator
+from katapult_async.testing import Answers, KatapultEmulator
 from tests.e2e.test_wire import contexts
+from tests.opened import opened
 from tests.raw_server import DISK, http, raw_server, read_request
 
 pytestmark = pytest.mark.usefixtures("way")
@@ -92,18 +93,6 @@ async def test_a_request_in_flight_completes_after_its_client_closed() -> None:
         assert (await request).id == "disk_1"
 
 
-async def test_a_client_of_a_shared_pool_may_be_opened_again() -> None:
-    server = Server()
-    async with raw_server(server) as url, SessionPool() as pool:
-        client = Client("token", base_url=url, pool=pool)
-        for _ in range(2):
-            async with client:
-                assert (await client.disks.get("disk_1")).id == "disk_1"
-            with pytest.raises(ConnectError, match="closed"):
-                await client.disks.get("disk_1")
-    assert (server.connections, server.requests) == (1, 2)
-
-
 # -- requests on a closed client -------------------------------------------------------------------
 
 
@@ -117,11 +106,10 @@ async def test_a_request_on_a_closed_client_is_not_sent_and_says_why(closed: str
             await refuses(client)
         else:
             async with SessionPool() as pool:
-                client = Client("token", base_url=url, pool=pool)
+                client = await opened(Client("token", base_url=url, pool=pool))
                 await client.disks.get("disk_1")
                 if closed == "client of a pool":
-                    async with client:
-                        pass
+                    await client.__aexit__(None, None, None)
                     await refuses(client)
             await refuses(client)
         assert (server.connections, server.requests) == (1, 1)
@@ -163,7 +151,7 @@ async def test_closing_a_client_prevents_waiting_requests_from_being_sent() -> N
 async def test_closing_a_client_ends_only_its_own_waits(what: str) -> None:
     # Without headers, because with headers the last permit of a window is used at its end.
     async with (
-        KatapultEmulator(disks=8, virtual_machines=8, limit=2, headers=False) as emulator,
+        KatapultEmulator(disks=8, virtual_machines=8, limit=2, answers=Answers(headers=False)) as emulator,
         SessionPool() as pool,
     ):
         settings = {"base_url": emulator.url, "pool": pool, "total_permitted": 2}
@@ -229,7 +217,7 @@ async def test_closing_a_pool_does_not_wait_for_a_peer_that_does_not_read(*, tls
     async with raw_server(server, tls=serving) as url:
         with anyio.fail_after(3):
             async with SessionPool(ssl_context=trusting) as pool:
-                client = Client("token", base_url=url, pool=pool, retry=ONCE)
+                client = await opened(Client("token", base_url=url, pool=pool, retry=ONCE))
                 request = asyncio.create_task(client.disks.update("disk_1", name="x" * LARGE))
                 while not server.connections:
                     await asyncio.sleep(0.005)
@@ -249,7 +237,7 @@ async def test_an_abandoned_request_is_not_written_further(way: str, *, cancelle
     limits = Timeout(total=60 if cancelled else 0.3)
     trusting, serving = contexts() if tls else (None, None)
     async with raw_server(server, tls=serving) as url, SessionPool(ssl_context=trusting) as pool:
-        client = Client("token", base_url=url, pool=pool, retry=ONCE, timeout=limits)
+        client = await opened(Client("token", base_url=url, pool=pool, retry=ONCE, timeout=limits))
         if cancelled:
             with anyio.move_on_after(0.3):
                 await client.disks.update("disk_1", name="x" * LARGE)
@@ -267,7 +255,9 @@ async def test_all_requests_in_flight_end_when_their_pool_closes() -> None:
     server.responding.clear()
     async with raw_server(server) as url:
         async with SessionPool() as pool:
-            clients = [Client(f"token-{n}", base_url=url, pool=pool, retry=ONCE) for n in range(5)]
+            clients = [
+                await opened(Client(f"token-{n}", base_url=url, pool=pool, retry=ONCE)) for n in range(5)
+            ]
             requests = [asyncio.create_task(client.disks.get("disk_1")) for client in clients]
             while server.requests < 5:
                 await asyncio.sleep(0.005)

@@ -19,6 +19,7 @@ from katapult_async.transport.connector import TRIES, Connector
 from katapult_async.transport.fast.pool import FastPool
 from katapult_async.transport.fast.wire import FastWire
 from katapult_async.transport.wire import Exchange
+from tests.opened import opened
 from tests.raw_server import DISK, http, raw_server, read_request
 
 ONCE = RetryPolicy(attempts=1)
@@ -122,7 +123,7 @@ async def test_unsolicited_bytes_are_not_a_response(
     """A server may send an unsolicited 408 before it hangs up."""
     server = SayingMore(response, more, pause)
     async with raw_server(server) as url, SessionPool() as pool:
-        client = Client("token", base_url=url, pool=pool, retry=ONCE)
+        client = await opened(Client("token", base_url=url, pool=pool, retry=ONCE))
         for expected in range(1, 5):
             assert (await client.disks.get("disk_x")).id == f"disk_{expected}"
             await server.has_sent(expected)

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from katapult_async.testing import FaultKind, Faults, KatapultEmulator, pytest_plugin
+from katapult_async.testing import Answers, Counting, FaultKind, Faults, KatapultEmulator, pytest_plugin
 from tests.caller import MOMENT, ORGANIZATION, Answer, calling
 
 # Known to pytest also where the package is imported without being installed.
@@ -70,8 +70,14 @@ async def test_a_refusal_by_the_limiter() -> None:
 
 
 async def test_options_of_refusals() -> None:
-    options = {"headers_on_429": False, "retry_after": True, "description_null": True, "flat_errors": True}
-    async with calling(limit=0, absurd_429_details=[-1, "many", "missing"], **options) as caller:
+    form = Answers(
+        headers_on_429=False,
+        retry_after=True,
+        absurd_429_details=[-1, "many", "missing"],
+        description_null=True,
+        flat_errors=True,
+    )
+    async with calling(limit=0, answers=form) as caller:
         answers = [await caller.assign() for _ in range(4)]
     details = [answer.body["detail"] for answer in answers]
     assert details == [{"total_permitted": -1}, {"total_permitted": "many"}, {}, {"total_permitted": -1}]
@@ -81,7 +87,7 @@ async def test_options_of_refusals() -> None:
 
 
 async def test_retry_after_says_the_true_seconds_or_any_others() -> None:
-    async with calling(limit=1, retry_after=True) as caller:
+    async with calling(limit=1, answers=Answers(retry_after=True)) as caller:
         await caller.assign()
         caller.time += 17.5
         assert (await caller.assign()).headers["Retry-After"] == "43"
@@ -90,7 +96,7 @@ async def test_retry_after_says_the_true_seconds_or_any_others() -> None:
 
 
 async def test_headers_can_be_kept_back() -> None:
-    async with calling(headers=False) as caller:
+    async with calling(answers=Answers(headers=False)) as caller:
         assert "X-Ratelimit-Remaining" not in (await caller.assign()).headers
 
 
@@ -111,7 +117,7 @@ async def test_somebody_else_and_a_changed_limit_draw_on_the_same_counter() -> N
 
 
 async def test_types_of_requests_can_be_counted_apart() -> None:
-    async with calling(limit=1, limits_per_type=True) as caller:
+    async with calling(counting=Counting(limit=1, per_type=True)) as caller:
         read = f"/disks/disk?disk[id]={caller.emulator.disk_ids[0]}"
         statuses = [(await caller.assign()).status, (await caller.assign()).status]
         statuses += [(await caller.ask("GET", read)).status, (await caller.ask("GET", read)).status]

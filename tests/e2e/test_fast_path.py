@@ -25,6 +25,7 @@ from katapult_async.transport.connector import Connector
 from katapult_async.transport.fast import pool as fast_pool
 from katapult_async.transport.fast.pool import FastPool
 from katapult_async.transport.fast.wire import FastWire, is_tested
+from tests.opened import opened
 from tests.raw_server import DISK, answering, http, raw_server, read_request
 
 ONCE = RetryPolicy(attempts=1)
@@ -36,7 +37,7 @@ async def test_it_is_used_with_every_supported_version() -> None:
     assert not is_tested("3.999.1")
     assert not is_tested("4.0.0a1")
     async with raw_server(answering(http(DISK))) as url, SessionPool() as pool:
-        client = Client("token", base_url=url, pool=pool)
+        client = await opened(Client("token", base_url=url, pool=pool))
         await client.disks.get("disk_1")
         assert "0 busy, 1 free" in repr(pool)
 
@@ -50,7 +51,7 @@ async def test_it_is_not_used_when_disabled_or_with_proxies(
         raw_server(answering(http(DISK))) as url,
         SessionPool(fast_path=fast, trust_env=trust_env) as pool,
     ):
-        client = Client("token", base_url=url, pool=pool)
+        client = await opened(Client("token", base_url=url, pool=pool))
         assert (await client.disks.get("disk_1")).id == "disk_1"
         assert "aiohttp's client" in repr(pool)
 
@@ -65,8 +66,8 @@ async def test_aiohttp_wire_uses_a_proxy_of_the_environment(monkeypatch: pytest.
     async with raw_server(proxy) as url, SessionPool(trust_env=True, allow_http=True) as pool:
         monkeypatch.setenv("NETRC", "/dev/null")
         monkeypatch.setenv("http_proxy", str(URL(url).origin()))
-        client = Client(
-            "token", base_url="http://api.example/core/v1", pool=pool, retry=ONCE, allow_http=True
+        client = await opened(
+            Client("token", base_url="http://api.example/core/v1", pool=pool, retry=ONCE, allow_http=True)
         )
         assert (await client.disks.get("disk_1")).id == "disk_1"
     assert heard[0].startswith(b"GET http://api.example/core/v1/disks/disk?")
@@ -105,7 +106,7 @@ async def test_connections_that_are_idle_for_too_long_are_closed(monkeypatch: py
         ended.append(await reader.read() == b"")
 
     async with raw_server(handler) as url, SessionPool() as pool:
-        client = Client("token", base_url=url, pool=pool, retry=ONCE)
+        client = await opened(Client("token", base_url=url, pool=pool, retry=ONCE))
         for expected in (1, 2):
             await client.disks.get("disk_1")
             await asyncio.sleep(0.3)
@@ -132,7 +133,7 @@ async def test_the_idle_time_counts_from_the_last_response(
             ended.set()
 
     async with raw_server(slow) as url, SessionPool() as pool:
-        client = Client("token", base_url=url, pool=pool, retry=ONCE)
+        client = await opened(Client("token", base_url=url, pool=pool, retry=ONCE))
         for _ in range(3):
             await client.disks.get("disk_1")
         assert connections == 1
@@ -240,7 +241,7 @@ async def test_a_path_is_quoted_as_aiohttp_quotes_it() -> None:
 
     for fast in (True, False):
         async with raw_server(handler) as url, SessionPool(fast_path=fast) as pool:
-            client = Client("token", base_url=url, pool=pool)
+            client = await opened(Client("token", base_url=url, pool=pool))
             await client.disks.get("disk_\r\nX: y/\u00e9?&#")
     assert heard[0] == heard[1]
     assert b"X: y" not in heard[0]
@@ -248,7 +249,7 @@ async def test_a_path_is_quoted_as_aiohttp_quotes_it() -> None:
 
 async def test_an_unreachable_host() -> None:
     async with SessionPool() as pool:
-        client = Client("token", base_url="http://127.0.0.1:9/core/v1", pool=pool, retry=ONCE)
+        client = await opened(Client("token", base_url="http://127.0.0.1:9/core/v1", pool=pool, retry=ONCE))
         with pytest.raises(ConnectError, match=r"no connection to 127\.0\.0\.1:9"):
             await client.disks.get("disk_1")
         assert "0 busy, 0 free" in repr(pool)

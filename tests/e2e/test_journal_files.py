@@ -20,7 +20,7 @@ from katapult_async.jobs import (
     LineStatus,
     Run,
 )
-from katapult_async.testing import KatapultEmulator
+from katapult_async.testing import Counting, KatapultEmulator
 from tests.durable_runs import (
     ASSIGN,
     CHILD,
@@ -82,7 +82,9 @@ async def test_a_folder_that_is_not_there_or_not_writable_is_said_before_anythin
 
 async def test_only_one_process_executes_a_run(tmp_path: Path) -> None:
     path = tmp_path / "plan.run"
-    async with KatapultEmulator(disks=200, virtual_machines=20, limit=20, period=1.0) as emulator:
+    async with KatapultEmulator(
+        disks=200, virtual_machines=20, counting=Counting(limit=20, period=1.0)
+    ) as emulator:
         run_for(path, plan_of(emulator)).close()
         process = await start(path, emulator, 1.0)
         with pytest.raises(JournalLocked, match=f"process {process.pid} on "):

@@ -10,7 +10,6 @@ import pytest
 from katapult_async import (
     AuthenticationError,
     Client,
-    Machine,
     NotFound,
     Outcome,
     OutcomeStatus,
@@ -24,7 +23,7 @@ from katapult_async import (
 )
 from katapult_async.bulk import ItemT, Outcomes, ResultT, task_wait
 from katapult_async.models import TaskStatus
-from katapult_async.resources import read_again
+from katapult_async.resources import Machine, read_again
 from katapult_async.testing import FaultKind, Faults, KatapultEmulator
 
 S = OutcomeStatus

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from katapult_async import Client, InvalidRequest, ValidationError
-from katapult_async.models import BusType, Disk, ResizeMethod
+from katapult_async.models import BusType, Disk, ResizeMethod, TaskStatus
 from katapult_async.testing import KatapultEmulator
 
 
@@ -49,6 +49,27 @@ async def test_a_disk_is_created_on_a_machine(
     assert bond.virtual_machine.id == machine
     assert bond.state == ("attached" if attach else "detached")
     assert bond.attach_on_boot is False
+
+
+async def test_what_queues_a_task_returns_it(emulator: KatapultEmulator, client: Client) -> None:
+    disk, machine = emulator.disk_ids[0], emulator.virtual_machine_ids[0]
+    await client.disks.assign(disk, machine)
+    for call in (
+        client.disks.attach(disk, wait=True),
+        client.disks.detach(disk, wait=True),
+        client.disks.resize(disk, 500, wait=True),
+        client.disks.change_io_profile(disk, "unrestricted", wait=True),
+        client.virtual_machines.stop(machine, wait=True),
+        client.virtual_machines.start(machine, wait=True),
+    ):
+        task = await call
+        assert task is not None
+        assert task.status is TaskStatus.COMPLETED
+    # Starting the machine has attached the disk.
+    assert await client.disks.attach(disk) is None
+    detaching = await client.disks.detach(disk)
+    assert detaching is not None
+    assert detaching.status is TaskStatus.PENDING
 
 
 async def test_annotations_are_kept_and_filter_lists(emulator: KatapultEmulator, client: Client) -> None:

@@ -17,7 +17,7 @@ from katapult_async.jobs import (
     RunSummary,
     rollback_scope,
 )
-from katapult_async.testing import Faults, KatapultEmulator
+from katapult_async.testing import Counting, Faults, KatapultEmulator
 from tests.durable_runs import (
     ASSIGN,
     client_for,
@@ -41,8 +41,7 @@ async def test_killed_again_and_again_a_run_loses_nothing_and_repeats_nothing(tm
     async with KatapultEmulator(
         disks=60 + 16 * KILLS,
         virtual_machines=60,
-        limit=120,
-        period=1.0,
+        counting=Counting(limit=120, period=1.0),
         latency=(0.0, 0.02),
         task_duration=0.3,
         faults=Faults.everywhere(0.15, seed=KILLS),
@@ -85,8 +84,7 @@ async def test_killed_again_and_again_a_rollback_takes_back_exactly_what_its_run
     async with KatapultEmulator(
         disks=60,
         virtual_machines=30,
-        limit=120,
-        period=1.0,
+        counting=Counting(limit=120, period=1.0),
         latency=(0.0, 0.02),
         task_duration=0.2,
         boot_disks=True,

@@ -11,6 +11,7 @@ import pytest
 from katapult_async import Client, SessionPool
 from katapult_async.testing import KatapultEmulator
 from katapult_async.transport.address import is_same_base_url
+from tests.opened import opened
 
 
 @pytest.fixture
@@ -31,7 +32,8 @@ async def test_max_per_second_applies_to_its_own_client_only(emulator: KatapultE
     async with SessionPool() as pool:
         ceilings = [None, 50.0] if first == "without" else [50.0, None]
         clients = [
-            Client("token", base_url=emulator.url, pool=pool, max_per_second=ceiling) for ceiling in ceilings
+            await opened(Client("token", base_url=emulator.url, pool=pool, max_per_second=ceiling))
+            for ceiling in ceilings
         ]
         limited, unlimited = reversed(clients) if first == "without" else clients
         assert limited.session.gate is unlimited.session.gate
@@ -44,8 +46,8 @@ async def test_max_per_second_applies_to_its_own_client_only(emulator: KatapultE
 async def test_each_client_of_a_token_has_its_own_ceiling(emulator: KatapultEmulator) -> None:
     disk = emulator.disk_ids[0]
     async with SessionPool() as pool:
-        one = Client("token", base_url=emulator.url, pool=pool, max_per_second=100)
-        two = Client("token", base_url=emulator.url, pool=pool, max_per_second=50)
+        one = await opened(Client("token", base_url=emulator.url, pool=pool, max_per_second=100))
+        two = await opened(Client("token", base_url=emulator.url, pool=pool, max_per_second=50))
         took = await asyncio.gather(seconds_for(26, one, disk), seconds_for(26, two, disk))
     assert 0.23 <= took[0] < took[1]
     assert took[1] >= 0.49
@@ -53,35 +55,39 @@ async def test_each_client_of_a_token_has_its_own_ceiling(emulator: KatapultEmul
 
 async def test_settings_that_contradict_the_shared_window_are_refused(emulator: KatapultEmulator) -> None:
     async with SessionPool() as pool:
-        first = Client("token", base_url=emulator.url, pool=pool, total_permitted=1000)
+        first = await opened(Client("token", base_url=emulator.url, pool=pool, total_permitted=1000))
         with pytest.raises(ValueError, match=r"total_permitted=500 contradicts total_permitted=1000 "):
-            Client("token", base_url=emulator.url, pool=pool, total_permitted=500)
+            await opened(Client("token", base_url=emulator.url, pool=pool, total_permitted=500))
         with pytest.raises(ValueError, match=r"rate_window=30 contradicts rate_window=60 "):
-            Client("token", base_url=emulator.url, pool=pool, rate_window=30)
-        same = Client("token", base_url=emulator.url, pool=pool, total_permitted=1000, rate_window=60)
-        silent = Client("token", base_url=emulator.url, pool=pool)
-        other = Client("other", base_url=emulator.url, pool=pool, total_permitted=500, rate_window=30)
+            await opened(Client("token", base_url=emulator.url, pool=pool, rate_window=30))
+        same = await opened(
+            Client("token", base_url=emulator.url, pool=pool, total_permitted=1000, rate_window=60)
+        )
+        silent = await opened(Client("token", base_url=emulator.url, pool=pool))
+        other = await opened(
+            Client("other", base_url=emulator.url, pool=pool, total_permitted=500, rate_window=30)
+        )
         assert first.session.gate is same.session.gate is silent.session.gate is not other.session.gate
 
 
 async def test_a_later_total_permitted_is_adopted_while_none_is_known(emulator: KatapultEmulator) -> None:
     async with SessionPool() as pool:
-        first = Client("token", base_url=emulator.url, pool=pool)
-        Client("token", base_url=emulator.url, pool=pool, total_permitted=700)
+        first = await opened(Client("token", base_url=emulator.url, pool=pool))
+        await opened(Client("token", base_url=emulator.url, pool=pool, total_permitted=700))
         assert first.session.gate.limit == 700
         with pytest.raises(ValueError, match=r"total_permitted=800 contradicts total_permitted=700 "):
-            Client("token", base_url=emulator.url, pool=pool, total_permitted=800)
+            await opened(Client("token", base_url=emulator.url, pool=pool, total_permitted=800))
 
 
 async def test_a_later_total_permitted_must_agree_with_what_the_server_has_said(
     emulator: KatapultEmulator,
 ) -> None:
     async with SessionPool() as pool:
-        first = Client("token", base_url=emulator.url, pool=pool)
+        first = await opened(Client("token", base_url=emulator.url, pool=pool))
         await first.disks.get(emulator.disk_ids[0])
         with pytest.raises(ValueError, match=r"total_permitted=500 contradicts the limit of 100000 "):
-            Client("token", base_url=emulator.url, pool=pool, total_permitted=500)
-        Client("token", base_url=emulator.url, pool=pool, total_permitted=100_000)
+            await opened(Client("token", base_url=emulator.url, pool=pool, total_permitted=500))
+        await opened(Client("token", base_url=emulator.url, pool=pool, total_permitted=100_000))
 
 
 async def test_a_client_is_opened_again_although_the_server_has_corrected_its_total_permitted(
@@ -107,8 +113,8 @@ async def test_a_client_is_opened_again_although_the_server_has_corrected_its_to
 )
 async def test_different_spellings_of_a_base_url_share_one_window(one: str, other: str) -> None:
     async with SessionPool() as pool:
-        first = Client("token", base_url=one, pool=pool)
-        second = Client("token", base_url=other, pool=pool)
+        first = await opened(Client("token", base_url=one, pool=pool))
+        second = await opened(Client("token", base_url=other, pool=pool))
         assert first.session.gate is second.session.gate
         assert first.base_url == second.base_url
 
@@ -124,8 +130,8 @@ async def test_different_spellings_of_a_base_url_share_one_window(one: str, othe
 )
 async def test_different_base_urls_have_separate_windows(other: str) -> None:
     async with SessionPool(allow_http=True) as pool:
-        first = Client("token", base_url="https://api.example/core/v1", pool=pool)
-        second = Client("token", base_url=other, pool=pool, allow_http=True)
+        first = await opened(Client("token", base_url="https://api.example/core/v1", pool=pool))
+        second = await opened(Client("token", base_url=other, pool=pool, allow_http=True))
         assert first.session.gate is not second.session.gate
 
 

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.trace import StatusCode
 
 from katapult_async import Client, NotFound, RetryPolicy
-from katapult_async.testing import Fault, FaultKind, KatapultEmulator
+from katapult_async.testing import Counting, Fault, FaultKind, KatapultEmulator
 from tests.telemetry import Telemetry, attributes_of
 
 TOKEN = "s3cret-token-of-the-tests"
@@ -35,7 +35,10 @@ def client_for(emulator: KatapultEmulator, telemetry: Telemetry) -> Client:
 
 async def test_a_bulk_run_with_a_429_a_500_a_reset_and_retries(telemetry: Telemetry) -> None:
     async with KatapultEmulator(
-        disks=12, virtual_machines=4, tokens=[TOKEN], limit=100, period=1.0, limiter="fixed"
+        disks=12,
+        virtual_machines=4,
+        tokens=[TOKEN],
+        counting=Counting(limit=100, period=1.0, limiter="fixed"),
     ) as emulator:
         machines = emulator.virtual_machine_ids
         pairs = [(disk, machines[number % 4]) for number, disk in enumerate(emulator.disk_ids)]

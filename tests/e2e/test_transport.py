@@ -26,9 +26,11 @@ from katapult_async import (
     RetryPolicy,
     SessionPool,
     Timeout,
+    TransportError,
     WaitEvent,
 )
-from katapult_async.testing import FaultKind, KatapultEmulator
+from katapult_async.testing import Counting, FaultKind, KatapultEmulator
+from tests.opened import opened
 from tests.raw_server import DISK, answering, http, raw_server, read_request
 
 TOKEN = "s3cret-token-of-the-tests"
@@ -64,7 +66,7 @@ pytestmark = pytest.mark.usefixtures("way")
 )
 async def test_unusable_responses(response: bytes, error: type[KatapultError], words: str) -> None:
     async with raw_server(answering(response)) as url, SessionPool(max_body=2000) as pool:
-        client = Client(TOKEN, base_url=url, pool=pool, retry=ONCE)
+        client = await opened(Client(TOKEN, base_url=url, pool=pool, retry=ONCE))
         with pytest.raises(error, match=words) as caught:
             await client.disks.get("disk_1")
     assert caught.value.operation == "GET /disks/disk"
@@ -84,7 +86,7 @@ async def test_an_endless_chunked_body_is_cut_at_max_body() -> None:
             await writer.drain()
 
     async with raw_server(endless) as url, SessionPool(max_body=100_000) as pool:
-        client = Client(TOKEN, base_url=url, pool=pool, retry=ONCE)
+        client = await opened(Client(TOKEN, base_url=url, pool=pool, retry=ONCE))
         with pytest.raises(ProtocolError, match="larger than 100000 bytes"):
             await client.disks.get("disk_1")
     assert sent < 20_000_000
@@ -154,7 +156,7 @@ async def test_errors_distinguish_the_time_outs() -> None:
 
 
 async def test_waits_for_a_permit_do_not_count_as_time_out() -> None:
-    async with KatapultEmulator(disks=1, limit=2, period=1.0) as emulator:
+    async with KatapultEmulator(disks=1, counting=Counting(limit=2, period=1.0)) as emulator:
         settings = {"timeout": Timeout(total=0.3), "rate_window": 1.0}
         async with Client("token", base_url=emulator.url, **settings) as client:  # type: ignore[arg-type]
             for _ in range(5):
@@ -181,7 +183,7 @@ async def test_tls_with_a_private_authority_and_without_trust() -> None:
         trusting = ssl.create_default_context()
         authority.configure_trust(trusting)  # pyright: ignore[reportUnknownMemberType]
         async with SessionPool(ssl_context=trusting) as pool:
-            client = Client("token", base_url=emulator.url, pool=pool)
+            client = await opened(Client("token", base_url=emulator.url, pool=pool))
             assert (await client.disks.get(emulator.disk_ids[0])).id == emulator.disk_ids[0]
         async with Client("token", base_url=emulator.url, retry=ONCE) as client:
             with pytest.raises(ConnectError, match="no secure connection"):
@@ -231,8 +233,41 @@ async def test_the_token_is_in_no_repr_no_log_and_no_traceback(caplog: pytest.Lo
 
 
 def assert_secret_kept(error: BaseException) -> None:
-    text = "".join(traceback.TracebackException.from_exception(error, capture_locals=False).format())
+    text = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
     assert TOKEN not in text + repr(error) + str(vars(error))
+
+
+#: Each makes a request fail. The last one has the token in its body, in the place of a password.
+FAILING = {
+    "closed": b"",
+    "cut": b"HTTP/1.1 200 OK\r\n",
+    "not HTTP": b"nonsense\r\n\r\n",
+    "late": None,
+    "malformed": http(b'{"disk":{"id":7,"password":"%s"}}' % TOKEN.encode()),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+async def test_no_traceback_with_locals_shows_the_token_or_the_body(name: str) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        if (answer := FAILING[name]) is None:
+            await reader.read()  # until the client gives up
+        else:
+            writer.write(answer)
+
+    async with raw_server(handler) as url, SessionPool() as pool:
+        client = await opened(Client(TOKEN, base_url=url, pool=pool, retry=ONCE, timeout=Timeout(total=0.3)))
+        with pytest.raises(TransportError) as caught:
+            await client.disks.get("disk_1")
+    assert_secret_kept(caught.value)
+
+
+async def test_no_traceback_of_a_refused_connection_shows_the_token() -> None:
+    async with Client(TOKEN, base_url="http://127.0.0.1:9/core/v1", retry=ONCE) as client:
+        with pytest.raises(ConnectError) as caught:
+            await client.disks.get("disk_1")
+    assert_secret_kept(caught.value)
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\nb", "a\r\nX: y", "tök", "a\x7f"])
@@ -293,7 +328,7 @@ async def test_a_client_that_is_not_open_raises_an_error() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         _ = client.session
     with pytest.raises(RuntimeError, match="async with"):
-        Client("token", pool=SessionPool())
+        await opened(Client("token", pool=SessionPool()))
 
 
 class Watcher(Observer):
@@ -314,7 +349,7 @@ class Watcher(Observer):
 
 async def test_an_observer_gets_every_request_wait_and_retry() -> None:
     watcher = Watcher()
-    async with KatapultEmulator(disks=1, limit=4, period=1.0) as emulator:
+    async with KatapultEmulator(disks=1, counting=Counting(limit=4, period=1.0)) as emulator:
         settings = {"observer": watcher, "rate_window": 1.0, "retry": RetryPolicy(base=0.001)}
         async with Client("token", base_url=emulator.url, **settings) as client:  # type: ignore[arg-type]
             emulator.faults.next("unavailable")
@@ -377,10 +412,10 @@ async def test_the_life_cycle_of_one_disk() -> None:
             assert (await client.disks.assign(disk.id, machine)).virtual_machine_disk
             assert [entry.disk.id async for entry in client.virtual_machines.disks(machine)] == [disk.id]
             assert (await client.virtual_machines.get(machine)).state == "started"
-            _, attached = await client.disks.attach(disk.id)
+            attached = await client.disks.attach(disk.id)
             assert attached is not None
             await client.tasks.wait(attached.id, interval=0.01)
-            _, detached = await client.disks.detach(disk.id)
+            detached = await client.disks.detach(disk.id)
             assert detached is not None
             await client.tasks.wait(detached.id, interval=0.01)
             assert (await client.disks.unassign(disk.id)).virtual_machine_disk is None

@@ -14,15 +14,15 @@ from katapult_async import (
     Assignment,
     AssignmentConflict,
     Client,
-    Execution,
     OutcomeStatus,
     ProtocolError,
     RetryPolicy,
 )
 from katapult_async.bulk import Outcomes
+from katapult_async.errors import Execution
 from katapult_async.models import Disk, Task
 from katapult_async.resources.disks import ASSIGNING
-from katapult_async.testing import FaultKind, KatapultEmulator
+from katapult_async.testing import Answers, Counting, FaultKind, KatapultEmulator
 from katapult_async.transport import Meter, Session
 from tests.raw_server import http, raw_server, read_request
 
@@ -212,7 +212,7 @@ async def test_a_200_of_unassign_that_shows_no_machine_is_trusted() -> None:
 
 async def test_a_lost_item_is_unknown_and_a_429_item_is_not_attempted() -> None:
     async with KatapultEmulator(
-        disks=2, virtual_machines=2, limit=1, period=600.0, headers=False
+        disks=2, virtual_machines=2, counting=Counting(limit=1, period=600.0), answers=Answers(headers=False)
     ) as emulator:
         items = list(map(Assignment, emulator.disk_ids, emulator.virtual_machine_ids))
 
@@ -269,7 +269,9 @@ def each_disk_fails_once() -> Callable[[object], FaultKind | None]:
 
 
 async def test_waits_for_the_rate_limit_use_no_attempts_of_an_item() -> None:
-    async with KatapultEmulator(disks=16, virtual_machines=16, limit=8, period=1.0) as emulator:
+    async with KatapultEmulator(
+        disks=16, virtual_machines=16, counting=Counting(limit=8, period=1.0)
+    ) as emulator:
         emulator.faults.script(each_disk_fails_once())
         retry = RetryPolicy(base=0.001, total=0.5)
         async with Client("token", base_url=emulator.url, rate_window=1.0, retry=retry) as client:
@@ -281,7 +283,7 @@ async def test_waits_for_the_rate_limit_use_no_attempts_of_an_item() -> None:
 
 
 async def test_waits_for_the_rate_limit_use_no_attempts_of_a_call() -> None:
-    async with KatapultEmulator(disks=16, limit=8, period=1.0) as emulator:
+    async with KatapultEmulator(disks=16, counting=Counting(limit=8, period=1.0)) as emulator:
         emulator.faults.script(each_disk_fails_once())
         retry = RetryPolicy(base=0.001, total=0.5)
         async with Client("token", base_url=emulator.url, rate_window=1.0, retry=retry) as client:

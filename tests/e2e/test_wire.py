@@ -22,6 +22,7 @@ from katapult_async import (
     SessionPool,
     Timeout,
 )
+from tests.opened import opened
 from tests.raw_server import DISK, Handler, answering, http, raw_server, read_request
 
 pytestmark = pytest.mark.usefixtures("way")
@@ -58,7 +59,7 @@ async def client_of(
 ) -> AsyncIterator[Client]:
     trusting, serving = contexts() if tls else (None, None)
     async with raw_server(handler, tls=serving) as url, SessionPool(ssl_context=trusting) as pool:
-        yield Client("token", base_url=url, pool=pool, retry=ONCE, timeout=limits)
+        yield await opened(Client("token", base_url=url, pool=pool, retry=ONCE, timeout=limits))
 
 
 def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
@@ -94,7 +95,7 @@ async def test_each_request_in_flight_has_a_connection_and_none_stays_open(*, tl
     trusting, serving = contexts() if tls else (None, None)
     async with raw_server(server, tls=serving) as url:
         async with SessionPool(ssl_context=trusting) as pool:
-            client = Client("token", base_url=url, pool=pool, retry=ONCE)
+            client = await opened(Client("token", base_url=url, pool=pool, retry=ONCE))
             await client.disks.get("disk_1")
             for _ in range(2):
                 await asyncio.gather(*(client.disks.get("disk_1") for _ in range(8)))
@@ -107,7 +108,7 @@ async def test_clients_of_one_pool_share_connections() -> None:
     server = Counted(http(DISK))
     async with raw_server(server) as url, SessionPool() as pool:
         for token in ("one", "two"):
-            await Client(token, base_url=url, pool=pool).disks.get("disk_1")
+            await (await opened(Client(token, base_url=url, pool=pool))).disks.get("disk_1")
     assert server.connections == 1
 
 
@@ -186,8 +187,8 @@ async def test_each_request_keeps_its_own_time_out() -> None:
         return time.monotonic() - began
 
     async with raw_server(silent) as url, SessionPool() as pool:
-        short = Client("one", base_url=url, pool=pool, timeout=Timeout(total=0.2), retry=ONCE)
-        long = Client("two", base_url=url, pool=pool, timeout=Timeout(total=0.5), retry=ONCE)
+        short = await opened(Client("one", base_url=url, pool=pool, timeout=Timeout(total=0.2), retry=ONCE))
+        long = await opened(Client("two", base_url=url, pool=pool, timeout=Timeout(total=0.5), retry=ONCE))
         for client in (short, long):
             await client.disks.get("disk_0")  # nothing else is sent before the first response
         took = await asyncio.gather(*(one(client, n / 20) for n in range(5) for client in (long, short)))
@@ -224,7 +225,7 @@ async def test_a_request_in_flight_ends_when_the_pool_closes() -> None:
 
     async with raw_server(silent) as url:
         async with SessionPool() as pool:
-            client = Client("token", base_url=url, pool=pool, retry=ONCE)
+            client = await opened(Client("token", base_url=url, pool=pool, retry=ONCE))
             task = asyncio.create_task(client.disks.get("disk_1"))
             await asyncio.sleep(0.05)
         with pytest.raises(ConnectionLost):

@@ -7,28 +7,23 @@ from collections.abc import AsyncIterator
 
 import msgspec
 from msgspec import UnsetType
-from typing_extensions import assert_type
+from typing_extensions import Unpack, assert_type
 
 from katapult_async import (
     Action,
     Assignment,
     BulkReport,
     Client,
+    ClientSettings,
     Disk,
-    DiskState,
-    IOProfile,
     KatapultError,
-    Machine,
-    NewDisk,
     Operation,
     Outcome,
     Outcomes,
     OutcomeStatus,
-    Resize,
     SessionPool,
     Task,
     Timeout,
-    TrashObject,
     UnableToAssign,
     VirtualMachine,
     send_with,
@@ -46,18 +41,34 @@ from katapult_async.jobs import (
     preview,
     write_html,
 )
+from katapult_async.models import DiskState, IOProfile, Secret, TrashObject
 from katapult_async.otel import OpenTelemetryObserver
+from katapult_async.resources import Machine, NewDisk, Resize
 
 
 async def one_disk(client: Client) -> None:
     disk = await client.disks.assign("disk_1", "vm_1")
     assert_type(disk, Disk)
     assert_type(disk.state, DiskState | UnsetType)
-    assert_type(await client.disks.attach("disk_1"), tuple[Disk, Task | None])
+    assert_type(await client.disks.unassign("disk_1"), Disk)
+    assert_type(await client.disks.update("disk_1", name="x"), Disk)
     assert_type(await client.disks.delete("disk_1"), TrashObject)
     assert_type(await client.virtual_machines.get("web.example"), VirtualMachine)
     assert_type(client.disks.list(organization="acme"), AsyncIterator[Disk])
     assert_type(client.io_profiles.list(organization="acme"), AsyncIterator[IOProfile])
+
+
+async def what_queues_a_task_returns_it(client: Client) -> None:
+    assert_type(await client.disks.attach("disk_1"), Task | None)
+    assert_type(await client.disks.detach("disk_1", wait=True), Task | None)
+    assert_type(await client.disks.resize("disk_1", 50), Task)
+    assert_type(await client.disks.change_io_profile("disk_1", "fast", wait=True), Task)
+    assert_type(await client.virtual_machines.start("vm_1"), Task | None)
+    assert_type(await client.virtual_machines.stop("vm_1", wait=True), Task | None)
+    assert_type(await client.virtual_machines.shutdown("vm_1"), Task | None)
+    assert_type(await client.virtual_machines.reset("vm_1"), Task | None)
+    made = await client.disks.create(organization="acme", name="x", data_center="here", size_in_gb=5)
+    assert_type(made, tuple[Disk, Task])
 
 
 async def many_disks(client: Client, pairs: list[Assignment], more: AsyncIterator[Assignment]) -> None:
@@ -156,6 +167,18 @@ async def jobs(client: Client) -> None:
             assert_type(record, LineRecord)
             assert_type(record.finished_at, float | None)
         write_html(sys.stdout, journal)
+
+
+def client_of(**settings: Unpack[ClientSettings]) -> Client:
+    return Client.from_env(**settings)
+
+
+def secrets(machine: VirtualMachine, token: Secret) -> None:
+    assert_type(machine.initial_root_password, Secret | UnsetType | None)
+    assert_type(token.reveal(), str)
+    Client(token)
+    client_of(concurrency=4)
+    client_of(concurency=4)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 async def clients() -> None:

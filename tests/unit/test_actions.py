@@ -7,20 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from katapult_async import (
-    Assignment,
-    DiskUpdate,
-    IOProfileChange,
-    Machine,
-    NewDisk,
-    Outcome,
-    OutcomeStatus,
-    Resize,
-    Words,
-)
-from katapult_async.bulk import fields_of, read_as
+from katapult_async import Assignment, Outcome, OutcomeStatus
+from katapult_async.bulk import Words, fields_of, read_as
 from katapult_async.bulk.look_ahead import LookAhead
 from katapult_async.models import Disk
+from katapult_async.resources import DiskUpdate, IOProfileChange, Machine, NewDisk, Resize
 
 S = OutcomeStatus
 

@@ -10,9 +10,11 @@ import sys
 import pytest
 
 import katapult_async
+import katapult_async.errors
 
 PUBLIC = [
     "katapult_async",
+    "katapult_async.budget",
     "katapult_async.jobs",
     "katapult_async.models",
     "katapult_async.otel",
@@ -34,19 +36,25 @@ def test_all_is_sorted_and_every_name_is_there(name: str) -> None:
         assert getattr(module, public) is not None
 
 
-def test_the_promised_names() -> None:
-    promised = [
-        "Assignment",
-        "Client",
-        "SessionPool",
-        "KatapultError",
-        "Outcome",
-        "OutcomeStatus",
-        "BulkReport",
-        "Disk",
-        "Task",
-    ]
-    assert set(promised) <= set(katapult_async.__all__)
+#: All that the top level promises, besides the errors.
+PROMISED = {
+    *("Client", "ClientSettings", "SessionPool", "RetryPolicy", "Timeout", "Operation"),
+    *("Assignment", "Outcome", "OutcomeStatus", "Outcomes", "BulkReport", "BulkError"),
+    *("Action", "read_with", "send_with"),
+    *("Observer", "OutcomeEvent", "RequestEvent", "RetryEvent", "StepEvent", "WaitEvent"),
+    *("Disk", "Task", "VirtualMachine"),
+    "__version__",
+}
+
+
+def test_the_top_level_has_the_promised_names_and_all_errors() -> None:
+    every_error = {
+        name
+        for name, value in vars(katapult_async.errors).items()
+        if isinstance(value, type) and issubclass(value, katapult_async.KatapultError)
+    }
+    assert set(katapult_async.__all__) == PROMISED | every_error | {"BudgetError"}
+    assert "RouteNotFound" in every_error
     assert set(katapult_async.__all__) <= set(dir(katapult_async))
 
 
@@ -74,6 +82,29 @@ def test_the_old_place_of_preview_warns() -> None:
         assert plan.plan is importlib.import_module("katapult_async.jobs").preview
     with pytest.raises(AttributeError, match="nonsense"):
         plan.nonsense  # noqa: B018
+
+
+MOVED = {
+    "ratelimit": ["Priority"],
+    "observer": ["Observers"],
+    "errors": ["Execution"],
+    "bulk": ["Contradiction", "ReadBack", "Recorder", "Start", "Words"],
+    "resources": ["DiskUpdate", "IOProfileChange", "Machine", "NewDisk", "Resize"],
+    "models": [
+        *("AttachedDisk", "AttachmentState", "BusType", "DataCenter", "DiskState", "FileSystem"),
+        *("IOProfile", "ResizeMethod", "StorageSpeed", "TaskStatus", "TrashObject", "VirtualMachineDisk"),
+        *("VirtualMachineReference", "VirtualMachineState"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("package", "name"), [(p, name) for p, names in MOVED.items() for name in names])
+def test_a_name_that_has_moved_still_works_and_warns(package: str, name: str) -> None:
+    assert name not in katapult_async.__all__
+    with pytest.warns(DeprecationWarning, match=f"is now katapult_async.{package}.{name}"):
+        found = getattr(katapult_async, name)
+    module = importlib.import_module(f"katapult_async.{package}")
+    assert found is getattr(module, name)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

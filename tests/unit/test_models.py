@@ -1,4 +1,4 @@
-"""The API's objects decode whatever the server adds, and keep no secret."""
+"""The API's objects decode whatever the server adds, and show no secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from katapult_async.models import Disk, DiskState, VirtualMachine, lookups, requests
+from katapult_async.models import Disk, DiskState, Secret, VirtualMachine, lookups, requests
 from katapult_async.models.responses import DiskPage, DiskResponse, VirtualMachineResponse
 
 FULL: dict[str, object] = {
@@ -74,14 +74,26 @@ def test_the_assign_page_decodes_down_to_the_badge() -> None:
     assert system.badge.file_size == 5
 
 
-def test_no_password_and_no_token_is_kept() -> None:
-    disk = msgspec.json.decode(msgspec.json.encode(FULL), type=DiskResponse)
-    assert "hunter2" not in repr(disk)
-    assert "badge-token" not in repr(disk)
+def test_passwords_and_tokens_are_kept_and_not_shown() -> None:
+    response = msgspec.json.decode(msgspec.json.encode(FULL), type=DiskResponse)
+    installation = response.disk.installation
+    assert installation
+    assert installation.attributes
+    assert installation.attributes[0].value == Secret("hunter2")
+    version = installation.disk_template_version
+    assert version
+    assert version.disk_template
+    system = version.disk_template.operating_system
+    assert system
+    assert system.badge
+    assert system.badge.token == Secret("badge-token")
     machine = {"virtual_machine": {"id": "vm_1", "initial_root_password": "hunter2", "state": "started"}}
     decoded = msgspec.json.decode(msgspec.json.encode(machine), type=VirtualMachineResponse)
-    assert "hunter2" not in repr(decoded)
-    assert not hasattr(decoded.virtual_machine, "initial_root_password")
+    assert decoded.virtual_machine.initial_root_password == Secret("hunter2")
+    for shown in (repr(response), repr(decoded)):
+        assert "***" in shown
+        assert "hunter2" not in shown
+        assert "badge-token" not in shown
 
 
 def test_what_a_partial_object_lacks_is_unset_and_null_is_none() -> None:

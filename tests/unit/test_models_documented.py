@@ -15,6 +15,7 @@ import pytest
 from msgspec import inspect
 
 from katapult_async.errors import CODES
+from katapult_async.models import Secret
 from katapult_async.models import responses as r
 from katapult_async.models.enums import FileSystem, ResizeMethod
 
@@ -98,6 +99,8 @@ def assert_fits(
     elif isinstance(option, inspect.VarTupleType):
         assert said["type"] == "array"
         assert_fits(option.item_type, said["items"], f"{where}[]", within)
+    elif isinstance(option, inspect.EnumType) and option.cls is Secret:
+        assert said["type"] == "string"
     elif isinstance(option, inspect.EnumType):
         assert {word.value for word in option.cls} == set(said["enum"]), where
     else:
@@ -131,3 +134,23 @@ def documented_codes(node: object) -> set[str]:
     if code is not None:
         return set(resolved(code)["enum"])
     return set[str]().union(*(documented_codes(value) for value in schema.values()))
+
+
+def test_every_field_of_the_assign_page_is_in_the_models() -> None:
+    answer = document()["paths"]["/disks/disk/assign"]["post"]["responses"]["200"]
+    assert_whole(inspect.type_info(r.DiskResponse), answer["content"]["application/json"]["schema"], "")
+
+
+def assert_whole(
+    kept: inspect.Type, schema: dict[str, Any], where: str, within: tuple[type, ...] = ()
+) -> None:
+    said = resolved(schema)
+    options = kept.types if isinstance(kept, inspect.UnionType) else (kept,)
+    (option,) = [option for option in options if not isinstance(option, inspect.NoneType)]
+    if isinstance(option, inspect.VarTupleType):
+        assert_whole(option.item_type, said["items"], f"{where}[]", within)
+    elif isinstance(option, inspect.StructType) and option.cls not in within:
+        fields = {field.encode_name: field.type for field in option.fields}
+        for name, inner in said["properties"].items():
+            assert name in fields, f"{where}.{name} is not in the models"
+            assert_whole(fields[name], inner, f"{where}.{name}", (*within, option.cls))

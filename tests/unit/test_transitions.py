@@ -17,15 +17,13 @@ from katapult_async import (
     TaskQueueingError,
     TransportError,
     UnableToAssign,
-    VirtualMachineDisk,
-    VirtualMachineReference,
 )
 from katapult_async.bulk import Assignment
 from katapult_async.errors import KatapultError
 from katapult_async.jobs import LineState, LineStatus
 from katapult_async.jobs.journal.records import Changes, Step
 from katapult_async.jobs.steps.transitions import Transition, after
-from katapult_async.models import AttachmentState, TaskStatus
+from katapult_async.models import AttachmentState, TaskStatus, VirtualMachineDisk, VirtualMachineReference
 
 S = OutcomeStatus
 

@@ -21,6 +21,7 @@ from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from katapult_async.logs import package_logger
+from katapult_async.transport.address import HeaderValue
 from katapult_async.transport.aiohttp_wire import AiohttpWire
 from katapult_async.transport.wire import Reply, Timeout, translate
 
@@ -57,7 +58,7 @@ class FastWire:
         self._plain = plain
         # If connecting takes the whole time, nothing was sent: that is a ConnectTimeout, too.
         self._timeout = Timeout(connect=min(timeout.connect, timeout.total), total=timeout.total)
-        self._fixed = _render(headers)
+        self._fixed = HeaderValue(_render(headers))
         self._rendered: dict[tuple[tuple[str, str], ...], str] = {}
         self._given_up = False
 
@@ -78,7 +79,7 @@ class FastWire:
         timeout = self._timeout
         try:
             origin = self._connections.origin(url)
-            request = self._write(method, url, origin.host, headers, body)
+            own = self._own(headers)
             connection = await self._connections.take(origin, total=timeout.total, connect=timeout.connect)
         except UnexpectedInside:
             self._given_up = True
@@ -91,7 +92,8 @@ class FastWire:
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
             raise translate(exc, timeout) from exc
         try:
-            reply = await connection.send(request)
+            # The request has no name here: a traceback with local variables would show the token.
+            reply = await connection.send(self._write(method, url, origin.host, own, body))
             if reply is not None:
                 self._connections.keep(origin, connection)
                 return reply
@@ -111,13 +113,14 @@ class FastWire:
             return await connection.read_handed_over()
         raise asyncio.TimeoutError
 
-    def _write(
-        self, method: str, url: URL, host: str, headers: Mapping[str, str], body: bytes | None
-    ) -> bytes:
+    def _own(self, headers: Mapping[str, str]) -> str:
         key = tuple(headers.items())
         own = self._rendered.get(key)
         if own is None:
             own = self._rendered[key] = _render(headers)
+        return own
+
+    def _write(self, method: str, url: URL, host: str, own: str, body: bytes | None) -> bytes:
         if body is None:
             length, body = ("", b"") if method == "GET" else ("Content-Length: 0\r\n", b"")
         else:

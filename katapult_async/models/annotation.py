@@ -1,0 +1,13 @@
+"""Annotations: keys and values that callers put on disks and machines."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class Annotation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A key and a value that the caller has put on something (OpenAPI: KeyValue)."""
+
+    key: str
+    value: str | UnsetType | None = UNSET

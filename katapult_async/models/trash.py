@@ -1,0 +1,15 @@
+"""The trash: deleted objects that can still be restored."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class TrashObject(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Something deleted that can still be restored (`trsh_…`) until keep_until (unix seconds)."""
+
+    id: str
+    keep_until: int | UnsetType = UNSET
+    object_id: str | UnsetType = UNSET
+    object_type: str | UnsetType = UNSET
