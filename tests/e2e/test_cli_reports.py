@@ -259,7 +259,7 @@ async def test_statuses_are_chosen_and_wrong_ones_refused() -> None:
     code, out, _ = await run("report", "a.run", "--all")
     assert out.count("disk_") == 3
     for options, reason in (
-        (("--status", "done"), "'done' is not a status. Statuses: assigned, "),
+        (("--status", "finished"), "'finished' is not a status. Statuses: assigned, "),
         (("--status", ""), "no status is given"),
         (("--status", "failed", "--all"), "--status and --all exclude each other"),
         (("-o", "report.pdf"), "end it with .csv, .json, .jsonl, .html or .txt, or give --format"),
