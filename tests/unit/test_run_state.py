@@ -243,6 +243,16 @@ def test_a_damaged_journal_of_the_second_version_is_refused(tmp_path: Path, mani
             opened(path)
 
 
+def test_a_note_that_became_empty_is_damage(tmp_path: Path, manifest: Manifest) -> None:
+    """The checksum takes an empty note for none."""
+    path = tmp_path / "plan.run"
+    Run.create(path, manifest).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE line SET note = '' WHERE number = 2")
+    with pytest.raises(JournalDamaged, match="what it says was changed"):
+        Journal.read(path)
+
+
 def test_the_old_name_of_rolled_back_by_warns(tmp_path: Path, manifest: Manifest) -> None:
     with Run.create(tmp_path / "plan.run", manifest) as run:
         run.journal.note_rolled_back(Path("other.run"))
