@@ -13,6 +13,9 @@ from katapult_async.jobs.journal.queries_sessions import ADD_SECOND, ADD_WAIT, S
 from katapult_async.jobs.journal.records import Changes, Step
 from katapult_async.jobs.journal.session import Stopwatch
 
+#: A time of our days: seals keep 2^-22 s of it, which is all that such a number has.
+FAILED_AT = 1_795_000_000.0
+
 #: Lines that are recorded together.
 BATCH = 7
 
@@ -30,9 +33,9 @@ def outcome(number: int) -> LineOutcome:
         code="unable_to_assign" if failed else None,
         detail=f"line {number}" if failed else None,
         attempts=1,
-        finished_at=1.5 if failed else time.time(),
+        finished_at=FAILED_AT + 0.5 if failed else time.time(),
         request_id=f"request-{number:030d}",
-        sent_at=1.0 if failed else time.time(),
+        sent_at=FAILED_AT if failed else time.time(),
     )
 
 
