@@ -127,13 +127,25 @@ def assign(
     )
 
 
+def _checked_action(name: str) -> str:
+    from katapult_async.cli.run import checked_action
+
+    return checked_action(name)
+
+
 @command(
     "run resize sizes.csv", "run start machines.csv --dry-run", "run create disks.jsonl --yes", name="run"
 )
 def run_action(
     action: Annotated[
         str,
-        typer.Argument(metavar="ACTION", show_default=False, help="What to do with each line. ? lists all."),
+        typer.Argument(
+            metavar="ACTION",
+            show_default=False,
+            is_eager=True,  # a wrong one is told before a missing manifest
+            callback=_checked_action,
+            help="What to do with each line. A wrong one lists all.",
+        ),
     ],
     manifest: ManifestName,
     run: NewRun = None,
@@ -157,9 +169,8 @@ def run_action(
     have been executed, comes out as unknown and is never sent again.
     """
     from katapult_async.cli.assign import Wanted, run_assign
-    from katapult_async.cli.run import checked_action, run_cost
+    from katapult_async.cli.run import run_cost
 
-    action = checked_action(action)
     sources = connection.sources()
     settings = connection.settings(sources)
     run = checked_file("--run", run)

@@ -19,7 +19,7 @@ def checked_limiter(kind: str) -> LimiterKind:
     try:
         return LimiterKind(kind)
     except ValueError:
-        refuse(f"the kinds of limiters are {', '.join(LimiterKind)}, and {kind[:50]!r} is none of them")
+        refuse(f"there is no limiter {kind[:50]!r}: choose one of {', '.join(LimiterKind)}")
 
 
 def run_emulator(

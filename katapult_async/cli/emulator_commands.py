@@ -56,7 +56,7 @@ def emulate(
     virtual_machines: Annotated[int, typer.Option(min=1)] = 100,
     limit: Annotated[int, typer.Option(min=1, help="Requests permitted in a window.")] = 1000,
     limiter: Annotated[
-        str, typer.Option(metavar="KIND", help="How requests are counted. ? lists the kinds.")
+        str, typer.Option(metavar="KIND", help="How requests are counted. A wrong one lists all.")
     ] = "aligned",
     window: Annotated[float, typer.Option(min=0.1, help="Length of the window in seconds.")] = 60.0,
     headers: Annotated[bool, typer.Option(help="Send the rate limit headers.")] = True,

@@ -1,4 +1,4 @@
-"""`run`: what is its own beside `assign`: the names of the actions, and what a run costs."""
+"""`run`: what it does not share with `assign`: names of actions, and the cost of a run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from katapult_async.cli.options import Screen
 from katapult_async.cli.words import clock_time, counted, duration
 from katapult_async.client import ClientSettings
 from katapult_async.jobs import ManifestError
-from katapult_async.jobs.preflight.forecast import Pace, seconds_for
+from katapult_async.jobs.preflight.forecast import Pace, action_requests, seconds_for
 from katapult_async.jobs.report.command_documents import CostDocument
 from katapult_async.jobs.report.documents import encode
-from katapult_async.resources.actions import ACTION_NAMES, action_named
+from katapult_async.resources.actions import action_named
 
 
 def checked_action(name: str) -> str:
@@ -22,7 +22,7 @@ def checked_action(name: str) -> str:
     try:
         return action_named(name).name
     except ValueError as exc:
-        refuse(f"the actions are {', '.join(ACTION_NAMES)}" if name == "?" else str(exc))
+        refuse(str(exc))
 
 
 def run_cost(manifest: str, *, action: str, screen: Screen, settings: ClientSettings) -> int:
@@ -36,7 +36,7 @@ def run_cost(manifest: str, *, action: str, screen: Screen, settings: ClientSett
             lines = opened.check().lines
     except ManifestError as exc:
         return bad_input(str(exc))
-    requests = lines * (2 if action_named(action).read_first else 1)
+    requests = action_requests(lines, action)
     pace = Pace(
         limit=settings.get("total_permitted"),
         period=settings.get("rate_window", 60.0),

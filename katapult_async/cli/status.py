@@ -12,7 +12,7 @@ from katapult_async.cli.words import clock_time, duration
 from katapult_async.jobs import Journal, JournalError
 from katapult_async.jobs.journal.latency import Latency
 from katapult_async.jobs.journal.records import LineStatus, RunKind, RunSummary, TimelineSecond
-from katapult_async.jobs.preflight.forecast import Pace, seconds_for
+from katapult_async.jobs.preflight.forecast import Pace, action_requests, seconds_for
 from katapult_async.jobs.report.documents import StatusDocument, encode, iso, run_document_of
 from katapult_async.jobs.report.standing import RunState, next_steps, progress, standing, state_of, title
 from katapult_async.jobs.report.text import totals
@@ -90,7 +90,10 @@ def ends_in(summary: RunSummary, recent: list[TimelineSecond], *, now: float) ->
     """
     lines = sum(summary.counts.get(status, 0) for status in (LineStatus.WAITING, LineStatus.UNKNOWN))
     # Attaching is a second request; a rollback reads each disk first.
-    requests = lines * (2 if summary.info.attach or summary.info.kind is RunKind.ROLLBACK else 1)
+    info = summary.info
+    requests = lines * (2 if info.attach or info.kind is RunKind.ROLLBACK else 1)
+    if info.action is not None:
+        requests = action_requests(lines, info.action)
     limit = summary.total_permitted
     used = sum(second.requests for second in recent if second.at >= now - now % summary.period)
     remaining = None if limit is None else max(limit - used, 0)

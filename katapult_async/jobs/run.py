@@ -317,10 +317,12 @@ class Run:
             thorough: Whether to read each disk; by default what the run was made with.
 
         Raises:
-            ValueError: No organization was given, and the run was made without one.
+            ValueError: No organization is known, or the run is one of an action.
             NotFound: There is no such organization.
             JournalMismatch: The client is one of another installation.
         """
+        if self._info.action is not None:
+            raise ValueError(f"a run of {self._info.action} has no preflight")
         organization = organization if organization is not None else self._info.organization
         if organization is None:
             raise ValueError("the run was made without an organization: pass organization=")
@@ -351,13 +353,12 @@ class Run:
 
         Args:
             client: The client to send with.
-            task_timeout: Seconds that a task of attaching may take.
+            task_timeout: Seconds that one task may take.
             limit_lines: Send only so many lines. A later `execute` sends the others.
             max_failures: Stop when more lines than that have failed in this session.
 
         Raises:
-            JournalMismatch: The client is one of another installation, or nobody has confirmed the
-                run.
+            JournalMismatch: The client is one of another installation, or the run is not confirmed.
             JournalWriteError: Nothing can be recorded any more. The run ends at once, and can be
                 resumed.
         """

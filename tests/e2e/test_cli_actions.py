@@ -19,7 +19,7 @@ import anyio
 import pytest
 
 from katapult_async import Client
-from katapult_async.jobs import JournalDamaged, LineStatus, Manifest, Run, RunKind
+from katapult_async.jobs import JournalDamaged, LineStatus, Manifest, Run, RunKind, preview
 from katapult_async.testing import Faults, KatapultEmulator
 from tests.command_line import PROGRAM, TOKEN, emulator_with, environment, run
 
@@ -99,7 +99,6 @@ async def test_a_dry_run_says_what_it_costs_and_sends_nothing() -> None:
             "virtual_machine\nvm_1\n",
             "there is no action 'explode': choose one of unassign, attach",
         ),
-        ("?", "", "the actions are unassign, attach, detach, resize"),
         (
             "start",
             "disk\ndisk_1\n",
@@ -263,3 +262,26 @@ def test_a_changed_item_is_damage() -> None:
         db.execute("UPDATE line SET item = replace(item, '5', '6')")
     with pytest.raises(JournalDamaged, match="what it says was changed"):
         Run.open("a.run")
+
+
+async def test_a_run_of_an_action_has_no_preflight_and_attaches_nothing() -> None:
+    with Manifest.from_items([("disk_1", 5)], action="resize") as manifest:
+        for options in ({"preflight": True}, {"thorough": True}, {"attach": True}):
+            with pytest.raises(ValueError, match="a run of resize has no preflight and attaches nothing"):
+                Run.create("a.run", manifest, **options)  # type: ignore[arg-type]
+        assert not Path("a.run").exists()
+        async with emulator_with() as emulator, Client(TOKEN, base_url=emulator.url) as client:
+            with pytest.raises(ValueError, match="a run of resize has no preflight"):
+                await preview(client, manifest, "acme")
+            with (
+                Run.create("a.run", manifest) as durable,
+                pytest.raises(ValueError, match="a run of resize has no preflight"),
+            ):
+                await durable.preflight(client, "acme")
+            assert emulator.ledger.total == 0
+
+
+async def test_a_wrong_action_lists_all_also_without_a_manifest() -> None:
+    code, out, err = await run("run", "list")
+    assert (code, out) == (2, "")
+    assert err.startswith("katapult-async: there is no action 'list': choose one of unassign, attach, ")

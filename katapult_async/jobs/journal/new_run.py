@@ -80,11 +80,14 @@ def from_manifest(
 
     Raises:
         ManifestError: The manifest has a mistake, or is changed while its lines are read.
+        ValueError: It is one of an action, and more was asked for than the action.
     """
+    action = manifest.action
+    if action is not None and (attach or asked.get("preflight") or asked.get("thorough")):
+        raise ValueError(f"a run of {action} has no preflight and attaches nothing")
     check = manifest.check()
     if not check.ok:
         raise ManifestError(f"the manifest has a mistake: {check.complaints[0]}")
-    action = manifest.action
     kind = RunKind.ASSIGN if action is None else RunKind.ACTION
     info = new_info(kind, manifest.name, check.digest, check.lines, attach=attach, action=action, **asked)
     return info, _lines(manifest, check.digest, attach=attach)

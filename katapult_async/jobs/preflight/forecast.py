@@ -12,6 +12,8 @@ import math
 
 import msgspec
 
+from katapult_async.resources.actions import action_named
+
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """What limits the requests of a run.
@@ -58,6 +60,16 @@ def seconds_for(requests: int, pace: Pace, now: float) -> float | None:
     per_window = min(pace.limit, fastest * pace.period)
     full_windows = math.ceil(left / per_window) - 1
     return to_boundary + full_windows * pace.period + (left - full_windows * per_window) / fastest
+
+
+def action_requests(lines: int, action: str) -> int:
+    """Return how many requests a run of an action needs at least: polling is not counted.
+
+    Args:
+        lines: Its lines.
+        action: The name of the action.
+    """
+    return lines * (2 if action_named(action).read_first else 1)
 
 
 def rollback_requests(lines: int, attached: int) -> int:

@@ -36,7 +36,10 @@ async def preview(
     Raises:
         ManifestError: The manifest has a mistake.
         NotFound: There is no such organization.
+        ValueError: It is a manifest of an action.
     """
+    if manifest.action is not None:
+        raise ValueError(f"a run of {manifest.action} has no preflight")
     info, lines = from_manifest(manifest, attach=attach)
     with Journal.temporary(info, lines) as journal:
         async with Writer(journal) as writer:
