@@ -274,7 +274,7 @@ class RunSession(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         started_at: Its start, in Unix seconds.
         finished_at: Its end. None if it is under way, or was killed.
         active_until: Its end, or else the last time at which it is known to have been active.
-        ended: How it ended: finished, interrupted, refused, or failed.
+        ended: How it ended: finished, interrupted, refused, no_answer, or failed.
         reason: Why it ended so, in words.
         period: Length of the rate limit's window, in seconds.
     """

@@ -56,7 +56,7 @@ class SessionDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     started_at: Timestamp
     finished_at: Timestamp | None
-    ended: Annotated[str | None, Meta(description="finished, interrupted, refused or failed.")]
+    ended: Annotated[str | None, Meta(description="finished, interrupted, refused, no_answer or failed.")]
     reason: str | None
 
 

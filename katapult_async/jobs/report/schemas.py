@@ -34,6 +34,9 @@ def _schema(document: type[msgspec.Struct]) -> str:
         # A later version of this package may add fields. What it prints today is tested to have
         # these only.
         definition.pop("additionalProperties", None)
+        # Docstrings are broken for editors.
+        if "description" in definition:
+            definition["description"] = " ".join(definition["description"].split())
     return json.dumps(schema, indent=2) + "\n"
 
 
