@@ -285,3 +285,27 @@ async def test_a_wrong_action_lists_all_also_without_a_manifest() -> None:
     code, out, err = await run("run", "list")
     assert (code, out) == (2, "")
     assert err.startswith("katapult-async: there is no action 'list': choose one of unassign, attach, ")
+
+
+async def test_a_stopped_run_keeps_the_tasks_that_it_waited_for() -> None:
+    async with emulator_with(disks=3, task_duration=60.0) as emulator:
+        Path("sizes.csv").write_text(sizes(emulator))
+        with Run.open_or_create("sizes.csv", action="resize") as durable:
+            async with Client(TOKEN, base_url=emulator.url) as client, anyio.create_task_group() as group:
+
+                async def stop_later() -> None:
+                    while not emulator.ledger.by_path["/tasks/task"]:
+                        await anyio.sleep(0.005)
+                    durable.stop()
+
+                group.start_soon(stop_later)
+                summary = await durable.execute(client)
+            assert summary.counts == {LineStatus.UNKNOWN: 3}
+            assert all((line.task or "").startswith("task_") for line in durable.journal.lines())
+        # The tasks have ended meanwhile.
+        emulator.world.advance(emulator.now() + 120)
+        with Run.open("sizes.csv.run") as durable:
+            async with Client(TOKEN, base_url=emulator.url) as client:
+                summary = await durable.execute(client)
+        assert summary.counts == {LineStatus.DONE: 3}
+        assert emulator.ledger.applied_more_than_once("resize") == []

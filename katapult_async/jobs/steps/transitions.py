@@ -139,6 +139,7 @@ def after(
             status=LineStatus.UNKNOWN,
             code=outcome.code,
             detail=detail or "it was sent, and the run was interrupted before an answer",
+            task=outcome.task.id if outcome.task is not None else None,
         )
     if status is OutcomeStatus.FAILED:
         return _failed(step, outcome, detail)
