@@ -1,1 +1,1 @@
-"""The steps of a run: assign and attach, or detach and unassign for a rollback."""
+"""The steps of a run: assign and attach; detach and unassign for a rollback; or one action."""

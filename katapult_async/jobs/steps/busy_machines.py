@@ -1,8 +1,7 @@
-"""Which machines take no further task at the moment, so that no request is wasted on asking them.
+"""Remembers which machines accept no further task now, so that no request is wasted on them. Pure.
 
-A machine that has refused a task (406 task_queueing_error) is left alone until the next round. One
-that has refused it while a task of this run was under way there takes one at a time: from then on
-it gets one in each round. Pure.
+A machine that refused a task (406 task_queueing_error) is left alone until the next round. If a
+task of this run was under way on it, the machine gets one task in each round from then on.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from katapult_async.errors import TaskQueueingError
 
 
 class BusyMachines:
-    """What the machines of one step have said. `next_round` when tasks have been waited for."""
+    """The machines of one step. Call `next_round` after waiting for tasks."""
 
     def __init__(self) -> None:
         self._refused: set[str] = set()
@@ -23,13 +22,13 @@ class BusyMachines:
         return f"<BusyMachines refused={len(self._refused)} one_at_a_time={len(self._one_at_a_time)}>"
 
     def may_take(self, machine: str) -> bool:
-        """Whether asking it for one more task in this round may help."""
+        """Return whether the machine may accept another task in this round."""
         return machine not in self._refused and not (
             machine in self._one_at_a_time and machine in self._took_one
         )
 
     def note(self, machine: str, outcome: Outcome) -> None:
-        """What came of asking."""
+        """Record an outcome of a machine."""
         if isinstance(outcome.error, TaskQueueingError):
             self._refused.add(machine)
             if machine in self._took_one:
@@ -38,6 +37,6 @@ class BusyMachines:
             self._took_one.add(machine)
 
     def next_round(self) -> None:
-        """The tasks that were under way have ended, as far as can be known."""
+        """Begin a new round: the tasks under way have ended, as far as is known."""
         self._refused.clear()
         self._took_one.clear()

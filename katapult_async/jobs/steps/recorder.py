@@ -1,9 +1,8 @@
 """Between a journal and the fan-out: lines go out as items, and come back as durable records.
 
-Lines are marked as sent some dozens at a time, before their turn comes, so that hardly a request
-waits for the disk. A line that was marked and not sent is read back by a resumed run, as if it had
-been sent. That is what a crash costs, and why they are not more. A session that ends by itself
-removes such marks.
+Lines are marked as sent some dozens at a time, before their turn comes, so that few requests wait
+for the disk. After a crash, a resumed run reads back every marked line, also one that was never
+sent. So no more lines are marked ahead. A session that ends by itself removes such marks.
 """
 
 from __future__ import annotations
@@ -67,13 +66,12 @@ class StepRecorder(Recorder[Any, Any]):
         self._ready: deque[OpenLine] = deque()
         self._last = 0
         self._sent_last = False
-        # By the identity of the item, with the item, so that the identity stays its own.
+        # By id() of the item. The item is kept, so that no other object gets its id.
         self._open: dict[int, tuple[object, OpenLine]] = {}
-        # Lines that are marked as sent, or soon will be, and whose turn has not come; so many of
-        # those that are ready.
+        # Marks of lines whose turn has not come, by line number, and how many of `_ready` have one.
         self._marks: dict[int, Batch] = {}
         self._marked_ready = 0
-        # Lines whose turn came while their machine takes no further task.
+        # Numbers of lines that were skipped because their machine accepts no further task.
         self._left: set[int] = set()
 
     def __aiter__(self) -> StepRecorder:
@@ -108,7 +106,7 @@ class StepRecorder(Recorder[Any, Any]):
         return line.read_first or self._kind is RunKind.ROLLBACK
 
     async def before_send(self, item: object) -> Start:
-        """See that its request may leave: that it is recorded as sent."""
+        """Record durably that the item is sent, and say how its work begins."""
         line = self._line(item)
         if line.state is LineState.SENT:
             return Start.READ_BACK
@@ -133,7 +131,7 @@ class StepRecorder(Recorder[Any, Any]):
         self._marked_ready += len(coming)
 
     def on_outcome(self, outcome: Outcome[Any, Any]) -> None:
-        """Know at once whether its machine takes a further task."""
+        """Note at once whether the machine accepts another task."""
         if self._on_outcome is not None:
             self._on_outcome(outcome)
         if self._busy is not None:

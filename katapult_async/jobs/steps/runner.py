@@ -302,7 +302,7 @@ class StepRunner:
                 if error.stops_run:
                     raise
                 log.info("%s: %s", name, error, request_id=error.request_id)
-                return  # attaching will say what is the matter, disk by disk
+                return  # attaching reports the reason for each disk
             if state in NOT_RUNNING:
                 detail = f"the virtual machine is {state}: the disk is attached when it starts"
                 await writer.call(record_not_running, name, detail, time.time())

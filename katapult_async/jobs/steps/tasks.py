@@ -105,7 +105,7 @@ class TaskWait:
             return {}
 
     def _consider(self, name: str, error: KatapultError) -> None:
-        """An answer that tells nothing is asked for again; a refused token ends the run."""
+        """Log an error of a poll, which is repeated. Raise one that ends the run."""
         if error.stops_run:
             raise error
         log.info("%s: %s", name, error, request_id=error.request_id)
