@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -28,6 +29,20 @@ def need_redis() -> str:
     return program
 
 
+def free_port() -> int:
+    """A free port below those that a system gives to connections and to servers on port 0.
+
+    Tests side by side take those all the time: one of them would be taken before a program listens on it.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
+
+
 class RedisServer:
     """A server without persistence, on a free port of loopback and on a Unix socket.
 
@@ -41,8 +56,7 @@ class RedisServer:
         self._options = options
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.socket = folder / f"redis-{self.port}.sock"
         self.url = f"redis://127.0.0.1:{self.port}/0"
 

@@ -147,7 +147,14 @@ def run_action(
             help="What to do with each line. A wrong one lists all.",
         ),
     ],
-    manifest: ManifestName,
+    manifest: Annotated[
+        str,
+        typer.Argument(
+            metavar="MANIFEST",
+            show_default=False,
+            help="CSV with the columns of the action, or JSON Lines. - reads standard input.",
+        ),
+    ],
     run: NewRun = None,
     yes: Yes = False,
     dry_run: Annotated[

@@ -17,7 +17,7 @@ from katapult_async import Client, SessionPool, Timeout
 from katapult_async.budget import BudgetError, RedisBudget, SharedGate, as_budget, key_of
 from katapult_async.budget.redis import RIGHTS
 from katapult_async.testing import Counting, KatapultEmulator
-from tests.redis_server import RedisServer, redis_server
+from tests.redis_server import RedisServer, free_port, redis_server
 from tests.signs import until
 
 PERIOD = 2.0
@@ -73,7 +73,7 @@ async def test_tls_with_a_private_authority(tmp_path: Path) -> None:
     certificate.cert_chain_pems[0].write_to_path(str(chain))
     authority.cert_pem.write_to_path(str(ca))
     with redis_server(tmp_path) as server:
-        tls = server.port + 1 if server.port < 65535 else server.port - 1
+        tls = free_port()
         for option, value in [
             ("tls-cert-file", str(chain)), ("tls-key-file", str(key)), ("tls-ca-cert-file", str(ca)),
             ("tls-auth-clients", "no"), ("tls-port", str(tls)),

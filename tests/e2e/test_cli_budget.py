@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from functools import partial
@@ -21,6 +20,7 @@ from katapult_async.jobs import Manifest, Run
 from katapult_async.jobs.report.command_documents import BudgetDocument, BudgetState
 from katapult_async.testing import Counting, KatapultEmulator
 from tests.command_line import TOKEN, emulator_with, on_terminal, plan, run
+from tests.redis_server import free_port, need_redis
 
 PASSWORD = "pa55word-of-redis"
 ASSIGN = ("--no-preflight", "--yes")
@@ -195,12 +195,7 @@ async def test_watching_a_budget_on_a_terminal() -> None:
 @pytest.fixture
 async def redis_port(tmp_path: Path, anyio_backend: str) -> AsyncIterator[int]:
     """A Redis server of this test, with a password."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("needs redis-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    program, port = need_redis(), free_port()
     options = ("--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", "")
     process = await asyncio.create_subprocess_exec(
         *(program, *options, "--dir", str(tmp_path)), stdout=asyncio.subprocess.DEVNULL
