@@ -299,13 +299,13 @@ async def test_a_stopped_run_keeps_the_tasks_that_it_waited_for() -> None:
                     durable.stop()
 
                 group.start_soon(stop_later)
-                summary = await durable.execute(client)
-            assert summary.counts == {LineStatus.UNKNOWN: 3}
+                await durable.execute(client)
+            assert durable.summary().counts == {LineStatus.UNKNOWN: 3}
             assert all((line.task or "").startswith("task_") for line in durable.journal.lines())
         # The tasks have ended meanwhile.
         emulator.world.advance(emulator.now() + 120)
         with Run.open("sizes.csv.run") as durable:
             async with Client(TOKEN, base_url=emulator.url) as client:
-                summary = await durable.execute(client)
-        assert summary.counts == {LineStatus.DONE: 3}
+                await durable.execute(client)
+            assert durable.summary().counts == {LineStatus.DONE: 3}
         assert emulator.ledger.applied_more_than_once("resize") == []
