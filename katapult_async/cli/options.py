@@ -233,16 +233,16 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     Each parameter that is annotated with a dataclass, for example Connection, is replaced by options for its fields. The
     command itself gets the dataclass.
     """
-    hints = get_type_hints(command, include_extras=True)
     groups: dict[str, type[Any]] = {}
     parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        hint: Any = hints[parameter.name]
+    # Not get_type_hints: on Python 3.10 it wraps what has the default None into an Optional.
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        hint: Any = parameter.annotation
         if is_dataclass(hint):
             groups[parameter.name] = cast("type[Any]", hint)
             parameters += _fields_of(cast("type[Any]", hint))
         else:
-            parameters.append(parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
     @wraps(command)
     def run(**values: Any) -> None:

@@ -101,6 +101,8 @@ class Source:
                 raise Unreadable(number, "the file is not UTF-8 text. Save it as UTF-8")
             if len(line) > LONGEST_LINE and not self._items:
                 raise Unreadable(number, "the line is longer than 64 KiB. Check that this file is a manifest")
+            if "\0" in line:  # csv accepts it from Python 3.11 on
+                raise Unreadable(number, "the line contains a NUL. Check that this file is a manifest")
             yield line
 
     def _kept_items(self) -> Iterator[tuple[int, Fields]]:
