@@ -36,7 +36,7 @@ DAMAGES = int(os.environ.get("KATAPULT_DAMAGES", "30"))
 #: The long form: KATAPULT_KILLS=60
 KILLS = int(os.environ.get("KATAPULT_KILLS", "8"))
 READS = 20 * KILLS
-LINES = 200
+LINES = 100
 NAME = "plan.run"
 Files = dict[str, bytes]
 
