@@ -75,6 +75,8 @@ if TYPE_CHECKING:
         VirtualMachine,
     )
     from .observer import (
+        BudgetEvent,
+        BudgetProcess,
         Observer,
         OutcomeEvent,
         RequestEvent,
@@ -96,6 +98,8 @@ __all__ = [
     "AssignmentConflict",
     "AuthenticationError",
     "BudgetError",
+    "BudgetEvent",
+    "BudgetProcess",
     "BulkError",
     "BulkReport",
     "Client",
