@@ -128,7 +128,8 @@ def test_a_custom_operation_leaks_no_query_and_no_unknown_method(telemetry: Tele
 
 def budget(**fields: Any) -> BudgetEvent:
     defaults: dict[str, Any] = {"limit": 1000, "remaining": 400, "used": 600, "in_flight": 30, "waiting": 7}
-    return BudgetEvent(**{"place": "/budgets", "reachable": True, "others": (), **defaults, **fields})
+    defaults.update(place="/budgets", reachable=True, others=())
+    return BudgetEvent(**{**defaults, **fields})
 
 
 def test_a_shared_budget_is_measured(telemetry: Telemetry) -> None:
