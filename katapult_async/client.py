@@ -63,8 +63,7 @@ class Client:
             report = await client.disks.assign_many(pairs)
 
     A client can be opened again after it was closed, and so can each client of a pool. A 429 is
-    never an error: the request waits for its turn. RetryPolicy decides which other requests are
-    retried.
+    never an error: the request waits for its turn. RetryPolicy decides about other errors.
 
     Clients of one pool with the same token share its rate window. They must have the same
     total_permitted and rate_window. Each has its own concurrency and max_per_second.
@@ -171,8 +170,7 @@ class Client:
 
         - KATAPULT_API_KEY: the token. The official Terraform provider reads the same variable.
         - KATAPULT_BASE_URL: `base_url`, unless it is given.
-        - KATAPULT_BUDGET: `budget` ("file", "none" or the URL of a Redis server), unless it or
-          `pool` is given.
+        - KATAPULT_BUDGET: `budget` ("file", "none" or a Redis URL), unless it or `pool` is given.
 
         Args:
             settings: Keyword arguments of Client. They take precedence over the environment.

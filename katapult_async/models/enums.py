@@ -1,5 +1,4 @@
-"""The API's enumerations (OpenAPI, `*Enum`). Values that this version does not know are decoded,
-too.
+"""The API's enumerations (OpenAPI, `*Enum`). Unknown values are decoded, too.
 
 msgspec calls `_missing_` for an unknown value. The pseudo-member that it returns compares, hashes
 and prints like any other member, and has `is_known == False`.
@@ -21,8 +20,7 @@ class Word(str, enum.Enum):
     def _missing_(cls, value: object) -> Self | None:
         if not isinstance(value, str):
             return None
-        # Not registered as a member, because a server with endless new values would fill the
-        # memory.
+        # Not registered as a member: a server with endless new values would fill the memory.
         word = str.__new__(cls, value)
         word._name_ = value
         word._value_ = value
@@ -38,8 +36,7 @@ class Word(str, enum.Enum):
         return str(self.value)
 
     def __reduce_ex__(self, proto: object) -> tuple[type[Word], tuple[str]]:
-        # By value: some 3.11 releases pickle by name, and an unknown value is no attribute of its
-        # class.
+        # By value: some 3.11 releases pickle by name, which fails for an unknown value.
         return (type(self), (str(self.value),))
 
     def __copy__(self) -> Self:

@@ -1,8 +1,7 @@
 """Texts that must not be shown: passwords and tokens.
 
 `Secret` is an enumeration, because msgspec decodes an enumeration from a text and encodes its
-value, both without a hook. So any decoder accepts a struct with a Secret, and no encoder reveals
-the text.
+value, both without a hook. So every decoder accepts a Secret, and no encoder reveals it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The actions resize, change IO profile, update and delete, and their items. `bulk` carries them
-out.
+"""The actions resize, change_io_profile, update and delete, and their items.
 
 An endpoint that queues a task responds with the disk as it was before. So after an unclear
 response, an unchanged disk proves nothing. The action then reads it a few times before the item is

@@ -322,8 +322,7 @@ class Disks(ManyDisks):
     async def unassign(self, disk: str) -> Disk:
         """Unassign a disk from its machine (POST /disks/disk/unassign).
 
-        The change takes effect at once, without a task. It is a success if the disk is on no
-        machine.
+        The change takes effect at once, without a task. A disk on no machine is a success.
 
         Args:
             disk: ID (`disk_…`).

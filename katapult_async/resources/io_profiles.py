@@ -20,8 +20,7 @@ class IOProfiles:
         self._session = session
 
     async def list(self, *, organization: str, per_page: int = 200) -> AsyncIterator[IOProfile]:
-        """Iterate over the IO profiles of an organization (GET
-        /organizations/organization/disk_io_profiles).
+        """Iterate over IO profiles (GET /organizations/organization/disk_io_profiles).
 
         Args:
             organization: ID (`org_…`) or sub-domain.

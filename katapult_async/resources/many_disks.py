@@ -166,8 +166,7 @@ class ManyDisks:
 
         The API refuses the size that a disk already has. The run then reads the disk, and its
         status is `already_resized`. After an unclear response the run reads the disk for some
-        seconds. If the new size does not show by then, the disk is unknown, and you can resize it
-        again.
+        seconds. If the new size does not show by then, the disk is unknown.
 
         Args:
             sizes: (disk, size_in_gb) or Resize.
@@ -191,8 +190,7 @@ class ManyDisks:
         task_timeout: float = TASK_TIMEOUT,
         recorder: Recorder[IOProfileChange, Disk] | None = None,
     ) -> Outcomes[IOProfileChange, Disk]:
-        """Give many disks another IO profile (PUT /disks/disk/io_profile for each), like
-        resize_each.
+        """Change many IO profiles (PUT /disks/disk/io_profile for each). See resize_each.
 
         Args:
             changes: (disk, io_profile) or IOProfileChange.
@@ -232,8 +230,7 @@ class ManyDisks:
     ) -> Outcomes[Assignment, TrashObject]:
         """Move many disks to the trash (DELETE /disks/disk for each).
 
-        A disk in the trash is `already_deleted`. The result of an outcome is the object in the
-        trash.
+        A disk in the trash is `already_deleted`. Outcomes have the object in the trash as result.
 
         Args:
             disks: IDs or Assignments.

@@ -99,8 +99,7 @@ class VirtualMachines:
     async def list(
         self, *, organization: str, annotations: Mapping[str, str] | None = None, per_page: int = 200
     ) -> AsyncIterator[VirtualMachine]:
-        """Iterate over an organization's machines (GET
-        /organizations/organization/virtual_machines).
+        """Iterate over machines (GET /organizations/organization/virtual_machines).
 
         Args:
             organization: ID (`org_…`) or sub-domain.
