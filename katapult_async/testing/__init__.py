@@ -59,8 +59,7 @@ __all__ = [
 ]
 
 
-# Imported on first use: pytest imports this package in every project that has it installed, and
-# must not load aiohttp there.
+# Imported on first use, because pytest imports this package wherever it is installed.
 _LATER = {"KatapultEmulator": "emulator", "Token": "tokens", "WireForm": "wire_form", "World": "world"}
 
 

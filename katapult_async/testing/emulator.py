@@ -1,5 +1,4 @@
-"""The emulator's server: HTTP on loopback, from the bytes of a request to the bytes of its
-response.
+"""The emulator's HTTP server on loopback.
 
 The limiter of its token counts each request on arrival. The world changes after half of the
 latency, and the response leaves after the other half.

@@ -1,7 +1,6 @@
 """A record of the emulator's requests and changes, for tests.
 
-With `keep_arrivals=False` the ledger only counts, so that a load test may send millions of
-requests.
+With `keep_arrivals=False` the ledger only counts, for load tests with millions of requests.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The records of the emulated cloud: disks, machines and their parts.
 
-It creates and finds records, and refuses those that are missing or not permitted. The world changes
-them.
+It creates and finds records, and refuses those that are missing or not permitted.
 """
 
 from __future__ import annotations
