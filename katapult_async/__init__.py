@@ -65,7 +65,16 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from .models import Disk, Task, VirtualMachine
-    from .observer import Observer, OutcomeEvent, RequestEvent, RetryEvent, StepEvent, WaitEvent
+    from .observer import (
+        BudgetEvent,
+        BudgetProcess,
+        Observer,
+        OutcomeEvent,
+        RequestEvent,
+        RetryEvent,
+        StepEvent,
+        WaitEvent,
+    )
     from .transport import Operation, RetryPolicy, SessionPool, Timeout
 
 __all__ = [
@@ -75,6 +84,8 @@ __all__ = [
     "AssignmentConflict",
     "AuthenticationError",
     "BudgetError",
+    "BudgetEvent",
+    "BudgetProcess",
     "BulkError",
     "BulkReport",
     "Client",

@@ -124,6 +124,46 @@ class StepEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     lines: int
 
 
+class BudgetProcess(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Another process that shares the rate limit.
+
+    Args:
+        name: For people: `process 4711 on host`.
+        run: The durable run that it executes; None if it executes none.
+    """
+
+    name: str
+    run: str | None = None
+
+
+class BudgetEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What the processes that share a rate limit have in use, as this process knows it.
+
+    Reported at most once a second while something is sent, when a process joins or leaves, and when
+    the budget cannot be reached any more.
+
+    Args:
+        place: Where the budget is kept: a path, or the URL of a Redis server without its password.
+        reachable: Whether it could be reached. If not, this process goes on alone, and the rest is
+            what it knew last.
+        limit: Requests permitted per window; None if it is not known.
+        remaining: Requests that are certainly left in the window; None if it is not known.
+        used: Requests of the window that the server may have counted, of anybody with the token.
+        in_flight: Requests in flight, of all processes.
+        waiting: Requests that wait for a permit, of all processes.
+        others: The other processes.
+    """
+
+    place: str
+    reachable: bool
+    limit: int | None
+    remaining: int | None
+    used: int
+    in_flight: int
+    waiting: int
+    others: tuple[BudgetProcess, ...]
+
+
 class Observer:
     """Base class for observers: override the methods of interest. The others do nothing.
 
@@ -145,6 +185,9 @@ class Observer:
 
     def on_step(self, event: StepEvent) -> None:
         """A durable run starts a step."""
+
+    def on_budget(self, event: BudgetEvent) -> None:
+        """The processes that share the rate limit, or what they have in use, have changed."""
 
 
 def check_observer(observer: object) -> None:
@@ -201,6 +244,10 @@ class Observers(Observer):
     def on_step(self, event: StepEvent) -> None:
         """Notify all observers."""
         self._notify("on_step", event)
+
+    def on_budget(self, event: BudgetEvent) -> None:
+        """Notify all observers."""
+        self._notify("on_budget", event)
 
     def _notify(self, method: str, event: object) -> None:
         for observer in self._all:

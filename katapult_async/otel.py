@@ -24,10 +24,19 @@ Metrics:
     katapult.client.rate_limit.remaining  gauge         server.address, server.port
     katapult.client.retries               counter       katapult.operation, katapult.error_code
     katapult.client.outcomes              counter       katapult.action, katapult.status
+    katapult.client.budget.limit          gauge         katapult.budget.place
+    katapult.client.budget.remaining      gauge         katapult.budget.place
+    katapult.client.budget.used           gauge         katapult.budget.place
+    katapult.client.budget.in_flight      gauge         katapult.budget.place
+    katapult.client.budget.waiting        gauge         katapult.budget.place
+    katapult.client.budget.processes      gauge         katapult.budget.place
+    katapult.client.budget.reachable      gauge, 0 or 1 katapult.budget.place
 
 A wait is recorded when it starts, with the seconds it adds to waits recorded before. A wait for a
 response is not recorded, because its end is unknown. `remaining` is the value in the headers of the
-last response. The operation of a retry is method and template, or in a bulk run the action.
+last response. The operation of a retry is method and template, or in a bulk run the action. The
+metrics of a shared budget are those of `BudgetEvent`. Each process reports the same totals of all
+processes: take the latest value, not the sum.
 
 Unknown to the observer, so not recorded: http.request.resend_count (a request does not know earlier
 attempts) and spans of cancelled requests. A 2xx whose body does not have the documented form is not
@@ -59,7 +68,7 @@ except ImportError as exc:
     ) from exc
 
 from . import __version__
-from .observer import Observer, OutcomeEvent, RequestEvent, RetryEvent, WaitEvent
+from .observer import BudgetEvent, Observer, OutcomeEvent, RequestEvent, RetryEvent, WaitEvent
 
 __all__ = ["OpenTelemetryObserver"]
 
@@ -76,6 +85,17 @@ JITTER = 0.001
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 _Attributes = dict[str, AttributeValue]
+
+# Unit and description of each metric of a shared budget.
+_BUDGET = {
+    "limit": ("{request}", "Requests permitted per window, for all processes that share the budget."),
+    "remaining": ("{request}", "Requests left in the window, as this process saw it last."),
+    "used": ("{request}", "Requests of the window that the server may have counted."),
+    "in_flight": ("{request}", "Requests in flight, of all processes."),
+    "waiting": ("{request}", "Requests that wait for a permit, of all processes."),
+    "processes": ("{process}", "Processes that share the budget, this one included."),
+    "reachable": ("1", "Whether the budget could be reached: 1 or 0."),
+}
 
 
 class OpenTelemetryObserver(Observer):
@@ -125,6 +145,10 @@ class OpenTelemetryObserver(Observer):
         self._outcomes = meter.create_counter(
             "katapult.client.outcomes", "{item}", "Items of bulk runs with an outcome."
         )
+        self._budget = {
+            name: meter.create_gauge(f"katapult.client.budget.{name}", unit, description)
+            for name, (unit, description) in _BUDGET.items()
+        }
 
     def on_request(self, event: RequestEvent) -> None:
         """Record a span, its duration, and what is left of the window."""
@@ -173,6 +197,22 @@ class OpenTelemetryObserver(Observer):
         """Count an outcome by status."""
         attributes: _Attributes = {"katapult.action": event.action, "katapult.status": event.status}
         self._outcomes.add(1, {**self._own, **attributes})
+
+    def on_budget(self, event: BudgetEvent) -> None:
+        """Record what the processes that share the rate limit have in use."""
+        attributes: _Attributes = {**self._own, "katapult.budget.place": event.place}
+        values = {
+            "limit": event.limit,
+            "remaining": event.remaining,
+            "used": event.used,
+            "in_flight": event.in_flight,
+            "waiting": event.waiting,
+            "processes": len(event.others) + 1,
+            "reachable": int(event.reachable),
+        }
+        for name, value in values.items():
+            if value is not None:
+                self._budget[name].set(value, attributes)
 
 
 class _Target(NamedTuple):

@@ -132,6 +132,9 @@ class FileStore:
     def __repr__(self) -> str:
         return f"<FileStore {self._path}>"
 
+    def __str__(self) -> str:
+        return str(self._path.parent)
+
     async def exchange(self, look: Look) -> Looked:
         """See Store."""
         file = await self._lock()

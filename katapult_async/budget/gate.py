@@ -26,6 +26,7 @@ from .spares import AGE, Spares
 from .state import Look, Looked, Report, State
 from .store import Store
 from .turns import Turns
+from .watchers import Watchers
 
 log = package_logger("budget")
 
@@ -84,6 +85,7 @@ class SharedGate:
         #: Called each time a request at the head of the queue begins to wait, with the window's answer and the time.
         self.listeners: list[Callable[[Wait, float], None]] = []
         self._told: Wait | None = None
+        self.watchers = Watchers(self._owner, str(store))
 
     def __repr__(self) -> str:
         how = " alone" if self._alone is not None else ""
@@ -366,6 +368,7 @@ class SharedGate:
                 self.unused(permit)  # the request was cancelled meanwhile
         self._asked = looked.seen.wait is not None
         self._tell(looked.seen.wait, now)
+        self.watchers.looked(looked.state, looked.now)
 
     def _tell(self, wait: Wait | None, now: float) -> None:
         if wait is None or not self._turns.waiting():
@@ -390,6 +393,7 @@ class SharedGate:
         self._alone = GateByType(state.window, apart=state.apart, shift=self._shift)
         self._alone.listeners.append(self._tell_alone)
         self._turns.fail(Evicted)
+        self.watchers.gone(self._state, now)
 
     def _tell_alone(self, wait: Wait, now: float) -> None:
         for listener in self.listeners:

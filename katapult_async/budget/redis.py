@@ -167,6 +167,9 @@ class RedisStore:
     def __repr__(self) -> str:
         return f"<RedisStore {self._where}>"
 
+    def __str__(self) -> str:
+        return self._where
+
     async def exchange(self, look: Look) -> Looked:
         """See Store."""
         self._change = anyio.Event()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from katapult_async.observer import BudgetEvent, BudgetProcess
+
 from .exchange import SHOWN
 from .leases import DEAD
 from .state import State
@@ -94,6 +96,33 @@ def view_of(state: State, now: float) -> BudgetView:
         waiting=sum(member.waiting for member in members),
         next_window_in=None if boundary is None or over else round(boundary - now, 3),
         members=members,
+    )
+
+
+def event_of(state: State, now: float, owner: str, place: str, *, reachable: bool) -> BudgetEvent:
+    """Return what observers of one of the processes get to know.
+
+    Args:
+        state: As the process has seen it last.
+        now: Seconds of the store's clock.
+        owner: The key of the process.
+        place: Where the budget is kept.
+        reachable: Whether the store could be reached.
+    """
+    view = view_of(state, now)
+    return BudgetEvent(
+        place=place,
+        reachable=reachable,
+        limit=view.limit,
+        remaining=view.remaining,
+        used=view.used,
+        in_flight=view.in_flight,
+        waiting=view.waiting,
+        others=tuple(
+            BudgetProcess(name=member.name, run=member.run)
+            for key, member in state.members.items()
+            if key != owner and now < member.seen + DEAD
+        ),
     )
 
 

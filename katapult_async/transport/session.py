@@ -160,13 +160,17 @@ class Session:
 
     def _subscribe(self, observer: Observer) -> Callable[[], None]:
         check_observer(observer)
-        on_wait = wait_listener(Observers(observer))
+        gate, guarded = self._gate, Observers(observer)
+        on_wait = wait_listener(guarded)
         self._observers.add(observer)
-        self._gate.listeners.append(on_wait)
+        gate.listeners.append(on_wait)
+        unwatch = gate.watchers.add(guarded.on_budget) if isinstance(gate, SharedGate) else None
 
         def stop() -> None:
             self._observers.remove(observer)
-            self._gate.listeners.remove(on_wait)
+            gate.listeners.remove(on_wait)
+            if unwatch is not None:
+                unwatch()
 
         return stop
 

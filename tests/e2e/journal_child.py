@@ -11,7 +11,7 @@ from katapult_async.jobs.journal.group_commit import Writer
 from katapult_async.jobs.journal.queries_lines import MARK_SENT, RECORD_OUTCOME, LineOutcome, SentLine
 from katapult_async.jobs.journal.queries_sessions import ADD_SECOND, ADD_WAIT, SecondCounts, Wait
 from katapult_async.jobs.journal.records import Changes, Step
-from katapult_async.jobs.journal.session import Stopwatch
+from katapult_async.jobs.journal.session import SessionRecorder
 
 #: A time of our days: seals keep 2^-22 s of it, which is all that such a number has.
 FAILED_AT = 1_795_000_000.0
@@ -47,8 +47,8 @@ async def again_and_again(path: str, most: int) -> None:
     while True:
         with Run.open(path) as run:
             async with Writer(run.journal) as writer:
-                stopwatch = Stopwatch(writer)
-                await stopwatch.begin(60.0)
+                session = SessionRecorder(writer)
+                await session.begin(60.0, None)
                 for _ in range(5):
                     numbers = [1 + (first + number) % most for number in range(BATCH)]
                     await writer.submit(
@@ -56,14 +56,14 @@ async def again_and_again(path: str, most: int) -> None:
                     ).durable()
                     await writer.submit(RECORD_OUTCOME, [outcome(number) for number in numbers]).durable()
                     first += BATCH
-                stopwatch.end("finished", None)
+                session.end("finished", None)
 
 
 async def main(path: str, most: int) -> None:
     """Record the outcomes of so many lines, a batch each time a line is read from standard input; wait there at the end."""
     with Run.open(path) as run:
         async with Writer(run.journal) as writer:
-            await Stopwatch(writer).begin(60.0)
+            await SessionRecorder(writer).begin(60.0, None)
             for first in range(1, most + 1, BATCH):
                 numbers = range(first, min(first + BATCH, most + 1))
                 await writer.submit(

@@ -17,6 +17,7 @@ import pytest
 from katapult_async import Client
 from katapult_async.budget import BudgetError, FileBudget, SharedGate, State, StoreUnavailable
 from katapult_async.budget import file as file_module
+from katapult_async.observer import BudgetEvent
 from katapult_async.ratelimit import Permit, Priority, read_evidence
 from tests.signs import until
 
@@ -389,3 +390,40 @@ async def test_a_process_that_was_suspended_sends_nothing_on_an_old_permit(
     gate.unused(taken[0])
     await gate.aclose()
     assert (await state_of(tmp_path)).window.in_flight == 0
+
+
+async def test_who_watches_sees_the_other_processes_come_and_go(tmp_path: Path) -> None:
+    one, other = gate_of(tmp_path), gate_of(tmp_path)
+    events: list[BudgetEvent] = []
+    unwatch = one.watchers.add(events.append)
+    await send(one, 1)
+    assert (events[-1].place, events[-1].reachable, events[-1].limit) == (str(tmp_path), True, 1000)
+    assert events[-1].others == ()
+    held = await other.take()
+    await send(one, 1)
+    assert len(events[-1].others) == 1
+    process = events[-1].others[0]
+    assert process.name.startswith(f"process {os.getpid()} on ")
+    other.unused(held)
+    await other.aclose()
+    await send(one, 1)
+    assert events[-1].others == ()
+    unwatch()
+    seen = len(events)
+    one.watchers.add(lambda _: None)
+    await send(one, 1)
+    assert len(events) == seen
+    await one.aclose()
+
+
+async def test_a_store_that_is_gone_is_reported(tmp_path: Path) -> None:
+    folder = tmp_path / "budget"
+    gate = gate_of(folder)
+    events: list[BudgetEvent] = []
+    gate.watchers.add(events.append)
+    await send(gate, 1)
+    remove_folder(the_file(folder))
+    folder.write_text("not a folder")
+    await send(gate, 1)
+    await until(lambda: not events[-1].reachable)
+    await gate.aclose()

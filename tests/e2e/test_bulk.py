@@ -30,7 +30,7 @@ def client_for(emulator: KatapultEmulator, token: str = "token", **settings: obj
     options: dict[str, object] = {
         "base_url": emulator.url,
         "retry": QUICK,
-        "timeout": Timeout(total=0.5),
+        "timeout": Timeout(total=10),
         **settings,
     }
     return Client(token, **options)  # type: ignore[arg-type]

@@ -16,7 +16,8 @@ from katapult_async.budget import BudgetError, Store, key_of
 from katapult_async.cli.execute import carry_out
 from katapult_async.cli.options import Screen
 from katapult_async.client import ClientSettings
-from katapult_async.jobs import Manifest, Run
+from katapult_async.jobs import Journal, Manifest, Run
+from katapult_async.jobs.journal.records import RunSession
 from katapult_async.jobs.report.command_documents import BudgetDocument, BudgetState
 from katapult_async.testing import Counting, KatapultEmulator
 from tests.command_line import TOKEN, emulator_with, on_terminal, plan, run
@@ -47,6 +48,13 @@ async def budget(*arguments: str, env: dict[str, str]) -> BudgetDocument:
     code, out, err = await run("budget", "--json", *arguments, env=env)
     assert (code, err) == (0, "")
     return msgspec.json.decode(out, type=BudgetDocument)
+
+
+def sessions_of(name: str) -> tuple[str, RunSession]:
+    """The ID of a run, and its only session."""
+    with Journal.read(Path(f"{name}.csv.run")) as journal:
+        (session,) = journal.sessions()
+        return journal.info().run_id, session
 
 
 @pytest.mark.slow
@@ -93,6 +101,13 @@ async def test_two_terminals_meet_no_429_and_see_each_other(cache: Path) -> None
         assert "permitted per 4 s  60" in text
         assert len([line for line in text.splitlines() if f"  {socket.gethostname()}  " in line]) == 2
         assert "No process is on this token now." in (await run("budget", env=env))[1]
+        ids = {name: sessions_of(name)[0] for name in ("one", "two")}
+        for name, other in (("one", "two"), ("two", "one")):
+            session = sessions_of(name)[1]
+            assert session.budget == str(cache)
+            (process,) = session.shared_with
+            assert process.endswith(f" on {socket.gethostname()} (run {ids[other]})")
+            assert f"rate limit shared with  {process}" in (await run("report", f"{name}.csv.run", env={}))[1]
 
 
 async def test_looking_changes_nothing_and_makes_nothing(cache: Path) -> None:
@@ -130,6 +145,8 @@ async def test_no_budget_if_none_is_wanted(cache: Path) -> None:
             ((), environment_of(emulator, KATAPULT_BUDGET="none")),
         ):
             assert (await run("assign", "plan.csv", *ASSIGN, *options, env=env))[0] == 0
+            _, out, _ = await run("report", "plan.csv.run", env={})
+            assert "rate limit shared with  nobody (no budget)\n" in out
             code, _, err = await run("budget", *options, env=env)
             assert code == 2
             assert "no budget is shared. Name one with --budget" in err

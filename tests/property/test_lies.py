@@ -26,7 +26,7 @@ from tests.model_server import Job, ModelServer, run_job
 
 PERIOD = 60.0
 MIDNIGHT = 6_000_000.0
-EXAMPLES = int(os.environ.get("KATAPULT_LIES", "300"))
+EXAMPLES = int(os.environ.get("KATAPULT_LIES", "100"))
 KINDS = ("aligned", "fixed", "sliding", "bucket", "burst")
 
 

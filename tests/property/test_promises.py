@@ -194,7 +194,7 @@ def test_a_short_job_with_headers_ends_right_after_the_boundary(left: float) -> 
 
 
 @pytest.mark.slow
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(st.integers(0, 2**16), st.sampled_from([250, 400]), st.floats(0, 30), starts)
 def test_two_processes_with_headers_share_a_token_fairly(
     seed: int, limit: int, stagger: float, start: float
@@ -206,7 +206,7 @@ def test_two_processes_with_headers_share_a_token_fairly(
 
 
 @pytest.mark.slow
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(st.integers(0, 2**16), st.floats(0, 3), starts)
 def test_two_processes_without_headers_use_most_of_the_limit(seed: int, stagger: float, start: float) -> None:
     used, fairness, refused = share(headers=False, limit=400, seed=seed, stagger=stagger, start=start)

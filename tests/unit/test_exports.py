@@ -41,7 +41,16 @@ PROMISED = {
     *("Client", "ClientSettings", "SessionPool", "RetryPolicy", "Timeout", "Operation"),
     *("Assignment", "Outcome", "OutcomeStatus", "Outcomes", "BulkReport", "BulkError"),
     *("Action", "read_with", "send_with"),
-    *("Observer", "OutcomeEvent", "RequestEvent", "RetryEvent", "StepEvent", "WaitEvent"),
+    *(
+        "BudgetEvent",
+        "BudgetProcess",
+        "Observer",
+        "OutcomeEvent",
+        "RequestEvent",
+        "RetryEvent",
+        "StepEvent",
+        "WaitEvent",
+    ),
     *("Disk", "Task", "VirtualMachine"),
     "__version__",
 }

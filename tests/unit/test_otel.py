@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
-from katapult_async import OutcomeEvent, RequestEvent, RetryEvent, WaitEvent
+from katapult_async import BudgetEvent, BudgetProcess, OutcomeEvent, RequestEvent, RetryEvent, WaitEvent
 from katapult_async.otel import DURATION_BUCKETS, OpenTelemetryObserver
 from tests.telemetry import Telemetry, attributes_of
 
@@ -124,6 +124,30 @@ def test_a_custom_operation_leaks_no_query_and_no_unknown_method(telemetry: Tele
     assert attributes["http.request.method"] == "_OTHER"
     assert attributes["http.request.method_original"] == "BREW"
     assert "s3cret" not in telemetry.everything()
+
+
+def budget(**fields: Any) -> BudgetEvent:
+    defaults: dict[str, Any] = {"limit": 1000, "remaining": 400, "used": 600, "in_flight": 30, "waiting": 7}
+    defaults.update(place="/budgets", reachable=True, others=())
+    return BudgetEvent(**{**defaults, **fields})
+
+
+def test_a_shared_budget_is_measured(telemetry: Telemetry) -> None:
+    telemetry.observer.on_budget(budget())
+    telemetry.observer.on_budget(
+        budget(used=601, remaining=None, reachable=False, others=(BudgetProcess(name="process 1 on host"),))
+    )
+    prefix = "katapult.client.budget."
+    measured = {
+        name.removeprefix(prefix): (point.value, attributes)
+        for name, [(attributes, point)] in telemetry.metrics().items()
+        if name.startswith(prefix)
+    }
+    place = {"katapult.budget.place": "/budgets"}
+    expected = {"limit": 1000, "remaining": 400, "used": 601, "in_flight": 30, "waiting": 7}
+    assert measured == {
+        name: (value, place) for name, value in {**expected, "processes": 2, "reachable": 0}.items()
+    }
 
 
 def test_remaining_is_the_value_of_the_last_response(telemetry: Telemetry) -> None:

@@ -204,24 +204,27 @@ def test_a_journal_of_the_first_version_that_was_never_executed_has_to_be_confir
         assert run.needs_confirmation
 
 
-# -- journals of the second version, which knew assignments only --------------------------------------
+# -- journals of versions with checksums ------------------------------------------------------------------------------
 
 
-def second_version(path: Path, manifest: Manifest) -> None:
-    """A journal as the second version wrote it: without what the third one has added."""
+def earlier_version(path: Path, manifest: Manifest, version: int) -> None:
+    """A journal as an earlier version wrote it: without what later ones have added."""
     Run.create(path, manifest).close()
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("ALTER TABLE line DROP COLUMN item")
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("DROP TABLE sharing")
+    if version < 3:
+        connection.execute("ALTER TABLE line DROP COLUMN item")
+    connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     connection.close()
 
 
-def test_a_journal_of_the_second_version_is_checked_read_and_brought_up_to_date(
-    tmp_path: Path, manifest: Manifest
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_journal_of_an_earlier_version_is_checked_read_and_brought_up_to_date(
+    tmp_path: Path, manifest: Manifest, version: int
 ) -> None:
     path = tmp_path / "old.run"
-    second_version(path, manifest)
+    earlier_version(path, manifest, version)
     before = path.read_bytes()
     with Journal.read(path) as journal:
         counts = journal.summary().counts
@@ -233,9 +236,12 @@ def test_a_journal_of_the_second_version_is_checked_read_and_brought_up_to_date(
         assert journal.summary().counts == counts
 
 
-def test_a_damaged_journal_of_the_second_version_is_refused(tmp_path: Path, manifest: Manifest) -> None:
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_damaged_journal_of_an_earlier_version_is_refused(
+    tmp_path: Path, manifest: Manifest, version: int
+) -> None:
     path = tmp_path / "old.run"
-    second_version(path, manifest)
+    earlier_version(path, manifest, version)
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE line SET disk = 'disk_other' WHERE number = 2")
     for opened in (Journal.read, Run.open):

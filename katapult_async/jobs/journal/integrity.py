@@ -15,7 +15,7 @@ judged:
   was synchronised, so at most the last transaction may be incomplete: frames behind the end of a
   damaged transaction prove damage.
 - SQLite's index of the log (`-shm`) is written after each commit and survives the process. A log
-  that holds less than the index says has lost records.
+  that holds less than the index says, or is of an earlier cycle, has lost records.
 - A damaged frame in the last transaction is a torn write where the index is there and does not say
   otherwise: such a transaction was never synchronised, and nothing was sent because of it. Without
   the index nobody can tell, and the journal is refused.
@@ -41,7 +41,7 @@ from .file import check_version, connect, side_file
 from .queries_integrity import Tally
 from .schema import MIGRATIONS, VERSION, migrate
 from .statements import pragma
-from .wal import HEADER, Log, committed_by_index, read_log
+from .wal import HEADER, Log, knows_more, read_log
 
 #: What SQLite and Python raise for what is not as it was written. A message about it may not even
 #: be text.
@@ -110,8 +110,7 @@ def _check_log(path: Path, wal: Path, log: Log, *, indexed: bool) -> None:
         if log.broken:
             raise _lost(path, f"the end of {wal} is damaged")
         return
-    committed = committed_by_index(shm.read_bytes()[:4096], log.salt)
-    if committed is not None and committed > log.committed:
+    if knows_more(shm.read_bytes()[:4096], log):
         raise _lost(path, f"{wal} is damaged or from an earlier time")
 
 
@@ -218,7 +217,7 @@ def _check_tally(tally: Tally, in_file: Tally | None, path: Path) -> None:
 def _check_rows(connection: sqlite3.Connection, path: Path, version: int) -> None:
     if not queries.has_all_lines(connection):
         raise _damaged(path, "lines are missing")
-    if not queries.has_its_weight(connection):
+    if not queries.has_its_weight(connection, version):
         raise _damaged(path, "some of it is missing or from another time")
     if not queries.is_as_written(connection, version):
         raise _damaged(path, "what it says was changed")

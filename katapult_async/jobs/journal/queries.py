@@ -8,6 +8,7 @@ ValueError or TypeError.
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -91,9 +92,21 @@ def sessions(db: sqlite3.Connection) -> Iterator[RunSession]:
                 SELECT max(at) + 1.0 FROM second WHERE at < coalesce(
                     (SELECT min(started_at) FROM session AS later WHERE later.number > session.number), 1e18)
             ), 0.0)) END AS active_until
+            , (SELECT max(place) FROM sharing WHERE session = number) AS budget
         FROM session ORDER BY number
     """
-    return rows(db, RunSession, statement)
+    others = _others(db)
+    for place, session in enumerate(rows(db, RunSession, statement), start=1):
+        yield msgspec.structs.replace(session, shared_with=tuple(others[place]))
+
+
+def _others(db: sqlite3.Connection) -> defaultdict[int, list[str]]:
+    """Return the other processes that shared the rate limit, by session."""
+    others = defaultdict[int, list[str]](list)
+    statement = "SELECT session, process, run FROM sharing WHERE process != '' ORDER BY rowid"
+    for session, process, run in execute(db, statement):
+        others[session].append(f"{process} (run {run})" if run else process)
+    return others
 
 
 def lines(db: sqlite3.Connection, *, problems_only: bool = False) -> Iterator[LineRecord]:

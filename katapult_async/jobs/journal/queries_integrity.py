@@ -6,7 +6,7 @@ import sqlite3
 
 import msgspec
 
-from .schema import SEALS, SECOND_STEP, TALLIED, WEIGHT, origin_of
+from .schema import SEALS, SECOND_STEP, origin_of, tallied, weight_of
 from .statements import execute, number, pragma, rows
 
 
@@ -38,15 +38,16 @@ def has_all_lines(db: sqlite3.Connection) -> bool:
     return len(set(counts)) == 1
 
 
-def has_its_weight(db: sqlite3.Connection) -> bool:
-    """Return whether the rows weigh what the tally says."""
-    weight, tallied = execute(db, f"SELECT {WEIGHT}, (SELECT weight FROM tally)").fetchone()
-    return bool(weight == tallied)
+def has_its_weight(db: sqlite3.Connection, version: int) -> bool:
+    """Return whether the rows of a file of this version weigh what the tally says."""
+    statement = f"SELECT {weight_of(version)}, (SELECT weight FROM tally)"
+    found, expected = execute(db, statement).fetchone()
+    return bool(found == expected)
 
 
 def is_as_written(db: sqlite3.Connection, version: int) -> bool:
     """Return whether each row of a file of this version says what was written to it."""
-    changed = (f"SELECT count(*) FROM {table} WHERE seal IS NOT {SEALS[table]}" for table in TALLIED)
+    changed = (f"SELECT count(*) FROM {table} WHERE seal IS NOT {SEALS[table]}" for table in tallied(version))
     if any(number(db, statement) for statement in changed):
         return False
     db.create_function("origin_of", -1, origin_of, deterministic=True)

@@ -92,6 +92,30 @@ END_SESSION = BatchStatement(
     """,
 )
 
+
+class Sharing(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """With whom the last session shares its rate limit. See RunSession.
+
+    Args:
+        place: Of the budget; empty if it has none.
+        process: Another process; empty while there is none.
+        run: The run that this process executes; empty if it executes none.
+    """
+
+    place: str
+    process: str = ""
+    run: str = ""
+
+
+ADD_SHARING = BatchStatement(
+    Sharing,
+    """
+    INSERT INTO sharing (session, place, process, run)
+        SELECT (SELECT max(number) FROM session), {place}, {process}, {run} FROM {rows} WHERE TRUE
+    ON CONFLICT DO NOTHING
+    """,
+)
+
 # -- the timeline ----------------------------------------------------------------------------------
 
 

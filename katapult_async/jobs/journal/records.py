@@ -277,6 +277,10 @@ class RunSession(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         ended: How it ended: finished, interrupted, refused, no_answer, or failed.
         reason: Why it ended so, in words.
         period: Length of the rate limit's window, in seconds.
+        budget: Where the budget is kept through which it shares the rate limit. Empty for none.
+            None if it is not known: earlier versions did not record it.
+        shared_with: The other processes that shared it meanwhile, such as "process 4711 on host
+            (run other.csv.run)". At most 100.
     """
 
     started_at: float
@@ -285,6 +289,8 @@ class RunSession(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ended: str | None = None
     reason: str | None = None
     period: float = 60.0
+    budget: str | None = None
+    shared_with: tuple[str, ...] = ()
 
 
 class RollbackProgress(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,15 +40,26 @@ SEALS = {
         "elapsed * 4194304, period * 4194304)"
     ),
     "latency": ("printf('%d|%s|%d', since * 4194304, buckets, waited * 4194304)"),
+    "sharing": ("printf('%d|%s|%s|%s', session, place, process, run)"),
 }
-#: Every table whose rows count in `tally`.
-TALLIED = ("run", "line", "second", "wait", "session", "latency")
-#: The sum of the weights of all rows.
-WEIGHT = " + ".join(f"(SELECT coalesce(sum(weight), 0) FROM {table})" for table in TALLIED)
+#: Every table whose rows count in `tally`, since the version of that number.
+TALLIED = {"run": 2, "line": 2, "second": 2, "wait": 2, "session": 2, "latency": 2, "sharing": 4}
+
+
+def tallied(version: int) -> list[str]:
+    """Return the tables whose rows count in the tally of a file of this version."""
+    return [table for table, since in TALLIED.items() if since <= version]
+
+
+def weight_of(version: int) -> str:
+    """Return the sum of the weights of all rows of a file of this version, as an expression."""
+    return " + ".join(f"(SELECT coalesce(sum(weight), 0) FROM {table})" for table in tallied(version))
+
+
 #: The tally of a journal whose lines are complete.
 FIRST_TALLY = f"""
     INSERT INTO tally (only, nonce, lines, weight, changes, generation, writing, reserved)
-        SELECT 1, random() & 281474976710655, lines, {WEIGHT}, 0, 0, 0, 0 FROM run;
+        SELECT 1, random() & 281474976710655, lines, {weight_of(2)}, 0, 0, 0, 0 FROM run;
 """
 
 
@@ -295,10 +306,27 @@ MIGRATIONS: tuple[str, ...] = (
     );
     """
     + FIRST_TALLY
-    + "".join(_counting(table) for table in TALLIED),
+    + "".join(_counting(table) for table in tallied(2)),
     # 3: runs of any action. Its name stands in `run.kind`; `origin` is the checksum of the item,
     # too.
     "ALTER TABLE line ADD COLUMN item TEXT",
+    # 4: with whom each session shares the rate limit.
+    f"""
+    CREATE TABLE sharing (
+        session INTEGER NOT NULL,
+        place TEXT NOT NULL,                -- of the budget, '' for none
+        process TEXT NOT NULL,              -- another one that shares it, '' for none so far
+        run TEXT NOT NULL,                  -- that it executes, '' for none
+        seal TEXT NOT NULL GENERATED ALWAYS AS (
+            {SEALS["sharing"]}
+        ) STORED,
+        weight INTEGER GENERATED ALWAYS AS (
+            (session * 40503 + length(place) * 3 + length(process) * 1009 + length(run) * 10007) & 4294967295
+        ) VIRTUAL,
+        UNIQUE (session, place, process, run)
+    );
+    """
+    + _counting("sharing"),
 )
 #: What `run.kind` begins with for a run of any action. The name of the action follows.
 ACTION_KIND = "action:"

@@ -12,11 +12,19 @@ from collections.abc import AsyncIterator
 
 from katapult_async.client import Client
 from katapult_async.logs import run_id
-from katapult_async.observer import Observer, RequestEvent, WaitEvent
+from katapult_async.observer import BudgetEvent, BudgetProcess, Observer, RequestEvent, WaitEvent
 
 from .group_commit import Writer
 from .journal import Journal
-from .queries_sessions import END_SESSION, NOTE_ELAPSED, Elapsed, SessionEnd, begin_session
+from .queries_sessions import (
+    ADD_SHARING,
+    END_SESSION,
+    NOTE_ELAPSED,
+    Elapsed,
+    SessionEnd,
+    Sharing,
+    begin_session,
+)
 from .timeline import TimelineRecorder
 
 #: Seconds after which the result of a preflight does not count any more.
@@ -24,25 +32,38 @@ PREFLIGHT_HOLDS = 600.0
 #: Seconds between two records of how long a session has lasted: a killed one is known to have
 #: lasted so long.
 PULSE = 1.0
+#: Other processes that a session names, at most.
+MOST_OTHERS = 100
 
 
-class Stopwatch(Observer):
-    """Records how long a session lasts.
+class SessionRecorder(Observer):
+    """Records how long a session lasts, and with whom it shares its rate limit.
 
     Watches requests and waits, as something must say that time goes by.
     """
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
+        self._others: set[BudgetProcess] = set()
         self._began = self._recorded = time.monotonic()
 
-    async def begin(self, period: float) -> None:
+    async def begin(self, period: float, budget: str | None) -> None:
         """Record the beginning of the session.
 
         Args:
             period: Length of the rate limit's window in seconds.
+            budget: Where the budget is kept through which the rate limit is shared; None for none.
         """
         await self._writer.call(begin_session, time.time(), period, PREFLIGHT_HOLDS)
+        self._writer.note(ADD_SHARING, Sharing(place=budget or ""))
+
+    def on_budget(self, event: BudgetEvent) -> None:
+        """Record processes that have not shared the budget before."""
+        for other in event.others:
+            if other not in self._others and len(self._others) < MOST_OTHERS:
+                self._others.add(other)
+                sharing = Sharing(place=event.place, process=other.name, run=other.run or "")
+                self._writer.note(ADD_SHARING, sharing)
 
     def on_request(self, event: RequestEvent) -> None:  # noqa: ARG002 - any will do
         """A request has ended."""

@@ -72,9 +72,6 @@ class BatchStatement(Generic[Row]):
     The rows are one JSON array, which SQLite works through without the interpreter. Row by row it
     would wait for the interpreter's lock at each one, and make the event loop wait for it.
 
-    Row by row it would wait for the interpreter's lock at each one, and make the event loop wait
-    for it.
-
     Args:
         row: The type of the rows, with `array_like=True`.
         text: The statement. `{name}` stands for a field of the row, `{rows}` for the table of all

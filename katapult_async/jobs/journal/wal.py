@@ -96,14 +96,20 @@ def _checksum(content: bytes, start: tuple[int, int], *, big: bool) -> tuple[int
     return one, two
 
 
-def committed_by_index(content: bytes, salt: bytes) -> int | None:
-    """Return the frames that were committed by the index of a log (`-shm`).
+def knows_more(index: bytes, log: Log) -> bool:
+    """Return whether the index of a log (`-shm`) knows commits that the log does not hold.
 
-    SQLite writes it after the log itself.
-
-    None if the index is not one of this cycle: after a power cut nothing in it is certain.
+    SQLite writes the index after the log was synchronised, and never synchronises the index. So an
+    index of the same cycle or of a later one is right. After a power cut the file may be left from
+    an earlier cycle, and proves nothing. The first half of a salt counts the cycles.
     """
-    if len(content) < 2 * _INDEX.size or content[: _INDEX.size] != content[_INDEX.size : 2 * _INDEX.size]:
-        return None
-    _, _, _, ready, _, _, committed, _, _, of, _ = _INDEX.unpack_from(content)
-    return committed if ready == 1 and of == salt else None
+    if len(index) < 2 * _INDEX.size or index[: _INDEX.size] != index[_INDEX.size : 2 * _INDEX.size]:
+        return False
+    _, _, _, ready, _, _, committed, _, _, salt, _ = _INDEX.unpack_from(index)
+    if ready != 1:
+        return False
+    if salt == log.salt:
+        return bool(committed > log.committed)
+    ahead = (int.from_bytes(salt[:4], "big") - int.from_bytes(log.salt[:4], "big")) % 2**32
+    # A cycle begins in the index, before its first frame is in the log.
+    return committed > 0 and 0 < ahead < 2**31

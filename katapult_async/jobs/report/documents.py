@@ -58,6 +58,13 @@ class SessionDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     finished_at: Timestamp | None
     ended: Annotated[str | None, Meta(description="finished, interrupted, refused, no_answer or failed.")]
     reason: str | None
+    budget: Annotated[
+        str | None,
+        Meta(
+            description="Where the budget is kept that shares the rate limit. Empty: none. null: not known."
+        ),
+    ]
+    shared_with: Annotated[list[str], Meta(description="Other processes that shared the rate limit.")]
 
 
 class RunDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -258,6 +265,8 @@ def run_document_of(summary: RunSummary, latency: Latency) -> RunDocument:
                 finished_at=iso(session.finished_at),
                 ended=session.ended,
                 reason=session.reason,
+                budget=session.budget,
+                shared_with=list(session.shared_with),
             )
             for session in summary.sessions
         ],

@@ -96,7 +96,19 @@ def totals(summary: RunSummary, *, latency: Latency | None = None) -> list[tuple
     rows.append(("time", duration(summary.elapsed)))
     if latency is not None:
         rows += latency_rows(latency)
+    budgets = {session.budget for session in summary.sessions} - {None}
+    if budgets:
+        rows.append(("rate limit shared with", _others(summary, shared=budgets != {""})))
     return rows
+
+
+def _others(summary: RunSummary, *, shared: bool) -> str:
+    """Return with whom the sessions of a run have shared the rate limit, in words."""
+    others = list(dict.fromkeys(other for session in summary.sessions for other in session.shared_with))
+    if not others:
+        return "nobody" if shared else "nobody (no budget)"
+    more = len(others) - 1
+    return others[0] + (f" and {count(more)} more" if more else "")
 
 
 def latency_rows(latency: Latency) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import anyio
 
+from katapult_async.budget import SharedGate
 from katapult_async.bulk import Outcome, Outcomes, OutcomeStatus, Recorder
 from katapult_async.client import Client
 from katapult_async.errors import KatapultError, NoAnswer
@@ -26,7 +27,7 @@ from katapult_async.jobs.journal.queries_lines import (
     record_not_running,
 )
 from katapult_async.jobs.journal.records import RunInfo, RunKind, Step
-from katapult_async.jobs.journal.session import Stopwatch
+from katapult_async.jobs.journal.session import SessionRecorder
 from katapult_async.jobs.preflight.snapshot import each
 from katapult_async.logs import package_logger
 from katapult_async.models import AttachmentState, VirtualMachineState
@@ -166,12 +167,13 @@ class StepRunner:
 
     async def run(self) -> None:
         """Carry out all steps, as far as the session gets, and record the session."""
-        stopwatch = Stopwatch(self._writer)
-        await stopwatch.begin(self._client.session.gate.window.period)
+        recorder, gate = SessionRecorder(self._writer), self._client.session.gate
+        budget = gate.watchers.place if isinstance(gate, SharedGate) else None
+        await recorder.begin(gate.window.period, budget)
         error: BaseException | None = None
         try:
             with contextlib.ExitStack() as stack:
-                for observer in filter(None, (stopwatch, self._failures)):
+                for observer in filter(None, (recorder, self._failures)):
                     stack.enter_context(self._client.session.watching(observer))
                 await self._run()
         except BaseException as exc:
@@ -182,7 +184,7 @@ class StepRunner:
         finally:
             ended, reason = self._ending(error)
             log.info("the session has ended: %s", ended)
-            stopwatch.end(ended, reason)
+            recorder.end(ended, reason)
 
     def _ending(self, error: BaseException | None) -> tuple[str, str | None]:
         """Return how the session has ended, and why. See RunSession."""
