@@ -69,7 +69,7 @@ class SharedGate:
         self._wake = anyio.Event()
         self._looker: asyncio.Task[None] | None = None
         self._closed = False
-        # The last look, the last one with a result and its time, and whether it left requests waiting.
+        # The last look, the last one with a result, its time, and whether it left requests waiting.
         self._looks = 0
         self._received = 0
         self._received_at = 0.0
