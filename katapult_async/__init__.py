@@ -3,11 +3,11 @@
     from katapult_async import Assignment, Client
 
     async with Client.from_env() as client:
-        report = await client.disks.assign_many(Assignment(disk, machine) for disk, machine in pairs)
-        report.raise_for_failures()
+        report = await client.disks.assign_many(Assignment(disk, machine) for disk, machine in
+        pairs) report.raise_for_failures()
 
-The way of one assignment through the package: client -> resources.disks -> bulk -> ratelimit.gate -> transport
--> models -> bulk.Outcome. A module imports from those before it only (see the order in `tests/test_layers.py`).
+The path of one assignment: client -> resources -> bulk -> ratelimit -> transport -> models ->
+Outcome. `tests/unit/test_layers.py` has the order in which packages may import each other.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-#: The one place where the version stands; the build reads it from here.
+#: The version. The build reads it from here.
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .budget import (
-        BudgetError,
-    )
+    from .budget import BudgetError
     from .bulk import (
         Action,
         Assignment,
@@ -34,10 +32,7 @@ if TYPE_CHECKING:
         read_with,
         send_with,
     )
-    from .client import (
-        Client,
-        ClientSettings,
-    )
+    from .client import Client, ClientSettings
     from .errors import (
         APIError,
         AssignmentConflict,
@@ -69,11 +64,7 @@ if TYPE_CHECKING:
         UnassignedDisk,
         ValidationError,
     )
-    from .models import (
-        Disk,
-        Task,
-        VirtualMachine,
-    )
+    from .models import Disk, Task, VirtualMachine
     from .observer import (
         BudgetEvent,
         BudgetProcess,
@@ -84,12 +75,7 @@ if TYPE_CHECKING:
         StepEvent,
         WaitEvent,
     )
-    from .transport import (
-        Operation,
-        RetryPolicy,
-        SessionPool,
-        Timeout,
-    )
+    from .transport import Operation, RetryPolicy, SessionPool, Timeout
 
 __all__ = [
     "APIError",
@@ -151,10 +137,10 @@ __all__ = [
     "send_with",
 ]
 
-# Imported when a name is first used: the command line answers --help without loading an HTTP client.
+# Imported on first use of a name, so that `--help` does not load an HTTP client.
 _PACKAGES = ("models", "observer", "errors", "budget", "transport", "bulk", "client")
 
-#: Names that were exported here, and where they are now.
+#: Names that were exported here, and their packages now.
 _MOVED = {
     "Contradiction": "bulk",
     "ReadBack": "bulk",

@@ -1,4 +1,4 @@
-"""The client: puts the packages together. One token, one rate window, the endpoints as attributes."""
+"""The client for one token: one rate window, and the endpoints as attributes."""
 
 from __future__ import annotations
 
@@ -62,47 +62,44 @@ class Client:
             disk = await client.disks.assign("disk_…", "vm_…")
             report = await client.disks.assign_many(pairs)
 
-    A client can be opened again after it was closed. Clients of one pool open and close in the same way.
-    A 429 is never an error: the request waits for its turn. RetryPolicy says what else is sent again.
+    A client can be opened again after it was closed, and so can each client of a pool. A 429 is
+    never an error: the request waits for its turn. RetryPolicy decides about other errors.
 
-    Clients of one pool with the same token share its rate window. Their total_permitted and rate_window
-    must agree. Their concurrency and max_per_second are their own.
+    Clients of one pool with the same token share its rate window. They must have the same
+    total_permitted and rate_window. Each has its own concurrency and max_per_second.
 
-    Only the token has to be given. The defaults suit Katapult's own installation; the last words of a
-    line say who changes them.
+    Only the token is required. The defaults are right for Katapult's own installation.
 
     Args:
         api_token: The API token, as text or as a Secret. It is never shown.
-        base_url: URL of the Core API. Default: https://api.katapult.io/core/v1. For users of another
-            installation.
-        concurrency: Requests in flight at most in a bulk run. Default: 32. For programs that must use
-            fewer connections, or have long round trips.
-        per_virtual_machine: Requests in flight at most for one virtual machine in a bulk run. Default: 1,
-            because Katapult works on one disk of a machine at a time. Hardly anybody changes it.
-        total_permitted: Requests per rate window that the API permits. Default: None, which learns it from
-            responses. For users of an API that sends no rate limit headers.
-        max_per_second: This client's own limit of requests per second. Default: None, no limit. For programs
-            that must leave some of the rate limit to others.
-        timeout: Seconds for connecting and for a whole request. Default: Timeout(). For slow networks.
-        retry: How often, and for how long, failed requests are sent again. Default: RetryPolicy().
-        pool: The SessionPool whose connections and rate windows the client uses. It must be open, and the
-            client does not close it. Default: None, a pool of its own. For programs with several clients.
-        rate_window: Length of the API's rate window in seconds. Default: 60. For users of another
-            installation.
+        base_url: URL of the Core API. Default: https://api.katapult.io/core/v1.
+        concurrency: The most requests in flight in a bulk run. Default: 32. Use less for fewer
+            connections, and more for long round trips.
+        per_virtual_machine: The most requests in flight for one virtual machine in a bulk run.
+            Default: 1, because Katapult works on one disk of a machine at a time.
+        total_permitted: Requests per rate window that the API permits. Default: None, which learns
+            it from responses. Set it for an API without rate limit headers.
+        max_per_second: This client's own limit of requests per second. Default: None, no limit. Set
+            it to leave some of the rate limit to other programs.
+        timeout: Seconds for connecting and for a whole request. Default: Timeout().
+        retry: How often and for how long failed requests are retried. Default: RetryPolicy().
+        pool: The SessionPool whose connections and rate windows the client uses. It must be open,
+            and the client does not close it. Default: None, which creates a pool for this client.
+        rate_window: Length of the API's rate window in seconds. Default: 60.
         patience: Seconds that a bulk run waits for an API that does not respond. Default: 300.
-        allow_http: Whether the token may be sent in clear text (`http://`) to other hosts than loopback.
-            Default: False. For tests in a closed network.
-        observer: Gets the events of this client. Default: None. For progress displays and metrics.
-        budget: Shares the rate limit with other processes: "file" (processes of this user on this machine),
-            the URL of a Redis server, or a Budget. Default: None, nothing is shared. A client of a pool has
-            the budget of the pool.
+        allow_http: Whether to send the token in clear text (`http://`) to hosts other than
+            loopback. Default: False.
+        observer: Gets the events of this client. Default: None.
+        budget: Shares the rate limit with other processes: "file" (processes of this user on this
+            machine), the URL of a Redis server, or a Budget. Default: None, which shares nothing. A
+            client of a pool has the budget of the pool.
 
     Raises:
         TypeError: If a setting has the wrong type.
-        ValueError: If the token, the base URL or a number cannot be used. When the client is opened: if
+        ValueError: If the token, the base URL or a number is not valid. On opening: if
             total_permitted or rate_window contradicts another client of the pool.
         BudgetError: If the budget cannot be used.
-        RuntimeError: When the client is opened: if its pool is not open, or the client is open already.
+        RuntimeError: On opening: if the pool is not open, or the client is already open.
     """
 
     disks: Disks
@@ -169,20 +166,20 @@ class Client:
 
     @classmethod
     def from_env(cls, **settings: Unpack[ClientSettings]) -> Client:
-        """Make a client with the settings of the environment.
+        """Create a client with settings from the environment.
 
         - KATAPULT_API_KEY: the token. The official Terraform provider reads the same variable.
         - KATAPULT_BASE_URL: `base_url`, unless it is given.
-        - KATAPULT_BUDGET: `budget` ("file", "none" or the URL of a Redis server), unless it or `pool` is given.
+        - KATAPULT_BUDGET: `budget` ("file", "none" or a Redis URL), unless it or `pool` is given.
 
         Args:
             settings: Keyword arguments of Client. They take precedence over the environment.
 
         Returns:
-            The client. It must still be opened with `async with`.
+            The client. Open it with `async with`.
 
         Raises:
-            ValueError: If KATAPULT_API_KEY is not set, or a variable is empty or cannot be used.
+            ValueError: If KATAPULT_API_KEY is not set, or a variable is empty or not valid.
             BudgetError: If KATAPULT_BUDGET names a Redis server that cannot be used.
         """
         if "KATAPULT_API_KEY" not in os.environ:
@@ -201,14 +198,14 @@ class Client:
         return cls(token, **settings)
 
     def __repr__(self) -> str:
-        # Tracebacks with local variables show clients that are not made to the end.
+        # A traceback with local variables may show a client whose constructor has not finished.
         state = vars(self)
         return f"<Client {state.get('_base_url', DEFAULT_BASE_URL)} {state.get('_session')!r}>"
 
-    if not TYPE_CHECKING:  # type checkers would take every misspelt attribute for an endpoint
+    if not TYPE_CHECKING:  # type checkers would accept every misspelt attribute
 
         def __getattr__(self, name: str) -> NoReturn:
-            # Called for missing attributes only: an endpoint while it is not open, or a wrong name.
+            # Called for missing attributes: an endpoint before the client is open, or a wrong name.
             if name in Client.__annotations__:
                 raise RuntimeError(_NOT_OPEN)
             raise AttributeError(
@@ -243,22 +240,22 @@ class Client:
 
     @property
     def base_url(self) -> str:
-        """URL of the Core API, in its normal form."""
+        """Normalized URL of the Core API."""
         return self._base_url
 
     @property
     def concurrency(self) -> int:
-        """Requests in flight at most in a bulk run."""
+        """The most requests in flight in a bulk run."""
         return self._concurrency
 
     @property
     def max_per_second(self) -> float | None:
-        """This client's own limit of requests per second; None for none."""
+        """This client's own limit of requests per second. None for no limit."""
         return self._max_per_second
 
     @property
     def patience(self) -> float:
-        """Seconds that a bulk run waits for an API that does not answer."""
+        """Seconds that a bulk run waits for an API that does not respond."""
         return self._patience
 
     @property
@@ -279,13 +276,13 @@ class Client:
         body: msgspec.Struct | None = None,
         query: Query = (),
     ) -> AnswerT:
-        """Send one request that this SDK has no method for, and return its decoded answer.
+        """Send one request for which this SDK has no method, and return its decoded response.
 
-        It shares the rate limit, and it is retried as RetryPolicy says: a GET after each failure that
-        may pass, another method only if it was not executed.
+        The request uses the same rate limit as all others. RetryPolicy applies: a GET is retried
+        after every temporary failure, another method only if it was not executed.
 
         Args:
-            operation: The endpoint, and what its answer decodes into.
+            operation: The endpoint, and the type of its response.
             body: The body, sent as JSON.
             query: Pairs of names and values, for example `[("disk[id]", "disk_…")]`.
 
@@ -293,7 +290,7 @@ class Client:
             The body of the response, decoded into the type of the operation.
 
         Raises:
-            KatapultError: If it failed.
+            KatapultError: If the request failed.
             RuntimeError: If the client was never opened.
         """
         return await self.session.request(operation, body=body, query=query)
@@ -307,24 +304,24 @@ class Client:
         task_timeout: float = TASK_TIMEOUT,
         recorder: Recorder[ItemT, ResultT] | None = None,
     ) -> Outcomes[ItemT, ResultT]:
-        """Carry out an action on many items; their outcomes as they happen.
+        """Carry out an action on many items and stream their outcomes.
 
-        There is exactly one outcome for each item, and nothing is raised for an item. See Outcomes.
+        The run delivers exactly one outcome per item, and raises no error of an item. See Outcomes.
 
         Args:
-            action: What is done to each item.
-            items: A sync or async iterable, read only as fast as it is worked on.
-            wait: Whether an outcome waits until the task of its item has ended. A task that has failed
-                is then the failure of its item.
-            task_timeout: Seconds to wait for one task. Its item then comes out as unknown.
-            recorder: Follows the run, and says how the work on each item begins.
+            action: The action for each item.
+            items: A sync or async iterable. The run reads it only as fast as it works.
+            wait: Whether to deliver an outcome only after the task of its item has ended. An item
+                whose task failed is failed.
+            task_timeout: Seconds to wait for one task. After that, its item is unknown.
+            recorder: Decides how the work on each item starts, and records outcomes.
 
         Returns:
-            The run. It starts when it is entered with `async with`.
+            The run. It starts in `async with`.
 
         Raises:
             RuntimeError: If the client was never opened.
-            TypeError: If `items` is a single item or cannot be iterated.
+            TypeError: If `items` is a single item or not iterable.
         """
         return self._open_runs.each(action, items, recorder=recorder, wait=wait, task_timeout=task_timeout)
 
@@ -336,7 +333,9 @@ class Client:
         wait: bool = False,
         task_timeout: float = TASK_TIMEOUT,
     ) -> BulkReport[ItemT, ResultT]:
-        """Carry out an action on many items and sum up.
+        """Carry out an action on many items and return the report.
+
+        If the call is cancelled, it logs the report, and the CancelledError has it as `report`.
 
         Args:
             action: As in bulk_each.
@@ -349,9 +348,8 @@ class Client:
 
         Raises:
             RuntimeError: If the client was never opened.
-            BulkError: The input failed, or one of its items is malformed. The cause is the error of the
-                input, and `report` says what was done before. When the call is cancelled, the report
-                is logged, and the CancelledError carries it as `report`.
+            BulkError: If the input failed, or one of its items is malformed. Its `report` covers
+                the items before, and its cause is the error of the input.
         """
         return await self._open_runs.many(action, items, wait=wait, task_timeout=task_timeout)
 

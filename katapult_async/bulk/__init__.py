@@ -1,8 +1,9 @@
-"""Bulk runs: pull items, hold concurrency and order per machine, ask the gate, yield outcomes.
+"""Bulk runs: read items, send their requests, and stream their outcomes.
 
-`item` is what goes in and `outcome` what comes out. `feed` and `look_ahead` choose the next item, `verdict` says what
-an answer means. `item_work` works on one item, `fan_out` on all of them, `task_wait` on the tasks that they queued, and
-`delivery` hands outcomes out. An `action` says what is done to an item, whatever its type.
+- `item`, `action`, `outcome`: the input of a run, what it does to each item, and its result.
+- `feed`, `reader`, `look_ahead`: choose the next item and keep the order per machine.
+- `item_work`, `verdict`: work on one item, and decide what a response means.
+- `fan_out`, `task_wait`, `delivery`: work on all items, wait for tasks, deliver outcomes.
 """
 
 from __future__ import annotations

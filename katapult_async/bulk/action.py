@@ -1,5 +1,6 @@
-"""What a bulk run does to each item: how to send it, how to read it back, and how to tell from what was read whether
-it is done. A run knows no endpoints; `resources` declares the actions, and users may declare their own.
+"""Actions: how a bulk run sends an item, how it reads the item back, and when the item is done.
+
+A run knows no endpoints. `resources` declares the actions of this package. Users may declare more.
 """
 
 from __future__ import annotations
@@ -21,17 +22,20 @@ from .verdict import ReadBack
 
 AnswerT = TypeVar("AnswerT")
 
-#: Sends one request for one item. Returns what the answer shows of it, and the task that was queued, if any.
+#: Sends one request for one item. Returns the result that the response shows, and the queued task.
 Send = Callable[[Session, ItemT, Meter], Awaitable[tuple["ResultT | None", "Task | None"]]]
-#: Reads one item back. Returns what is shown of it, and whether it is done.
+#: Reads one item back. Returns the result that the response shows, and whether the item is done.
 Read = Callable[[Session, ItemT, Meter], Awaitable[tuple["ResultT | None", ReadBack]]]
 
-# Sent without a query. The API answers that an argument is missing.
+# Sent without a query, so the API responds that an argument is missing.
 _PROBE: Operation[msgspec.Raw] = Operation("GET", "/tasks/task", msgspec.Raw)
 
 
 class Contradiction(Exception):
-    """A response says success and shows something else. Raise it in `result` of `send_with` and `read_with`."""
+    """A successful response shows the wrong result.
+
+    Raise it in the `result` function of `send_with` and `read_with`.
+    """
 
 
 def send_with(
@@ -41,14 +45,17 @@ def send_with(
     result: Callable[[AnswerT, ItemT], ResultT | None],
     task: Callable[[AnswerT], Task | None] | None = None,
 ) -> Send[ItemT, ResultT]:
-    """Return how an action sends one item: one request with a body.
+    """Return a function that sends one item as one request with a body.
 
     Args:
         operation: The endpoint.
         body: Makes the body of the request from the item.
-        result: Takes from the answer what the item has become. Raises Contradiction if the answer
-            cannot be true; the item is then read back.
-        task: Takes from the answer the task that was queued. None if the endpoint queues none.
+        result: Takes the result from the response. Raises Contradiction if the response cannot be
+            true. The run then reads the item back.
+        task: Takes the queued task from the response. None if the endpoint queues no task.
+
+    Returns:
+        The function, for `Action.send`.
     """
 
     async def send(session: Session, item: ItemT, meter: Meter) -> tuple[ResultT | None, Task | None]:
@@ -56,7 +63,7 @@ def send_with(
         try:
             done = result(answer, item)
         except Contradiction as contradiction:
-            raise _untrue(contradiction, operation.name, meter) from None
+            raise _protocol_error(contradiction, operation.name, meter) from None
         return done, None if task is None else task(answer)
 
     return send
@@ -69,14 +76,17 @@ def read_with(
     result: Callable[[AnswerT, ItemT], ResultT],
     found: Callable[[ResultT, ItemT], ReadBack],
 ) -> Read[ItemT, ResultT]:
-    """Return how an action reads one item back: one GET with a query.
+    """Return a function that reads one item back with one GET.
 
     Args:
         operation: The endpoint.
         query: Makes the query from the item.
-        result: Takes from the answer what is shown of the item. Raises Contradiction if the answer
-            cannot be about the item.
-        found: Tells from what is shown whether the item is done.
+        result: Takes the result from the response. Raises Contradiction if the response is about
+            something else.
+        found: Decides from the result whether the item is done.
+
+    Returns:
+        The function, for `Action.read`.
     """
 
     async def read(session: Session, item: ItemT, meter: Meter) -> tuple[ResultT | None, ReadBack]:
@@ -84,13 +94,13 @@ def read_with(
         try:
             shown = result(answer, item)
         except Contradiction as contradiction:
-            raise _untrue(contradiction, operation.name, meter) from None
+            raise _protocol_error(contradiction, operation.name, meter) from None
         return shown, found(shown, item)
 
     return read
 
 
-def _untrue(contradiction: Contradiction, operation: str, meter: Meter) -> ProtocolError:
+def _protocol_error(contradiction: Contradiction, operation: str, meter: Meter) -> ProtocolError:
     return ProtocolError(str(contradiction), operation=operation, request_id=meter.request_id)
 
 
@@ -99,29 +109,26 @@ class Action(Generic[ItemT, ResultT]):
     """One kind of bulk run, for `client.bulk(action, items)`.
 
     An item can be any object. `str(item)` names it in messages. If it has an attribute
-    `virtual_machine`, a run works on one item of a machine at a time.
+    `virtual_machine`, a run works on one item per machine at a time.
 
     Args:
         name: The action in one word, for example `resize`.
         item: The type of the items. A run also accepts tuples of its fields.
         send: Sends one item. See `send_with`.
-        read: Reads one item back after an unclear answer, and tells whether it is done. None if nothing
-            can be read: such an item comes out as unknown, and the run never sends it again. See
-            `read_with`.
-        words: The words for an item that is done, and for one that was so before.
-        may_be_done: Errors that may mean that the item was in the wanted state already. The item is
-            then read once.
-        example: An input that is right, for messages.
-        read_item: Turns what the input gives into an item. By default an object of the item type, or
-            a tuple of its fields.
-        probe: A GET that concerns no item. Any answer of the API to it proves that the API is there.
-        success_proves_change: Whether a success shows that the item was not done before.
-        read_first: Whether each item is read before it is sent, unless a recorder says how its work
-            begins.
-        find_wanted: Raises NotFound or ObjectInTrash if something that an item names does not exist.
-            The run calls it when `read` says CONFLICT.
-        conflict: Makes the error for an item of which `read` says CONFLICT or BOOT_DISK.
-        learn: Takes from a result what it shows about the names of virtual machines.
+        read: Reads one item back after an unclear response. See `read_with`. None if the API
+            cannot show the item: its status is then unknown, and the run never repeats the request.
+        words: The words for the statuses done and already done.
+        may_be_done: Errors that may mean "already done". The run then reads the item once.
+        example: A valid input, for messages.
+        read_item: Turns an object of the input into an item. Default: accepts an object of the item
+            type, or a tuple of its fields.
+        probe: A GET about no item. Any response to it proves that the API is available.
+        success_proves_change: Whether a success proves that the item was not done before.
+        read_first: Whether the run reads each item before it sends it. A recorder overrides this.
+        find_wanted: Raises NotFound or ObjectInTrash if something that an item names does not
+            exist. The run calls it when `read` returns CONFLICT.
+        conflict: Makes the error when `read` returns CONFLICT or BOOT_DISK.
+        learn: Learns the names of virtual machines from a result.
     """
 
     name: str
@@ -141,11 +148,11 @@ class Action(Generic[ItemT, ResultT]):
 
     @property
     def reader(self) -> Callable[[object], ItemT]:
-        """What turns an object of the input into an item, or raises TypeError or ValueError."""
+        """The function that turns an object of the input into an item."""
         return self.read_item or partial(read_as, self.item)
 
     def conflict_of(self, found: ReadBack, result: ResultT | None, item: ItemT) -> KatapultError:
-        """Return the error for an item that cannot be done because of what was read."""
+        """Return the error for an item that its current state does not allow."""
         if self.conflict is not None and result is not None:
             return self.conflict(found, result, item)
         return AssignmentConflict(f"{item}: {found.value}")

@@ -1,6 +1,6 @@
-"""The way of an outcome from the worker to the consumer: first to the recorder, if there is one, then into the stream.
+"""Deliver outcomes from the workers: first to the recorder, if any, then to the consumer.
 
-Each outcome is counted once in the report, when it is handed out or when the run is left.
+The report counts each outcome once: on delivery, or when the consumer leaves the run.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from .verdict import Start
 
 log = package_logger("bulk")
 
-#: Outcomes that wait for the consumer at most.
+#: The most outcomes that wait for the consumer.
 LONGEST_QUEUE = 1024
 
 
 class Recorder(Protocol[ItemT, ResultT]):
-    """Follows a run: says how the work on each item begins, and records its outcome before it comes out.
+    """Decides how the work on each item starts, and records outcomes before their delivery.
 
     When a method raises, the run ends with that exception.
     """
 
     async def before_send(self, item: ItemT, /) -> Start:
-        """Say how the work on an item begins. No request of the item leaves before this has returned."""
+        """Return how the work on an item starts. Called before its first request."""
         ...
 
     def on_outcome(self, outcome: Outcome[ItemT, ResultT], /) -> None:
-        """Take note of an outcome as soon as it is known, before the next item for the same machine starts."""
+        """Note an outcome as soon as it is known, before the machine's next item starts."""
         ...
 
     async def persist(self, outcomes: Sequence[Outcome[ItemT, ResultT]], /) -> None:
-        """Record outcomes: all that have become known since the last call. The run goes on meanwhile."""
+        """Record all outcomes since the last call. Requests continue meanwhile."""
         ...
 
 
 class Delivery(Generic[ItemT, ResultT]):
-    """Counts outcomes in `report`, tells the session's observers, and puts them into `receive`."""
+    """Counts outcomes in `report`, notifies observers, and sends the outcomes to `receive`."""
 
     def __init__(
         self,
@@ -65,41 +65,39 @@ class Delivery(Generic[ItemT, ResultT]):
         self._recorder = recorder
         self._queue = min(concurrency, LONGEST_QUEUE)
         self._send, self.receive = anyio.create_memory_object_stream[Outcome[ItemT, ResultT]](self._queue)
-        # Outcomes on their way to the recorder, if there is one.
         self._unrecorded: MemoryObjectSendStream[Outcome[ItemT, ResultT]] | None = None
-        # Outcomes that have not been counted yet.
         self._uncounted: dict[int, Outcome[ItemT, ResultT]] = {}
 
     def start(self, group: TaskGroup) -> None:
-        """Begin to record, if there is a recorder."""
+        """Start the recording, if the run has a recorder."""
         if self._recorder is not None:
-            # As many may wait to be recorded as there are requests in flight, and no request waits for that.
+            # One place per request in flight, so that no request waits for the recorder.
             self._unrecorded, unrecorded = anyio.create_memory_object_stream[Outcome[ItemT, ResultT]](
                 self._queue
             )
             group.start_soon(self._record, self._recorder, unrecorded)
 
     def finish(self) -> None:
-        """No more outcomes come to be recorded."""
+        """Accept no more outcomes for the recorder."""
         if self._unrecorded is not None:
             self._unrecorded.close()
 
     def close(self) -> None:
-        """No more outcomes come out."""
+        """End the consumer's stream."""
         self._send.close()
 
     def keep(self, outcome: Outcome[ItemT, ResultT]) -> None:
-        """Count this outcome when it is handed out, or else when the run is left."""
+        """Count this outcome on delivery, or else when the consumer leaves the run."""
         self._uncounted[id(outcome)] = outcome
 
     def count_rest(self) -> None:
-        """The run is left: count what was not handed out."""
+        """Count the outcomes that were not delivered. Called when the consumer has left the run."""
         for outcome in self._uncounted.values():
             self._report.add(outcome)
         self._uncounted.clear()
 
     async def deliver(self, outcome: Outcome[ItemT, ResultT]) -> None:
-        """Send an outcome on its way. Waits while the consumer is slow."""
+        """Deliver an outcome. Waits while the consumer is slow."""
         if self._unrecorded is None:
             await self._hand_out(outcome)
         else:
@@ -111,17 +109,17 @@ class Delivery(Generic[ItemT, ResultT]):
         recorder: Recorder[ItemT, ResultT],
         unrecorded: MemoryObjectReceiveStream[Outcome[ItemT, ResultT]],
     ) -> None:
-        """Let the recorder have what has come up, all of it at once, and then the consumer."""
+        """Record all waiting outcomes as one batch, then deliver them."""
         with unrecorded:
             async for outcome in unrecorded:
-                batch = (outcome, *_at_hand(unrecorded))
+                batch = (outcome, *_waiting(unrecorded))
                 await recorder.persist(batch)
                 for recorded in batch:
                     del self._uncounted[id(recorded)]
                     await self._hand_out(recorded)
 
     async def _hand_out(self, outcome: Outcome[ItemT, ResultT]) -> None:
-        self._report.add(outcome)  # before anything is awaited: it is counted even if the run is left now
+        self._report.add(outcome)  # before any await: it counts even if the consumer leaves now
         if outcome.status is OutcomeStatus.FAILED or outcome.status is OutcomeStatus.UNKNOWN:
             log.info(
                 "%s: %s: %s",
@@ -132,23 +130,19 @@ class Delivery(Generic[ItemT, ResultT]):
             )
         if self._observers.active:
             self._observers.on_outcome(_event(self._action, outcome))
-        try:
-            self._send.send_nowait(outcome)  # without a round of the event loop, where there is room
-        except anyio.WouldBlock:
-            await self._send.send(outcome)
+        await _send(self._send, outcome)
 
 
 async def _send(
     stream: MemoryObjectSendStream[Outcome[ItemT, ResultT]], outcome: Outcome[ItemT, ResultT]
 ) -> None:
-    # Without a round of the event loop, where there is room.
     try:
-        stream.send_nowait(outcome)
+        stream.send_nowait(outcome)  # saves a turn of the event loop
     except anyio.WouldBlock:
         await stream.send(outcome)
 
 
-def _at_hand(stream: MemoryObjectReceiveStream[Outcome[ItemT, ResultT]]) -> Iterator[Outcome[ItemT, ResultT]]:
+def _waiting(stream: MemoryObjectReceiveStream[Outcome[ItemT, ResultT]]) -> Iterator[Outcome[ItemT, ResultT]]:
     with contextlib.suppress(anyio.WouldBlock, anyio.EndOfStream):
         while True:
             yield stream.receive_nowait()

@@ -1,8 +1,8 @@
-"""The fan-out: workers pull items from the feed, work on them, and their outcomes stream out as they happen.
+"""The fan-out: workers take items from the feed, and their outcomes form a stream.
 
-Structured concurrency: everything runs in one task group that lives as long as the `async with`. Nothing is dropped: a
-slow consumer slows the workers. When the run is left early, no task stays behind, and `report` says what became of
-every item that had been sent.
+All tasks of a run belong to one task group, which ends with the `async with` block. A slow consumer
+slows the workers; no outcome is dropped. `report` covers every item that was sent, even if the
+consumer leaves the run early.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from katapult_async.ratelimit.breaker import DEFAULT_PATIENCE
 from katapult_async.transport import Session
 
 from .action import Action
-from .causes import innermost, let_go_of_frames
+from .causes import drop_tracebacks, innermost
 from .delivery import Delivery, Recorder
 from .feed import Feed
 from .item import ItemT, ResultT
@@ -31,27 +31,27 @@ from .outcome import BulkReport, Outcome
 from .task_wait import TaskWait
 from .verdict import Start
 
-#: Items for busy machines that are read ahead at most.
+#: The most items for busy machines to read ahead.
 LOOK_AHEAD = 1024
 CANCELLED = "a worker was cancelled by something other than its run"
 
 
 class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
-    """A bulk run as a stream of outcomes: exactly one for each item, in the order in which they happen.
+    """A bulk run as a stream of outcomes: exactly one per item, as soon as it is known.
 
         async with client.disks.assign_each(pairs) as outcomes:
             async for outcome in outcomes:
                 ...
 
-    `report` is the sum so far. `stop()` ends the run gently.
+    `report` is the report so far. `stop()` ends the run and waits for requests in flight.
 
-    While the API does not answer, the run sends one probe at a time, which concerns no item, and no item loses an
-    attempt. After `patience` seconds without a valid answer, or when there has never been one, the run ends and
-    `report.stopped_by` says why.
+    While the API does not respond, the run sends one probe at a time. A probe is about no item, and
+    no item loses an attempt. The run ends after `patience` seconds without a valid response, and
+    earlier if there never was one. `report.stopped_by` is then the reason.
 
-    After `stop()`, and when the run is left early, an asynchronous input has 5 s for its cleanup. Then the run cancels
-    the input, every 5 s, until it is closed. A further cancellation of the caller cancels the input at once; a
-    cancelled anyio scope counts as one cancellation, however often anyio repeats it.
+    After `stop()`, or when the consumer leaves the run early, an asynchronous input has 5 s to
+    clean up. After that the run cancels it every 5 s until it is closed. If the caller is cancelled
+    again, the run cancels the input at once. A cancelled anyio scope counts as one cancellation.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         self._group: TaskGroup | None = None
         self._workers: TaskGroup | None = None
         self._running = 0
-        # Whether a worker was started that has not asked for its first item yet.
+        # Whether a new worker has not asked for its first item yet.
         self._starting = False
         self._active: dict[anyio.CancelScope, ItemWork[ItemT, ResultT]] = {}
         self._stopped = False
@@ -96,15 +96,15 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
 
     @property
     def pulled(self) -> int:
-        """Well-formed or not, the items that the input has given so far."""
+        """Number of items read from the input so far, malformed items included."""
         return self._feed.pulled if self._group is not None else 0
 
     @property
     def patience_left(self) -> float | None:
-        """Seconds until the run gives up, while the API does not answer. None while it answers."""
+        """Seconds until the run gives up. None while the API responds."""
         return self._breaker.patience_left if self._group is not None else None
 
-    # -- the stream -----------------------------------------------------------------------------------------------
+    # -- the stream --------------------------------------------------------------------------
 
     async def __aenter__(self) -> Outcomes[ItemT, ResultT]:
         if self._group is not None:
@@ -144,7 +144,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         self._delivery.receive.close()
         self._group.cancel_scope.cancel()
         try:
-            # The block's own exception goes on as it is: the group would wrap it.
+            # Without the exception of the block, which the group would wrap.
             await self._group.__aexit__(None, None, None)
         finally:
             self._delivery.close()
@@ -166,8 +166,8 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         receive = self._delivery.receive
         try:
             try:
-                # Waiting yields to the event loop even if there is something to receive: one outcome for each of its
-                # rounds. Workers would queue up behind the consumer instead of having requests in flight.
+                # `receive` always yields to the event loop: one outcome per turn. Workers would
+                # then wait for the consumer instead of sending requests.
                 return receive.receive_nowait()
             except anyio.WouldBlock:
                 return await receive.receive()
@@ -183,8 +183,9 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         raise StopAsyncIteration
 
     def stop(self) -> None:
-        """Send nothing new. What is on the wire is waited for; everything else comes out as not attempted, as far as
-        it had been pulled from the input. The stream then ends.
+        """Send no new requests, wait for requests in flight, then end the stream.
+
+        Every other item that was read from the input is not attempted.
         """
         if self._group is None:
             raise RuntimeError("the run has not started: stop it inside its 'async with' block")
@@ -197,7 +198,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         if self._tasks is not None:
             self._tasks.stop()
 
-    # -- the work -------------------------------------------------------------------------------------------------
+    # -- the work ----------------------------------------------------------------------------
 
     async def _work_all(self) -> None:
         try:
@@ -209,7 +210,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
                         if self._tasks is not None:
                             self._workers.start_soon(self._wait_for_tasks, self._tasks)
                     if self._workers.cancel_scope.cancel_called:
-                        # The cancelled worker has ended before it could notice.
+                        # The cancelled worker ended before it could raise this itself.
                         raise RuntimeError(CANCELLED)
                     await self._feed.aclose()
                     while self._feed.left:
@@ -217,7 +218,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
                 finally:
                     self._delivery.finish()
             self._failure = self._feed.failure
-        except Exception as exc:  # noqa: BLE001 - handed to the consumer, who cannot be left waiting
+        except Exception as exc:  # noqa: BLE001 - raised in the consumer
             self._failure = innermost(exc)
         finally:
             try:
@@ -227,7 +228,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
                 self._delivery.close()
 
     def _start_worker(self) -> None:
-        """Start one more worker if there may be work for it: no worker waits for an item, and the input may have more."""
+        """Start one more worker if none is waiting and the input may have more items."""
         if self._running >= self._concurrency or self._starting or self._feed.idle or self._feed.exhausted:
             return
         assert self._workers is not None  # noqa: S101 - called by its workers
@@ -243,7 +244,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         except asyncio.CancelledError as exc:
             if anyio.current_effective_deadline() == -math.inf:
                 raise
-            # A task group takes this for the end of the worker, and the run would continue without its item.
+            # A task group would ignore this, and the run would lose the worker's item.
             raise RuntimeError(CANCELLED) from exc
         finally:
             self._running -= 1
@@ -251,7 +252,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
                 self._tasks.finish()
 
     async def _work_in_scope(self) -> bool:
-        """Work until `stop` cuts an item short (True) or there are no more items (False)."""
+        """Work on items. Return True if `stop` interrupted an item, False if no items are left."""
         scope = anyio.CancelScope()
         outcome: Outcome[ItemT, ResultT] | None = None
         try:
@@ -260,21 +261,22 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
                 if outcome is None:
                     return False
         except BaseException:
-            # Cancelled from outside: nobody receives any more, but the report still says what became of it.
+            # Cancelled from outside: no consumer is left, but the report includes the item.
             if (work := self._active.pop(scope, None)) is not None:
                 self._count(work)
                 self._delivery.keep(work.interrupted())
             raise
-        # `stop` has cut the item short, or come too late for that.
+        # `stop` interrupted the item, or came after its outcome.
         work = self._active.pop(scope)
         await self._deliver(work, outcome or work.interrupted())
         return True
 
     async def _work_through(self, scope: anyio.CancelScope) -> Outcome[ItemT, ResultT] | None:
-        """Work on items until there are no more; None. `stop` cancels the scope, only while nothing of the item that is
-        worked on is on the wire; an outcome that there is in spite of that is returned.
+        """Work on items until none is left, then return None.
 
-        One scope serves for many items, because making one takes as long as a tenth of a request.
+        `stop` cancels the scope, but only while the current item has no request in flight. If the
+        item has an outcome all the same, return it. One scope serves many items, because creating a
+        scope takes a tenth of the time of a request.
         """
         feed, delivery = self._feed, self._delivery
         while (item := await feed.next()) is not None:
@@ -303,7 +305,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         return None
 
     async def _deliver(self, work: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]) -> None:
-        """Deliver an outcome; first wait for its task, if that is wanted."""
+        """Deliver an outcome, after its task has ended if the run waits for tasks."""
         if self._tasks is not None and outcome.task is not None and outcome.ok:
             await self._tasks.add(work, outcome)
         else:
@@ -313,13 +315,13 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         try:
             await tasks.run()
         finally:
-            # Cancelled from outside, unless none is left.
+            # Items are left only after a cancellation from outside.
             for work, outcome in tasks.left():
                 self._count(work)
                 self._delivery.keep(outcome)
 
     async def _task_ended(self, work: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]) -> None:
-        """Deliver an item whose task has ended, and let a worker start the next item of its machine."""
+        """Deliver an item whose task has ended, and start the next item for its machine."""
         await self._delivery.deliver(self._conclude(work, outcome))
         if self._feed.exhausted and self._running < self._concurrency and not self._stopped:
             assert self._workers is not None and self._tasks is not None  # noqa: S101, PT018 - running
@@ -328,7 +330,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
             self._workers.start_soon(self._work)
 
     async def _ask(self, recorder: Recorder[ItemT, ResultT], item: ItemT) -> Start:
-        """How the work on an item begins."""
+        """Ask the recorder how the work on an item starts."""
         if self._stopped:
             return Start.SKIP
         try:
@@ -345,9 +347,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
             try:
                 self._recorder.on_outcome(outcome)
             except BaseException:
-                self._delivery.keep(
-                    outcome
-                )  # the run ends with this, and the report says what became of the item
+                self._delivery.keep(outcome)
                 raise
         if self._learn is not None and outcome.result is not None:
             self._learn(outcome.result, self._machines)
@@ -363,7 +363,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
     async def _probe(self) -> KatapultError | None:
         error = await self._session.probe(self._action.probe, self._count_probe)
         self.report.rate_limited += isinstance(error, RateLimitReached)
-        # A token that may write disks need not be allowed to read them.
+        # A token with permission to write disks may have none to read them.
         if error is not None and error.stops_run and not isinstance(error, ScopeNotGranted):
             self._refuse(error)
         return error
@@ -372,13 +372,13 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         self.report.requests += 1
 
     def _refuse(self, error: KatapultError) -> None:
-        """The rest of the run cannot succeed either."""
+        """Stop the run because of an error that affects every item."""
         if self.report.stopped_by is None:
             self.report.stopped_by = error
         self.stop()
 
     def _give_up(self, last: KatapultError) -> None:
-        """Nobody answers."""
+        """Stop the run because the API does not respond."""
         where = f"the API at {self._session.base_url}"
         if self._breaker.seen:
             message = f"{where} has not answered for {self._patience:g} s; the last request: {last}"
@@ -387,7 +387,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
             message = f"{where} has answered none of {requests}: check the base URL. The last one: {last}"
         error = NoAnswer(message)
         error.__cause__ = last
-        let_go_of_frames(error)
+        drop_tracebacks(error)
         self._refuse(error)
 
     def _sum_up(self) -> None:

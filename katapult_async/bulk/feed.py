@@ -1,5 +1,6 @@
-"""The input of a run: pulled item by item as workers get free, never pushed, never read ahead further than the
-look-ahead allows. Does not know what is done with an item.
+"""The input of a run, read one item at a time when a worker is free.
+
+It reads no further ahead than the look-ahead allows. It does not know what the run does to an item.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ class InputCancelled(RuntimeError):
 
 
 class Feed(Generic[ItemT]):
-    """Hands out items to workers, at most `per_machine` of one machine at a time.
+    """Gives items to workers, at most `per_machine` for one machine at a time.
 
     Args:
         items: The input.
-        per_machine: Items of one machine that may be started at the same time.
-        bound: Items for busy machines that are read ahead at most.
-        read_item: Turns what the input gives into an item, or raises TypeError or ValueError.
-        names: The names of machines that are known.
-        failed: Called when the input has failed: no more items will come.
+        per_machine: The most items in progress for one machine.
+        bound: The most items for busy machines to read ahead.
+        read_item: Turns an object of the input into an item, or raises TypeError or ValueError.
+        names: The known names of machines.
+        failed: Called when the input has failed.
     """
 
     def __init__(
@@ -50,17 +51,17 @@ class Feed(Generic[ItemT]):
         self._ahead: LookAhead[ItemT] = LookAhead(per_machine=per_machine, bound=bound, names=names)
         self._closed = False
         self._pulled = 0
-        # Workers that wait for an item, or for a reason to look again (None).
+        # Waiting workers. Each gets an item, or None to check again.
         self._waiting: deque[asyncio.Future[ItemT | None]] = deque()
-        # Those that will look again and have not done so yet.
+        # Workers that got None and have not checked again yet.
         self._woken = 0
-        #: Whether the input has no more items, or none that are wanted.
+        #: Whether the run takes no more items from the input.
         self.exhausted = False
         #: Whether the input was read to its end.
         self.complete = False
-        #: Pulled and not started when the feed was closed.
+        #: Items that were read and not started when the feed was closed.
         self.left: deque[ItemT] = deque()
-        #: What has ended the input, unless that was its end.
+        #: The error that ended the input, if any.
         self.failure: BaseException | None = None
         if isinstance(items, AsyncIterable):
             self._reader = Reader(
@@ -80,13 +81,13 @@ class Feed(Generic[ItemT]):
 
     @property
     def pulled(self) -> int:
-        """Items that the input has given."""
+        """Number of items read from the input."""
         return self._pulled
 
     async def next(self) -> ItemT | None:
-        """The next item that may be started now; None when this worker is not needed any more.
+        """Return the next item that may start now. None if this worker is no longer needed.
 
-        Once the input is exhausted, a worker that finishes an item takes the next one of that machine itself.
+        After the end of the input, a worker that finishes an item takes its machine's next one.
         """
         ahead = self._ahead
         while True:
@@ -104,20 +105,20 @@ class Feed(Generic[ItemT]):
                 return item
 
     def _pull(self, source: Iterator[object]) -> ItemT | None:
-        """The next item of a synchronous source; None to look again."""
+        """Return the next item of a synchronous source; None to check again."""
         try:
             item = self._check(next(source))
         except StopIteration:
             self._source_ended(True, None)
         except (KeyboardInterrupt, SystemExit) as exc:
             self._source_ended(False, exc)
-            # Through the event loop, at once: in a worker it would arrive in groups.
+            # Raised in a worker, it would arrive inside exception groups.
             asyncio.get_running_loop().call_soon(_raise, exc)
-        except BaseException as exc:  # noqa: BLE001 - raised when what is under way has come out
+        except BaseException as exc:  # noqa: BLE001 - raised after the outcomes of all sent items
             self._source_ended(False, exc)
         else:
             if self._closed:
-                self.left.append(item)  # the source itself has stopped the run
+                self.left.append(item)  # the source itself stopped the run
             elif self._ahead.offer(item):
                 return item
         return None
@@ -126,7 +127,7 @@ class Feed(Generic[ItemT]):
         return bool(self._waiting) and not self._ahead.full
 
     def _take(self, raw: object) -> None:
-        """An item of an asynchronous source."""
+        """Take an item from an asynchronous source."""
         item = self._check(raw)
         if self._closed:
             self.left.append(item)
@@ -151,7 +152,7 @@ class Feed(Generic[ItemT]):
             cancelled.__cause__ = failure
             failure = cancelled
         elif isinstance(failure, StopAsyncIteration):
-            # Raised as it is, it would end the stream of outcomes as if nothing had happened.
+            # Raised unchanged, it would end the stream of outcomes like a normal end.
             stopped = RuntimeError("the input raised StopAsyncIteration")
             stopped.__cause__ = failure
             failure = stopped
@@ -161,7 +162,7 @@ class Feed(Generic[ItemT]):
         self._wake_all()
 
     def finished(self, item: ItemT) -> None:
-        """An item is done with its machine."""
+        """Free the machine of a finished item."""
         ready = self._ahead.finished(item)
         if not self._waiting:
             return
@@ -171,7 +172,7 @@ class Feed(Generic[ItemT]):
             self._reader.wake()
 
     def close(self) -> None:
-        """Pull nothing any more. What has been pulled and not started is in `left`."""
+        """Read no more items. Items that were read and not started are in `left`."""
         if self._closed:
             return
         self.exhausted = self._closed = True
@@ -188,7 +189,7 @@ class Feed(Generic[ItemT]):
         self._leave()
 
     async def abandon(self) -> None:
-        """Close, and wait until an asynchronous source is closed. Passes cancellations on to the source."""
+        """Like `aclose`, but forward cancellations to the source."""
         self.close()
         try:
             if self._reader is not None:
@@ -202,9 +203,9 @@ class Feed(Generic[ItemT]):
             self._reader.cancel()
 
     def raise_fatal(self) -> None:
-        """Raise what the source raised if it is no Exception, for a consumer that has left."""
+        """Raise an error of the source that is not an Exception, after the consumer has left."""
         failure = self.failure
-        # KeyboardInterrupt and SystemExit have gone through the event loop already.
+        # The event loop has already raised KeyboardInterrupt and SystemExit.
         if failure is not None and not isinstance(
             failure, (Exception, KeyboardInterrupt, SystemExit, GeneratorExit)
         ):
@@ -229,14 +230,14 @@ class Feed(Generic[ItemT]):
             elif (item := wakeup.result()) is not None:
                 self._ahead.put_back(item)
             else:
-                self._wake(None)  # it was meant for a worker that can use it
+                self._wake(None)  # pass the wake-up on to another worker
             raise
         finally:
             if wakeup.done() and not wakeup.cancelled() and wakeup.result() is None:
                 self._woken -= 1
 
     def _wake(self, item: ItemT | None) -> bool:
-        """Give an item to a waiting worker, or let one look again. False if none waits."""
+        """Give an item, or None, to a waiting worker. Return False if no worker waits."""
         while self._waiting:
             wakeup = self._waiting.popleft()
             if not wakeup.done():

@@ -1,7 +1,7 @@
-"""What counts as an item of a run. Every other object is refused in one sentence, before a request is sent.
+"""Items of a run, and the checks that reject every other object before a request is sent.
 
-A mapping, a set or a string has a length and can be iterated. So `Assignment(*item)` would take two of its keys,
-elements or characters for a disk and a machine.
+The checks reject mappings, sets and strings by type. `Assignment(*item)` alone would accept them
+and use two keys, elements or characters as the disk and the machine.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from katapult_async.models import Disk, lookups
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """One disk for one virtual machine.
+    """One disk and one virtual machine.
 
     Args:
         disk: ID (`disk_…`).
-        virtual_machine: ID (`vm_…`) or fully qualified domain name. None only where the machine need
-            not be known (unassign, attach, detach, delete).
+        virtual_machine: ID (`vm_…`) or fully qualified domain name. May be None for actions that do
+            not need it (unassign, attach, detach, delete).
 
     Raises:
-        ValueError: If a field cannot be the name of what it stands for, for example when both are swapped.
+        ValueError: If a field is not a valid name, for example because both are swapped.
     """
 
     disk: str
@@ -33,10 +33,10 @@ class Assignment(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not _is_word(self.disk):
-            raise ValueError(f"a disk is named by its id, for example disk_…, not by {self.disk!r}")
+            raise ValueError(f"a disk is named by its ID, for example disk_…, not by {self.disk!r}")
         if self.virtual_machine is not None and not _is_word(self.virtual_machine):
             raise ValueError(
-                f"a virtual machine is named by its id or its FQDN, not by {self.virtual_machine!r}"
+                f"a virtual machine is named by its ID or its FQDN, not by {self.virtual_machine!r}"
             )
         machine = self.virtual_machine
         wrong = lookups.not_a_disk(self.disk) or (lookups.not_a_machine(machine) if machine else None)
@@ -48,7 +48,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeVar  # defaults of type variables are in typing from Python 3.13 on
+    from typing_extensions import TypeVar  # typing has defaults of type variables from Python 3.13 on
 
     ItemT = TypeVar("ItemT", default=Assignment)
     ResultT = TypeVar("ResultT", default=Disk)
@@ -67,7 +67,7 @@ def _is_word(text: object) -> bool:
 
 
 def check_disk(disk: object) -> None:
-    """Raise ValueError if this cannot be the ID of a disk."""
+    """Raise ValueError unless this can be the ID of a disk."""
     if not _is_word(disk):
         raise ValueError(f"a disk is named by its ID, for example disk_…, not by {disk!r}")
     if (wrong := lookups.not_a_disk(cast("str", disk))) is not None:
@@ -75,7 +75,7 @@ def check_disk(disk: object) -> None:
 
 
 def check_machine(machine: object) -> None:
-    """Raise ValueError if this cannot be the ID or FQDN of a virtual machine."""
+    """Raise ValueError unless this can be the ID or FQDN of a virtual machine."""
     if not _is_word(machine):
         raise ValueError(f"a virtual machine is named by its ID or its FQDN, not by {machine!r}")
     if (wrong := lookups.not_a_machine(cast("str", machine))) is not None:
@@ -83,11 +83,14 @@ def check_machine(machine: object) -> None:
 
 
 def check_items(items: object, *, example: str) -> None:
-    """Raise TypeError unless `items` can be the input of a run.
+    """Check that an object can be the input of a run.
 
     Args:
         items: The input.
-        example: An input that is right, for the message.
+        example: A valid input, for the message.
+
+    Raises:
+        TypeError: If it is a single item or not iterable.
     """
     if isinstance(items, (str, bytes, msgspec.Struct)):
         found = (
@@ -110,8 +113,8 @@ def read_item(item: object, *, needs_virtual_machine: bool) -> Assignment:
         needs_virtual_machine: Whether the item must name its machine.
 
     Raises:
-        TypeError: If the item is of another type, or has another number of fields.
-        ValueError: If a field of the item cannot be what it stands for, or the machine is missing.
+        TypeError: If the item has another type or another number of fields.
+        ValueError: If a field is not a valid name, or the machine is missing.
     """
     if isinstance(item, str):
         item = Assignment(item)
@@ -151,12 +154,12 @@ def read_as(kind: type[ItemT], item: object) -> ItemT:
 
     Args:
         kind: The item type.
-        item: An object of this type, or a tuple or list of its fields in their order. A text stands
-            for the first field.
+        item: An object of this type, or a tuple or list of its fields in order. A text is the first
+            field.
 
     Raises:
-        TypeError: If the item is of another type, or has another number of fields.
-        ValueError: If a field of the item cannot be what it stands for.
+        TypeError: If the item has another type or another number of fields.
+        ValueError: If a field is not valid.
     """
     if isinstance(item, kind):
         machine: object = getattr(item, "virtual_machine", None)
@@ -178,7 +181,7 @@ def read_as(kind: type[ItemT], item: object) -> ItemT:
 
 
 def fields_of(kind: type[object]) -> tuple[int, tuple[str, ...]]:
-    """Return how many fields an item of this type needs at least, and the names of all in their order."""
+    """Return the number of required fields of an item type, and the names of all fields."""
     parameters = [
         parameter
         for parameter in inspect.signature(kind).parameters.values()

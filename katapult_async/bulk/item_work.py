@@ -1,6 +1,6 @@
-"""One item from its first request to its outcome: try, judge, read back, try again.
+"""Work on one item from its first request to its outcome: send, judge, read back, retry.
 
-Decides nothing about meanings (verdict) and nothing about time (retry policy): it carries them out for one item.
+`verdict` decides what a response means. The retry policy decides when to retry.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from katapult_async.ratelimit import BreakerGate, Charges
 from katapult_async.transport import RunStopped, Session
 
 from .action import Action
-from .causes import let_go_of_frames
+from .causes import drop_tracebacks
 from .item import ItemT, ResultT
 from .outcome import Outcome, OutcomeStatus
 from .verdict import ReadBack, Start, Verdict, judge
 
 
 class ItemWork(Generic[ItemT, ResultT]):
-    """The work on one item, and what is known of it at every moment. Counts its requests (Meter)."""
+    """The work on one item, and its state at any time. Counts the item's requests (see Meter)."""
 
     __slots__ = (
         "_action",
@@ -68,35 +68,36 @@ class ItemWork(Generic[ItemT, ResultT]):
         self._item = item
         self._attempts = 0
         self._error: KatapultError | None = None
-        # Whether there ever was a try that may have been executed, and the error of the last one in this run.
+        # Whether any attempt may have been executed, and this run's latest error of such an
+        # attempt.
         self._ever_unclear = start is Start.READ_BACK
         self._unclear: KatapultError | None = None
         self._start = start
-        # Only read so far.
+        # Whether the item has only been read so far.
         self._only_reading = start is Start.READ_FIRST
-        # Whether reading has shown, before a try of ours, that it was not done.
+        # Whether a read before an attempt has shown that the item was not done.
         self._seen_before = False
         self._started_at: float | None = None
-        # Requests without 429s when the latest attempt began. Until there are more, it has not counted as one.
+        # Requests without 429s before the latest attempt. The attempt counts once there are more.
         self._before_attempt = -1
-        # During a try: how many requests had been sent, without 429s, when it began. If there are more
-        # now, the server may have executed one. None once the response has been judged.
+        # The same during an attempt. If there are more now, the server may have executed one. None
+        # once the response has been judged.
         self._unjudged_after: int | None = None
         self.breaker = breaker
         self.requests = 0
         self.rate_limited = 0
         self.elapsed = 0.0
         self.request_id: str | None = None
-        #: The `Date` header of the last answer to a GET.
+        #: The `Date` header of the last response to a GET.
         self.date: str | None = None
-        #: Whether a request of this item is under way at this moment.
+        #: Whether a request for this item is in flight.
         self.on_the_wire = False
-        #: Set from outside: send nothing more for this item.
+        #: Set by the run: send no more requests for this item.
         self.stopping = False
 
     @property
     def started_at(self) -> float | None:
-        """When the work on the item began, in unix seconds."""
+        """Start of the work on the item, in Unix seconds."""
         return self._started_at
 
     async def run(self) -> Outcome[ItemT, ResultT]:
@@ -107,7 +108,7 @@ class ItemWork(Generic[ItemT, ResultT]):
         while True:
             elapsed = self.elapsed
             sent_after = breaker.number if breaker is not None else 0
-            # What must be read first is read again before each try: the pause may have been a long one.
+            # READ_FIRST applies to each attempt, because the pause before it may have been long.
             if self._start is Start.READ_FIRST or (self._start is Start.READ_BACK and not self._attempts):
                 outcome = await self._begin_by_reading()
                 if outcome is not None:
@@ -133,7 +134,7 @@ class ItemWork(Generic[ItemT, ResultT]):
                 return self.interrupted()
             delay = await self._session.delay_before_retry(charges)
             if delay is None:
-                # A try that may have been executed says more than one that was not.
+                # The error of an attempt that may have been executed is the more useful one.
                 return self._outcome(OutcomeStatus.FAILED, error=self._unclear or self._error)
             self._session.notify_retry(
                 f"{self._action.name} {self._item}", self._attempts, delay, self._error
@@ -142,7 +143,7 @@ class ItemWork(Generic[ItemT, ResultT]):
             charges.paused(delay)
 
     async def _after(self, error: KatapultError) -> Outcome[ItemT, ResultT] | None:
-        """What a failed try means; None to try again."""
+        """Return the outcome after a failed attempt; None to retry."""
         self._error = error
         action = self._action
         step = judge(error, unclear_before=self._ever_unclear, may_be_done=action.may_be_done)
@@ -153,15 +154,15 @@ class ItemWork(Generic[ItemT, ResultT]):
         if step is Verdict.STOP and self._ever_unclear:
             return self._outcome(OutcomeStatus.UNKNOWN, error=error)
         if step is Verdict.STOP and error.execution is Execution.NOT_EXECUTED:
-            return self._outcome(OutcomeStatus.NOT_ATTEMPTED, error=error)  # the client was closed first
+            return self._outcome(OutcomeStatus.NOT_ATTEMPTED, error=error)  # the client was closed
         if step in (Verdict.FAIL, Verdict.STOP):
             return self._outcome(OutcomeStatus.FAILED, error=error)
         if self.stopping:
-            return self._outcome(OutcomeStatus.UNKNOWN, error=error)  # nothing more is to be sent
+            return self._outcome(OutcomeStatus.UNKNOWN, error=error)
         return await self._read_back(error, step)
 
     async def _begin_by_reading(self) -> Outcome[ItemT, ResultT] | None:
-        """The outcome, if there is nothing to be sent; None to go on and send."""
+        """Return the outcome if there is nothing to send; None to send."""
         if self._start is Start.READ_BACK:
             interrupted = TransportError(
                 "it was sent before the run was interrupted, and could not be read back"
@@ -185,7 +186,7 @@ class ItemWork(Generic[ItemT, ResultT]):
         except KatapultError as error:
             if isinstance(error, RunStopped):
                 return self.interrupted()
-            # Only what the API says of the item itself is the end of it.
+            # Only a refusal that is about the item itself makes it fail.
             refused = error.execution is Execution.REFUSED and not error.stops_run
             if not refused and self._ever_unclear:
                 return self._outcome(OutcomeStatus.UNKNOWN, error=error)
@@ -203,7 +204,7 @@ class ItemWork(Generic[ItemT, ResultT]):
         return self._outcome(OutcomeStatus.FAILED, result=result, error=await self._conflict(found, result))
 
     async def _read_back(self, error: KatapultError, step: Verdict) -> Outcome[ItemT, ResultT] | None:
-        """What reading the item says after this error; None to send it again."""
+        """Read the item after this error and return its outcome; None to send it again."""
         read = self._action.read
         if read is None:
             return self._undecided(error, step)
@@ -212,14 +213,14 @@ class ItemWork(Generic[ItemT, ResultT]):
         except (NotFound, ObjectInTrash) as gone:
             return self._outcome(OutcomeStatus.FAILED, error=gone)
         except ScopeNotGranted:
-            return self._undecided(error, step)  # a token that may write need not be allowed to read
+            return self._undecided(error, step)  # the token may write, but not read
         except RunStopped:
             return self._outcome(OutcomeStatus.UNKNOWN, error=error)
         except KatapultError as unread:
             self._error = unread if unread.stops_run else error
             return self._outcome(OutcomeStatus.UNKNOWN, error=self._error)
         if found is ReadBack.DONE:
-            # Refused because it is so already: by an earlier try of ours whose answer never came, if there was one.
+            # A refused item may have been done by an earlier attempt without a response.
             ours = step is Verdict.READ_BACK or self._ever_unclear
             status = OutcomeStatus.DONE if ours else OutcomeStatus.ALREADY_DONE
             certain = self._seen_before or not ours
@@ -235,19 +236,19 @@ class ItemWork(Generic[ItemT, ResultT]):
         return None
 
     def _undecided(self, error: KatapultError, step: Verdict) -> Outcome[ItemT, ResultT]:
-        """The outcome where reading cannot tell: failed if no try can have been executed, else unknown."""
+        """Return the outcome without a read: failed if it was only refused, else unknown."""
         refused = step is Verdict.CHECK and not self._ever_unclear
         return self._outcome(OutcomeStatus.FAILED if refused else OutcomeStatus.UNKNOWN, error=error)
 
     async def _conflict(self, found: ReadBack, result: ResultT | None) -> KatapultError:
-        """Why an item cannot be done that is elsewhere: what it names may not even be there."""
+        """Return the error for an item in conflict. Something that it names may not exist."""
         if found is ReadBack.CONFLICT and self._action.find_wanted is not None:
             try:
                 await self._action.find_wanted(self._session, self._item, self)
             except (NotFound, ObjectInTrash) as gone:
                 return gone
             except KatapultError:
-                pass  # where it is, is known all the same
+                pass  # the conflict itself is known
         return self._action.conflict_of(found, result, self._item)
 
     def _outcome(
@@ -262,7 +263,7 @@ class ItemWork(Generic[ItemT, ResultT]):
     ) -> Outcome[ItemT, ResultT]:
         if status is OutcomeStatus.UNKNOWN:
             certain = self._seen_before
-        let_go_of_frames(error)
+        drop_tracebacks(error)
         return Outcome(
             item=self._item,
             status=status,
@@ -278,9 +279,10 @@ class ItemWork(Generic[ItemT, ResultT]):
         )
 
     def interrupted(self) -> Outcome[ItemT, ResultT]:
-        """The outcome of an item whose work is cut short now: unknown if it may have been executed.
+        """Return the outcome of an interruption now: unknown if a request may have been executed.
 
-        Also where reading back has shown that it was not: a server that is slow may still come to it.
+        A read that showed "not done" does not change this, because a slow server may execute it
+        later.
         """
         unjudged = (
             self._unjudged_after is not None and self.requests - self.rate_limited > self._unjudged_after
@@ -291,5 +293,5 @@ class ItemWork(Generic[ItemT, ResultT]):
 
 
 def not_attempted(action: Action[ItemT, ResultT], item: ItemT) -> Outcome[ItemT, ResultT]:
-    """The outcome of an item that was never started."""
+    """Return the outcome of an item that was never started."""
     return Outcome(item=item, status=OutcomeStatus.NOT_ATTEMPTED, finished_at=time.time(), words=action.words)

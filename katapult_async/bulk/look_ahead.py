@@ -1,6 +1,7 @@
-"""Which item may be sent next: at most so many at a time on one machine, in the order they came.
+"""Choose the next item: a limited number per machine at a time, in the order of the input.
 
-A pure data structure. Items for a busy machine are parked, in a bounded number, so that they do not block the others.
+A pure data structure. It parks a bounded number of items for busy machines, so that they do not
+block the items for other machines.
 """
 
 from __future__ import annotations
@@ -20,17 +21,22 @@ def _number(parked: tuple[int, object]) -> int:
 
 
 def machine_of(item: object) -> str | None:
-    """Return the virtual machine that an item keeps busy, if it names one."""
+    """Return the virtual machine that an item names, if any."""
     machine: str | None = getattr(item, "virtual_machine", None)
     return machine
 
 
 class LookAhead(Generic[ItemT]):
-    """Items pulled from the input and not yet started, and how busy each machine is.
+    """Items that were read and not started, and the number of items in progress for each machine.
 
-    A machine has one entry, whichever of its names an item uses, as far as `names` knows them. When two names turn out
-    to be one machine (`same`), their entries are merged. If the machine then has more items in flight than
-    `per_machine`, nothing new is started on it until that has gone down.
+    A machine has one entry for all of its names that `names` knows. `same` merges the entries of
+    two names of one machine. If the machine then has more than `per_machine` items in progress, no
+    new item starts on it until some have finished.
+
+    Args:
+        per_machine: The most items in progress for one machine.
+        bound: The most items to park.
+        names: The known names of machines.
     """
 
     __slots__ = (
@@ -51,12 +57,12 @@ class LookAhead(Generic[ItemT]):
         self._bound = bound
         self._names = names or MachineNames()
         self._busy: dict[str, int] = {}
-        # Items for busy machines in the order in which they came, each with its number.
+        # Items for busy machines in input order, each with its number.
         self._parked: dict[str, deque[tuple[int, ItemT]]] = {}
         self._parked_count = 0
         self._arrivals = itertools.count()
         self._ready: deque[ItemT] = deque()
-        # Names of busy machines that have an entry under another name, and the names that each entry stands for.
+        # Other names of busy machines -> the name of their entry; and the reverse.
         self._aliases: dict[str, str] = {}
         self._other_names: dict[str, list[str]] = {}
 
@@ -66,16 +72,16 @@ class LookAhead(Generic[ItemT]):
 
     @property
     def full(self) -> bool:
-        """Whether no further item may be pulled until a machine gets free."""
+        """Whether no more items may be read until a machine is free."""
         return self._parked_count >= self._bound
 
     @property
     def parked(self) -> int:
-        """Items that wait for their machine."""
+        """Number of items that wait for their machine."""
         return self._parked_count
 
     def offer(self, item: ItemT) -> bool:
-        """Take in an item from the input. True: start it now. False: parked until its machine is free."""
+        """Take an item. Return True to start it now, False if it waits for its machine."""
         machine: str | None = getattr(item, "virtual_machine", None)
         if machine is None:
             return True
@@ -93,15 +99,15 @@ class LookAhead(Generic[ItemT]):
         return False
 
     def next_ready(self) -> ItemT | None:
-        """A parked item whose machine has become free; its place on the machine is already taken."""
+        """Return a parked item whose machine is now free. It already counts as in progress."""
         return self._ready.popleft() if self._ready else None
 
     def put_back(self, item: ItemT) -> None:
-        """An item that was to be started and was not. It keeps its place on the machine and is ready."""
+        """Take back an item that was not started after all. It still counts as in progress."""
         self._ready.appendleft(item)
 
     def finished(self, item: ItemT) -> bool:
-        """An item started earlier is done with its machine. True: another one has become ready."""
+        """Free the machine of a finished item. Return whether another item is now ready."""
         machine: str | None = getattr(item, "virtual_machine", None)
         if machine is None:
             return False
@@ -118,7 +124,7 @@ class LookAhead(Generic[ItemT]):
         return False
 
     def same(self, one: str, other: str) -> None:
-        """Two canonical names are names of one machine."""
+        """Merge the entries of two canonical names of one machine."""
         if self._entry(one) in self._busy:
             self._unite(one, other)
 
@@ -147,16 +153,15 @@ class LookAhead(Generic[ItemT]):
             self._busy[machine] = busy
             return
         del self._busy[machine]
-        # No item of this machine is left, so no entry is needed under any of its names.
         for name in self._other_names.pop(machine, ()):
             del self._aliases[name]
 
     def drain(self) -> list[ItemT]:
-        """Take out everything that has not been started."""
+        """Remove and return all items that were not started."""
         ready, self._ready = self._ready, deque()
         parked, self._parked = self._parked, {}
         self._parked_count = 0
         for item in ready:
             if (machine := machine_of(item)) is not None:
-                self._leave(self._entry(machine))  # its place was taken for it already
+                self._leave(self._entry(machine))  # it already counted as in progress
         return [*ready, *(item for waiting in parked.values() for _, item in waiting)]

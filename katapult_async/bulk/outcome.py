@@ -1,7 +1,4 @@
-"""What a bulk run tells: one outcome for each item, and a report at the end.
-
-Plain data. Nothing here sends anything.
-"""
+"""Results of a bulk run: one outcome per item, and a report. Plain data."""
 
 from __future__ import annotations
 
@@ -17,18 +14,18 @@ from .item import ItemT, ResultT
 
 
 class OutcomeStatus(str, enum.Enum):
-    """What became of one item. `Outcome.word` is the word of its action for it, for example `assigned`.
+    """The status of one item. `Outcome.word` is the action's own word, for example `assigned`.
 
-    The members that are named after an action are other names of DONE and ALREADY_DONE.
+    The members that are named after an action are aliases of DONE and ALREADY_DONE.
     """
 
-    #: The run has done it.
+    #: The run did it.
     DONE = "done"
-    #: It was so before.
+    #: It was in the wanted state before the run.
     ALREADY_DONE = "already_done"
-    #: The API refused it, or it could not be carried out: it is not done.
+    #: It is not done: the API refused it, or all attempts failed.
     FAILED = "failed"
-    #: It was sent, and neither an answer nor reading back could tell whether it was done.
+    #: It was sent, and neither a response nor a read showed whether it was done.
     UNKNOWN = "unknown"
     #: It was not executed: never sent, or only to a server that was not available.
     NOT_ATTEMPTED = "not_attempted"
@@ -38,7 +35,7 @@ class OutcomeStatus(str, enum.Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> OutcomeStatus | None:
-        """Find a status by the word of an action, as older versions stored it."""
+        """Find a status by the word of an action. Older versions stored these words."""
         name = value.upper() if isinstance(value, str) else ""
         return cls.__members__.get(name)
 
@@ -47,7 +44,7 @@ class OutcomeStatus(str, enum.Enum):
 
     @property
     def ok(self) -> bool:
-        """Whether the item is done, or was so already."""
+        """Whether the status is DONE or ALREADY_DONE."""
         return self not in _NOT_OK
 
 
@@ -55,11 +52,11 @@ _NOT_OK = frozenset({OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.
 
 
 class Words(msgspec.Struct, frozen=True):
-    """The words of an action for its outcomes.
+    """The words of an action for the status of an item.
 
     Args:
-        done: For an item that the run has done.
-        already: For an item that was so before.
+        done: The word for DONE.
+        already: The word for ALREADY_DONE.
     """
 
     done: str = "done"
@@ -76,19 +73,19 @@ DEFAULT_WORDS = Words()
 
 
 class Outcome(msgspec.Struct, Generic[ItemT, ResultT], frozen=True, kw_only=True):
-    """What became of one item.
+    """The outcome of one item.
 
     Args:
         item: The item.
-        status: What became of it.
-        result: What the API showed of it last, for example the Disk. None if it never did.
-        task: The task that was queued. With `wait=True` as it ended.
-        error: Why, unless the status is ok.
-        certain: False if the item may already have been in this state before the run. That is so
-            where nothing has shown it before the first request, and the request was never answered,
-            or was answered alike in both cases (unassign with `read_first=False`).
-        attempts: Requests for this item, without 429s and without reading back.
-        request_id: Of the answer that decided.
+        status: The status.
+        result: The latest object in a response of the API, for example the Disk. None without one.
+        task: The queued task. With `wait=True`, the task after it has ended.
+        error: The reason. None if the status is ok.
+        certain: False if the item may already have been in this state before the run. This is the
+            case if it was not read before the first request, and that request had no response, or
+            one that does not tell (unassign with `read_first=False`).
+        attempts: Number of requests for this item, without 429s and reads.
+        request_id: Request ID of the response that decided the status.
         started_at: Unix time in seconds. None for an item that was never sent.
         finished_at: Unix time in seconds.
         words: The words of the action.
@@ -108,12 +105,12 @@ class Outcome(msgspec.Struct, Generic[ItemT, ResultT], frozen=True, kw_only=True
 
     @property
     def ok(self) -> bool:
-        """Whether the item is done, or was so already."""
+        """Whether the item is done, or was already done."""
         return self.status.ok
 
     @property
     def word(self) -> str:
-        """The status in the word of the action: `assigned`, `already_assigned`, `failed`."""
+        """The action's word for the status, for example `assigned` or `already_assigned`."""
         return self.words.of(self.status)
 
     @property
@@ -128,24 +125,24 @@ class Outcome(msgspec.Struct, Generic[ItemT, ResultT], frozen=True, kw_only=True
 
     @property
     def code(self) -> str | None:
-        """The API's error code; the kind of failure where the API said none; None unless there is an error."""
+        """The API's error code, or else the class name of the error. None without an error."""
         if self.error is None:
             return None
-        said = getattr(self.error, "code", None)
-        return said if isinstance(said, str) else type(self.error).__name__
+        code = getattr(self.error, "code", None)
+        return code if isinstance(code, str) else type(self.error).__name__
 
 
 class BulkReport(msgspec.Struct, Generic[ItemT, ResultT], kw_only=True):
-    """The sum of a run.
+    """The report of a run.
 
     Args:
-        counts: Number of outcomes for each status.
+        counts: Number of outcomes by status.
         failures: The outcomes with the status failed or unknown.
-        requests: Number of requests sent, 429s and reading back included.
+        requests: Number of requests sent, including 429s and reads.
         rate_limited: Number of 429s.
         elapsed: Seconds from the start of the run to its end.
-        total_permitted: Requests permitted per rate window; None if it never became known.
-        stopped_by: The error that ended the run early; None if none did.
+        total_permitted: Requests permitted per rate window. None if not known.
+        stopped_by: The error that ended the run early. None if none did.
         complete: Whether the input was read to its end.
         words: The words of the action.
     """
@@ -162,12 +159,12 @@ class BulkReport(msgspec.Struct, Generic[ItemT, ResultT], kw_only=True):
 
     @property
     def total(self) -> int:
-        """Number of items that have an outcome."""
+        """Number of outcomes."""
         return sum(self.counts.values())
 
     @property
     def ok(self) -> bool:
-        """Whether the input was read to its end, and every item is done or was so already."""
+        """Whether the input was read to its end, and every item is done or was already done."""
         return self.complete and not any(self.counts.get(status) for status in _NOT_OK)
 
     def add(self, outcome: Outcome[ItemT, ResultT]) -> None:
@@ -178,10 +175,10 @@ class BulkReport(msgspec.Struct, Generic[ItemT, ResultT], kw_only=True):
             self.failures.append(outcome)
 
     def raise_for_failures(self) -> None:
-        """Do nothing if every item is ok.
+        """Raise an error unless the report is ok.
 
         Raises:
-            BulkError: If an item is not ok, or the input was not read to its end. It has this report.
+            BulkError: If an item is not ok, or the input was not read to its end.
         """
         if not self.ok:
             raise BulkError(self)
@@ -199,16 +196,16 @@ class BulkReport(msgspec.Struct, Generic[ItemT, ResultT], kw_only=True):
 
 
 class BulkError(KatapultError):
-    """Not every item of a run is done. `report` says which and why.
+    """Not every item of a run is done. `report` has the details.
 
     Args:
-        report: The sum of the run.
-        because: What has ended the run, if that was not the API.
+        report: The report of the run.
+        because: The reason, if the API did not end the run.
     """
 
     def __init__(self, report: BulkReport[Any, Any], because: str | None = None) -> None:
         first = report.stopped_by or next((item.error for item in report.failures if item.error), None)
         parts = [because, str(report), f"first: {first}" if first is not None else None]
         super().__init__("; ".join(part for part in parts if part))
-        # Of a run with any type of item: an exception cannot be generic.
+        # An exception cannot be generic over the type of its items.
         self.report: BulkReport[Any, Any] = report

@@ -1,7 +1,8 @@
-"""Reads an asynchronous source in a task of its own: from the first item to the last, and through its closing.
+"""Read an asynchronous source in one task, from its first item until it is closed.
 
-A source may hold a time-out, a cancel scope or a task group while it is suspended at a `yield`. Those belong to the task
-that runs the source. So one task runs it all the time, outside of all scopes of the run, and nothing else runs there.
+A source may hold a time-out, a cancel scope or a task group while it is suspended at a `yield`.
+These belong to the task that runs the source. So exactly one task runs it, outside all scopes of
+the run.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ import anyio
 
 T = TypeVar("T")
 
-#: Seconds that a source has for its cleanup when it is cancelled or closed early. Then it is cancelled again.
+#: Seconds for the cleanup of a cancelled source, before it is cancelled again.
 CLEANUP_SECONDS = 5.0
 
-
-# These end the event loop, or are its end: nothing of the run can wait for them.
+# These end the event loop, so they are raised at once.
 _AT_ONCE = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
@@ -29,10 +29,10 @@ class Reader(Generic[T]):
 
     Args:
         source: The source. It is closed at the end if it has an `aclose` method.
-        wanted: Tells whether an item is wanted now. Call `wake` when that has changed.
+        wanted: Returns whether an item is wanted now. Call `wake` when the result changes.
         take: Called with each item.
-        ended: Called once when the source has ended: with None when it was read to its end or the reader was closed,
-            else with the error. The first argument says whether it was read to its end.
+        ended: Called once when the source has ended. The first argument is whether it was read to
+            its end. The second is its error, or None.
     """
 
     def __init__(
@@ -51,27 +51,27 @@ class Reader(Generic[T]):
         # Whether the source is running, and how often this reader has cancelled it.
         self._asking = False
         self._cancellations = 0
-        # Whether the source has come to its own end: then nothing hurries its closing.
+        # Whether the source ended by itself. Its cleanup then has no time limit.
         self._finished = False
         self._next_cancellation: asyncio.TimerHandle | None = None
         self._wake: asyncio.Future[None] | None = None
         self._task = asyncio.create_task(self._read(), name="katapult_async: input")
 
     def wake(self) -> None:
-        """Look again whether an item is wanted."""
+        """Check again whether an item is wanted."""
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
     def close(self) -> None:
-        """Read nothing more. An item that the source is waiting for is not waited for."""
+        """Read no more items. Does not wait for an item that the source is waiting for."""
         if not self._closed:
             self._closed = True
             self.wake()
-            # Not at once: the source itself may be the caller.
+            # Later, because the source itself may be the caller.
             asyncio.get_running_loop().call_soon(self._interrupt)
 
     def cancel(self) -> None:
-        """Cancel the source now, and again every CLEANUP_SECONDS until it is closed. Call `close` first."""
+        """Cancel the source now, then every CLEANUP_SECONDS until it is closed."""
         if self._task.done():
             return
         self._cancellations += 1
@@ -79,15 +79,15 @@ class Reader(Generic[T]):
         self._cancel_later()
 
     async def wait(self) -> None:
-        """Wait until the source is closed. A cancellation ends the wait, and leaves the source alone."""
+        """Wait until the source is closed. A cancellation ends the wait, but not the source."""
         if not self._task.done():
             await asyncio.wait([self._task])
 
     async def wait_closed(self) -> None:
-        """Wait until the source is closed, whatever happens. Passes each cancellation of the caller on to it.
+        """Wait until the source is closed, and forward each cancellation of the caller to it.
 
-        A cancelled scope of anyio cancels every wait inside it, over and over. It counts as one cancellation,
-        or no source could clean up.
+        A cancelled anyio scope cancels every wait inside it again and again. It counts as one
+        cancellation, so that the source can clean up.
         """
         cancelled: asyncio.CancelledError | None = None
         with anyio.CancelScope() as scope:
@@ -103,7 +103,7 @@ class Reader(Generic[T]):
                     else:
                         self.cancel()
         if not self._task.cancelled():
-            self._task.exception()  # a KeyboardInterrupt has gone through the event loop already
+            self._task.exception()  # the event loop has already raised a KeyboardInterrupt
         if cancelled is not None:
             raise cancelled
 
@@ -132,7 +132,7 @@ class Reader(Generic[T]):
                 self._next_cancellation.cancel()
 
     async def _read_items(self) -> tuple[bool, BaseException | None]:
-        """Read until the source ends or the reader is closed. Whether it was the end, and the error."""
+        """Read until the source ends or the reader is closed. Return (whether it ended, error)."""
         try:
             while not self._closed:
                 if self._wanted():
@@ -145,17 +145,17 @@ class Reader(Generic[T]):
         except StopAsyncIteration:
             return True, None
         except asyncio.CancelledError as exc:
-            # Without a cause of ours, somebody else's task was cancelled, or a time-out of the source has expired.
+            # Unless this reader cancelled it: a cancelled task inside the source, or its time-out.
             return False, None if self._cancellations else exc
         except _AT_ONCE as exc:
             self._ended(False, exc)
             raise
-        except BaseException as exc:  # noqa: BLE001 - handed to the consumer
+        except BaseException as exc:  # noqa: BLE001 - raised in the consumer
             return False, exc
         return False, None
 
     async def _ask(self, thrown: BaseException | None) -> T:
-        """The next item. thrown: raise this in the source, where it is suspended."""
+        """Return the next item. Raise `thrown`, if given, in the suspended source first."""
         self._asking = True
         try:
             if thrown is None:
@@ -169,7 +169,7 @@ class Reader(Generic[T]):
             self._asking = False
 
     async def _wait(self) -> asyncio.CancelledError | None:
-        """Wait for `wake`. A time-out that the source holds while it is suspended cancels this wait: return that."""
+        """Wait for `wake`. Return the CancelledError if a time-out of the source ends the wait."""
         self._wake = asyncio.get_running_loop().create_future()
         try:
             if not self._wanted() and not self._closed:
@@ -183,7 +183,7 @@ class Reader(Generic[T]):
     async def _close_source(self) -> BaseException | None:
         if (uncancel := getattr(self._task, "uncancel", None)) is not None:
             for _ in range(self._cancellations):
-                uncancel()  # from Python 3.11 on: a time-out in the closing must not take this for its own
+                uncancel()  # Python 3.11 and later: a time-out in the cleanup must not see our cancellation
         close = getattr(self._source, "aclose", None)
         if close is None:
             return None
@@ -192,6 +192,6 @@ class Reader(Generic[T]):
                 await close()
             except (asyncio.CancelledError, GeneratorExit):
                 raise
-            except BaseException as exc:  # noqa: BLE001 - handed to the consumer
+            except BaseException as exc:  # noqa: BLE001 - raised in the consumer
                 return exc
         return None

@@ -1,7 +1,7 @@
-"""Waiting for the tasks that a run has queued: one loop for all of them, at low priority.
+"""Wait for the tasks that a run has queued, in one loop at low priority.
 
-Polling never takes a permit that other work waits for. A task is looked at first after the time that earlier tasks of
-the run took, then less and less often. It decides only how a task ended; what that means for the run is the fan-out's.
+Polling never takes a permit that other work waits for. The first poll of a task comes after the
+usual duration of the run's tasks. Later polls are less and less frequent.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from .item_work import ItemWork
 from .outcome import Outcome, OutcomeStatus
 
 GET_TASK = Operation("GET", "/tasks/task", TaskResponse)
-#: Seconds until the first look at a task, and the longest time between two.
-FIRST_LOOK, LONGEST_PAUSE = 1.0, 10.0
-#: Tasks that a run waits for at most. Workers queue no further task until one has ended.
+#: Seconds before the first poll of a task, and the longest pause between two polls.
+FIRST_POLL, LONGEST_PAUSE = 1.0, 10.0
+#: The most tasks that a run waits for. Workers queue no more tasks until one has ended.
 MOST_TASKS = 1024
-#: Polls in flight at most.
+#: The most polls in flight.
 MOST_POLLS = 8
 
 
 class _Awaited(msgspec.Struct, Generic[ItemT, ResultT], eq=False):
-    """One item whose task has not ended. Times are in seconds of the event loop's clock."""
+    """One item whose task has not ended. Times are seconds of the event loop's clock."""
 
     work: ItemWork[ItemT, ResultT]
     outcome: Outcome[ItemT, ResultT]
     task: Task
     since: float
-    look_at: float
+    poll_at: float
     pause: float
 
 
@@ -49,7 +49,7 @@ class TaskWait(Generic[ItemT, ResultT]):
 
     Args:
         session: Sends the polls.
-        timeout: Seconds to wait for one task. Its item then comes out as unknown.
+        timeout: Seconds to wait for one task. After that its item is unknown.
         ended: Called with each item and its outcome when its task has ended.
     """
 
@@ -65,47 +65,47 @@ class TaskWait(Generic[ItemT, ResultT]):
         self._ended = ended
         self._awaited: list[_Awaited[ItemT, ResultT]] = []
         self._changed = anyio.Event()
-        self._room = anyio.Event()
+        self._one_ended = anyio.Event()
         self._finished = False
         self._stopped = False
-        # Seconds that a task of this run took, smoothed.
-        self._typical = FIRST_LOOK
+        # Average duration of the run's tasks in seconds, smoothed.
+        self._typical = FIRST_POLL
 
     def __repr__(self) -> str:
         return f"<TaskWait {len(self._awaited)} tasks>"
 
     async def add(self, work: ItemWork[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]) -> None:
-        """Wait for the task of this item. Returns at once, unless there are too many tasks already."""
+        """Add an item. Returns at once, unless MOST_TASKS tasks have not ended."""
         assert outcome.task is not None  # noqa: S101 - checked by the caller
         now = asyncio.get_running_loop().time()
-        pause = min(max(self._typical, FIRST_LOOK), LONGEST_PAUSE)
+        pause = min(max(self._typical, FIRST_POLL), LONGEST_PAUSE)
         self._awaited.append(_Awaited(work, outcome, outcome.task, now, now + pause, pause))
         self._wake()
         while len(self._awaited) >= MOST_TASKS and not self._stopped:
-            await self._room.wait()
+            await self._one_ended.wait()
 
     def finish(self) -> None:
-        """No worker is left that could add an item: end when the last task has ended."""
+        """End when the last task has ended. Called when no worker is left to add an item."""
         self._finished = True
         self._wake()
 
     def more(self) -> None:
-        """A worker has started after all."""
+        """Undo `finish`, because another worker has started."""
         self._finished = False
 
     def stop(self) -> None:
-        """Wait for no task any more: the items come out as unknown."""
+        """Stop waiting. The items whose tasks have not ended are unknown."""
         self._stopped = True
         for awaited in self._awaited:
             awaited.work.stopping = True
-        self._room.set()
+        self._one_ended.set()
         self._wake()
 
     def left(self) -> Iterator[tuple[ItemWork[ItemT, ResultT], Outcome[ItemT, ResultT]]]:
-        """The items that are still waited for, as unknown."""
+        """Yield the items whose tasks have not ended, as unknown."""
         while self._awaited:
             awaited = self._awaited.pop()
-            yield awaited.work, self._late(awaited, "the run was left")
+            yield awaited.work, self._late(awaited, "the run ended early")
 
     async def run(self) -> None:
         """Poll until no task is left and no worker can queue another one."""
@@ -116,16 +116,16 @@ class TaskWait(Generic[ItemT, ResultT]):
             if self._finished and not self._awaited:
                 return
             self._changed = anyio.Event()
-            next_look = min((awaited.look_at for awaited in self._awaited), default=None)
-            pause = None if next_look is None else next_look - loop.time()
+            next_poll = min((awaited.poll_at for awaited in self._awaited), default=None)
+            pause = None if next_poll is None else next_poll - loop.time()
             with anyio.move_on_after(pause):
                 await self._changed.wait()
             if not self._stopped:
-                due = [awaited for awaited in self._awaited if awaited.look_at <= loop.time()]
+                due = [awaited for awaited in self._awaited if awaited.poll_at <= loop.time()]
                 await self._poll_all(due)
 
     async def _poll_all(self, due: list[_Awaited[ItemT, ResultT]]) -> None:
-        """Look at these tasks, the oldest first, a few at a time."""
+        """Poll these tasks, the oldest first, a few at a time."""
         if not due:
             return
         queue = iter(sorted(due, key=lambda awaited: awaited.since))
@@ -165,7 +165,7 @@ class TaskWait(Generic[ItemT, ResultT]):
             await self._end(awaited, late)
         else:
             awaited.pause = min(awaited.pause * 1.5, LONGEST_PAUSE)
-            awaited.look_at = min(now() + awaited.pause, awaited.since + self._timeout)
+            awaited.poll_at = min(now() + awaited.pause, awaited.since + self._timeout)
 
     async def _give_up(self) -> None:
         while self._awaited:
@@ -174,8 +174,8 @@ class TaskWait(Generic[ItemT, ResultT]):
 
     async def _end(self, awaited: _Awaited[ItemT, ResultT], outcome: Outcome[ItemT, ResultT]) -> None:
         self._awaited.remove(awaited)
-        self._room.set()
-        self._room = anyio.Event()
+        self._one_ended.set()
+        self._one_ended = anyio.Event()
         await self._ended(awaited.work, outcome)
 
     def _late(self, awaited: _Awaited[ItemT, ResultT], why: str) -> Outcome[ItemT, ResultT]:
@@ -189,7 +189,7 @@ class TaskWait(Generic[ItemT, ResultT]):
 def _with(
     awaited: _Awaited[ItemT, ResultT], status: OutcomeStatus, error: KatapultError | None
 ) -> Outcome[ItemT, ResultT]:
-    """The outcome of an item whose task has come this far."""
+    """Return the item's outcome with the current state of its task."""
     return msgspec.structs.replace(
         awaited.outcome, status=status, task=awaited.task, error=error, finished_at=time.time()
     )

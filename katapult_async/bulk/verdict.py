@@ -1,17 +1,18 @@
-"""What an answer means: a pure function from an error and what went before to the next step.
+"""Decide the next step for an item from an error and the attempts before it. Pure functions.
 
-| answer | meaning | step |
+| response | meaning | step |
 |---|---|---|
 | a response that decodes | done | (no error, no verdict) |
 | 503 service_unavailable, no connection | not executed | RETRY |
 | 500, 502, 504, reset or time-out after sending, unreadable 200 | unclear | READ_BACK |
-| 408, or a 4xx that is not the API's (see errors) | unclear | READ_BACK |
+| 408, or a 4xx that is not from the API (see errors) | unclear | READ_BACK |
 | 200 that shows another disk, or after assign another machine | unclear | READ_BACK |
-| an error that the action lists in `may_be_done`, or any refusal after an unclear try | this item cannot, or it is so already | CHECK |
-| any other error of the API, also with an unknown code | this item cannot | FAIL |
-| the token, the network or the scope is refused | the run cannot | STOP |
+| an error in the action's `may_be_done` | refused or already done | CHECK |
+| any refusal after an unclear attempt | refused or already done | CHECK |
+| any other error of the API, even with an unknown code | refused | FAIL |
+| the token, the network or the scope is refused | the whole run is refused | STOP |
 
-A 429 never comes here: it was not executed, and its request waits for the next permit.
+A 429 needs no verdict: it was not executed, and its request waits for the next permit.
 """
 
 from __future__ import annotations
@@ -22,41 +23,46 @@ from katapult_async.errors import Execution, KatapultError
 
 
 class Start(enum.Enum):
-    """How the work on an item begins."""
+    """How the work on an item starts."""
 
-    SEND = "nothing has been done for it: send"
-    READ_BACK = "an earlier run may have sent it: read the disk first"
-    READ_FIRST = "nothing has been done for it, and it must not be sent without having looked"
-    SKIP = "not now: it comes out as not attempted"
+    SEND = "the item was never sent: send it"
+    READ_BACK = "an earlier run may have sent the item: read it back first"
+    READ_FIRST = "the item was never sent: read it before each attempt"
+    SKIP = "leave the item out: it is not attempted"
 
 
 class Verdict(enum.Enum):
-    RETRY = "send it again later"
-    READ_BACK = "read the disk: done, or to be sent again?"
-    CHECK = "read the disk once: was it so already?"
-    FAIL = "this item cannot be done"
-    STOP = "nothing of this run can be done"
+    """The next step after a failed attempt."""
+
+    RETRY = "send the item again later"
+    READ_BACK = "read the item: if it is not done, send it again"
+    CHECK = "read the item once: it may already be done"
+    FAIL = "the item cannot be done"
+    STOP = "no item of this run can be done"
 
 
 class ReadBack(enum.Enum):
-    """What reading the disk shows, for the action that is wanted."""
+    """What a read shows about an item."""
 
-    DONE = "it is as wanted"
-    NOT_DONE = "it is as before"
-    CONFLICT = "it is neither: somebody else has acted on it"
-    BOOT_DISK = "it is the boot disk of its machine, which is never taken away"
-    UNCLEAR = "it does not show whether the request was executed"
+    DONE = "it is in the wanted state"
+    NOT_DONE = "it is in the state from before"
+    CONFLICT = "it is in another state: another client has changed it"
+    BOOT_DISK = "it is the boot disk of its machine, which cannot be removed"
+    UNCLEAR = "the read does not show whether the request was executed"
 
 
 def judge(
     error: KatapultError, *, unclear_before: bool, may_be_done: tuple[type[KatapultError], ...] = ()
 ) -> Verdict:
-    """Return the next step after a try that failed.
+    """Return the next step after a failed attempt.
 
     Args:
-        error: Why it failed.
-        unclear_before: Whether an earlier try of this item may have been executed.
-        may_be_done: Refusals that may mean that the item was in the wanted state already.
+        error: The error of the attempt.
+        unclear_before: Whether an earlier attempt for this item may have been executed.
+        may_be_done: Refusals that may mean that the item was already done.
+
+    Returns:
+        The next step.
     """
     if error.stops_run:
         return Verdict.STOP

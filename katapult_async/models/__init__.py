@@ -1,7 +1,7 @@
-"""The API's objects as frozen msgspec structs, in the field's own words.
+"""The API's objects as frozen msgspec structs, with the API's own names.
 
-New fields and new enum values from the server never break decoding. A field that a partial object lacks is
-`msgspec.UNSET`, not a guess; null is None. What nobody may see by accident is a `Secret`.
+New fields and enum values never break decoding. A field that a response does not contain is
+`msgspec.UNSET`, and null is None. Passwords and tokens are a `Secret`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Annotations: keys and values that callers put on disks and machines."""
+"""Annotations: keys and values on disks and machines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A key and a value that the caller has put on something (OpenAPI: KeyValue)."""
+    """A key and a value on a disk or a machine (OpenAPI: KeyValue)."""
 
     key: str
     value: str | UnsetType | None = UNSET

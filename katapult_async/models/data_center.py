@@ -1,4 +1,4 @@
-"""Places: data centers, their zones and their countries."""
+"""Data centers, their zones and their countries."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from msgspec import UNSET, UnsetType
 
 
 class Country(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The country of a data center."""
+
     id: str
     name: str | UnsetType = UNSET
     iso_code2: str | UnsetType = UNSET
@@ -16,7 +18,7 @@ class Country(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class DataCenter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Where a disk or a machine is: `loc_…` or `dc_…`."""
+    """A data center (`loc_…` or `dc_…`)."""
 
     id: str
     name: str | UnsetType = UNSET
@@ -25,7 +27,7 @@ class DataCenter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Zone(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A part of a data centre."""
+    """A zone of a data center."""
 
     id: str
     name: str | UnsetType = UNSET

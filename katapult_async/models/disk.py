@@ -1,7 +1,4 @@
-"""Disks, as on the page of `POST /disks/disk/assign`, down to the badge of the operating system installed on them.
-
-In lists the object is partial: what is not there is UNSET, what the API says is null is None.
-"""
+"""Disks and their parts, as documented at `POST /disks/disk/assign`. Lists have partial objects."""
 
 from __future__ import annotations
 
@@ -15,10 +12,10 @@ from .secret import Secret
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A file, here the badge of an operating system.
+    """A file: the badge of an operating system.
 
     Args:
-        file_size: In bytes.
+        file_size: Size in bytes.
         token: Gives access to the file.
     """
 
@@ -31,12 +28,16 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class OperatingSystem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An operating system that a template installs."""
+
     id: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
     badge: Attachment | UnsetType | None = UNSET
 
 
 class DiskTemplate(msgspec.Struct, frozen=True, kw_only=True):
+    """A template for the content of a disk."""
+
     id: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
     description: str | UnsetType | None = UNSET
@@ -48,6 +49,8 @@ class DiskTemplate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiskTemplateVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a template."""
+
     id: str | UnsetType = UNSET
     number: int | UnsetType = UNSET
     stable: bool | UnsetType = UNSET
@@ -59,8 +62,8 @@ class DiskInstallationAttribute(msgspec.Struct, frozen=True, kw_only=True, gc=Fa
     """A setting of an installation.
 
     Args:
-        value: It may be the root password of the machine, so `value.reveal()` gives the text.
-        protect: Whether the API itself treats the value as a secret.
+        value: `value.reveal()` returns the text, which may be the machine's root password.
+        protect: Whether the API treats the value as a secret.
     """
 
     key: str | UnsetType = UNSET
@@ -71,7 +74,7 @@ class DiskInstallationAttribute(msgspec.Struct, frozen=True, kw_only=True, gc=Fa
 
 
 class DiskInstallation(msgspec.Struct, frozen=True, kw_only=True):
-    """The operating system that was installed on a disk."""
+    """The installation of an operating system on a disk."""
 
     id: str
     disk_template_version: DiskTemplateVersion | UnsetType | None = UNSET
@@ -79,14 +82,14 @@ class DiskInstallation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VirtualMachineReference(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Names a machine."""
+    """The ID and FQDN of a machine."""
 
     id: str
     fqdn: str | UnsetType = UNSET
 
 
 class VirtualMachineDisk(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The bond between a disk and the one machine it is assigned to."""
+    """The assignment of a disk to a machine."""
 
     virtual_machine: VirtualMachineReference
     attach_on_boot: bool | UnsetType = UNSET
@@ -95,7 +98,12 @@ class VirtualMachineDisk(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
-    """A disk (`disk_…`). created_at is in unix seconds. virtual_machine_disk is None while it is not assigned."""
+    """A disk (`disk_…`).
+
+    Args:
+        created_at: Unix time in seconds.
+        virtual_machine_disk: The assignment. None if the disk is on no machine.
+    """
 
     id: str
     name: str | UnsetType = UNSET

@@ -1,7 +1,7 @@
-"""The API's enumerations (OpenAPI, `*Enum`). A word the server learns later decodes, too, and is kept.
+"""The API's enumerations (OpenAPI, `*Enum`). Unknown values are decoded, too.
 
-msgspec calls `_missing_` for a word it does not know; the pseudo-member made there compares, hashes and prints like
-any other member, and says `is_known == False`.
+msgspec calls `_missing_` for an unknown value. The pseudo-member that it returns compares, hashes
+and prints like any other member, and has `is_known == False`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Word(str, enum.Enum):
-    """A word of the server's own vocabulary."""
+    """A value of one of the API's enumerations."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
         if not isinstance(value, str):
             return None
-        # Not registered as a member: a server that made up words could otherwise fill the memory.
+        # Not registered as a member: a server with endless new values would fill the memory.
         word = str.__new__(cls, value)
         word._name_ = value
         word._value_ = value
@@ -36,7 +36,7 @@ class Word(str, enum.Enum):
         return str(self.value)
 
     def __reduce_ex__(self, proto: object) -> tuple[type[Word], tuple[str]]:
-        # By value: some 3.11 releases pickle members by name, and an unknown word is not an attribute of its class.
+        # By value: some 3.11 releases pickle by name, which fails for an unknown value.
         return (type(self), (str(self.value),))
 
     def __copy__(self) -> Self:
@@ -47,12 +47,12 @@ class Word(str, enum.Enum):
 
     @property
     def is_known(self) -> bool:
-        """Whether this version of the SDK knows the word."""
+        """Whether this version of the SDK knows the value."""
         return self.value in type(self)._value2member_map_
 
 
 class DiskState(Word):
-    """What a disk is going through; only a built one can be used."""
+    """The state of a disk. Only a built disk can be used."""
 
     NOT_BUILT = "not_built"
     FAILED = "failed"
@@ -67,7 +67,7 @@ class DiskState(Word):
 
 
 class AttachmentState(Word):
-    """Whether a disk is attached to its running machine."""
+    """The state of an assignment: whether the disk is attached to its running machine."""
 
     DETACHED = "detached"
     FAILED = "failed"
@@ -77,7 +77,7 @@ class AttachmentState(Word):
 
 
 class VirtualMachineState(Word):
-    """What a machine is doing."""
+    """The state of a machine."""
 
     STOPPED = "stopped"
     FAILED = "failed"
@@ -94,7 +94,7 @@ class VirtualMachineState(Word):
 
 
 class TaskStatus(Word):
-    """How far a task is."""
+    """The status of a task."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -103,20 +103,28 @@ class TaskStatus(Word):
 
 
 class StorageSpeed(Word):
+    """The kind of storage of a disk."""
+
     NVME = "nvme"
     SSD = "ssd"
 
 
 class BusType(Word):
+    """The bus by which a machine sees a disk."""
+
     SCSI = "scsi"
     VIRTIO = "virtio"
 
 
 class FileSystem(Word):
+    """The first file system of a new disk."""
+
     EXT4 = "ext4"
     XFS = "xfs"
 
 
 class ResizeMethod(Word):
+    """Whether a machine may run during a resize of its disk."""
+
     OFFLINE = "offline"
     ONLINE = "online"

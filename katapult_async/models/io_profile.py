@@ -1,4 +1,4 @@
-"""IO profiles: how fast a disk may be."""
+"""IO profiles: speed limits of disks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from msgspec import UNSET, UnsetType
 
 
 class IOProfile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How fast a disk may be (`diop_…`). speed_in_mb (MB/s) and iops are None where nothing limits them."""
+    """The speed limits of a disk (`diop_…`).
+
+    Args:
+        speed_in_mb: In MB/s. None for no limit.
+        iops: IO operations per second. None for no limit.
+    """
 
     id: str
     name: str | UnsetType = UNSET

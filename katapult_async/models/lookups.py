@@ -1,4 +1,4 @@
-"""How a thing is named in a request: by its id, or by the other name the API knows it by."""
+"""Names of objects in requests: an ID, or the other name that the API accepts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import UNSET, UnsetType
 
-#: What the API names by an ID with this prefix, disks aside.
+#: The prefixes of IDs other than disk IDs, and their kinds of object.
 _NOT_DISKS = {
     "vm_": "a virtual machine",
     "task_": "a task",
@@ -22,7 +22,7 @@ _KEY, _VALUE = "annotations[][key]", "annotations[][value]"
 
 
 class Lookup(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """Exactly one of these is set."""
+    """A name of an object. Exactly one field is set."""
 
     id: str | UnsetType = UNSET
     fqdn: str | UnsetType = UNSET
@@ -30,7 +30,7 @@ class Lookup(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     permalink: str | UnsetType = UNSET
 
     def query(self, thing: str) -> tuple[str, str]:
-        """As a parameter of a query: `disk[id]=disk_…`."""
+        """Return the lookup as a query parameter, for example `disk[id]=disk_…`."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if value is not UNSET:
@@ -39,22 +39,22 @@ class Lookup(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
 
 
 def disk(disk_id: str) -> Lookup:
-    """A disk by its id."""
+    """Name a disk by its ID."""
     return Lookup(id=disk_id)
 
 
 def virtual_machine(name: str) -> Lookup:
-    """A machine by its id if it starts with `vm_`, else by its fully qualified domain name."""
+    """Name a machine by its ID (`vm_…`), else by its fully qualified domain name."""
     return Lookup(id=name) if name.startswith("vm_") else Lookup(fqdn=name)
 
 
 def is_fqdn(name: str) -> bool:
-    """Whether a machine is named by its fully qualified domain name, not by its ID."""
+    """Return whether this names a machine by its fully qualified domain name, not by its ID."""
     return not name.startswith("vm_")
 
 
 def not_a_disk(name: str) -> str | None:
-    """Return why this cannot be the ID of a disk: its prefix is that of another kind. None if it may be one."""
+    """Return why this is not the ID of a disk, judged by its prefix. None if it can be one."""
     if not name.startswith(_PREFIXES):
         return None
     kind = _NOT_DISKS[name[: name.index("_") + 1]]
@@ -62,27 +62,27 @@ def not_a_disk(name: str) -> str | None:
 
 
 def not_a_machine(name: str) -> str | None:
-    """Return why this cannot be the ID or FQDN of a machine: it is the ID of a disk. None if it may be one."""
+    """Return why this is not the name of a machine, judged by its prefix. None if it can be one."""
     if not name.startswith("disk_") or "." in name:
         return None
     return f"{name[:50]} is a disk, not a virtual machine"
 
 
 def organization(name: str) -> Lookup:
-    """An organization by its id if it starts with `org_`, else by its sub-domain."""
+    """Name an organization by its ID (`org_…`), else by its sub-domain."""
     return Lookup(id=name) if name.startswith("org_") else Lookup(sub_domain=name)
 
 
 def data_center(name: str) -> Lookup:
-    """A data centre by its id (`loc_…`, `dc_…`), else by its permalink."""
+    """Name a data center by its ID (`loc_…`, `dc_…`), else by its permalink."""
     return Lookup(id=name) if name.startswith(("loc_", "dc_")) else Lookup(permalink=name)
 
 
 def io_profile(name: str) -> Lookup:
-    """An IO profile by its id (`diop_…`), else by its permalink."""
+    """Name an IO profile by its ID (`diop_…`), else by its permalink."""
     return Lookup(id=name) if name.startswith("diop_") else Lookup(permalink=name)
 
 
 def with_annotations(wanted: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What filters a list: only what carries all of these is listed."""
+    """Return the query parameters that filter a list: objects with all of these annotations."""
     return [pair for key, value in wanted.items() for pair in ((_KEY, key), (_VALUE, value))]

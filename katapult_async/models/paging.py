@@ -1,4 +1,4 @@
-"""Where a page of a list stands."""
+"""The position of a page in a list."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 
 
 class Pagination(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Where a page stands. On a large set the totals are None: page until a page comes back short."""
+    """The position of a page in a list. A large set has no totals: its last page is a short one."""
 
     current_page: int | UnsetType = UNSET
     total_pages: int | UnsetType | None = UNSET

@@ -1,4 +1,4 @@
-"""The bodies of requests. What is UNSET does not go out; what values are allowed is for the API to say."""
+"""The bodies of requests. A field that is UNSET is not sent. The API checks the values."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from .lookups import Lookup
 
 
 class AssignDisk(msgspec.Struct, frozen=True, gc=False):
+    """Assigns a disk to a machine."""
+
     disk: Lookup
     virtual_machine: Lookup
 
 
 class NameDisk(msgspec.Struct, frozen=True, gc=False):
-    """For every call that needs nothing but the disk."""
+    """For requests that need only the disk."""
 
     disk: Lookup
 
 
 class NameVirtualMachine(msgspec.Struct, frozen=True, gc=False):
-    """For every call that needs nothing but the machine."""
+    """For requests that need only the machine."""
 
     virtual_machine: Lookup
 
@@ -39,7 +41,7 @@ class ChangeIOProfile(msgspec.Struct, frozen=True, gc=False):
 
 
 class VirtualMachineDiskArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How a disk is bound to a machine when it is created or updated."""
+    """The assignment in the properties of a disk."""
 
     virtual_machine: Lookup | UnsetType = UNSET
     attach_on_boot: bool | UnsetType = UNSET
@@ -48,7 +50,7 @@ class VirtualMachineDiskArguments(msgspec.Struct, frozen=True, kw_only=True, gc=
 
 
 class DiskArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The properties of a disk that is created or updated. size_in_gb in gigabytes."""
+    """The properties of a disk that is created or updated."""
 
     name: str | UnsetType = UNSET
     data_center: Lookup | UnsetType = UNSET

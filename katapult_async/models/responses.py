@@ -1,4 +1,4 @@
-"""What the endpoints return: the resources in their envelopes. Nobody sees these but the endpoints that unwrap them."""
+"""The bodies of responses: objects in their envelopes. The methods of `resources` unwrap them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DiskTrashedResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiskPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The key of the array is singular on the wire (katapult-api)."""
+    """A page of disks. The API's key of the array is singular."""
 
     pagination: Pagination
     items: tuple[Disk, ...] = msgspec.field(name="disk")

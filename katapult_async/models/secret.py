@@ -1,8 +1,7 @@
-"""Texts of the API that must not be shown: passwords and tokens.
+"""Texts that must not be shown: passwords and tokens.
 
-A `Secret` is an enumeration for one reason: msgspec decodes an enumeration from a text, and encodes
-it as its value, without a hook on either side. So a struct that contains a Secret decodes with any
-decoder, and no encoder gives the text away.
+`Secret` is an enumeration, because msgspec decodes an enumeration from a text and encodes its
+value, both without a hook. So every decoder accepts a Secret, and no encoder reveals it.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ if TYPE_CHECKING:
 
 @final
 class Secret(enum.Enum):
-    """A text that shows as `***`; `reveal()` gives it.
+    """A text that shows as `***`. `reveal()` returns the text.
 
     This holds for `repr`, `str`, format strings, logs, tracebacks with local variables, and JSON.
-    A copy is the same object. JSON and pickles contain `***` only: what they are read back as is
-    `Secret.MASKED`, and its text is lost. Two secrets are equal if their texts are, compared in
-    constant time. A secret never equals a text.
+    A copy is the same object. JSON and pickles contain only `***` and decode to `Secret.MASKED`:
+    the text is lost. Two secrets are equal if their texts are, compared in constant time. A secret
+    never equals a text.
 
     Args:
         text: The text.
@@ -36,7 +35,7 @@ class Secret(enum.Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
-        # Called for each text that is decoded, so it does no more than it must.
+        # Called for each decoded text, so it must be fast.
         if type(value) is not str:
             return None
         secret = object.__new__(cls)
@@ -84,7 +83,7 @@ class Secret(enum.Enum):
 
 
 def _text_of(secret: Secret) -> str | None:
-    """Return the text; None for `MASKED`, which has none."""
+    """Return the text; None for `MASKED`."""
     text: str | None = getattr(secret, "_text", None)
     return text
 

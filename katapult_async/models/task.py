@@ -1,4 +1,4 @@
-"""Tasks: work that the platform does in the background."""
+"""Tasks: background work of the platform."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from .enums import TaskStatus
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Work the platform does in the background (`task_…`). Times are unix seconds, progress is a percentage."""
+    """Background work of the platform (`task_…`).
+
+    Args:
+        created_at: Unix time in seconds, like `started_at` and `finished_at`.
+        progress: In percent.
+    """
 
     id: str
     name: str | UnsetType = UNSET

@@ -7,7 +7,11 @@ from msgspec import UNSET, UnsetType
 
 
 class TrashObject(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Something deleted that can still be restored (`trsh_…`) until keep_until (unix seconds)."""
+    """A deleted object that can still be restored (`trsh_…`).
+
+    Args:
+        keep_until: Unix time in seconds.
+    """
 
     id: str
     keep_until: int | UnsetType = UNSET

@@ -1,7 +1,7 @@
-"""Virtual machines, and what stands in their responses beside them.
+"""Virtual machines and their parts.
 
-The address and the tax data of an organization are not kept. No work on disks depends on the fields
-of a package, an organization or an address, so any of them may be null.
+An Organization does not keep its postal address and tax data. Any field of a package, an
+organization or an IP address may be null, because no work on disks depends on them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .secret import Secret
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The size of a machine. In lists it has a name only."""
+    """The size of a machine. Lists have only the name."""
 
     id: str | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET
@@ -30,7 +30,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Organization(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The owner of a machine (`org_…`). created_at and activated_at are in unix seconds."""
+    """The owner of a machine (`org_…`). created_at and activated_at are Unix seconds."""
 
     id: str
     name: str | UnsetType | None = UNSET
@@ -43,7 +43,7 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class IPAddress(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An address of a machine (`ip_…`). In lists it is the address only."""
+    """An IP address of a machine (`ip_…`). Lists have only the address."""
 
     address: str
     id: str | UnsetType | None = UNSET
@@ -54,7 +54,7 @@ class IPAddress(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class VirtualMachineGroup(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Machines that belong together."""
+    """A group of machines."""
 
     id: str
     name: str | UnsetType | None = UNSET
@@ -62,7 +62,7 @@ class VirtualMachineGroup(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class GPUType(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The graphics processors of a machine."""
+    """The type of a machine's graphics processors."""
 
     id: str
     name: str | UnsetType | None = UNSET
@@ -70,11 +70,11 @@ class GPUType(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class VirtualMachine(msgspec.Struct, frozen=True, kw_only=True):
-    """A machine (`vm_…`). Partial in lists, where `state` is UNSET.
+    """A machine (`vm_…`). Lists have partial objects without `state`.
 
     Args:
         created_at: Unix time in seconds.
-        initial_root_password: `initial_root_password.reveal()` gives the text.
+        initial_root_password: `initial_root_password.reveal()` returns the text.
     """
 
     id: str
@@ -99,7 +99,7 @@ class VirtualMachine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttachedDisk(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the disks assigned to a machine, as the machine's list of disks shows it."""
+    """An entry of a machine's list of disks."""
 
     disk: Disk
     attach_on_boot: bool | UnsetType = UNSET

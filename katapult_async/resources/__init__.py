@@ -1,4 +1,4 @@
-"""The endpoints: declarative Operations and Actions, and the typed methods that stand for them."""
+"""The endpoints: Operations, Actions, and their typed methods."""
 
 from __future__ import annotations
 

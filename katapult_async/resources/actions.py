@@ -1,6 +1,6 @@
 """The actions that a durable run finds by name. Each resource's module lists its own.
 
-Assigning is not among them: its runs attach, too, and can be rolled back (`katapult_async.jobs`).
+`assign` is not one of them. Its runs can also attach and be rolled back (`katapult_async.jobs`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from katapult_async.bulk import Action
 
 from . import disk_actions, disk_changes, disk_creation, power_actions
 
-#: When an item was first sent by an earlier process, in Unix seconds; None if it never was.
+#: Returns when an earlier process first sent an item, in Unix seconds. None if it never did.
 SentAt = Callable[[object], "float | None"]
 
 _KNOWN: dict[str, Action[Any, Any]] = {
@@ -20,7 +20,7 @@ _KNOWN: dict[str, Action[Any, Any]] = {
     for module in (disk_actions, disk_changes, power_actions)
     for action in module.DURABLE_ACTIONS
 }
-#: Their names, as `action_named` takes them.
+#: The names that `action_named` accepts.
 ACTION_NAMES = (*_KNOWN, disk_creation.NAME)
 
 
@@ -29,7 +29,10 @@ def action_named(name: str, sent_at: SentAt | None = None) -> Action[Any, Any]:
 
     Args:
         name: One of `ACTION_NAMES`. A hyphen stands for an underscore.
-        sent_at: Tells when an earlier process has sent an item.
+        sent_at: Returns when an earlier process first sent an item.
+
+    Returns:
+        The action.
 
     Raises:
         ValueError: If there is no action of this name.

@@ -1,6 +1,6 @@
-"""Assign, unassign, attach and detach: how each action is sent, read back, and told from what was read.
+"""The actions assign, unassign, attach and detach. `bulk` carries them out.
 
-It declares, `bulk` carries out. The typed methods are in `disks` and `many_disks`.
+The typed methods are in `disks` and `many_disks`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from katapult_async.transport import MachineNames, Operation, Query
 from .virtual_machines import find_wanted
 
 GET = Operation("GET", "/disks/disk", DiskResponse)
-#: Sent without a query. The API answers that it knows no such disk, or that an argument is missing.
+#: Sent without a query, so the API responds that an argument is missing or no disk matches.
 PROBE = GET
 ASSIGN = Operation("POST", "/disks/disk/assign", DiskResponse)
 UNASSIGN = Operation("POST", "/disks/disk/unassign", DiskResponse)
@@ -57,7 +57,7 @@ def _assign_disk(item: Assignment) -> requests.AssignDisk:
 def _assigned(response: DiskResponse, item: Assignment) -> Disk:
     disk, wanted = response.disk, item.virtual_machine
     bond = disk.virtual_machine_disk
-    # Nearly every answer ends here, so this comes before the careful comparison.
+    # Fast path: nearly every response passes this check.
     if disk.id == item.disk and bond:
         machine = bond.virtual_machine
         if wanted in (machine.id, machine.fqdn):
@@ -86,14 +86,15 @@ class _HasDisk(Protocol):
 
 
 def disk_query(item: _NamesDisk) -> Query:
-    """The query that reads the disk of an item."""
+    """Return the query that reads the disk of an item."""
     return [lookups.disk(item.disk).query("disk")]
 
 
 def about(response: _HasDisk, item: _NamesDisk) -> Disk:
-    """Return the disk, if the response is about the one that was asked for.
+    """Return the disk of a response.
 
-    A proxy that mixes responses up must not be believed.
+    Raises:
+        Contradiction: If it is not the requested disk. A proxy may have mixed up two responses.
     """
     disk = response.disk
     if disk.id == item.disk:
@@ -102,7 +103,7 @@ def about(response: _HasDisk, item: _NamesDisk) -> Disk:
 
 
 def task_of(response: DiskTaskResponse) -> Task:
-    """The task that an answer carries."""
+    """Return the task of a response."""
     return response.task
 
 
@@ -110,7 +111,7 @@ def learn_machine(disk: Disk, names: MachineNames) -> None:
     """Learn the name of the machine that a disk is on."""
     if bond := disk.virtual_machine_disk:
         machine = bond.virtual_machine
-        # The pair is nearly always known: a look at the mapping costs less than a call.
+        # The pair is nearly always known, and this check is cheaper than a call.
         if machine.fqdn is not UNSET and names.ids.get(machine.fqdn) != machine.id:
             names.learn(machine.fqdn, machine.id)
 
@@ -121,20 +122,20 @@ def _where(disk: Disk) -> str:
 
 
 def _may_be_on(disk: Disk, virtual_machine: str) -> bool:
-    """Whether the response leaves it possible that the disk is on this machine."""
+    """Return False if the response shows that the disk is not on this machine."""
     bond = disk.virtual_machine_disk
     if bond is UNSET:
-        return True  # the machine is not shown
+        return True
     if bond is None:
         return False
     machine = bond.virtual_machine
     if machine.fqdn is UNSET and lookups.is_fqdn(virtual_machine):
-        return True  # named by its FQDN, and shown without it
+        return True  # named by its FQDN, which the response does not show
     return is_on(disk, virtual_machine)
 
 
 def is_on(disk: Disk, virtual_machine: str | None) -> bool:
-    """Whether the disk is assigned to this machine (None: to any)."""
+    """Return whether the disk is assigned to this machine, or to any machine for None."""
     bond = disk.virtual_machine_disk
     if bond is None or bond is UNSET:
         return False
@@ -145,7 +146,7 @@ def is_on(disk: Disk, virtual_machine: str | None) -> bool:
 
 
 def _same_name(one: str | None, other: str | None) -> bool:
-    # Names of hosts are the same in any case, and with or without the dot at their end.
+    # Host names ignore case and a dot at the end.
     return one is not None and other is not None and one.lower().rstrip(".") == other.lower().rstrip(".")
 
 
@@ -230,7 +231,7 @@ UNASSIGNING = Action(
     example=DISKS_EXAMPLE,
     read_item=read_disk,
     probe=PROBE,
-    # The API answers alike for a disk that is on no machine.
+    # The API's response is the same for a disk that is on no machine.
     success_proves_change=False,
     conflict=_conflict,
     learn=learn_machine,
@@ -256,5 +257,5 @@ DETACHING = replace(
     read=_read(_found_detached),
     words=Words("detached", "already_detached"),
 )
-#: What a durable run finds by name, apart from assigning.
+#: The actions that a durable run finds by name.
 DURABLE_ACTIONS = (UNASSIGNING_READ_FIRST, ATTACHING, DETACHING)

@@ -1,8 +1,8 @@
-"""Resize, IO profile, update, delete: what an item is, and how each action is sent, read back and told from what was
-read. It declares, `bulk` carries out. Creating disks is in `disk_creation`.
+"""The actions resize, change_io_profile, update and delete, and their items.
 
-The endpoints that queue a task answer with the disk as it was before. So right after an unclear answer, a disk that
-is unchanged proves nothing: it is read again a few times, and otherwise the item comes out as unknown.
+An endpoint that queues a task responds with the disk as it was before. So after an unclear
+response, an unchanged disk proves nothing. The action then reads it a few times before the item is
+unknown.
 """
 
 from __future__ import annotations
@@ -59,18 +59,18 @@ IO_PROFILE = Operation("PUT", "/disks/disk/io_profile", DiskTaskResponse)
 
 
 class Resize(msgspec.Struct, frozen=True):
-    """One disk and the size that it shall have.
+    """One disk and its new size.
 
     Args:
         disk: ID (`disk_…`).
-        size_in_gb: In gigabytes. It may be smaller than now if the disk is on no machine, or its
-            machine is stopped.
-        resize_method: Whether the machine may run meanwhile.
-        virtual_machine: ID or FQDN of the machine that the disk is on. Give it to work on one disk of
-            a machine at a time.
+        size_in_gb: New size in gigabytes. It may be smaller than the old size if the disk is on no
+            machine, or on a stopped machine.
+        resize_method: Whether the machine may run during the resize.
+        virtual_machine: ID or FQDN of the disk's machine. If given, a run works on one disk per
+            machine at a time.
 
     Raises:
-        ValueError: If a field cannot be what it stands for.
+        ValueError: If a field is not valid.
     """
 
     disk: str
@@ -89,7 +89,7 @@ class Resize(msgspec.Struct, frozen=True):
 
 
 class IOProfileChange(msgspec.Struct, frozen=True):
-    """One disk and the IO profile that it shall have.
+    """One disk and its new IO profile.
 
     Args:
         disk: ID (`disk_…`).
@@ -97,7 +97,7 @@ class IOProfileChange(msgspec.Struct, frozen=True):
         virtual_machine: As in Resize.
 
     Raises:
-        ValueError: If a field cannot be what it stands for.
+        ValueError: If a field is not valid.
     """
 
     disk: str
@@ -115,18 +115,18 @@ class IOProfileChange(msgspec.Struct, frozen=True):
 
 
 class DiskUpdate(msgspec.Struct, frozen=True):
-    """One disk and the properties that it shall have. What is UNSET stays as it is.
+    """One disk and its new properties. A property that is UNSET does not change.
 
     Args:
         disk: ID (`disk_…`).
-        name: What it is called.
-        bus_type: How the machine sees it.
-        attach_on_boot: Whether it is attached when its machine starts.
-        annotations: Values by key. They take the place of all that it had.
+        name: Name of the disk.
+        bus_type: Bus by which the machine sees the disk.
+        attach_on_boot: Whether the disk is attached when its machine starts.
+        annotations: Values by key. They replace all annotations of the disk.
         virtual_machine: As in Resize.
 
     Raises:
-        ValueError: If a field cannot be what it stands for, or nothing is to be changed.
+        ValueError: If a field is not valid, or no property is given.
     """
 
     disk: str
@@ -148,7 +148,7 @@ class DiskUpdate(msgspec.Struct, frozen=True):
 
 
 def check_text(field: str, text: object) -> None:
-    """Raise ValueError unless this is a text that is not empty."""
+    """Raise ValueError unless this is a non-empty text."""
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{field} is a text that is not empty, not {text!r}")
 
@@ -160,7 +160,7 @@ def check_size(size_in_gb: object) -> None:
 
 
 def update_body(item: DiskUpdate) -> requests.UpdateDisk:
-    """The body of a PATCH."""
+    """Return the body of the request that updates a disk."""
     bond: VirtualMachineDiskArguments | UnsetType = UNSET
     if item.attach_on_boot is not UNSET:
         bond = VirtualMachineDiskArguments(attach_on_boot=item.attach_on_boot)
@@ -169,7 +169,7 @@ def update_body(item: DiskUpdate) -> requests.UpdateDisk:
 
 
 def notes(annotations: Mapping[str, str] | UnsetType) -> tuple[Annotation, ...] | UnsetType:
-    """Annotations as the API takes them."""
+    """Return annotations in the form of the API."""
     if isinstance(annotations, UnsetType):
         return UNSET
     return tuple(Annotation(key=key, value=value) for key, value in annotations.items())
@@ -240,7 +240,7 @@ RESIZING = Action(
     ),
     read=read_again(_READ_SIZE),
     words=Words("resized", "already_resized"),
-    # The API refuses the size that the disk has already.
+    # The API refuses the size that the disk already has.
     may_be_done=(ValidationError, TaskQueueingError),
     example='[("disk_…", 50)]',
     probe=PROBE,
@@ -262,7 +262,7 @@ CHANGING_IO_PROFILE = Action(
     may_be_done=(TaskQueueingError,),
     example='[("disk_…", "diop_…")]',
     probe=PROBE,
-    # The API queues a task for the profile that the disk has already, too.
+    # The API also queues a task for the profile that the disk already has.
     success_proves_change=False,
     learn=learn_machine,
 )
@@ -274,7 +274,7 @@ UPDATING = Action(
     words=Words("updated", "already_updated"),
     example='[DiskUpdate("disk_…", name="data")]',
     probe=PROBE,
-    # The API answers alike where nothing was different.
+    # The API's response is the same if nothing changed.
     success_proves_change=False,
     learn=learn_machine,
 )
@@ -289,5 +289,5 @@ DELETING = Action(
     read_item=read_disk,
     probe=PROBE,
 )
-#: What a durable run finds by name.
+#: The actions that a durable run finds by name.
 DURABLE_ACTIONS = (RESIZING, CHANGING_IO_PROFILE, UPDATING, DELETING)

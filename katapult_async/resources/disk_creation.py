@@ -1,8 +1,9 @@
-"""Creating disks: what an item is, and how a disk is told apart that an unanswered request may have created.
+"""The action create and its item, and the search for a disk after an unclear response.
 
-A request to create a disk is never repeated once it may have been executed: a second disk would cost money. A disk
-counts as created by it if exactly one disk of the organization has its name, no other item of the run has that name,
-and the API created it after the item was first sent. Otherwise the item comes out as unknown.
+A request that may have created a disk is never repeated, because a second disk would cost money.
+The search finds the disk if exactly one disk of the organization has its name, no other item of the
+run has that name, and the API created it after the item was first sent. Otherwise the item is
+unknown.
 """
 
 from __future__ import annotations
@@ -27,33 +28,34 @@ from .pages import MOST_PER_PAGE, pages
 LIST = Operation("GET", "/organizations/organization/disks", DiskPage)
 CREATE = Operation("POST", "/organizations/organization/disks", DiskTaskResponse)
 
-#: What the action is called. Each run has an action of its own.
+#: Name of the action. Each run has its own action object.
 NAME = "create"
 
-#: Seconds by which `Date` headers and `created_at`, both without fractions, may be wrong together.
+#: Rounding error of `Date` and `created_at` together, in seconds. Both have no fractions.
 RESOLUTION = 1.0
 
 
 class NewDisk(msgspec.Struct, frozen=True):
-    """A disk that does not exist yet. What is UNSET is left to the API.
+    """A disk to create. The API chooses the value of a property that is UNSET.
 
     Args:
         organization: ID (`org_…`) or sub-domain.
-        name: What it is called. Give each disk a name of its own: only then can a disk whose request
-            was not answered be told from others.
+        name: Name of the disk. Use a different name for each disk: without one, a run cannot find a
+            disk whose request had no response.
         data_center: ID (`loc_…`, `dc_…`) or permalink.
-        size_in_gb: In gigabytes.
+        size_in_gb: Size in gigabytes.
         io_profile: ID (`diop_…`) or permalink.
-        bus_type: How the machine sees it.
-        storage_speed: What it is stored on.
-        initial_file_system: What it is formatted with.
-        virtual_machine: ID (`vm_…`) or FQDN of the machine that it is assigned to at once.
-        attach_on_boot: Whether it is attached when that machine starts. The API's default is True.
-        attach: Whether it is attached to that machine once it is built.
+        bus_type: Bus by which the machine sees the disk.
+        storage_speed: Kind of storage.
+        initial_file_system: File system of the new disk.
+        virtual_machine: ID (`vm_…`) or FQDN of the machine to assign the disk to.
+        attach_on_boot: Whether the disk is attached when that machine starts. The API's default is
+            True.
+        attach: Whether the disk is attached to that machine as soon as it is built.
         annotations: Values by key, for filtering lists.
 
     Raises:
-        ValueError: If a field cannot be what it stands for.
+        ValueError: If a field is not valid.
     """
 
     organization: str
@@ -81,7 +83,7 @@ class NewDisk(msgspec.Struct, frozen=True):
 
 
 def create_body(item: NewDisk) -> requests.CreateDisk:
-    """The body of the request that creates a disk."""
+    """Return the body of the request that creates a disk."""
     machine = item.virtual_machine
     bond: VirtualMachineDiskArguments | UnsetType = UNSET
     if machine is not None or item.attach_on_boot is not UNSET or item.attach is not UNSET:
@@ -111,7 +113,7 @@ def _created(response: DiskTaskResponse, item: NewDisk) -> Disk:
 
 
 class _Names:
-    """The names that one run has sent: a name that several items have says nothing about any of them."""
+    """The names that one run has sent. A name that several items share identifies none of them."""
 
     def __init__(self) -> None:
         self._sent: dict[tuple[str, str], NewDisk | None] = {}
@@ -125,11 +127,14 @@ class _Names:
 
 
 def creating(sent_at: Callable[[object], float | None] | None = None) -> Action[NewDisk, Disk]:
-    """Return the action of one run that creates disks. Each run needs its own: it knows the names that were sent.
+    """Return the action of one run that creates disks. It keeps the names that the run has sent.
 
     Args:
-        sent_at: Tells when an earlier process has sent an item, in Unix seconds. A disk is taken for the item's if it
-            was created since. None if there was no earlier process.
+        sent_at: Returns when an earlier process first sent an item, in Unix seconds. A disk that
+            was created since then can be the item's. None if there was no earlier process.
+
+    Returns:
+        The action, for one run only.
     """
     names = _Names()
 
@@ -144,11 +149,10 @@ def creating(sent_at: Callable[[object], float | None] | None = None) -> Action[
         return await send_one(session, item, meter)
 
     async def read(session: Session, item: NewDisk, meter: Meter) -> tuple[Disk | None, ReadBack]:
-        # Of an earlier process, if it was not sent here.
-        names.note(item)
+        names.note(item)  # an earlier process may have sent it
         unique = names.is_unique(item)
         disk = await _find_created(session, item, meter, since(item, meter)) if unique else None
-        # A disk with another item's name may have been sent while this one was looked for.
+        # Another item with the same name may have been sent during the search.
         if disk is None or not names.is_unique(item):
             return None, ReadBack.UNCLEAR
         return disk, ReadBack.DONE
@@ -166,9 +170,9 @@ def creating(sent_at: Callable[[object], float | None] | None = None) -> Action[
 
 
 async def _find_created(session: Session, item: NewDisk, meter: Meter, since: float | None) -> Disk | None:
-    """The only disk of this name, if it was created after the item was first sent, in Unix seconds."""
+    """Return the only disk of this name, if it was created after `since` (Unix seconds)."""
     query = [lookups.organization(item.organization).query("organization")]
-    # A disk may be on two pages while others are created.
+    # A set, because a disk may be on two pages while others are created.
     found: set[str] = set()
     async for page in pages(session, LIST, query, MOST_PER_PAGE, meter=meter):
         found.update(disk.id for disk in page.items if disk.name == item.name)
@@ -182,7 +186,7 @@ async def _find_created(session: Session, item: NewDisk, meter: Meter, since: fl
 
 
 def _age(disk: Disk, date: str | None) -> float | None:
-    """Seconds since the API created this disk, by the API's own clock; None if that is not known."""
+    """Return the seconds since the API created this disk, by the API's clock. None if not known."""
     if date is None or isinstance(disk.created_at, UnsetType):
         return None
     try:

@@ -68,12 +68,12 @@ __all__ = [
 class Disks(ManyDisks):
     """`client.disks`. Disks are named by ID (`disk_…`), virtual machines by ID (`vm_…`) or FQDN.
 
-    What a method returns:
+    Return values:
 
-    - What queues a task returns the Task, with `wait=True` as it ended: attach, detach, resize,
-      change_io_profile. It is None if reading the disk showed that it is done, so no task is known.
-    - What makes a disk returns the new Disk and its Task: create.
-    - Everything else returns the object: the Disk, or the TrashObject of a deleted disk.
+    - attach, detach, resize and change_io_profile return the queued Task, with `wait=True` after it
+      has ended. None if a read showed that the disk is done, because the task is then not known.
+    - create returns the new Disk and its Task.
+    - All other methods return the object: the Disk, or the TrashObject of a deleted disk.
 
     Every method raises a subclass of KatapultError. Writing needs a token with the scope `disks`.
     """
@@ -81,8 +81,6 @@ class Disks(ManyDisks):
     def __init__(self, session: Session, runs: Runs) -> None:
         super().__init__(runs)
         self._session = session
-
-    # -- one disk ---------------------------------------------------------------------------------------------------
 
     async def get(self, disk: str) -> Disk:
         """Return one disk (GET /disks/disk).
@@ -94,8 +92,8 @@ class Disks(ManyDisks):
             The disk, with all of its fields.
 
         Raises:
-            NotFound: If there is no such disk.
-            ObjectInTrash: If it was deleted and can be restored.
+            NotFound: If the disk does not exist.
+            ObjectInTrash: If the disk is in the trash.
         """
         found = (await self._session.request(GET, query=[lookups.disk(disk).query("disk")])).disk
         learn_machine(found, self._session.machines)
@@ -109,13 +107,13 @@ class Disks(ManyDisks):
         Args:
             organization: ID (`org_…`) or sub-domain.
             annotations: List only disks that have all of these.
-            per_page: Disks in one response, 200 at most.
+            per_page: Disks per response, 200 at most.
 
         Returns:
             The disks, as partial objects.
 
         Raises:
-            NotFound: If there is no such organization.
+            NotFound: If the organization does not exist.
             ValueError: If per_page is out of range.
         """
         query = [lookups.organization(organization).query("organization")]
@@ -148,17 +146,17 @@ class Disks(ManyDisks):
 
         Args:
             organization: ID (`org_…`) or sub-domain.
-            name: What it is called.
+            name: Name of the disk.
             data_center: ID (`loc_…`, `dc_…`) or permalink.
-            size_in_gb: In gigabytes.
-            io_profile: ID (`diop_…`) or permalink. The API chooses one otherwise.
-            bus_type: How the machine sees it.
-            storage_speed: What it is stored on.
-            initial_file_system: What it is formatted with.
-            virtual_machine: ID (`vm_…`) or FQDN of the machine that it is assigned to at once.
-            attach_on_boot: Whether it is attached when that machine starts. The API's default is
-                True.
-            attach: Whether it is attached to that machine once it is built.
+            size_in_gb: Size in gigabytes.
+            io_profile: ID (`diop_…`) or permalink. Default: the API chooses one.
+            bus_type: Bus by which the machine sees the disk.
+            storage_speed: Kind of storage.
+            initial_file_system: File system of the new disk.
+            virtual_machine: ID (`vm_…`) or FQDN of the machine to assign the disk to.
+            attach_on_boot: Whether the disk is attached when that machine starts. The API's default
+                is True.
+            attach: Whether the disk is attached to that machine as soon as it is built.
             annotations: Values by key, for filtering lists.
             wait: Whether to wait for the task.
 
@@ -169,7 +167,7 @@ class Disks(ManyDisks):
             ValidationError: If a property is not allowed.
             NotFound: If the organization, or something that a property names, does not exist.
             TaskQueueingError: If the task could not be queued.
-            TaskFailed: With `wait`: if the task has failed.
+            TaskFailed: If the task failed, with `wait`.
         """
         item = NewDisk(
             organization,
@@ -201,17 +199,17 @@ class Disks(ManyDisks):
 
         Args:
             disk: ID (`disk_…`).
-            name: What it is called.
-            bus_type: How the machine sees it.
-            attach_on_boot: Whether it is attached when its machine starts.
-            annotations: Values by key. They take the place of all that it had.
+            name: Name of the disk.
+            bus_type: Bus by which the machine sees the disk.
+            attach_on_boot: Whether the disk is attached when its machine starts.
+            annotations: Values by key. They replace all annotations of the disk.
 
         Returns:
             The disk after the change.
 
         Raises:
             ValidationError: If a property is not allowed.
-            UnassignedDisk: If attach_on_boot was given for a disk without a machine.
+            UnassignedDisk: If attach_on_boot was given for a disk on no machine.
         """
         item = DiskUpdate(disk, name, bus_type, attach_on_boot, annotations)
         return (await self._session.request(UPDATE, body=update_body(item))).disk
@@ -226,8 +224,8 @@ class Disks(ManyDisks):
             The values by key.
 
         Raises:
-            NotFound: If there is no such disk.
-            ObjectInTrash: If it was deleted and can be restored.
+            NotFound: If the disk does not exist.
+            ObjectInTrash: If the disk is in the trash.
         """
         found = await self._session.request(GET, query=[lookups.disk(disk).query("disk")])
         notes = () if isinstance(found.annotations, UnsetType) else found.annotations
@@ -243,9 +241,9 @@ class Disks(ManyDisks):
             The object in the trash, from which the disk can be restored.
 
         Raises:
-            NotFound: If there is no such disk.
-            ObjectInTrash: If it is in the trash already.
-            ValidationError: If it cannot be deleted, for example while it is assigned.
+            NotFound: If the disk does not exist.
+            ObjectInTrash: If the disk is already in the trash.
+            ValidationError: If the disk cannot be deleted, for example because it is assigned.
         """
         body = requests.NameDisk(lookups.disk(disk))
         return (await self._session.request(DELETE, body=body)).trash_object
@@ -262,18 +260,18 @@ class Disks(ManyDisks):
 
         Args:
             disk: ID (`disk_…`).
-            size_in_gb: In gigabytes. It may be smaller if the disk is on no machine, or its machine
-                is stopped.
-            resize_method: Whether the machine may run meanwhile.
+            size_in_gb: New size in gigabytes. It may be smaller than the old size if the disk is on
+                no machine, or on a stopped machine.
+            resize_method: Whether the machine may run during the resize.
             wait: Whether to wait for the task.
 
         Returns:
-            The task that does it.
+            The task.
 
         Raises:
             ValidationError: If the size is not allowed.
             TaskQueueingError: If the task could not be queued.
-            TaskFailed: With `wait`: if the task has failed.
+            TaskFailed: If the task failed, with `wait`.
         """
         body = requests.ResizeDisk(lookups.disk(disk), size_in_gb, resize_method)
         return await self._task((await self._session.request(RESIZE, body=body)).task, wait=wait)
@@ -287,12 +285,12 @@ class Disks(ManyDisks):
             wait: Whether to wait for the task.
 
         Returns:
-            The task that does it.
+            The task.
 
         Raises:
-            NotFound: If there is no such disk or IO profile.
+            NotFound: If the disk or the IO profile does not exist.
             TaskQueueingError: If the task could not be queued.
-            TaskFailed: With `wait`: if the task has failed.
+            TaskFailed: If the task failed, with `wait`.
         """
         body = requests.ChangeIOProfile(lookups.disk(disk), lookups.io_profile(io_profile))
         return await self._task((await self._session.request(IO_PROFILE, body=body)).task, wait=wait)
@@ -300,8 +298,8 @@ class Disks(ManyDisks):
     async def assign(self, disk: str, virtual_machine: str) -> Disk:
         """Assign a disk to a machine (POST /disks/disk/assign).
 
-        This takes effect at once: there is no task. After an unclear response the disk is read. A disk
-        that is on this machine already is a success.
+        The change takes effect at once, without a task. After an unclear response the client reads
+        the disk. It is a success if the disk is already on this machine.
 
         Args:
             disk: ID (`disk_…`).
@@ -312,19 +310,19 @@ class Disks(ManyDisks):
 
         Raises:
             UnableToAssign: If the disk cannot be assigned to this machine.
-            AssignmentConflict: If reading the disk showed that it is on another machine.
-            NotFound: If there is no such disk or machine.
-            ObjectInTrash: If one of them was deleted and can be restored.
-            TransportError: If neither a response nor reading the disk could tell.
+            AssignmentConflict: If a read showed that the disk is on another machine.
+            NotFound: If the disk or the machine does not exist.
+            ObjectInTrash: If one of them is in the trash.
+            TransportError: If neither a response nor a read showed whether the disk is assigned.
         """
         return _disk(
             await self._runs.one(ASSIGNING, read_item((disk, virtual_machine), needs_virtual_machine=True))
         )
 
     async def unassign(self, disk: str) -> Disk:
-        """Take a disk from its machine (POST /disks/disk/unassign).
+        """Unassign a disk from its machine (POST /disks/disk/unassign).
 
-        This takes effect at once: there is no task. A disk on no machine is a success.
+        The change takes effect at once, without a task. A disk on no machine is a success.
 
         Args:
             disk: ID (`disk_…`).
@@ -333,9 +331,9 @@ class Disks(ManyDisks):
             The disk, on no machine.
 
         Raises:
-            UnableToUnassign: If it is attached, or the boot disk of its machine.
-            NotFound: If there is no such disk.
-            ObjectInTrash: If it was deleted and can be restored.
+            UnableToUnassign: If the disk is attached, or is the boot disk of its machine.
+            NotFound: If the disk does not exist.
+            ObjectInTrash: If the disk is in the trash.
         """
         return _disk(await self._runs.one(UNASSIGNING, Assignment(disk)))
 
@@ -347,12 +345,12 @@ class Disks(ManyDisks):
             wait: Whether to wait for the task, which takes some seconds.
 
         Returns:
-            The task that does it. None if the disk was read, and is attached.
+            The task. None if a read showed that the disk is attached.
 
         Raises:
             UnassignedDisk: If the disk is on no machine.
             TaskQueueingError: If the task could not be queued.
-            TaskFailed: With `wait`: if the task has failed.
+            TaskFailed: If the task failed, with `wait`.
         """
         return await self._runs.task(ATTACHING, Assignment(disk), wait=wait)
 
@@ -364,12 +362,12 @@ class Disks(ManyDisks):
             wait: Whether to wait for the task, which takes some seconds.
 
         Returns:
-            The task that does it. None if the disk was read, and is detached.
+            The task. None if a read showed that the disk is detached.
 
         Raises:
             UnassignedDisk: If the disk is on no machine.
             TaskQueueingError: If the task could not be queued.
-            TaskFailed: With `wait`: if the task has failed.
+            TaskFailed: If the task failed, with `wait`.
         """
         return await self._runs.task(DETACHING, Assignment(disk), wait=wait)
 
@@ -378,5 +376,5 @@ class Disks(ManyDisks):
 
 
 def _disk(outcome: Outcome[Assignment, Disk]) -> Disk:
-    assert outcome.result is not None  # noqa: S101 - it is done, so an answer has shown the disk
+    assert outcome.result is not None  # noqa: S101 - a response showed the disk that is done
     return outcome.result

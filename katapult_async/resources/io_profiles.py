@@ -1,4 +1,4 @@
-"""The IO profile endpoint."""
+"""The typed method of the IO profile endpoint."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ LIST = Operation("GET", "/organizations/organization/disk_io_profiles", IOProfil
 
 
 class IOProfiles:
-    """`client.io_profiles`: how fast disks may be."""
+    """`client.io_profiles`: speed limits for disks."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     async def list(self, *, organization: str, per_page: int = 200) -> AsyncIterator[IOProfile]:
-        """Iterate over the IO profiles of an organization (GET /organizations/organization/disk_io_profiles).
+        """Iterate over IO profiles (GET /organizations/organization/disk_io_profiles).
 
         Args:
             organization: ID (`org_…`) or sub-domain.
-            per_page: IO profiles in one response, 200 at most.
+            per_page: IO profiles per response, 200 at most.
 
         Returns:
-            The IO profiles that the organization may give its disks.
+            The IO profiles that the organization's disks may have.
 
         Raises:
-            NotFound: If there is no such organization.
+            NotFound: If the organization does not exist.
             ValueError: If per_page is out of range.
         """
         query = [lookups.organization(organization).query("organization")]

@@ -1,4 +1,4 @@
-"""The bulk forms of the disk endpoints: one line for ten thousand disks."""
+"""The bulk methods of the disk endpoints."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .disk_changes import (
 from .disk_creation import NewDisk, creating
 from .runs import TASK_TIMEOUT, Runs
 
-#: Inputs of the bulk forms: sync or async iterables, read only as fast as they are worked on.
+#: Inputs of the bulk methods: sync or async iterables. A run reads them only as fast as it works.
 Resizes = Iterable[Resize | tuple[str, int]] | AsyncIterable[Resize | tuple[str, int]]
 IOProfileChanges = (
     Iterable[IOProfileChange | tuple[str, str]] | AsyncIterable[IOProfileChange | tuple[str, str]]
@@ -36,38 +36,34 @@ NewDisks = Iterable[NewDisk] | AsyncIterable[NewDisk]
 
 
 class ManyDisks:
-    """The bulk forms of `client.disks`.
+    """The bulk methods of `client.disks`.
 
-    `…_each` gives the outcomes as a stream, `…_many` sums them up. Nothing is raised for an item. See
+    `…_each` returns a run, which starts in `async with` and is a stream of outcomes. `…_many`
+    returns the report of a run, and raises BulkError if the input fails. Both raise TypeError if
+    the input is not an iterable of items. No method raises the error of an item. See
     `Client.bulk_each` and `Client.bulk`.
 
-    The parameters that most of them share:
+    Common parameters:
 
-    - wait: Whether an outcome comes only when the task of its item has ended. A task that has failed is
-      the failure of its item. While a task runs, its item keeps its virtual machine busy.
+    - wait: Whether to deliver an outcome only after the task of its item has ended. An item whose
+      task failed is failed. An item keeps its virtual machine busy while its task runs.
     - task_timeout: Seconds to wait for one task. After that, its item is unknown.
-    - recorder: Follows the run, and says how the work on each item begins.
-
-    `…_each` returns a run that starts when it is entered with `async with`. `…_many` returns its report,
-    and raises BulkError if the input fails. Both raise TypeError if the input is not an iterable of items.
+    - recorder: Decides how the work on each item starts, and records outcomes.
     """
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
 
     def assign_each(self, pairs: Items, *, recorder: Recorder | None = None) -> Outcomes:
-        """Assign many disks; their outcomes as they happen (POST /disks/disk/assign for each).
-
-        After `stop()` or a cancellation, an asynchronous input has 5 s for its cleanup before it is cancelled again;
-        a cancelled anyio scope counts as one cancellation.
+        """Assign many disks and stream their outcomes (POST /disks/disk/assign for each).
 
         Args:
-            pairs: Any sync or async iterable of Assignment or (disk, virtual_machine), read only as fast as it
-                is worked on.
-            recorder: Follows the run, and says how the work on each disk begins.
+            pairs: Any sync or async iterable of Assignment or (disk, virtual_machine). The run
+                reads it only as fast as it works.
+            recorder: See ManyDisks.
 
         Returns:
-            The run, with exactly one Outcome for each pair.
+            The run, with exactly one Outcome per pair.
 
         Raises:
             TypeError: If `pairs` is a single text or cannot be iterated.
@@ -75,7 +71,9 @@ class ManyDisks:
         return self._runs.each(ASSIGNING, pairs, recorder=recorder)
 
     async def assign_many(self, pairs: Items) -> BulkReport:
-        """Assign many disks and sum up. Nothing is raised for an item: see BulkReport.raise_for_failures.
+        """Assign many disks and return the report. See BulkReport.raise_for_failures.
+
+        If the call is cancelled, it logs the report, and the CancelledError has it as `report`.
 
         Args:
             pairs: As in assign_each.
@@ -84,9 +82,8 @@ class ManyDisks:
             The report of the run.
 
         Raises:
-            BulkError: The input failed, or one of its items is malformed. The cause is the error of the input, and
-                `report` says what was done before. When the call is cancelled, the report is logged, and the
-                CancelledError carries it as `report`.
+            BulkError: If the input failed, or one of its items is malformed. Its `report` covers
+                the items before.
         """
         return await self._runs.many(ASSIGNING, pairs)
 
@@ -95,24 +92,25 @@ class ManyDisks:
     ) -> Outcomes:
         """Unassign many disks (POST /disks/disk/unassign for each).
 
-        The API answers alike whether a disk was on a machine or not. So each disk is read first:
-        what is on no machine comes out as `already_unassigned` and is not sent, and a boot disk, or
-        a disk on another machine than the one given, fails with AssignmentConflict.
+        The API's response is the same whether a disk was on a machine or not. So the run reads each
+        disk first. A disk on no machine is `already_unassigned` without a request. A boot disk, or
+        a disk on another machine than the given one, fails with AssignmentConflict.
 
         Args:
-            disks: IDs, or Assignments. The machine of an Assignment keeps the order per machine.
-            read_first: False saves one request per disk. Every disk that is on no machine
-                afterwards then comes out as `unassigned`, with `certain=False`.
-            recorder: Follows the run, and says how the work on each disk begins.
+            disks: IDs or Assignments. The disks of one machine keep their order if they are
+                Assignments with this machine.
+            read_first: False saves one request per disk. Every disk that is then on no machine is
+                `unassigned`, with `certain=False`.
+            recorder: See ManyDisks.
 
         Returns:
-            The run, with exactly one Outcome for each disk.
+            The run, with exactly one Outcome per disk.
         """
         action = UNASSIGNING_READ_FIRST if read_first else UNASSIGNING
         return self._runs.each(action, disks, recorder=recorder)
 
     async def unassign_many(self, disks: Items, *, read_first: bool = True) -> BulkReport:
-        """Unassign many disks and sum up. See unassign_each."""
+        """Unassign many disks and return the report. See unassign_each."""
         return await self._runs.many(UNASSIGNING_READ_FIRST if read_first else UNASSIGNING, disks)
 
     def attach_each(
@@ -123,10 +121,10 @@ class ManyDisks:
         task_timeout: float = TASK_TIMEOUT,
         recorder: Recorder | None = None,
     ) -> Outcomes:
-        """Attach many assigned disks (POST /disks/disk/attach for each). The outcome carries the task.
+        """Attach many assigned disks (POST /disks/disk/attach for each). Outcomes have the task.
 
         Args:
-            disks: IDs, or Assignments. The machine of an Assignment keeps the order per machine.
+            disks: As in unassign_each.
             wait: See ManyDisks.
             task_timeout: See ManyDisks.
             recorder: See ManyDisks.
@@ -136,7 +134,7 @@ class ManyDisks:
     async def attach_many(
         self, disks: Items, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
     ) -> BulkReport:
-        """Attach many disks and sum up. See attach_each."""
+        """Attach many disks and return the report. See attach_each."""
         return await self._runs.many(ATTACHING, disks, wait=wait, task_timeout=task_timeout)
 
     def detach_each(
@@ -147,13 +145,13 @@ class ManyDisks:
         task_timeout: float = TASK_TIMEOUT,
         recorder: Recorder | None = None,
     ) -> Outcomes:
-        """Detach many disks (POST /disks/disk/detach for each), with the parameters of attach_each."""
+        """Detach many disks (POST /disks/disk/detach for each). Parameters as in attach_each."""
         return self._runs.each(DETACHING, disks, recorder=recorder, wait=wait, task_timeout=task_timeout)
 
     async def detach_many(
         self, disks: Items, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
     ) -> BulkReport:
-        """Detach many disks and sum up. See attach_each."""
+        """Detach many disks and return the report. See attach_each."""
         return await self._runs.many(DETACHING, disks, wait=wait, task_timeout=task_timeout)
 
     def resize_each(
@@ -166,9 +164,9 @@ class ManyDisks:
     ) -> Outcomes[Resize, Disk]:
         """Change the size of many disks (PUT /disks/disk/resize for each).
 
-        The API refuses the size that a disk has already. The disk is then read, and comes out as
-        `already_resized`. An unclear answer is cleared up by reading the disk for some seconds. If
-        the new size does not show by then, the disk comes out as unknown, and can be sent again.
+        The API refuses the size that a disk already has. The run then reads the disk, and its
+        status is `already_resized`. After an unclear response the run reads the disk for some
+        seconds. If the new size does not show by then, the disk is unknown.
 
         Args:
             sizes: (disk, size_in_gb) or Resize.
@@ -181,7 +179,7 @@ class ManyDisks:
     async def resize_many(
         self, sizes: Resizes, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
     ) -> BulkReport[Resize, Disk]:
-        """Change the size of many disks and sum up. See resize_each."""
+        """Change the size of many disks and return the report. See resize_each."""
         return await self._runs.many(RESIZING, sizes, wait=wait, task_timeout=task_timeout)
 
     def change_io_profile_each(
@@ -192,7 +190,7 @@ class ManyDisks:
         task_timeout: float = TASK_TIMEOUT,
         recorder: Recorder[IOProfileChange, Disk] | None = None,
     ) -> Outcomes[IOProfileChange, Disk]:
-        """Give many disks another IO profile (PUT /disks/disk/io_profile for each), like resize_each.
+        """Change many IO profiles (PUT /disks/disk/io_profile for each). See resize_each.
 
         Args:
             changes: (disk, io_profile) or IOProfileChange.
@@ -207,7 +205,7 @@ class ManyDisks:
     async def change_io_profile_many(
         self, changes: IOProfileChanges, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
     ) -> BulkReport[IOProfileChange, Disk]:
-        """Give many disks another IO profile and sum up. See change_io_profile_each."""
+        """Give many disks another IO profile and return the report. See change_io_profile_each."""
         return await self._runs.many(CHANGING_IO_PROFILE, changes, wait=wait, task_timeout=task_timeout)
 
     def update_each(
@@ -215,16 +213,16 @@ class ManyDisks:
     ) -> Outcomes[DiskUpdate, Disk]:
         """Change the properties or annotations of many disks (PATCH /disks/disk for each).
 
-        After an unclear response the disk is read.
+        After an unclear response the run reads the disk.
 
         Args:
-            updates: What to change about each disk.
+            updates: The new properties of each disk.
             recorder: See ManyDisks.
         """
         return self._runs.each(UPDATING, updates, recorder=recorder)
 
     async def update_many(self, updates: DiskUpdates) -> BulkReport[DiskUpdate, Disk]:
-        """Change the properties or annotations of many disks and sum up. See update_each."""
+        """Update many disks and return the report. See update_each."""
         return await self._runs.many(UPDATING, updates)
 
     def delete_each(
@@ -232,17 +230,16 @@ class ManyDisks:
     ) -> Outcomes[Assignment, TrashObject]:
         """Move many disks to the trash (DELETE /disks/disk for each).
 
-        What is there already comes out as `already_deleted`. The result of an outcome is the object in
-        the trash.
+        A disk in the trash is `already_deleted`. Outcomes have the object in the trash as result.
 
         Args:
-            disks: IDs, or Assignments.
+            disks: IDs or Assignments.
             recorder: See ManyDisks.
         """
         return self._runs.each(DELETING, disks, recorder=recorder)
 
     async def delete_many(self, disks: Items) -> BulkReport[Assignment, TrashObject]:
-        """Move many disks to the trash and sum up. See delete_each."""
+        """Move many disks to the trash and return the report. See delete_each."""
         return await self._runs.many(DELETING, disks)
 
     def create_each(
@@ -255,12 +252,12 @@ class ManyDisks:
     ) -> Outcomes[NewDisk, Disk]:
         """Create many disks (POST /organizations/organization/disks for each).
 
-        The result of an outcome is the new disk, as the task begins to build it.
+        The result of an outcome is the new disk, before its task has built it.
 
-        The run never repeats a request that may have been executed. After an unclear answer it looks
-        for a disk of this name in the organization. It counts as created by the request if it is the
-        only one, no other item of the run has the name, and it is younger than the request. Otherwise
-        the item comes out as unknown: look for it before you create it again.
+        The run never repeats a request that may have been executed. After an unclear response it
+        searches the organization for a disk of this name. The request has created this disk if it
+        is the only one, no other item of the run has the name, and the disk is younger than the
+        request. Otherwise the item is unknown: search for the disk before you create it again.
 
         Args:
             disks: The disks to create.
@@ -273,5 +270,5 @@ class ManyDisks:
     async def create_many(
         self, disks: NewDisks, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
     ) -> BulkReport[NewDisk, Disk]:
-        """Create many disks and sum up. See create_each."""
+        """Create many disks and return the report. See create_each."""
         return await self._runs.many(creating(), disks, wait=wait, task_timeout=task_timeout)

@@ -1,4 +1,4 @@
-"""Paged lists: one page after another, also of a large set whose totals the API does not count."""
+"""Read lists page by page, including large sets, for which the API returns no totals."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from katapult_async.models import Pagination
 from katapult_async.ratelimit import Priority
 from katapult_async.transport import Meter, Operation, Query, Session
 
-#: The API accepts pages of 200 (katapult-api), so a list of 20,000 costs 100 requests.
+#: The API's limit. A list of 20,000 costs 100 requests.
 MOST_PER_PAGE = 200
 
 
 class Page(Protocol):
-    """A response with a page of a list."""
+    """A response with one page of a list."""
 
     @property
     def pagination(self) -> Pagination: ...
@@ -37,7 +37,7 @@ async def pages(
     priority: Priority = Priority.NORMAL,
     meter: Meter | None = None,
 ) -> AsyncIterator[P]:
-    """All pages of a list. Raises ValueError unless 1 <= per_page <= 200."""
+    """Iterate over the pages of a list. Raises ValueError unless 1 <= per_page <= 200."""
     if not 1 <= per_page <= MOST_PER_PAGE:
         raise ValueError(f"per_page must be between 1 and {MOST_PER_PAGE}, not {per_page}")
     number = 1
@@ -54,6 +54,6 @@ def _is_last(page: Page, number: int, per_page: int) -> bool:
     total_pages = page.pagination.total_pages
     if total_pages is not None and not isinstance(total_pages, UnsetType):
         return number >= total_pages
-    # The server may allow fewer a page than were asked for, and says so.
+    # The server may lower per_page, and returns the value in use.
     actual = page.pagination.per_page
     return len(page.items) < (actual if isinstance(actual, int) and actual > 0 else per_page)

@@ -1,5 +1,6 @@
-"""Start, stop, shut down and reset: what an item is, and how each action is sent, read back and told from what was
-read. It declares, `bulk` carries out. The typed methods are in `virtual_machines`.
+"""The power actions start, stop, shutdown and reset, and their item. `bulk` carries them out.
+
+The typed methods are in `virtual_machines`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Machine(msgspec.Struct, frozen=True):
         virtual_machine: ID (`vm_…`) or fully qualified domain name.
 
     Raises:
-        ValueError: If this cannot be the name of a virtual machine.
+        ValueError: If this is not a valid name of a virtual machine.
     """
 
     virtual_machine: str
@@ -51,7 +52,7 @@ def _query(item: Machine) -> list[tuple[str, str]]:
 
 
 def _not_shown(_response: TaskResponse, _item: Machine) -> None:
-    """The answer carries the task alone."""
+    """Return no result, because the response has only the task."""
 
 
 def _task(response: TaskResponse) -> Task:
@@ -66,7 +67,7 @@ def _shown(response: VirtualMachineResponse, item: Machine) -> VirtualMachine:
 
 
 def _found(*wanted: VirtualMachineState) -> Callable[[VirtualMachine, Machine], ReadBack]:
-    # A machine in another state proves nothing: the task may not have begun.
+    # A machine in another state proves nothing: the task may not have started.
     return lambda machine, _item: ReadBack.DONE if machine.state in wanted else ReadBack.UNCLEAR
 
 
@@ -84,8 +85,8 @@ def _power(
     Args:
         operation: The endpoint.
         name: The action in one word.
-        words: Its words.
-        *wanted: The states that show that it is done, or under way. None if no state shows it.
+        words: The action's words.
+        *wanted: The states of a machine while and after the task runs. None if no state shows it.
     """
     read_once = read_with(GET, query=_query, result=_shown, found=_found(*wanted))
     return Action(
@@ -97,7 +98,7 @@ def _power(
         may_be_done=(TaskQueueingError,) if wanted else (),
         example='["vm_…"]',
         probe=GET,
-        # It is not known how the API answers for a machine that is in the wanted state already.
+        # The API's response for a machine that is already in the wanted state is not known.
         success_proves_change=not wanted,
         learn=learn_machine,
     )
@@ -114,5 +115,5 @@ SHUTTING_DOWN = _power(
     _State.SHUTTING_DOWN,
 )
 RESETTING = _power(RESET, "reset", Words("reset", "already_reset"))
-#: What a durable run finds by name.
+#: The actions that a durable run finds by name.
 DURABLE_ACTIONS = (STARTING, STOPPING, SHUTTING_DOWN, RESETTING)

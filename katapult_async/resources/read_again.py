@@ -1,4 +1,4 @@
-"""Reading an item several times, for changes that a task makes: right after the request they do not show yet."""
+"""Read an item several times, because the change that a task makes does not show at once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ READ_PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 
 def read_again(read_once: Read[ItemT, ResultT]) -> Read[ItemT, ResultT]:
-    """Return a read that waits a moment for a change that may be under way.
+    """Return a function that reads an item again while the change does not show.
 
     Args:
-        read_once: Reads the item, and says UNCLEAR if the change does not show.
+        read_once: Reads the item once. Returns UNCLEAR if the change does not show.
+
+    Returns:
+        The function, for `Action.read`.
     """
 
     async def read(session: Session, item: ItemT, meter: Meter) -> tuple[ResultT | None, ReadBack]:

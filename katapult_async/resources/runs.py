@@ -1,4 +1,4 @@
-"""How the resources start bulk runs: one place for the settings of the client, the checks of the input, and the sum."""
+"""Start bulk runs with the client's settings, check their input, and return their reports."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Runs:
 
     Args:
         session: Sends the requests.
-        concurrency: Requests in flight at most.
-        per_virtual_machine: Of these, for one machine at most.
-        patience: Seconds that a run waits for an API that does not answer.
+        concurrency: The most requests in flight.
+        per_virtual_machine: The most requests in flight for one machine.
+        patience: Seconds that a run waits for an API that does not respond.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class Runs:
         wait: bool = False,
         task_timeout: float = TASK_TIMEOUT,
     ) -> BulkReport[ItemT, ResultT]:
-        """Work through a run and sum it up. See `Client.bulk`."""
+        """Complete a run and return its report. See `Client.bulk`."""
         return await drain(self.each(action, items, wait=wait, task_timeout=task_timeout))
 
     async def one(self, action: Action[ItemT, ResultT], item: ItemT) -> Outcome[ItemT, ResultT]:
-        """Work on one item. Raises its error unless it is done."""
+        """Work on one item. Raise its error unless it is done."""
         outcome = await ItemWork(action, self.session, item).run()
         if not outcome.ok:
             assert outcome.error is not None  # noqa: S101 - only an interrupted item has none
@@ -95,13 +95,13 @@ class Runs:
         return outcome
 
     async def task(self, action: Action[ItemT, ResultT], item: ItemT, *, wait: bool) -> Task | None:
-        """Work on one item, and return its task; with `wait` as it ended. None if no task is known."""
+        """Work on one item and return its task, with `wait` after its end. None if not known."""
         task = (await self.one(action, item)).task
         return task if task is None or not wait else await wait_for(self.session, task)
 
 
 async def drain(run: Outcomes[ItemT, ResultT]) -> BulkReport[ItemT, ResultT]:
-    """Work through a run. Whatever ends it, its report is not lost."""
+    """Complete a run and return its report. An error or a cancellation has the report, too."""
     failure: Exception | None = None
     try:
         async with run as outcomes:

@@ -1,4 +1,4 @@
-"""The task endpoint."""
+"""The typed methods of the task endpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ENDS = (TaskStatus.COMPLETED, TaskStatus.FAILED)
 
 
 class Tasks:
-    """`client.tasks`: work that the platform does in the background."""
+    """`client.tasks`: background work of the platform."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -27,13 +27,13 @@ class Tasks:
 
         Args:
             task: ID (`task_…`).
-            priority: LOW for polling, which takes no permit that other work waits for.
+            priority: LOW for polling: it never takes a permit that other work waits for.
 
         Returns:
             The task.
 
         Raises:
-            NotFound: If there is no such task.
+            NotFound: If the task does not exist.
             ScopeNotGranted: If the token has neither scope.
         """
         query = [("task[id]", task)]
@@ -42,19 +42,19 @@ class Tasks:
     async def wait(self, task: str, *, interval: float = 1.0, longest_interval: float = 10.0) -> Task:
         """Poll until a task has ended (GET /tasks/task).
 
-        Polling never takes a permit that other work waits for. It has no time-out of its own: use
+        Polling never takes a permit that other work waits for. It has no time-out: use
         `anyio.fail_after`.
 
         Args:
             task: ID (`task_…`).
-            interval: Seconds before the first request. The following pauses grow by half each time.
-            longest_interval: Seconds between two requests at most.
+            interval: Seconds before the first request. Each later pause is half as long again.
+            longest_interval: The longest pause in seconds.
 
         Returns:
-            The task as it ended, completed or failed.
+            The completed or failed task.
 
         Raises:
-            NotFound: If there is no such task.
+            NotFound: If the task does not exist.
         """
         while True:
             await asyncio.sleep(interval)
@@ -65,7 +65,7 @@ class Tasks:
 
 
 async def wait_for(session: Session, task: Task) -> Task:
-    """Poll until a task that was queued has ended, and return it. Raises TaskFailed."""
+    """Poll until a queued task has ended, and return it. Raises TaskFailed."""
     ended = task if task.status in _ENDS else await Tasks(session).wait(task.id)
     if ended.status is TaskStatus.FAILED:
         raise TaskFailed(f"the task {ended.id} has failed", task=ended)

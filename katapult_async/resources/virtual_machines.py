@@ -1,4 +1,4 @@
-"""The virtual machine endpoints: reading, and power actions on one machine or on many."""
+"""The typed methods of the virtual machine endpoints: reads, and power actions on one or many."""
 
 from __future__ import annotations
 
@@ -27,25 +27,26 @@ LIST = Operation("GET", "/organizations/organization/virtual_machines", VirtualM
 
 
 async def find_wanted(session: Session, item: Assignment, meter: Meter) -> None:
-    """Raise NotFound or ObjectInTrash if the virtual machine that an item names is not there."""
+    """Raise NotFound or ObjectInTrash if the virtual machine of an item does not exist."""
     if item.virtual_machine is not None:
         query = [lookups.virtual_machine(item.virtual_machine).query("virtual_machine")]
         await session.request(GET, query=query, meter=meter)
 
 
-#: Names of machines, each by its ID or FQDN.
+#: Machines, each named by ID or FQDN.
 Machines = Iterable[Machine | str] | AsyncIterable[Machine | str]
 
 
 class VirtualMachines:
     """`client.virtual_machines`. Machines are named by ID (`vm_…`) or FQDN.
 
-    A power action returns its Task, with `wait=True` as it ended.
+    A power action returns its Task, with `wait=True` after it has ended. After an unclear response
+    the client reads the machine. If that shows that the action is done, it returns None instead of
+    a Task. A wait has no time-out: use `anyio.fail_after`.
 
-    The bulk forms work on one item of a machine at a time. `…_each` gives the outcomes as a stream,
-    `…_many` sums them up, and nothing is raised for an item. See `Client.bulk_each` and `Client.bulk`.
-    `recorder` follows such a run. With `wait=True` an outcome comes when the task of its machine has
-    ended; after `task_timeout` seconds the machine comes out as unknown.
+    The bulk methods work on one item per machine at a time. `…_each` is a stream of outcomes,
+    `…_many` returns the report. They do not raise the error of an item. See `Client.bulk_each` and
+    `Client.bulk`, also for `wait`, `task_timeout` and `recorder`.
 
     Every method raises a subclass of KatapultError.
     """
@@ -64,8 +65,8 @@ class VirtualMachines:
             The machine, with its state.
 
         Raises:
-            NotFound: If there is no such machine.
-            ObjectInTrash: If it was deleted and can be restored.
+            NotFound: If the machine does not exist.
+            ObjectInTrash: If the machine is in the trash.
         """
         query = [lookups.virtual_machine(virtual_machine).query("virtual_machine")]
         machine = (await self._session.request(GET, query=query)).virtual_machine
@@ -79,15 +80,15 @@ class VirtualMachines:
 
         Args:
             virtual_machine: ID (`vm_…`) or FQDN.
-            per_page: Disks in one response, 200 at most.
-            priority: LOW for polling, which takes no permit that other work waits for.
+            per_page: Disks per response, 200 at most.
+            priority: LOW for polling: it never takes a permit that other work waits for.
 
         Returns:
-            The disks, the boot disk included.
+            The disks, including the boot disk.
 
         Raises:
-            NotFound: If there is no such machine.
-            ObjectInTrash: If it was deleted and can be restored.
+            NotFound: If the machine does not exist.
+            ObjectInTrash: If the machine is in the trash.
             ValueError: If per_page is out of range.
         """
         query = [lookups.virtual_machine(virtual_machine).query("virtual_machine")]
@@ -98,18 +99,18 @@ class VirtualMachines:
     async def list(
         self, *, organization: str, annotations: Mapping[str, str] | None = None, per_page: int = 200
     ) -> AsyncIterator[VirtualMachine]:
-        """Iterate over the machines of an organization (GET /organizations/organization/virtual_machines).
+        """Iterate over machines (GET /organizations/organization/virtual_machines).
 
         Args:
             organization: ID (`org_…`) or sub-domain.
             annotations: List only machines that have all of these.
-            per_page: Machines in one response, 200 at most.
+            per_page: Machines per response, 200 at most.
 
         Returns:
             The machines, as partial objects without their state.
 
         Raises:
-            NotFound: If there is no such organization.
+            NotFound: If the organization does not exist.
             ValueError: If per_page is out of range.
         """
         query = [lookups.organization(organization).query("organization")]
@@ -119,23 +120,21 @@ class VirtualMachines:
                 learn_machine(machine, self._session.machines)
                 yield machine
 
-    # -- power ------------------------------------------------------------------------------------------------------
+    # -- power -------------------------------------------------------------------------------
 
     async def start(self, virtual_machine: str, *, wait: bool = False) -> Task | None:
         """Start a machine (POST /virtual_machines/virtual_machine/start).
 
-        An unclear answer is cleared up by reading the machine.
-
         Args:
             virtual_machine: ID (`vm_…`) or FQDN.
-            wait: Whether to wait for the task. It has no time-out of its own: use `anyio.fail_after`.
+            wait: Whether to wait for the task.
 
         Returns:
-            The task that does it. None if the machine was read, and shows that it is done or was so already.
+            The task. None if a read showed that it is done.
 
         Raises:
-            TaskQueueingError: The task could not be queued.
-            TaskFailed: With `wait`: the task has failed.
+            TaskQueueingError: If the task could not be queued.
+            TaskFailed: If the task failed, with `wait`.
         """
         return await self._runs.task(STARTING, Machine(virtual_machine), wait=wait)
 
@@ -147,30 +146,28 @@ class VirtualMachines:
         task_timeout: float = TASK_TIMEOUT,
         recorder: Recorder[Machine, VirtualMachine] | None = None,
     ) -> Outcomes[Machine, VirtualMachine]:
-        """Start many machines; their outcomes as they happen."""
+        """Start many machines and stream their outcomes."""
         return self._runs.each(STARTING, machines, recorder=recorder, wait=wait, task_timeout=task_timeout)
 
     async def start_many(
         self, machines: Machines, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
     ) -> BulkReport[Machine, VirtualMachine]:
-        """Start many machines and sum up."""
+        """Start many machines and return the report."""
         return await self._runs.many(STARTING, machines, wait=wait, task_timeout=task_timeout)
 
     async def stop(self, virtual_machine: str, *, wait: bool = False) -> Task | None:
-        """Stop a machine at once, as if its power was cut (POST /virtual_machines/virtual_machine/stop).
-
-        An unclear answer is cleared up by reading the machine.
+        """Stop a machine like a power cut (POST /virtual_machines/virtual_machine/stop).
 
         Args:
             virtual_machine: ID (`vm_…`) or FQDN.
-            wait: Whether to wait for the task. It has no time-out of its own: use `anyio.fail_after`.
+            wait: Whether to wait for the task.
 
         Returns:
-            The task that does it. None if the machine was read, and shows that it is done or was so already.
+            The task. None if a read showed that it is done.
 
         Raises:
-            TaskQueueingError: The task could not be queued.
-            TaskFailed: With `wait`: the task has failed.
+            TaskQueueingError: If the task could not be queued.
+            TaskFailed: If the task failed, with `wait`.
         """
         return await self._runs.task(STOPPING, Machine(virtual_machine), wait=wait)
 
@@ -182,30 +179,28 @@ class VirtualMachines:
         task_timeout: float = TASK_TIMEOUT,
         recorder: Recorder[Machine, VirtualMachine] | None = None,
     ) -> Outcomes[Machine, VirtualMachine]:
-        """Stop many machines; their outcomes as they happen."""
+        """Stop many machines and stream their outcomes."""
         return self._runs.each(STOPPING, machines, recorder=recorder, wait=wait, task_timeout=task_timeout)
 
     async def stop_many(
         self, machines: Machines, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
     ) -> BulkReport[Machine, VirtualMachine]:
-        """Stop many machines and sum up."""
+        """Stop many machines and return the report."""
         return await self._runs.many(STOPPING, machines, wait=wait, task_timeout=task_timeout)
 
     async def shutdown(self, virtual_machine: str, *, wait: bool = False) -> Task | None:
-        """Shut down a machine by asking its operating system (POST /virtual_machines/virtual_machine/shutdown).
-
-        An unclear answer is cleared up by reading the machine.
+        """Shut down a machine's operating system (POST /virtual_machines/virtual_machine/shutdown).
 
         Args:
             virtual_machine: ID (`vm_…`) or FQDN.
-            wait: Whether to wait for the task. It has no time-out of its own: use `anyio.fail_after`.
+            wait: Whether to wait for the task.
 
         Returns:
-            The task that does it. None if the machine was read, and shows that it is done or was so already.
+            The task. None if a read showed that it is done.
 
         Raises:
-            TaskQueueingError: The task could not be queued.
-            TaskFailed: With `wait`: the task has failed.
+            TaskQueueingError: If the task could not be queued.
+            TaskFailed: If the task failed, with `wait`.
         """
         return await self._runs.task(SHUTTING_DOWN, Machine(virtual_machine), wait=wait)
 
@@ -217,7 +212,7 @@ class VirtualMachines:
         task_timeout: float = TASK_TIMEOUT,
         recorder: Recorder[Machine, VirtualMachine] | None = None,
     ) -> Outcomes[Machine, VirtualMachine]:
-        """Shut down many machines; their outcomes as they happen."""
+        """Shut down many machines and stream their outcomes."""
         return self._runs.each(
             SHUTTING_DOWN, machines, recorder=recorder, wait=wait, task_timeout=task_timeout
         )
@@ -225,24 +220,25 @@ class VirtualMachines:
     async def shutdown_many(
         self, machines: Machines, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
     ) -> BulkReport[Machine, VirtualMachine]:
-        """Shut down many machines and sum up."""
+        """Shut down many machines and return the report."""
         return await self._runs.many(SHUTTING_DOWN, machines, wait=wait, task_timeout=task_timeout)
 
     async def reset(self, virtual_machine: str, *, wait: bool = False) -> Task | None:
-        """Reset a machine at once, as if its power was cut and came back (POST /virtual_machines/virtual_machine/reset).
+        """Reset a machine like a short power cut (POST /virtual_machines/virtual_machine/reset).
 
-        An unclear answer raises, and the request is not repeated: nothing shows whether it was reset.
+        An unclear response raises an error. The client does not repeat the request, because no read
+        shows whether the machine was reset.
 
         Args:
             virtual_machine: ID (`vm_…`) or FQDN.
-            wait: Whether to wait for the task. It has no time-out of its own: use `anyio.fail_after`.
+            wait: Whether to wait for the task.
 
         Returns:
-            The task that does it.
+            The task.
 
         Raises:
-            TaskQueueingError: The task could not be queued.
-            TaskFailed: With `wait`: the task has failed.
+            TaskQueueingError: If the task could not be queued.
+            TaskFailed: If the task failed, with `wait`.
         """
         return await self._runs.task(RESETTING, Machine(virtual_machine), wait=wait)
 
@@ -254,11 +250,11 @@ class VirtualMachines:
         task_timeout: float = TASK_TIMEOUT,
         recorder: Recorder[Machine, VirtualMachine] | None = None,
     ) -> Outcomes[Machine, VirtualMachine]:
-        """Reset many machines; their outcomes as they happen."""
+        """Reset many machines and stream their outcomes."""
         return self._runs.each(RESETTING, machines, recorder=recorder, wait=wait, task_timeout=task_timeout)
 
     async def reset_many(
         self, machines: Machines, *, wait: bool = False, task_timeout: float = TASK_TIMEOUT
     ) -> BulkReport[Machine, VirtualMachine]:
-        """Reset many machines and sum up."""
+        """Reset many machines and return the report."""
         return await self._runs.many(RESETTING, machines, wait=wait, task_timeout=task_timeout)

@@ -1,13 +1,13 @@
-"""An emulator of the Katapult Core API: a real HTTP server on loopback, for tests of whatever talks to Katapult.
+"""An emulator of the Katapult Core API: an HTTP server on loopback, for tests of API clients.
 
     async with KatapultEmulator(disks=100, virtual_machines=10) as emulator:
         client = Client("token", base_url=emulator.url)
         await client.disks.assign(emulator.disk_ids[0], emulator.virtual_machine_ids[0])
         assert emulator.ledger.applied_count(emulator.disk_ids[0]) == 1
 
-It counts requests as Katapult does, or in one of four other ways (`make_limiter`), fails as a network does (`Faults`)
-and remembers what happened (`Ledger`). It imports nothing else of this package: structs shared by both sides would
-let both agree on a mistake.
+It counts requests as Katapult does, or in one of four other ways (`make_limiter`). It fails as a
+network does (`Faults`), and records requests and changes (`Ledger`). It imports nothing else of
+this package, because code that client and server share would hide mistakes.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ __all__ = [
 ]
 
 
-# The server and its parts are imported when they are asked for: pytest imports this package for its
-# plugin in every project that has it installed, and must not pay for aiohttp there.
+# Imported on first use, because pytest imports this package wherever it is installed.
 _LATER = {"KatapultEmulator": "emulator", "Token": "tokens", "WireForm": "wire_form", "World": "world"}
 
 

@@ -1,6 +1,6 @@
-"""The arguments of one request, as Katapult's framework (apia) reads and refuses them.
+"""The arguments of one request, read and refused like in Katapult's framework (apia).
 
-It checks shapes only: whether a disk exists is for the world to say.
+It checks shapes only. The world knows whether a disk exists.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from katapult_async.testing.refusals import Refusal, invalid_argument, missing_a
 
 DEFAULT_PER_PAGE = 30
 MOST_PER_PAGE = 200
-#: Objects in objects that Ruby's parser accepts.
+#: The deepest nesting that Ruby's parser accepts.
 _DEEPEST = 100
 _INTEGER = re.compile(r"-?[0-9]+")
 _TRUE = (True, "true", "yes", 1, "1")
@@ -23,7 +23,7 @@ _FALSE = (False, "false", "no", 0, "0")
 
 
 def from_query(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """`disk[id]=x&page=2` -> {"disk": {"id": "x"}, "page": "2"}; `a[][key]=x` makes a list."""
+    """Parse `disk[id]=x&page=2` as {"disk": {"id": "x"}, "page": "2"}. `a[][key]=x` is a list."""
     arguments: dict[str, Any] = {}
     for key, value in pairs:
         name, bracket, rest = key.partition("[")
@@ -39,7 +39,7 @@ def from_query(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _append(objects: object, key: str, value: str) -> None:
-    """A key that the last object of the list has already begins the next object."""
+    """Set a key of the last object, or of a new object if the last one already has this key."""
     if not isinstance(objects, list):
         return
     items = cast("list[dict[str, str]]", objects)
@@ -49,7 +49,7 @@ def _append(objects: object, key: str, value: str) -> None:
 
 
 def from_body(body: bytes, content_type: str) -> dict[str, Any]:
-    """The JSON object of a body. A body that is not JSON, or is no object, has no arguments."""
+    """Return the JSON object of a body. A body of another type, or no object, has no arguments."""
     if not body or not content_type.startswith("application/json"):
         return {}
     too_deep = Refusal("invalid_json_body", details=f"nesting of {_DEEPEST + 1} is too deep")
@@ -85,7 +85,7 @@ def _items(value: object) -> Iterator[object]:
 
 
 def merged(query: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-    """Both together, objects key by key. The body wins."""
+    """Merge query and body, objects key by key. The body takes precedence."""
     together = dict(query)
     for key, value in body.items():
         known = together.get(key)
@@ -97,7 +97,7 @@ def merged(query: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
 
 
 def peek(values: Mapping[str, Any], name: str, key: str) -> str | None:
-    """The value of `name[key]` if it is there and a string; refuses nothing."""
+    """Return `name[key]` if it is a string, else None. Refuses nothing."""
     value = values.get(name)
     if not isinstance(value, dict):
         return None
@@ -106,22 +106,22 @@ def peek(values: Mapping[str, Any], name: str, key: str) -> str | None:
 
 
 class Arguments:
-    """An object of arguments, and where it stands in the request. Each method reads one of them."""
+    """An object of arguments, and its path in the request. Each method reads one argument."""
 
     def __init__(self, values: Mapping[str, Any], path: tuple[str, ...] = ()) -> None:
         self._values = values
         self._path = path
 
     def __contains__(self, name: str) -> bool:
-        """Whether the argument was given, if only as null."""
+        """Return whether the argument was given, even as null."""
         return name in self._values
 
     def has(self, name: str) -> bool:
-        """Whether the argument was given, and is not null."""
+        """Return whether the argument was given and is not null."""
         return self._values.get(name) is not None
 
     def lookup(self, name: str, *keys: str) -> tuple[str, str]:
-        """The one key and value by which `name` is to be found: exactly one of `keys`."""
+        """Return the key and value of the lookup `name`: exactly one of `keys`."""
         wanted = self.object(name)
         given = [key for key in keys if key in wanted]
         if not given:
@@ -129,18 +129,18 @@ class Arguments:
         values = {key: text for key in given if (text := wanted.text(key)) is not None}
         if len(values) > 1:
             raise self._invalid(name, "ambiguous_lookup_values")
-        # A lookup by null is accepted, and finds nothing.
+        # A lookup by null is valid and finds nothing.
         return next(iter(values.items()), (given[0], ""))
 
     def object(self, name: str) -> Arguments:
-        """A required argument that is an object."""
+        """Return a required object."""
         value = self.required(name)
         if not isinstance(value, dict):
             raise self._invalid(name, "object_expected")
         return Arguments(cast("dict[str, Any]", value), (*self._path, name))
 
     def objects(self, name: str) -> list[Arguments] | None:
-        """An optional list of objects."""
+        """Return an optional list of objects."""
         value = self._values.get(name)
         if value is None:
             return None
@@ -152,7 +152,7 @@ class Arguments:
         return [Arguments(cast("dict[str, Any]", item), (*self._path, name)) for item in items]
 
     def integer(self, name: str, default: int | None = None) -> int:
-        """An integer: one of JSON, or plain digits. Required unless there is a default."""
+        """Return an integer: a JSON integer or a string of digits. Required without a default."""
         value = default if default is not None and name not in self._values else self.required(name)
         if isinstance(value, str) and _INTEGER.fullmatch(value):
             return int(value)
@@ -162,14 +162,14 @@ class Arguments:
         return value
 
     def text(self, name: str) -> str | None:
-        """An optional string."""
+        """Return an optional string."""
         value = self._values.get(name)
         if value is not None and not isinstance(value, str):
             raise self._invalid(name, "invalid_scalar")
         return value
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
-        """An optional value of an enum."""
+        """Return an optional value of an enum."""
         value = self._values.get(name)
         if value is None:
             return None
@@ -178,7 +178,7 @@ class Arguments:
         return value
 
     def flag(self, name: str) -> bool | None:
-        """An optional boolean, in any of the spellings of the framework."""
+        """Return an optional boolean, in any spelling of the framework."""
         value = self._values.get(name)
         if value is None or isinstance(value, bool):
             return value
@@ -187,26 +187,26 @@ class Arguments:
         raise self._invalid(name, "parse_error", "Boolean must be provided as true or false")
 
     def annotations(self) -> list[tuple[str, str | None]] | None:
-        """The keys and values of `annotations`; None if there is none."""
+        """Return the keys and values of `annotations`. None if not given."""
         given = self.objects("annotations")
         if given is None:
             return None
         return [(str(item.required("key")), item.text("value")) for item in given]
 
     def page(self) -> tuple[int, int]:
-        """`page` and `per_page`, with the API's default and its most."""
+        """Return `page` and `per_page`, within the API's limits."""
         number, per_page = self.integer("page", 1), self.integer("per_page", DEFAULT_PER_PAGE)
         if number < 1:
             raise self._invalid("page", "validation_errors", "greater_than_zero")
         if per_page < 1:
             raise self._invalid("per_page", "validation_errors", "greater_than_zero")
         if per_page > MOST_PER_PAGE:
-            # The framework's own name for the rule, whatever the most is.
+            # The framework's name for the rule, whatever the limit is.
             raise self._invalid("per_page", "validation_errors", "less_than_or_equal_to_one_hundred")
         return number, per_page
 
     def required(self, name: str) -> Any:
-        """An argument of any kind that must be there."""
+        """Return a required argument of any type."""
         value = self._values.get(name)
         if value is None:
             raise missing_argument((*self._path, name))

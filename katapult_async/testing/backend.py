@@ -1,8 +1,7 @@
-"""What stands behind the emulator's socket: from the parts of a request to its answer.
+"""The emulator without its socket: from the parts of a request to its response.
 
-Order of events: a request is received, which counts it and finds what refuses it; later the world
-changes. How long that takes, and how the answer travels, is decided elsewhere. No HTTP server and
-no waiting here.
+`receive` counts a request and finds a reason to refuse it. `carry_out` changes the world later. The
+server decides about latency and delivery.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _ROUTES = Routes(ENDPOINTS)
 
 
 class Incoming(NamedTuple):
-    """One request as it came. path: with `/core/v1`."""
+    """The parts of one request. `path` starts with `/core/v1`."""
 
     method: str
     path: str
@@ -40,7 +39,7 @@ class Incoming(NamedTuple):
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way through the server."""
+    """One request in progress."""
 
     arrival: Arrival
     arguments: args.Arguments
@@ -50,12 +49,12 @@ class Call:
 
     @property
     def effect(self) -> Effect:
-        """What becomes of its answer."""
+        """The effect of the request's fault on its response."""
         return effect_of(None if self.fault is None else self.fault.kind)
 
 
 class Backend:
-    """The emulated cloud, and who may ask it how often. Attributes may be replaced at any time."""
+    """The emulated cloud, its tokens and its faults. Attributes may be replaced at any time."""
 
     def __init__(
         self,
@@ -77,17 +76,26 @@ class Backend:
         self._clock = clock
 
     def now(self) -> float:
-        """The server's clock: unix time in seconds."""
+        """Return the time of the server's clock: Unix time in seconds."""
         return self._clock() + self.clock_offset
 
     def foreign(self, requests: int, *, method: str = "POST", path: str = "/disks/disk/assign") -> int:
-        """Count requests of somebody else on the first token; how many of them were let through."""
+        """Count requests of another client on the first token.
+
+        Args:
+            requests: Number of requests.
+            method: Their method.
+            path: Their path, without `/core/v1`.
+
+        Returns:
+            The number of permitted requests.
+        """
         limiter = next(iter(self.tokens.values())).limiter(method, path)
         now = self.now()
         return sum(limiter.hit(now).allowed for _ in range(requests))
 
     def receive(self, request: Incoming) -> Call:
-        """Note the arrival, count it, and find what refuses it before anything is done."""
+        """Record and count a request, and find a reason to refuse it. Nothing else changes yet."""
         now = self.now()
         self.world.advance(now)
         path = request.path.removeprefix(PREFIX)
@@ -132,7 +140,7 @@ class Backend:
             raise unreadable
 
     def carry_out(self, call: Call) -> Reply:
-        """Do what the request asks, unless something prevents it, and encode the answer."""
+        """Carry out a request, unless it is refused, and encode the response."""
         try:
             status, payload = self._change(call)
         except Refusal as refusal:
@@ -154,7 +162,7 @@ class Backend:
 
 
 def _read(request: Incoming, route: Route | None) -> tuple[dict[str, Any], Refusal | None]:
-    """The arguments, and what keeps them from being read."""
+    """Return the arguments, and the refusal of an unreadable body."""
     unreadable = None
     body: dict[str, Any] = {}
     try:

@@ -1,7 +1,4 @@
-"""Carrying an answer to the client, whole or as a fault demands.
-
-What the answer says is decided elsewhere.
-"""
+"""Send a response to the client, unchanged or damaged by a fault."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ async def _whole(_request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
 
 
 async def _truncated(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    """Half of the body, then the connection is closed."""
+    """Send half of the body, then close the connection."""
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     response.content_length = len(reply.body)
     await response.prepare(request)
@@ -38,25 +35,28 @@ async def _truncated(request: web.BaseRequest, reply: Reply) -> web.StreamRespon
 
 
 def _cut(request: web.BaseRequest) -> web.StreamResponse:
-    """The connection is closed at once, without an answer."""
+    """Close the connection at once, without a response."""
     if request.transport is not None:
         request.transport.abort()
-    # aiohttp wants a response; it finds the connection closed and drops it.
+    # aiohttp requires a response, and drops it because the connection is closed.
     return web.Response()
 
 
 def _of_proxy(reply: Reply, status: int, body: bytes, content_type: str | None = None) -> Reply:
-    # A proxy that got no answer from the API knows nothing of the API's counters.
+    # A proxy without a response from the API does not know the API's counters.
     kept = {name: reply.headers[name] for name in ("Date", "Server", "X-Request-Id")}
     return Reply(status, kept if content_type is None else {**kept, "Content-Type": content_type}, body)
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What becomes of one answer.
+    """The effect of a fault on one response.
 
-    refusal: code of the error that takes its place. damage: changes its head and body. send: how it
-    goes out; None if it never does. hangs: whether the client waits before the connection is cut.
+    Args:
+        refusal: Code of the error that replaces the response.
+        damage: Changes the head and the body.
+        send: Sends the response. None if it is never sent.
+        hangs: Whether the client waits before the connection is closed.
     """
 
     refusal: str | None = None
@@ -87,14 +87,14 @@ _EFFECTS: Mapping[FaultKind, Effect] = complete(
 
 
 def effect_of(fault: FaultKind | None) -> Effect:
-    """What this fault does to an answer."""
+    """Return the effect of a fault on a response."""
     return _NO_FAULT if fault is None else _EFFECTS[fault]
 
 
 async def deliver(
     request: web.BaseRequest, reply: Reply, effect: Effect, hang: float, sent: Callable[[int], None]
 ) -> web.StreamResponse:
-    """Send the answer as the fault lets it. sent: told the status before it leaves."""
+    """Send a response with the effect of its fault. Calls `sent` with the status before that."""
     if effect.hangs:
         await asyncio.sleep(hang)
     if effect.send is None:

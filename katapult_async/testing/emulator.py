@@ -1,8 +1,7 @@
-"""The emulator's server: real HTTP on loopback, from the bytes of a request to the bytes of its answer.
+"""The emulator's HTTP server on loopback.
 
-Order of events, for each request: it arrives and is counted by its token's limiter; half of the latency; the world
-changes; the other half; the answer leaves. What the world does, how a limiter counts and which request a fault
-strikes are decided elsewhere; here they are put together.
+The limiter of its token counts each request on arrival. The world changes after half of the
+latency, and the response leaves after the other half.
 """
 
 from __future__ import annotations
@@ -38,39 +37,38 @@ class KatapultEmulator(Backend):
         async with KatapultEmulator(disks=1000, limit=200) as emulator:
             ...  # emulator.url, emulator.disk_ids, emulator.virtual_machine_ids, emulator.ledger
 
-    What nearly every test says (how many disks and machines, the limit, the tokens) is a keyword argument.
-    How requests are counted and what answers say are settings of their own, because most tests need none
-    of them: `counting=Counting(limit=20, period=2.0)`, `answers=Answers(headers=False)`.
+    The settings that most tests need are keyword arguments. Two groups of rarer settings are
+    objects: `counting=Counting(limit=20, period=2.0)` and `answers=Answers(headers=False)`.
 
     Args:
         disks: Number of disks, or their IDs.
         virtual_machines: Number of virtual machines, or their IDs.
-        boot_disks: Whether each machine also has a boot disk of its own.
-        task_duration: Seconds that a task takes.
-        large_set: Whether paginations leave out their totals.
-        tokens: The API tokens that it accepts. Each has its own counter.
+        boot_disks: Whether each machine also has a boot disk.
+        task_duration: Duration of a task in seconds.
+        large_set: Whether paginations have no totals.
+        tokens: The accepted API tokens. Each has its own counter.
         limit: Requests permitted per minute. The same as `counting=Counting(limit=…)`.
-        counting: How it counts the requests of each token.
-        answers: What its answers say beside their content.
+        counting: How to count the requests of each token.
+        answers: The form of responses.
         faults: Which requests fail, and how.
-        latency: Seconds that a request takes, or (lowest, highest).
-        clock: The server's clock, Unix time in seconds.
-        clock_offset: Seconds that are added to the clock.
+        latency: Duration of a request in seconds, or (lowest, highest).
+        clock: Returns the time of the server's clock, in Unix seconds.
+        clock_offset: Seconds to add to the clock.
         seed: The same seed makes the same IDs, latencies and request IDs.
-        keep_ledger: False keeps the counters of the ledger only, for servers that run for days.
-        port: Port to listen on. 0: any free one.
+        keep_ledger: False keeps only the counters of the ledger, for servers that run for days.
+        port: Port to listen on. 0 for any free port.
         ssl_context: For HTTPS.
 
     Attributes:
         world: The disks and machines.
-        ledger: What was requested and changed.
+        ledger: The requests and changes.
         tokens: The tokens by name.
         faults: As given.
         latency: As given.
         clock_offset: As given.
         form: The options of Answers, under their own names.
 
-    All attributes may be changed in mid-run. `set_limit` changes the limit.
+    All attributes may be changed at any time. `set_limit` changes the limit.
 
     Raises:
         TypeError: If both `limit` and `counting` are given.
@@ -124,10 +122,8 @@ class KatapultEmulator(Backend):
         self._handlers: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
-    # -- life -------------------------------------------------------------------------------------------------
-
     async def start(self) -> None:
-        """Begin to listen on 127.0.0.1."""
+        """Start to listen on 127.0.0.1."""
         if self._runner is not None:
             raise RuntimeError("the emulator has been started already")
         self._stopping = False
@@ -143,7 +139,7 @@ class KatapultEmulator(Backend):
         self._port = cast("tuple[str, int]", runner.addresses[0])[1]
 
     async def stop(self) -> None:
-        """Stop listening, cut off whatever is being answered and leave nothing behind."""
+        """Stop listening and close all connections, including those of requests in progress."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
@@ -166,24 +162,23 @@ class KatapultEmulator(Backend):
 
     @property
     def port(self) -> int:
-        """The port it listens on, or did; 0 before it was started."""
+        """The port, also after `stop`. 0 before the first `start`."""
         return self._port
 
     @property
     def url(self) -> str:
-        """Base URL, as clients take it: `http://127.0.0.1:PORT/core/v1`."""
+        """Base URL for clients: `http://127.0.0.1:PORT/core/v1`."""
         scheme = "http" if self._ssl_context is None else "https"
         return f"{scheme}://127.0.0.1:{self._port}{PREFIX}"
 
     @property
     def ledger_url(self) -> str:
-        """Where the ledger can be read as JSON (GET), without a token and without being counted."""
+        """URL of the ledger as JSON (GET). It needs no token, and such requests are not counted."""
         return self.url.removesuffix(PREFIX) + watching.LEDGER
-
-    # -- what tests do in mid-run -----------------------------------------------------------------------------
 
     @property
     def limit(self) -> int:
+        """Requests permitted per period."""
         return self._limit
 
     def set_limit(self, limit: int) -> None:
@@ -191,8 +186,6 @@ class KatapultEmulator(Backend):
         self._limit = limit
         for token in self.tokens.values():
             token.set_limit(limit)
-
-    # -- one request ------------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith(watching.PREFIX):
@@ -226,7 +219,7 @@ class KatapultEmulator(Backend):
             except asyncio.CancelledError as cancelled:
                 if self._stopping:
                     raise
-                # The client hung up while its request was under way: that does not take the request back.
+                # The client closed the connection. The server carries out the request all the same.
                 gone = cancelled
         reply = self.carry_out(call)
         if gone is not None:

@@ -1,7 +1,7 @@
-"""The endpoints: for each method and path, what is looked up, which transition is made and what is answered.
+"""The endpoints by method and path. No HTTP here.
 
-Each is a function of (world, arguments, now) that returns (status, JSON object) or raises `Refusal`. No HTTP here.
-A request whose arguments are refused changes nothing: they are read before the world is asked.
+Each is a function of (world, arguments, now) that returns (status, JSON object) or raises
+`Refusal`. It reads all arguments before it changes the world, so a refused request changes nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BUS_TYPES = ("scsi", "virtio")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """scopes: any one of them is enough."""
+    """A function, and the scopes of which one is enough."""
 
     answer: Callable[[World, Arguments, float], Answer]
     scopes: tuple[str, ...]
@@ -68,7 +68,7 @@ Annotated = TypeVar("Annotated", Disk, VirtualMachine)
 
 
 def _with_annotations(things: Sequence[Annotated], arguments: Arguments) -> Sequence[Annotated]:
-    """Those that carry every annotation asked for, with its value if one is named."""
+    """Return the things that have each requested annotation, with its value if one is given."""
     wanted = arguments.annotations()
     if not wanted:
         return things
@@ -119,7 +119,7 @@ def unassign_disk(world: World, arguments: Arguments, now: float) -> Answer:
 
 def _with_task(world: World, arguments: Arguments, now: float, queue: Callable[[Disk], Task]) -> Answer:
     disk = _disk(world, arguments)
-    # Katapult answers with the disk as it was before the task began.
+    # Katapult responds with the disk as it was before the task.
     before = _full(world, disk)
     return 200, {"disk": before, "task": payloads.task(queue(disk), now)}
 
@@ -205,7 +205,7 @@ def get_virtual_machine(world: World, arguments: Arguments, _now: float) -> Answ
 def _power(action: str) -> Callable[[World, Arguments, float], Answer]:
     def answer(world: World, arguments: Arguments, now: float) -> Answer:
         task = payloads.task(world.power(_virtual_machine(world, arguments), action, now), now)
-        # As recorded: the task that a power action queues is shown in part.
+        # As recorded: the response shows a part of the task.
         return 200, {"task": {key: task[key] for key in ("id", "name", "status")}}
 
     return answer

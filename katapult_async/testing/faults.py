@@ -1,6 +1,6 @@
-"""Which request is struck by which fault: by rates drawn from a seeded generator, or as a test scripts it.
+"""Choose the fault of each request: by rates from a seeded generator, or by a test's script.
 
-This module only chooses. Carrying a fault out (cutting a connection, sending half a body) is the emulator's work.
+`delivery` carries the faults out.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from katapult_async.testing.registry import complete
 
 
 class FaultKind(str, enum.Enum):
-    """What can happen to a request that the limiter let through."""
+    """The faults of a request that the limiter permitted."""
 
-    RESET_BEFORE = "reset_before"  # connection cut, not applied
-    RESET_AFTER = "reset_after"  # applied, connection cut without an answer
-    TIMEOUT_BEFORE = "timeout_before"  # no answer for `hang` seconds, not applied
-    TIMEOUT_AFTER = "timeout_after"  # applied, no answer for `hang` seconds
-    UNAVAILABLE = "unavailable"  # 503 service_unavailable, not applied
-    BAD_GATEWAY = "bad_gateway"  # 502 with HTML of a proxy, applied or not
-    EMPTY_504 = "empty_504"  # 504 of a proxy without a body, applied or not
-    SERVER_ERROR = "server_error"  # 500 unhandled_exception, applied or not
-    TRUNCATED = "truncated"  # applied, body cut off before its Content-Length
-    INVALID_JSON = "invalid_json"  # applied, body is no JSON
-    NON_UTF8 = "non_utf8"  # applied, body is no UTF-8
+    RESET_BEFORE = "reset_before"  # not applied, connection reset
+    RESET_AFTER = "reset_after"  # applied, connection reset without a response
+    TIMEOUT_BEFORE = "timeout_before"  # not applied, no response for `hang` seconds
+    TIMEOUT_AFTER = "timeout_after"  # applied, no response for `hang` seconds
+    UNAVAILABLE = "unavailable"  # not applied, 503 service_unavailable
+    BAD_GATEWAY = "bad_gateway"  # applied or not, 502 with a proxy's HTML
+    EMPTY_504 = "empty_504"  # applied or not, a proxy's 504 without a body
+    SERVER_ERROR = "server_error"  # applied or not, 500 unhandled_exception
+    TRUNCATED = "truncated"  # applied, body shorter than its Content-Length
+    INVALID_JSON = "invalid_json"  # applied, body is not JSON
+    NON_UTF8 = "non_utf8"  # applied, body is not UTF-8
 
 
 class Fault(NamedTuple):
-    """One fault, and whether the request takes effect all the same."""
+    """One fault, and whether the request is applied."""
 
     kind: FaultKind
     applies: bool
 
 
-# Whether a request takes effect that the fault strikes; None if either is possible.
+# Whether a request with this fault is applied. None if both are possible.
 _APPLIES: Mapping[FaultKind, bool | None] = complete(
     FaultKind,
     {
@@ -60,11 +60,13 @@ Script = Callable[[Arrival], "Fault | FaultKind | None"]
 
 
 class Faults:
-    """Rates of faults, between 0 and 1 each and at most 1 together; all 0 unless given.
+    """Rates of faults. Each is between 0 and 1, their sum is at most 1, and the default is 0.
 
-    seed: of the generator that draws. hang: seconds after which a request that is never answered is cut off.
-    paths: only these, as in `/disks/disk/assign` (without `/core/v1`). methods: only these, as in `POST`.
-    Both restrict everything: rates, `next` and `script`.
+    Args:
+        seed: Seed of the generator.
+        hang: Seconds until the connection of a request without a response is closed.
+        paths: The only paths with faults, for example `/disks/disk/assign` (without `/core/v1`).
+        methods: The only methods with faults, for example `POST`.
     """
 
     def __init__(
@@ -119,24 +121,27 @@ class Faults:
         paths: Collection[str] | None = None,
         methods: Collection[str] | None = None,
     ) -> Faults:
-        """A total `rate` spread evenly over all kinds."""
+        """Return faults with a total `rate`, the same for each kind. See the class for the rest."""
         faults = cls(seed=seed, hang=hang, paths=paths, methods=methods)
         faults.rates = dict.fromkeys(FaultKind, rate / len(FaultKind))
         return faults
 
     def next(self, kind: FaultKind | str, times: int = 1, *, applies: bool | None = None) -> None:
-        """Strike the next `times` requests with `kind`, before any rate or script is asked.
+        """Give the next requests this fault. It takes precedence over the script and the rates.
 
-        `applies` decides for the kinds that may be applied or not (drawn unless given); the others know.
+        Args:
+            kind: The fault.
+            times: Number of requests.
+            applies: Whether the requests are applied, for a kind that allows both. Default: random.
         """
         self._queue.extend([(FaultKind(kind), applies)] * times)
 
     def script(self, script: Script | None) -> None:
-        """Ask `script` about every request that no `next` has struck; None from it leaves the request to the rates."""
+        """Call `script` for each request. If it returns None, the rates apply."""
         self._script = script
 
     def draw(self, arrival: Arrival) -> Fault | None:
-        """What befalls this request."""
+        """Return the fault of this request, if any."""
         if self.paths is not None and arrival.path not in self.paths:
             return None
         if self.methods is not None and arrival.method not in self.methods:

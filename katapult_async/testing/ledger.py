@@ -1,7 +1,6 @@
-"""What happened at the emulator, for tests to ask about.
+"""A record of the emulator's requests and changes, for tests.
 
-The ledger counts and remembers; it refuses to decide anything. With `keep_arrivals=False` it forgets each request
-once it is counted, so that a load test may send millions.
+With `keep_arrivals=False` the ledger only counts, for load tests with millions of requests.
 """
 
 from __future__ import annotations
@@ -14,13 +13,17 @@ from typing import NamedTuple
 
 @dataclass(slots=True)
 class Arrival:
-    """One request as it reached the server.
+    """One request at the server.
 
-    sequence: from 1. time: seconds of the server's clock. path: as documented, without `/core/v1`,
-    however the client has spelled it; as it came if it leads nowhere. disk, virtual_machine: ids
-    the request was about, where it named them. status: what was answered; None while unanswered,
-    and for good where the connection was cut or left to hang. refused: by the limiter, with 429.
-    fault: name of the fault that befell it.
+    Args:
+        sequence: Number of the request, from 1.
+        time: Seconds of the server's clock.
+        path: The documented path without `/core/v1`, or an unknown path unchanged.
+        disk: ID of the disk that the request names.
+        virtual_machine: ID of the machine that the request names, or of its disk's machine.
+        status: Status of the response. None before, and without a response.
+        refused: Whether the limiter refused the request with 429.
+        fault: Name of the request's fault.
     """
 
     sequence: int
@@ -36,7 +39,7 @@ class Arrival:
 
 
 class Change(NamedTuple):
-    """One change of state that the server made. disk: ID of the disk; of the machine for a power action."""
+    """One change of state. `disk` is the ID of the disk, or of the machine for a power action."""
 
     time: float
     action: str
@@ -45,12 +48,16 @@ class Change(NamedTuple):
 
 
 class Ledger:
-    """All that arrived and all that changed, in order.
+    """All requests and changes, in order.
 
-    arrivals: every `Arrival`, or none of them with `keep_arrivals=False`. applied: every `Change`, likewise.
-    total, refusals: how many requests arrived, and how many of these the limiter refused. by_path, by_status,
-    by_fault, by_token: counters. max_in_flight, max_in_flight_per_virtual_machine: most requests that were being
-    handled at one moment.
+    Attributes:
+        arrivals: Each `Arrival`. Empty with `keep_arrivals=False`.
+        applied: Each `Change`. Empty with `keep_arrivals=False`.
+        total: Number of requests.
+        refusals: Number of requests that the limiter refused.
+        by_path, by_status, by_fault, by_token: Numbers of requests.
+        max_in_flight: The most requests in progress at one time.
+        max_in_flight_per_virtual_machine: The same for one machine.
     """
 
     def __init__(self, *, keep_arrivals: bool = True) -> None:
@@ -58,7 +65,7 @@ class Ledger:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything, for instance after a warm-up. Requests being handled go uncounted."""
+        """Forget everything, for example after a warm-up. Requests in progress are not counted."""
         self.arrivals: list[Arrival] = []
         self.applied: list[Change] = []
         self.total = 0
@@ -86,7 +93,7 @@ class Ledger:
         disk: str | None = None,
         virtual_machine: str | None = None,
     ) -> Arrival:
-        """Record that a request arrived; give what this returns to `leave` when it is over."""
+        """Record a request. Call `leave` with the returned object at its end."""
         self._sequence += 1
         arrival = Arrival(self._sequence, time, method, path, token, disk, virtual_machine)
         if self.keep_arrivals:
@@ -106,7 +113,7 @@ class Ledger:
         return arrival
 
     def leave(self, arrival: Arrival) -> None:
-        """Record that a request was answered, cut off or given up."""
+        """Record the end of a request, with or without a response."""
         if arrival.sequence <= self._cleared_after:
             return
         self.in_flight -= 1
@@ -127,26 +134,26 @@ class Ledger:
             self.applied.append(Change(time, action, disk, virtual_machine))
 
     def applied_count(self, disk: str, action: str = "assign") -> int:
-        """How many times `action` changed this disk."""
+        """Return how many times `action` changed this disk."""
         return self._changes[action, disk]
 
     @property
     def applied_total(self) -> Counter[str]:
-        """How many changes of each kind were made."""
+        """The number of changes by action."""
         totals: Counter[str] = Counter()
         for (action, _disk), count in self._changes.items():
             totals[action] += count
         return totals
 
     def applied_more_than_once(self, action: str = "assign") -> list[str]:
-        """The disks that `action` changed twice or more."""
+        """Return the disks that `action` changed twice or more."""
         return [disk for (what, disk), count in self._changes.items() if what == action and count > 1]
 
     def as_json(self) -> dict[str, object]:
-        """All counters, as an object for JSON. It names no token.
+        """Return all counters, without tokens, as an object for JSON.
 
-        changes: how many times each action changed each disk. applied: each change in order, None
-        unless they are kept.
+        `changes` has the number of changes by action and disk. `applied` has each change in order.
+        It is None with `keep_arrivals=False`.
         """
         changes: dict[str, dict[str, int]] = {}
         for (action, disk), count in self._changes.items():
@@ -166,9 +173,11 @@ class Ledger:
         }
 
     def histogram(self, window: float = 1.0) -> dict[float, int]:
-        """Arrivals per window of the server's clock: start of the window -> how many, only where there were any.
+        """Return the number of requests by start of their window, without empty windows.
 
-        Windows of whole seconds work always; others need the arrivals to be kept.
+        Args:
+            window: Length of a window in seconds. A fraction of a second needs
+                `keep_arrivals=True`.
         """
         counts: Counter[float] = Counter()
         if window == math.floor(window):

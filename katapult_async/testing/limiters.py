@@ -1,14 +1,13 @@
-"""The five ways in which a server may count requests, each as a pure state machine.
+"""Five kinds of rate limiter, each a pure state machine for one counter.
 
-No clock and no I/O: every call is told `now`, in seconds of the server's wall clock. A `now` that lies before an
-earlier one is taken for that earlier one, so a clock that is set back never opens a window twice. A limiter decides
-about one counter; it refuses to know about tokens, headers or types of request.
-
-    aligned   fixed window that begins at the multiples of `period` of the wall clock (what Katapult does)
-    fixed     fixed window opened by the first request after the last one ended
+    aligned   a fixed window that starts at multiples of `period` of the wall clock (as in Katapult)
+    fixed     a fixed window that starts with the first request after the last window
     sliding   at most `limit` requests in any `period`
-    bucket    capacity `limit`, refilled by `limit / period` a second
-    burst     a bucket whose capacity `burst` is smaller than `limit`
+    bucket    a token bucket with capacity `limit`, refilled with `limit / period` tokens per second
+    burst     a token bucket with a capacity `burst` below `limit`
+
+Each call gets `now`, in seconds of the server's wall clock. An earlier `now` than before counts as
+the latest one, so a clock that is set back never opens a window twice.
 """
 
 from __future__ import annotations
@@ -22,16 +21,19 @@ from typing import NamedTuple, Protocol
 
 from katapult_async.testing.registry import complete
 
-# Seconds of wall clock (1.7e9) are themselves rounded by some 2e-7: a request that is sent exactly when the server
-# said that it would be permitted must be.
+# Wall clock seconds (1.7e9) have rounding errors of about 2e-7. A request that is sent exactly at
+# the announced time must be permitted.
 _CLOCK_ROUNDING = 1e-6
 
 
 class Verdict(NamedTuple):
-    """What a limiter says about one request.
+    """A limiter's decision about one request.
 
-    permitted: the limit in force. remaining: whole requests left after this one was counted, never below 0.
-    retry_after: seconds until a request would be permitted; 0.0 if one would be now, infinity if none ever is.
+    Args:
+        allowed: Whether the request is permitted.
+        permitted: The current limit.
+        remaining: Requests left after this one.
+        retry_after: Seconds until the next request is permitted. Infinity if none ever is.
     """
 
     allowed: bool
@@ -41,7 +43,7 @@ class Verdict(NamedTuple):
 
 
 class Limiter(Protocol):
-    """One counter. `limit` may be changed at any time and counts from the next request on."""
+    """One counter. A new `limit` applies from the next request on."""
 
     @property
     def limit(self) -> int: ...
@@ -51,12 +53,12 @@ class Limiter(Protocol):
     def period(self) -> float: ...
 
     def hit(self, now: float) -> Verdict:
-        """Count one request that arrives at `now` and decide about it."""
+        """Count a request that arrives at `now`, and return the decision."""
         ...
 
 
 class LimiterKind(str, enum.Enum):
-    """Names of the kinds, as `make_limiter` and the emulator take them."""
+    """The kinds of limiter."""
 
     ALIGNED = "aligned"
     FIXED = "fixed"
@@ -66,7 +68,7 @@ class LimiterKind(str, enum.Enum):
 
 
 class _Window(ABC):
-    """What the two fixed windows share: one count, valid until the window ends."""
+    """The base of the two fixed windows: one count, valid until the window ends."""
 
     __slots__ = ("_end", "_now", "_used", "count_refused", "limit", "period")
 
@@ -100,13 +102,13 @@ class _Window(ABC):
 
 
 class AlignedWindow(_Window):
-    """Fixed window [n x period, (n + 1) x period) of the wall clock."""
+    """A fixed window [n x period, (n + 1) x period) of the wall clock."""
 
     __slots__ = ()
 
     def _ends_at(self, now: float) -> float:
         number = math.floor(now / self.period)
-        # The division may round over a boundary; the products decide.
+        # The division may round across a boundary. The products are exact enough to decide.
         if number * self.period > now:
             number -= 1
         elif (number + 1) * self.period <= now:
@@ -115,7 +117,7 @@ class AlignedWindow(_Window):
 
 
 class FixedWindow(_Window):
-    """Fixed window that the first request after the end of the last window opens."""
+    """A fixed window that starts with the first request after the last window."""
 
     __slots__ = ()
 
@@ -147,7 +149,7 @@ class SlidingLog:
         left = self.limit - len(log)
         if left > 0:
             return Verdict(allowed, self.limit, left, 0.0)
-        # One is permitted again when all but the newest limit - 1 have left the log.
+        # The next is permitted when only the newest limit - 1 requests are left in the log.
         wait = log[-left] + self.period - now if self.limit > 0 else math.inf
         return Verdict(allowed, self.limit, 0, wait)
 
@@ -156,10 +158,16 @@ class SlidingLog:
 
 
 class TokenBucket:
-    """Capacity `burst` (default: `limit`), refilled by `limit / period` a second, full at first.
+    """A token bucket, full at first, refilled with `limit / period` tokens per second.
 
-    With `count_refused` a refused request takes the fraction of a token that had come back, so that only a client
-    that is quiet for `period / limit` seconds is served again.
+    With `count_refused`, a refused request takes the refilled fraction of a token. Requests are
+    then permitted again after `period / limit` seconds without a request.
+
+    Args:
+        limit: Tokens per period.
+        period: Length of a period in seconds.
+        burst: Capacity. Default: the limit.
+        count_refused: Whether refused requests count.
     """
 
     __slots__ = ("_anchor", "_level", "_limit", "_now", "_spent", "burst", "count_refused", "period")
@@ -174,15 +182,15 @@ class TokenBucket:
         self.period = period
         self.burst = burst
         self.count_refused = count_refused
-        # Tokens are `_level - _spent` plus what came back since `_anchor`. Both are reset only when the bucket is
-        # full or empty, so a long run adds no rounding errors up.
+        # The bucket has `_level - _spent` tokens plus the refill since `_anchor`. All three restart
+        # only when it is full or empty, so that rounding errors do not add up.
         self._level = float(self.capacity)
         self._spent = 0
         self._anchor = self._now = -math.inf
 
     @property
     def capacity(self) -> int:
-        """Most tokens that the bucket holds."""
+        """The most tokens in the bucket."""
         return self._limit if self.burst is None else min(self.burst, self._limit)
 
     @property
@@ -238,7 +246,7 @@ def make_limiter(
     burst: int | None = None,
     count_refused: bool = False,
 ) -> Limiter:
-    """A limiter by the name of its kind; `burst` is for the kind of that name (default: a tenth of `limit`)."""
+    """Return a limiter. `burst` is for the kind `burst` only (default: a tenth of `limit`)."""
     return _MAKERS[LimiterKind(kind)](limit, period, burst=burst, count_refused=count_refused)
 
 

@@ -1,4 +1,4 @@
-"""Records -> JSON objects in the exact shapes of the wire. It reads the records and changes nothing."""
+"""Convert records to JSON objects with the exact shapes of the API's responses."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def trash(thing: Trash) -> Json:
 
 
 def _installation(disk: Disk) -> Json:
-    """The operating system on a disk. It contains a root password, as the real one does."""
+    """Return the installation of a disk. It contains a root password, as in the real API."""
     return {
         "id": "dinst_" + disk.id.partition("_")[2],
         "disk_template_version": {
@@ -85,7 +85,7 @@ def _installation(disk: Disk) -> Json:
 
 
 def disk(disk: Disk, machine: VirtualMachine | None, attachment: str) -> Json:
-    """The full disk, as every endpoint but the lists has it. attachment: as it is shown."""
+    """Return the full disk, for all endpoints except lists. `attachment` is the state to show."""
     return {
         "id": disk.id,
         "name": disk.name,
@@ -110,7 +110,7 @@ def disk(disk: Disk, machine: VirtualMachine | None, attachment: str) -> Json:
 
 
 def listed_disk(disk: Disk, machine: VirtualMachine | None) -> Json:
-    """The partial disk of an organisation's list."""
+    """Return the partial disk of an organization's list."""
     return {
         "id": disk.id,
         "name": disk.name,
@@ -124,7 +124,7 @@ def listed_disk(disk: Disk, machine: VirtualMachine | None) -> Json:
 
 
 def disk_of_machine(disk: Disk, attachment: str) -> Json:
-    """An entry of a virtual machine's list of disks. attachment: as it is shown."""
+    """Return an entry of a machine's list of disks. `attachment` is the state to show."""
     return {
         "disk": {
             "id": disk.id,
@@ -150,7 +150,7 @@ def _zone(centre: DataCenter) -> Json:
 
 
 def _organization(organization: Organization) -> Json:
-    """The organization as a virtual machine carries it. The emulated one has no address."""
+    """Return the organization of a virtual machine. The emulated one has no address."""
     empty = ("address1", "address2", "address3", "address4", "postcode", "phone_number", "vat_number")
     return {
         "id": organization.id,
@@ -187,7 +187,7 @@ _PACKAGE: Json = {
 
 
 def virtual_machine(machine: VirtualMachine, organization: Organization) -> Json:
-    """The full virtual machine. It contains `initial_root_password`, as the real one does."""
+    """Return the full virtual machine. It contains `initial_root_password`, as in the real API."""
     zone = _zone(machine.data_center)
     zone["data_center"]["country"] = country(machine.data_center.country)
     return {
@@ -218,7 +218,7 @@ def virtual_machine(machine: VirtualMachine, organization: Organization) -> Json
 
 
 def listed_virtual_machine(machine: VirtualMachine) -> Json:
-    """The partial virtual machine of an organisation's list: it has no `state`."""
+    """Return the partial virtual machine of an organization's list, without `state`."""
     return {
         "id": machine.id,
         "name": machine.name,
@@ -233,7 +233,7 @@ def listed_virtual_machine(machine: VirtualMachine) -> Json:
 
 
 def task(task: Task, now: float) -> Json:
-    """The task as it is shown at `now`. A task in the queue has not begun."""
+    """Return the task at the time `now`."""
     length = task.due - task.starts
     progress = 0
     if task.status == "completed":
@@ -252,7 +252,7 @@ def task(task: Task, now: float) -> Json:
 
 
 def page(items: Sequence[Any], number: int, per_page: int, *, large_set: bool) -> tuple[Json, Sequence[Any]]:
-    """`pagination` and the items of one page. On a large set the totals are null."""
+    """Return `pagination` and the items of one page. The totals of a large set are null."""
     pagination = {
         "current_page": number,
         "total_pages": None if large_set else math.ceil(len(items) / per_page),

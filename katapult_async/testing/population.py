@@ -1,7 +1,6 @@
-"""Who and what is in the emulated cloud, and how it is found: disks, machines, and all that they refer to.
+"""The records of the emulated cloud: disks, machines and their parts.
 
-It makes records and finds them, with the refusals for those that cannot be found or reached. What a request changes
-about them is the world's business.
+It creates and finds records, and refuses those that are missing or not permitted.
 """
 
 from __future__ import annotations
@@ -29,10 +28,11 @@ _BORN = 1_700_000_000
 
 
 class Population:
-    """One organisation with its disks and virtual machines: records by id, free for tests to change.
+    """One organization with its disks and virtual machines by ID. Tests may change every record.
 
-    denied: ids of objects that answer 403 permission_denied. unlisted: ids of disks and machines that the
-    organization's lists do not show although they can be used.
+    Attributes:
+        denied: IDs of objects for which the response is 403 permission_denied.
+        unlisted: IDs of usable disks and machines that the organization's lists do not show.
     """
 
     def __init__(self, *, seed: int = 0) -> None:
@@ -55,14 +55,12 @@ class Population:
         self.disks: dict[str, Disk] = {}
         self.virtual_machines: dict[str, VirtualMachine] = {}
 
-    # -- set-up, also for tests in mid-run --------------------------------------------------------------------
-
     def new_id(self, prefix: str) -> str:
-        """`prefix`, an underscore and 16 alphanumerics: the same ones in the same order for the same seed."""
+        """Return `prefix`, an underscore and 16 alphanumerics. The seed determines all IDs."""
         return f"{prefix}_{''.join(self._rng.choices(_ALPHANUMERIC, k=16))}"
 
     def add_disk(self, identity: str | None = None, *, name: str | None = None, size_in_gb: int = 20) -> Disk:
-        """One more built, unassigned disk."""
+        """Add a built, unassigned disk."""
         disk = Disk(
             id=identity or self.new_id("disk"),
             name=name or f"disk-{len(self.disks)}",
@@ -76,7 +74,7 @@ class Population:
         return disk
 
     def add_virtual_machine(self, identity: str | None = None, *, boot_disk: bool = False) -> VirtualMachine:
-        """One more started virtual machine, with a boot disk of its own or without."""
+        """Add a started virtual machine, with or without a boot disk."""
         hostname = f"machine-{len(self.virtual_machines)}"
         machine = VirtualMachine(
             id=identity or self.new_id("vm"),
@@ -95,21 +93,20 @@ class Population:
         return machine
 
     def rename(self, machine: VirtualMachine, fqdn: str) -> None:
-        """Give a machine another name. Its old one is free then."""
+        """Give a machine another FQDN. The old one is then free."""
         if self._fqdns.get(machine.fqdn) == machine.id:
             del self._fqdns[machine.fqdn]
         machine.fqdn = fqdn
         self._fqdns[fqdn] = machine.id
 
     def trash(self, thing: Disk | VirtualMachine, now: float = _BORN) -> Trash:
-        """Put a disk or a machine into the trash."""
+        """Move a disk or a machine to the trash."""
         kind = "Disk" if isinstance(thing, Disk) else "VirtualMachine"
         thing.trash = Trash(self.new_id("trsh"), int(now) + _KEPT_IN_TRASH, thing.id, kind)
         return thing.trash
 
-    # -- looking things up ------------------------------------------------------------------------------------
-
     def find_disk(self, identity: str) -> Disk:
+        """Return a disk, or raise Refusal."""
         disk = self.disks.get(identity)
         if disk is None:
             raise Refusal("disk_not_found")
@@ -117,6 +114,7 @@ class Population:
         return disk
 
     def find_virtual_machine(self, *, identity: str | None = None, fqdn: str | None = None) -> VirtualMachine:
+        """Return a virtual machine by ID or FQDN, or raise Refusal."""
         key = identity if identity is not None else self._fqdns.get(fqdn or "")
         machine = self.virtual_machines.get(key or "")
         if machine is None:
@@ -125,7 +123,7 @@ class Population:
         return machine
 
     def locate(self, disk: str | None, machine: str | None, fqdn: str | None) -> str | None:
-        """Id of the machine that a request with these arguments is about, as far as that can be told."""
+        """Return the ID of the machine that these arguments concern, if known."""
         if machine is not None:
             return machine
         if fqdn is not None:
@@ -140,16 +138,18 @@ class Population:
             raise Refusal("object_in_trash", trash_object=payloads.trash(thing.trash))
 
     def virtual_machine_of(self, disk: Disk) -> VirtualMachine | None:
+        """Return the machine that a disk is assigned to."""
         return None if disk.virtual_machine is None else self.virtual_machines.get(disk.virtual_machine)
 
     def attachment_of(self, disk: Disk) -> str:
-        """The state of an assignment as it is shown. Nothing is attached to a stopped machine."""
+        """Return the state of an assignment to show. No disk is attached to a stopped machine."""
         machine = self.virtual_machine_of(disk)
         if machine is not None and machine.state == "stopped" and disk.attachment == "attached":
             return "detached"
         return disk.attachment
 
     def disks_of(self, machine: VirtualMachine) -> Sequence[Disk]:
+        """Return the disks that are assigned to a machine."""
         return [d for d in self.disks.values() if d.virtual_machine == machine.id and d.trash is None]
 
 
@@ -160,7 +160,7 @@ def populate(
     *,
     boot_disks: bool,
 ) -> tuple[list[str], list[str]]:
-    """Fill it with so many, or with just these ids; return the ids of disks and machines (no boot disks)."""
+    """Add disks and machines, by number or by ID. Return their IDs, without boot disks."""
     machines = [None] * virtual_machines if isinstance(virtual_machines, int) else virtual_machines
     machine_ids = [population.add_virtual_machine(identity, boot_disk=boot_disks).id for identity in machines]
     names = [None] * disks if isinstance(disks, int) else disks

@@ -1,6 +1,6 @@
-"""The fixture `katapult_emulator` for pytest: a started emulator with its defaults.
+"""The pytest fixture `katapult_emulator`: a started emulator with default settings.
 
-Tiny on purpose: tests that need other settings write `async with KatapultEmulator(...)` themselves.
+For other settings, use `async with KatapultEmulator(...)`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def katapult_emulator() -> AsyncIterator[KatapultEmulator]:
-    """A fresh `KatapultEmulator()`, serving on loopback. Needs the pytest plugin of anyio, on asyncio."""
-    # Imported here so that merely having the plugin installed costs nothing.
+    """Yield a new, started `KatapultEmulator()`. Needs anyio's pytest plugin with asyncio."""
+    # Imported here, because pytest loads this plugin in every project that has it installed.
     from katapult_async.testing.emulator import KatapultEmulator
 
     async with KatapultEmulator() as emulator:

@@ -1,7 +1,4 @@
-"""The refusals that the API documents, and those its framework raises: one exception that carries all of them.
-
-It is raised inside the emulator only and never leaves it: the server turns it into an answer.
-"""
+"""The refusals of the API and of its framework, as one exception. It never leaves the emulator."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from typing import Any
 
 Detail = Mapping[str, Any]
 
-# code -> (status, description). Descriptions are prose for people; nothing may depend on their wording.
+# code -> (status, description). Clients must not depend on the wording of a description.
 _CATALOGUE: Mapping[str, tuple[int, str]] = {
     "invalid_argument": (400, "The value provided for an argument is not valid"),
     "invalid_json_body": (400, "The body of the request is not valid JSON"),
@@ -43,7 +40,7 @@ _CATALOGUE: Mapping[str, tuple[int, str]] = {
 
 
 class Refusal(Exception):
-    """One refused request: status, code, description and detail as they go out."""
+    """One refused request: status, code, description and detail of the response."""
 
     def __init__(self, code: str, **detail: Any) -> None:
         super().__init__(code)
@@ -53,14 +50,14 @@ class Refusal(Exception):
 
 
 def missing_argument(path: Sequence[str]) -> Refusal:
-    """400 missing_required_argument. path: the names of the objects around it, and its own."""
+    """Return 400 missing_required_argument. `path` has the outer objects' names and its own."""
     refusal = Refusal("missing_required_argument", path=list(path), argument=_argument(path))
     refusal.description = f"The '{'.'.join(path)}' argument is required but has not been provided"
     return refusal
 
 
 def invalid_argument(path: Sequence[str], issue: str, *errors: str) -> Refusal:
-    """400 invalid_argument. issue: the framework's word for it, such as parse_error."""
+    """Return 400 invalid_argument. `issue` is the framework's code, for example parse_error."""
     refusal = Refusal(
         "invalid_argument",
         path=list(path),
@@ -75,5 +72,5 @@ def invalid_argument(path: Sequence[str], issue: str, *errors: str) -> Refusal:
 
 
 def _argument(path: Sequence[str]) -> Detail:
-    # The ID is the name of a Ruby class in the real API.
+    # In the real API the ID is the name of a Ruby class.
     return {"id": f"Emulator/{'/'.join(path)}", "name": path[-1], "description": None}

@@ -1,8 +1,4 @@
-"""Tables with an entry for each member of an enum.
-
-A member that a table does not know is an error when the module is imported. A default would take it
-for another one.
-"""
+"""Tables with an entry for each member of an enum. A missing entry is an error on import."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ def complete(members: type[Member], table: Mapping[Member, Entry]) -> Mapping[Me
     """Return the table, if it has an entry for each member.
 
     Raises:
-        TypeError: A member has no entry.
+        TypeError: If a member has no entry.
     """
     missing = [str(member) for member in members if member not in table]
     if missing:

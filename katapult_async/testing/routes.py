@@ -1,8 +1,8 @@
-"""Which endpoint a path leads to. It refuses to know what an endpoint does.
+"""Find the endpoint of a path.
 
-The second part of each path may name the object itself (`/disks/disk_x`), or be any placeholder
-that clients write there (`/disks/disk`, `/disks/_`, `/disks/:disk`). The framework takes it for the
-object's ID unless the arguments name the object. A slash at the end is ignored.
+The second part of a path may be the ID of the object (`/disks/disk_x`) or any placeholder
+(`/disks/disk`, `/disks/_`, `/disks/:disk`). As in the framework, it is the object's ID unless the
+arguments name the object. A slash at the end is ignored.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 
 
 class Route(NamedTuple):
-    """An endpoint that was found.
+    """The endpoint of a path.
 
-    path: as documented. thing: the object that it is about. given: what the path says in its place.
+    Args:
+        path: The documented path.
+        thing: The kind of the endpoint's object.
+        given: The text of the path in its place.
     """
 
     path: str
@@ -22,7 +25,7 @@ class Route(NamedTuple):
     given: str
 
     def fill_in(self, arguments: dict[str, Any]) -> None:
-        """Take the object from the path if the arguments do not name it."""
+        """Add the object of the path, unless the arguments name one."""
         arguments.setdefault(self.thing, {"id": self.given})
 
 
@@ -33,7 +36,7 @@ class Routes:
         self._documented = {_shape(method, path.split("/")[1:]): path for method, path in endpoints}
 
     def find(self, method: str, path: str) -> Route | None:
-        """The endpoint for a path without `/core/v1`; None if there is none."""
+        """Return the endpoint of a path without `/core/v1`, if any."""
         parts = path.lstrip("/").removesuffix("/").split("/")
         documented = self._documented.get(_shape(method, parts))
         if documented is None:

@@ -1,7 +1,4 @@
-"""The settings of an emulator that belong together: how it counts requests, and what its answers say.
-
-They are data. `limiters` counts, and `wire_form` writes the answers.
-"""
+"""Settings of an emulator: how it counts requests, and the form of its responses."""
 
 from __future__ import annotations
 
@@ -24,9 +21,9 @@ class Counting:
         limit: Requests permitted in a period.
         period: Length of a period in seconds.
         limiter: The kind of limiter.
-        burst: Requests permitted at once by a limiter of the kind `burst`. Default: a tenth of the limit.
-        count_refused: Whether refused requests count, too.
-        per_type: Whether each method and path has a counter of its own.
+        burst: Capacity of a limiter of the kind `burst`. Default: a tenth of the limit.
+        count_refused: Whether refused requests count.
+        per_type: Whether each method and path has its own counter.
     """
 
     limit: int = 1000
@@ -45,14 +42,15 @@ class Counting:
 
 @dataclass(frozen=True)
 class Answers:
-    """What the emulator's answers say beside their content.
+    """The form of the emulator's responses.
 
     Args:
         headers: Whether they have the two X-Ratelimit headers.
         headers_on_429: Whether 429s have these headers, too.
-        retry_after: The header Retry-After of 429s in seconds. True: the true number. False: no such header.
-        absurd_429_details: Takes the place of the limit as total_permitted in 429s. The values of a list
-            take turns. "missing" leaves total_permitted out.
+        retry_after: The header Retry-After of 429s in seconds. True for the correct number, False
+            for no header.
+        absurd_429_details: Replaces total_permitted in 429s. "missing" omits it. A list is a cycle
+            of values.
         description_null: Whether the descriptions of errors are null.
         flat_errors: Whether errors have no envelope, as on the API's documentation pages.
     """
@@ -66,7 +64,7 @@ class Answers:
 
 
 class OldSettings(TypedDict, total=False):
-    """Keyword arguments that have moved into Counting and Answers."""
+    """Deprecated keyword arguments, now in Counting and Answers."""
 
     limiter: LimiterKind | str
     period: float
@@ -84,7 +82,7 @@ class OldSettings(TypedDict, total=False):
 def group(
     limit: int | None, counting: Counting | None, answers: Answers | None, **old: Unpack[OldSettings]
 ) -> tuple[Counting, Answers]:
-    """Return the two groups of settings. Old keyword arguments warn and take precedence.
+    """Return the two groups of settings. Deprecated arguments warn and take precedence.
 
     Raises:
         TypeError: If both `limit` and `counting` are given, or a keyword argument is unknown.

@@ -1,4 +1,4 @@
-"""The things the emulated cloud is made of, as plain mutable records. No behaviour: tests may set any field."""
+"""The records of the emulated cloud. Tests may set any field."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Country:
+    """A country of a data center or an organization."""
+
     id: str
     name: str
     iso_code2: str
@@ -17,6 +19,8 @@ class Country:
 
 @dataclass(slots=True)
 class DataCenter:
+    """A data center."""
+
     id: str
     name: str
     permalink: str
@@ -25,7 +29,7 @@ class DataCenter:
 
 @dataclass(slots=True)
 class IOProfile:
-    """speed_in_mb and iops are None for the unrestricted profile."""
+    """An IO profile. `speed_in_mb` and `iops` are None for no limit."""
 
     id: str
     name: str
@@ -36,6 +40,8 @@ class IOProfile:
 
 @dataclass(slots=True)
 class Organization:
+    """An organization."""
+
     id: str
     name: str
     sub_domain: str
@@ -46,7 +52,7 @@ class Organization:
 
 @dataclass(slots=True)
 class Trash:
-    """What an object in the trash carries. keep_until: unix time."""
+    """An object in the trash. `keep_until` is Unix seconds."""
 
     id: str
     keep_until: int
@@ -56,7 +62,7 @@ class Trash:
 
 @dataclass(slots=True)
 class VirtualMachine:
-    """annotations: value by key. While it is stopped, its disks are shown as detached."""
+    """A virtual machine. Its annotations are values by key."""
 
     id: str
     name: str
@@ -72,11 +78,14 @@ class VirtualMachine:
 
 @dataclass(slots=True)
 class Disk:
-    """virtual_machine: ID of the machine it is assigned to.
+    """A disk.
 
-    attachment: state of that assignment while the machine runs. attach_when_built: whether the task
-    that builds it attaches it, too. installed: whether an operating system was installed on it.
-    annotations: value by key.
+    Args:
+        virtual_machine: ID of the machine that the disk is assigned to.
+        attachment: State of the assignment while the machine runs.
+        attach_when_built: Whether the task that builds the disk also attaches it.
+        installed: Whether the disk has an operating system.
+        annotations: Values by key.
     """
 
     id: str
@@ -101,9 +110,13 @@ class Disk:
 
 @dataclass(slots=True)
 class Task:
-    """subject: ID of the disk, or of the machine for a power action.
+    """A task.
 
-    starts, due: when it leaves the queue, and when it ends. fails: whether it ends as failed.
+    Args:
+        subject: ID of the disk, or of the machine for a power action.
+        starts: Time when the task leaves the queue.
+        due: Time when the task ends.
+        fails: Whether the task fails.
     """
 
     id: str

@@ -1,7 +1,4 @@
-"""What the end of a task does to its disk or its machine, by the task's action.
-
-Queueing a task, and when it ends, is the world's work.
-"""
+"""The effects of the end of a task on its disk or machine, by action."""
 
 from __future__ import annotations
 
@@ -43,7 +40,7 @@ ENDS: Mapping[str, Callable[[Disk, Task], None]] = {
     "io_profile": _io_profile,
 }
 
-#: What a machine is while a power task has not ended, and then; by the task's action.
+#: The state of a machine during a power task, by action.
 WHILE: Mapping[str, str] = {
     "start": "starting",
     "stop": "stopping",
@@ -53,7 +50,7 @@ WHILE: Mapping[str, str] = {
 
 
 def end_power(machine: VirtualMachine, disks: Sequence[Disk], task: Task) -> None:
-    """Let a power task take effect. One that has failed leaves the machine as it was (its argument)."""
+    """End a power task. A failed task restores the machine's old state, which is its argument."""
     if task.fails:
         machine.state = str(task.argument)
         return

@@ -1,4 +1,4 @@
-"""API tokens of the emulator: who may ask, for what, and on which counters."""
+"""API tokens of the emulator: their scopes and counters."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from katapult_async.testing.refusals import Refusal
 
 
 class Token:
-    """One token. It has one counter for everything, or with `per_type` one for each method and path.
+    """One API token.
 
-    scopes: those granted, or None for all of them. refused_network: an IP address makes every request with this
-    token fail with 403 unauthorized_network_for_api_token. Both may be set at any time.
+    Args:
+        name: The token itself.
+        make: Creates a counter.
+        per_type: Whether each method and path has its own counter.
+
+    Attributes:
+        scopes: The granted scopes. None for all.
+        refused_network: If this is an IP address, every request with this token fails with 403
+            unauthorized_network_for_api_token.
     """
 
     def __init__(self, name: str, make: Callable[[], Limiter], *, per_type: bool = False) -> None:
@@ -26,7 +33,7 @@ class Token:
             self.limiter("", "")
 
     def limiter(self, method: str, path: str) -> Limiter:
-        """The counter on which such a request draws."""
+        """Return the counter of a request."""
         key = (method, path) if self._per_type else ("", "")
         limiter = self._limiters.get(key)
         if limiter is None:
@@ -34,16 +41,17 @@ class Token:
         return limiter
 
     def set_limit(self, limit: int) -> None:
+        """Change the limit of all counters."""
         for limiter in self._limiters.values():
             limiter.limit = limit
 
     def check(self, scopes: tuple[str, ...]) -> None:
-        """Refuse a request from the wrong network, or one for which none of `scopes` is granted."""
+        """Refuse a request from the wrong network, or without any of `scopes`."""
         if self.refused_network is not None:
             raise Refusal("unauthorized_network_for_api_token", ip_address=self.refused_network)
         if self.scopes is not None and scopes and self.scopes.isdisjoint(scopes):
             raise Refusal("scope_not_granted", scopes=list(scopes))
 
     def __repr__(self) -> str:
-        # The name is the secret itself.
+        # The name is the secret.
         return f"Token({', '.join(map(repr, self._limiters.values()))})"

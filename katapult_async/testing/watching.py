@@ -1,7 +1,6 @@
-"""What can be read of a running emulator outside the API's paths: its ledger and its disks.
+"""A page outside the API's paths that shows the ledger and the disks of a running emulator.
 
-No token is asked for, nothing is counted, and nothing can be changed here. The emulator listens on
-loopback only.
+It needs no token and is read-only. Requests to it are not counted.
 """
 
 from __future__ import annotations
@@ -16,17 +15,14 @@ LEDGER = PREFIX + "ledger"
 
 
 def ledger_of(backend: Backend) -> bytes:
-    """The ledger as JSON, with the place of each disk.
-
-    assigned: the virtual machine of each disk that is on one.
-    """
+    """Return the ledger as JSON. `assigned` has the virtual machine of each assigned disk."""
     disks = backend.world.disks.values()
     assigned = {disk.id: disk.virtual_machine for disk in disks if disk.virtual_machine is not None}
     return msgspec.json.encode({**backend.ledger.as_json(), "assigned": assigned})
 
 
 def answer(method: str, path: str, backend: Backend) -> web.Response:
-    """The answer to a request for one of these paths."""
+    """Return the response to a request for one of these paths."""
     if path != LEDGER:
         return _error(404, f"there is only {LEDGER}")
     if method != "GET":

@@ -1,7 +1,4 @@
-"""The form that answers take on the wire: their headers, the envelope of errors and what a 429 tells.
-
-It encodes what others have decided.
-"""
+"""The form of responses: their headers, the envelope of errors, and the details of a 429."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from katapult_async.testing.refusals import Refusal
 from katapult_async.testing.settings import Answers
 
 _encode = msgspec.json.Encoder().encode
-# The names are those of the real API. Their values were not recorded.
+# The names are those of the real API. Its values were not recorded.
 _ALWAYS = {
     "Vary": "Accept-Encoding",
     "Strict-Transport-Security": "max-age=31536000",
@@ -31,7 +28,7 @@ _ALWAYS = {
 
 
 class Reply(NamedTuple):
-    """One answer, encoded."""
+    """One encoded response."""
 
     status: int
     headers: dict[str, str]
@@ -39,10 +36,10 @@ class Reply(NamedTuple):
 
 
 class WireForm:
-    """Writes answers. Its public attributes are the options of Answers; each may be changed in mid-run.
+    """Writes responses. Its public attributes are the options of Answers, and may be changed.
 
     Args:
-        answers: The options at first.
+        answers: The initial options.
         seed: The same seed makes the same request IDs.
     """
 
@@ -58,7 +55,7 @@ class WireForm:
         self._date = (-1, "")
 
     def answered(self, status: int, payload: dict[str, Any], now: float, verdict: Verdict | None) -> Reply:
-        """What a request asked for."""
+        """Return a successful response."""
         body = _encode(payload)
         headers = self._headers(now, verdict)
         digest = hashlib.blake2b(body, digest_size=16).hexdigest()
@@ -67,7 +64,7 @@ class WireForm:
         return Reply(status, headers, body)
 
     def refused(self, refusal: Refusal, now: float, verdict: Verdict | None) -> Reply:
-        """An error. `verdict` is None if the request was not counted."""
+        """Return an error response. `verdict` is None if the request was not counted."""
         error = {
             "code": refusal.code,
             "description": None if self.description_null else refusal.description,
@@ -79,7 +76,7 @@ class WireForm:
         return Reply(refusal.status, headers, _encode(error if self.flat_errors else {"error": error}))
 
     def details_of_429(self, verdict: Verdict) -> dict[str, object]:
-        """The true limit, or the next of the absurd values."""
+        """Return the correct limit, or the next of the absurd values."""
         value = verdict.permitted if self._absurd_details is None else next(self._absurd_details)
         return {} if value == "missing" else {"total_permitted": value}
 

@@ -1,8 +1,7 @@
-"""How requests change the emulated cloud, with every documented refusal.
+"""The changes that requests make to the emulated cloud, with every documented refusal.
 
-Pure of I/O and clocks: `now`, in seconds of the server's clock, is passed in, and tasks that have come due take
-effect lazily in `advance`. A transition changes the world and says so to `on_change`, or raises `Refusal` and
-changes nothing. It knows nothing of HTTP, JSON, tokens or limits.
+No I/O and no clock: callers pass `now`, in seconds of the server's clock, and `advance` ends tasks.
+A transition changes the world and calls `on_change`, or raises `Refusal` and changes nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from katapult_async.testing.refusals import Refusal
 from katapult_async.testing.state import DataCenter, Disk, IOProfile, Task, Trash, VirtualMachine
 from katapult_async.testing.task_ends import ENDS, WHILE, end_power
 
-#: The part of its time that a task waits in the queue: a quarter of the recorded answers about
-#: tasks say `pending`.
+#: Fraction of its duration that a task is in the queue. A quarter of recorded tasks are `pending`.
 _PENDING = 0.25
 _TRANSITIONAL = frozenset(
     ("starting", "allocating", "resetting", "migrating", "stopping", "shutting_down", "transferring")
@@ -26,13 +24,20 @@ OnChange = Callable[[float, str, str, "str | None"], None]
 
 
 class World(Population):
-    """The population, and what may be done to it.
+    """The population, and the changes to it.
 
-    tasks: by id. task_duration: seconds a task takes, the first quarter of them in the queue.
-    tasks_fail: tasks queued from now on will fail. refuse_tasks: no task can be queued (406).
-    one_task_a_machine: a machine takes no task for its disks while one is under way.
-    large_set: lists keep their totals to themselves. on_change: called with time,
-    action, what was changed (a disk, or a machine for power actions) and virtual machine.
+    Args:
+        seed: The same seed makes the same IDs.
+        task_duration: Duration of a task in seconds, a quarter of it in the queue.
+        on_change: Called with the time, the action, the ID of the changed disk (or of the machine
+            for a power action), and the ID of the virtual machine.
+
+    Attributes:
+        tasks: Tasks by ID.
+        tasks_fail: Whether newly queued tasks fail.
+        refuse_tasks: Whether no task can be queued (406).
+        one_task_a_machine: Whether a machine refuses a task for a disk while another one runs.
+        large_set: Whether lists have no totals.
     """
 
     def __init__(
@@ -48,10 +53,8 @@ class World(Population):
         self.one_task_a_machine = False
         self.large_set = False
 
-    # -- transitions ------------------------------------------------------------------------------------------
-
     def assign(self, disk: Disk, machine: VirtualMachine, now: float) -> None:
-        """Tie the disk to the machine, at once. Twice is refused, even to the same machine."""
+        """Assign a disk at once. An assigned disk is refused, even for the same machine."""
         errors: list[str] = []
         if disk.virtual_machine is not None:
             errors.append("Disk is already assigned to a virtual machine")
@@ -68,7 +71,7 @@ class World(Population):
         self._changed(now, "assign", disk)
 
     def unassign(self, disk: Disk, now: float) -> None:
-        """Untie the disk from its machine, at once. For a disk on no machine nothing changes."""
+        """Unassign a disk at once. Nothing changes for a disk on no machine."""
         if disk.virtual_machine is None:
             return
         attachment = self.attachment_of(disk)
@@ -83,12 +86,14 @@ class World(Population):
         disk.virtual_machine, disk.attachment = None, "detached"
 
     def attach(self, disk: Disk, now: float) -> Task:
+        """Queue the task that attaches a disk."""
         self._check_may_queue(disk, wanted=("detached", "failed"))
         task = self._queue("Attach disk to virtual machine", "attach", disk, now)
         disk.attachment = "attaching"
         return task
 
     def detach(self, disk: Disk, now: float) -> Task:
+        """Queue the task that detaches a disk."""
         self._check_may_queue(disk, wanted=("attached",))
         task = self._queue("Detach disk from virtual machine", "detach", disk, now)
         disk.attachment = "detaching"
@@ -117,7 +122,7 @@ class World(Population):
         now: float,
         machine: VirtualMachine | None = None,
     ) -> tuple[Disk, Task]:
-        """A new disk, assigned to `machine` if there is one, and the task that builds it."""
+        """Create a disk, assigned to `machine` if given, and queue the task that builds it."""
         errors: list[str] = []
         if not name:
             errors.append("Name can't be blank")
@@ -140,7 +145,7 @@ class World(Population):
     def update(
         self, disk: Disk, now: float, *, name: str | None, bus_type: str | None, attach_on_boot: bool | None
     ) -> None:
-        """Change what is not None."""
+        """Change the properties that are not None."""
         if name == "":
             raise Refusal("validation_error", errors=["Name can't be blank"])
         if attach_on_boot is not None and disk.virtual_machine is None:
@@ -152,13 +157,14 @@ class World(Population):
         self._changed(now, "update", disk)
 
     def delete(self, disk: Disk, now: float) -> Trash:
+        """Move an unassigned disk to the trash."""
         if disk.virtual_machine is not None:
             raise Refusal("validation_error", errors=["Disk is assigned to a virtual machine"])
         self._changed(now, "delete", disk)
         return self.trash(disk, now)
 
     def resize(self, disk: Disk, size_in_gb: int, now: float, *, online: bool = False) -> Task:
-        """Grow the disk; or shrink it, unless its machine runs."""
+        """Queue the task that grows a disk, or shrinks it unless its machine runs."""
         machine = self.virtual_machine_of(disk)
         if size_in_gb <= 0:
             raise Refusal("validation_error", errors=["Size in GB must be greater than 0"])
@@ -177,16 +183,17 @@ class World(Population):
         return task
 
     def set_io_profile(self, disk: Disk, profile: IOProfile, now: float) -> Task:
+        """Queue the task that changes the IO profile of a disk."""
         return self._queue("Change disk IO profile", "io_profile", disk, now, profile)
 
     def stop(self, machine: VirtualMachine) -> None:
-        """Stop a machine, at once: its disks are detached."""
+        """Stop a machine at once and detach its disks."""
         machine.state = "stopped"
         for disk in self.disks_of(machine):
             disk.attachment = "detached"
 
     def start(self, machine: VirtualMachine) -> None:
-        """Start a machine, at once: its boot disk and those with attach_on_boot are attached."""
+        """Start a machine at once and attach its boot disk and its disks with attach_on_boot."""
         machine.state = "started"
         for disk in self.disks_of(machine):
             disk.attachment = "attached" if disk.boot or disk.attach_on_boot else "detached"
@@ -201,14 +208,13 @@ class World(Population):
         machine.state = WHILE[action]
         return task
 
-    # -- tasks ------------------------------------------------------------------------------------------------
-
     def advance(self, now: float) -> None:
-        """Let every task that has come due by `now` take effect."""
+        """End all tasks that are due at `now`."""
         while self._due and self._due[0][0] <= now:
             self._finish(heapq.heappop(self._due)[2])
 
     def find_task(self, identity: str, now: float) -> Task:
+        """Return a task with its status at `now`, or raise Refusal."""
         task = self.tasks.get(identity)
         if task is None:
             raise Refusal("task_not_found")

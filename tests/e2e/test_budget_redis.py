@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trustme
 from redis import asyncio as aioredis
 
-from katapult_async import Client, SessionPool, Timeout
+from katapult_async import BulkReport, Client, OutcomeStatus, SessionPool, Timeout
 from katapult_async.budget import BudgetError, RedisBudget, SharedGate, as_budget, key_of
 from katapult_async.budget.redis import RIGHTS
 from katapult_async.testing import Counting, KatapultEmulator
@@ -181,6 +183,9 @@ def test_without_redis_py_the_error_names_the_extra(monkeypatch: pytest.MonkeyPa
         Client("token", budget="redis://h")
 
 
+#: The long form: KATAPULT_RESTARTS=10
+RESTARTS = int(os.environ.get("KATAPULT_RESTARTS", "1"))
+
 # -- troubles that pass ------------------------------------------------------------------------------------------
 
 
@@ -250,6 +255,46 @@ async def share_through(
         assert state.members == {}
         assert state.leases == {}
         assert state.window.in_flight == 0
+
+
+async def test_a_run_survives_a_server_that_is_killed_again_and_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two processes share the work. Each says once that the server is gone, and once that it is back."""
+    caplog.set_level(logging.INFO, "katapult_async.budget")
+    disks = 500 * RESTARTS
+
+    def said(words: str, times: int) -> bool:
+        return sum(words in line.message for line in caplog.records) == times
+
+    def assigned(number: int) -> bool:
+        return emulator.ledger.applied_total["assign"] >= number
+
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(redis_server(tmp_path))
+        counting = Counting(limit=200, period=1.0)
+        emulator = await stack.enter_async_context(
+            KatapultEmulator(disks=disks, virtual_machines=64, counting=counting, latency=0.002)
+        )
+        machines = emulator.virtual_machine_ids
+        items = [(disk, machines[number % 64]) for number, disk in enumerate(emulator.disk_ids)]
+
+        async def assign(part: int) -> BulkReport:
+            async with Client("token", base_url=emulator.url, rate_window=1.0, budget=server.url) as client:
+                return await client.disks.assign_many(items[part::2])
+
+        runs = [asyncio.create_task(assign(part)) for part in range(2)]
+        for number in range(1, RESTARTS + 1):
+            await until(partial(assigned, disks * number // (RESTARTS + 2)))
+            server.kill()
+            await until(partial(said, "continues without it", 2 * number))
+            server.start()
+            await until(partial(said, "is there again", 2 * number))
+        reports = await asyncio.gather(*runs)
+        assert [report.counts for report in reports] == [{OutcomeStatus.ASSIGNED: disks // 2}] * 2
+        assert emulator.ledger.applied_more_than_once() == []
+        assert emulator.ledger.refusals <= 0.02 * emulator.ledger.total, emulator.ledger
+        assert len(caplog.records) == 4 * RESTARTS, caplog.text
 
 
 class Work:

@@ -1,4 +1,4 @@
-"""Bulk runs over real sockets: one outcome for each item, no disk applied twice, whatever happens on the way."""
+"""Bulk runs over real sockets: one outcome per item, and no disk is assigned twice."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_every_kind_of_limiter_over_real_sockets(kind: str, headers: bool)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_with_faults_on_a_fifth_of_the_requests_the_report_tells_the_truth(seed: int) -> None:
+async def test_outcomes_are_true_with_faults_on_a_fifth_of_the_requests(seed: int) -> None:
     async with KatapultEmulator(
         disks=250, virtual_machines=50, limit=100_000, faults=Faults.everywhere(0.2, seed=seed)
     ) as emulator:
@@ -100,7 +100,7 @@ async def test_with_faults_on_a_fifth_of_the_requests_the_report_tells_the_truth
 
 
 @pytest.mark.parametrize("kind", list(FaultKind))
-async def test_each_fault_alone_is_cleared_up(kind: FaultKind) -> None:
+async def test_one_assignment_succeeds_after_each_kind_of_fault(kind: FaultKind) -> None:
     async with KatapultEmulator(disks=1, virtual_machines=1) as emulator:
         emulator.faults.next(kind, applies=True)
         async with client_for(emulator, timeout=Timeout(total=0.2)) as client:
@@ -115,7 +115,7 @@ async def test_a_wrong_token_ends_a_run_of_ten_thousand_at_once() -> None:
         async with client_for(emulator, "wrong") as client:
             report = await client.disks.assign_many(items)
         assert emulator.ledger.total <= 32
-        # The input is not read further, and what had been read comes out.
+        # The run stops reading the input. Items that were read have outcomes.
         assert 1 <= report.total <= 32
         assert not report.complete
         assert isinstance(report.stopped_by, AuthenticationError)
@@ -126,7 +126,7 @@ async def test_a_wrong_token_ends_a_run_of_ten_thousand_at_once() -> None:
         assert caught.value.report is report
 
 
-async def test_nobody_there_ends_the_run_instead_of_trying_for_hours() -> None:
+async def test_a_server_that_is_not_running_ends_the_run() -> None:
     async with KatapultEmulator(disks=1) as emulator:
         url = emulator.url
     async with Client("token", base_url=url, retry=QUICK, concurrency=4) as client:
@@ -141,7 +141,7 @@ async def test_nobody_there_ends_the_run_instead_of_trying_for_hours() -> None:
     assert "no connection" in str(report.stopped_by)
 
 
-async def test_what_is_there_already_and_what_is_elsewhere() -> None:
+async def test_disks_that_are_already_assigned_or_on_another_machine() -> None:
     async with KatapultEmulator(disks=4, virtual_machines=2) as emulator:
         here, there = emulator.virtual_machine_ids
         first, second, third, fourth = emulator.disk_ids
@@ -167,7 +167,7 @@ async def test_what_is_there_already_and_what_is_elsewhere() -> None:
         assert emulator.world.disks[second].virtual_machine == there
 
 
-async def test_a_disk_moved_by_somebody_else_is_a_conflict_and_stays_where_it_is() -> None:
+async def test_a_disk_that_another_client_moved_is_a_conflict_and_is_not_changed() -> None:
     async with KatapultEmulator(disks=1, virtual_machines=2) as emulator:
         disk = emulator.disk_ids[0]
         here, there = emulator.virtual_machine_ids
@@ -186,7 +186,7 @@ async def test_a_disk_moved_by_somebody_else_is_a_conflict_and_stays_where_it_is
         assert there in str(caught.value)
 
 
-async def test_unreadable_afterwards_is_unknown_and_not_tried_forever() -> None:
+async def test_an_item_that_cannot_be_read_back_is_unknown() -> None:
     async with KatapultEmulator(disks=1, virtual_machines=1) as emulator:
         emulator.faults.next("reset_after")
         emulator.faults.script(lambda arrival: FaultKind.BAD_GATEWAY if arrival.method == "GET" else None)
@@ -212,7 +212,7 @@ async def test_the_input_is_pulled_only_as_fast_as_outcomes_are_taken() -> None:
             client.disks.assign_each(source()) as outcomes,
         ):
             await anext(outcomes)
-            # A consumer that stops taking stops the run: buffer, workers and one each at the door.
+            # The buffer, the workers' items, and one finished item per worker.
             await wait_until_quiet(emulator)
             assert pulled <= 1 + 4 + 4 + 4
             rest = [outcome async for outcome in outcomes]
@@ -220,7 +220,7 @@ async def test_the_input_is_pulled_only_as_fast_as_outcomes_are_taken() -> None:
 
 
 async def wait_until_quiet(emulator: KatapultEmulator) -> None:
-    """Wait until nothing has arrived for a while of loop turns."""
+    """Wait until no request arrives for 50 ms."""
     seen = -1
     while seen != emulator.ledger.total:
         seen = emulator.ledger.total
@@ -239,12 +239,12 @@ async def test_a_busy_machine_does_not_block_the_others_and_keeps_its_order() ->
         for machine in emulator.virtual_machine_ids:
             applied = [change.disk for change in emulator.ledger.applied if change.virtual_machine == machine]
             assert applied == [item.disk for item in items if item.virtual_machine == machine]
-        # The other machines were served while the first one was busy.
+        # The busy machine did not delay the others.
         arrivals = [arrival.virtual_machine for arrival in emulator.ledger.arrivals[:12]]
         assert len(set(arrivals)) == 3
 
 
-async def test_leaving_the_stream_early_leaves_nothing_behind_and_forgets_nothing() -> None:
+async def test_leaving_the_stream_early_leaves_no_task_and_reports_each_item() -> None:
     async with KatapultEmulator(disks=100, virtual_machines=100, limit=100_000, latency=0.01) as emulator:
         before = asyncio.all_tasks()
         async with client_for(emulator, concurrency=8) as client:
@@ -257,16 +257,16 @@ async def test_leaving_the_stream_early_leaves_nothing_behind_and_forgets_nothin
         assert len(sent) <= report.total
         unknown = {failure.assignment.disk for failure in report.failures}
         on_machine = {change.disk for change in emulator.ledger.applied}
-        # Whatever was applied and is not in an ok outcome is reported as unknown.
+        # Each applied change without an ok outcome is reported as unknown.
         assert len(on_machine - unknown) <= report.counts[OutcomeStatus.ASSIGNED]
 
 
 def server_tasks() -> set[asyncio.Task[object]]:
-    """The emulator's connection handlers live in the same loop."""
+    """Return the emulator's connection handlers, which run in the same event loop."""
     return {task for task in asyncio.all_tasks() if "RequestHandler" in repr(task.get_coro())}
 
 
-async def test_stop_waits_for_what_is_on_the_wire_and_sends_nothing_new() -> None:
+async def test_stop_waits_for_requests_in_flight_and_sends_no_new_ones() -> None:
     async with KatapultEmulator(disks=100, virtual_machines=100, limit=100_000, latency=0.02) as emulator:
         async with (
             client_for(emulator, concurrency=8) as client,
@@ -282,7 +282,7 @@ async def test_stop_waits_for_what_is_on_the_wire_and_sends_nothing_new() -> Non
         assert statuses[OutcomeStatus.ASSIGNED] == len(emulator.ledger.applied)
 
 
-async def test_stop_may_come_at_once() -> None:
+async def test_stop_before_the_first_request() -> None:
     async with KatapultEmulator(disks=5) as emulator:
         async with client_for(emulator) as client, client.disks.assign_each(pairs(emulator)) as outcomes:
             outcomes.stop()
@@ -307,7 +307,7 @@ async def test_stop_does_not_wait_for_the_rate_limit() -> None:
         assert all(outcome.started_at is None for outcome in rest)
 
 
-async def test_leaving_after_a_stop_still_reports_what_is_on_the_wire() -> None:
+async def test_leaving_after_stop_reports_requests_in_flight_as_unknown() -> None:
     async with KatapultEmulator(disks=20, virtual_machines=20, limit=100_000) as emulator:
         emulator.faults.script(lambda arrival: FaultKind.TIMEOUT_AFTER if arrival.sequence > 4 else None)
         async with client_for(emulator, concurrency=4, timeout=Timeout()) as client:
@@ -323,7 +323,7 @@ async def test_leaving_after_a_stop_still_reports_what_is_on_the_wire() -> None:
         assert report.requests == emulator.ledger.total
 
 
-async def test_cancelling_assign_many_leaves_nothing_behind() -> None:
+async def test_cancelling_assign_many_leaves_no_task() -> None:
     async with KatapultEmulator(disks=50, virtual_machines=50, limit=100_000, latency=0.05) as emulator:
         async with client_for(emulator) as client:
             run = asyncio.create_task(client.disks.assign_many(pairs(emulator)))
@@ -376,7 +376,7 @@ async def test_the_other_three_actions() -> None:
             assert attach.counts == {OutcomeStatus.FAILED: 6}
 
 
-async def test_two_tokens_of_one_pool_have_windows_of_their_own() -> None:
+async def test_each_token_of_a_pool_has_its_own_window() -> None:
     from katapult_async import SessionPool
 
     async with KatapultEmulator(

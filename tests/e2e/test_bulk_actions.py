@@ -1,4 +1,4 @@
-"""Bulk actions other than assigning, over real sockets: the ledger agrees with every outcome, whatever happens."""
+"""Bulk actions other than assign, over real sockets: the ledger agrees with every outcome."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def client_for(emulator: KatapultEmulator) -> Client:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Disks whose change does not show at once are read again after milliseconds, not seconds."""
+    """Shorten the pauses between reads from seconds to milliseconds."""
     monkeypatch.setattr(read_again, "READ_PAUSES", (0.02, 0.04, 0.08, 0.16))
 
 
@@ -61,10 +61,10 @@ def new_disks(emulator: KatapultEmulator, count: int) -> list[NewDisk]:
     ]
 
 
-# -- resize, IO profile, update, delete -----------------------------------------------------------------------------
+# -- resize, IO profile, update, delete --------------------------------------------------------
 
 
-async def test_disks_get_their_new_sizes_and_the_same_size_again_is_no_failure() -> None:
+async def test_resizing_to_the_same_size_again_is_already_done() -> None:
     async with KatapultEmulator(disks=20, task_duration=0.05) as emulator, client_for(emulator) as client:
         report = await client.disks.resize_many([(disk, 50) for disk in emulator.disk_ids], wait=True)
         assert report.counts == {S.DONE: 20}
@@ -77,7 +77,7 @@ async def test_disks_get_their_new_sizes_and_the_same_size_again_is_no_failure()
         assert [failure.code for failure in report.failures] == ["disk_not_found"]
 
 
-async def test_what_cannot_be_resized_fails_with_the_words_of_the_api() -> None:
+async def test_a_refused_resize_fails_with_the_error_of_the_api() -> None:
     async with (
         KatapultEmulator(disks=1, virtual_machines=1) as emulator,
         client_for(emulator) as client,
@@ -91,7 +91,7 @@ async def test_what_cannot_be_resized_fails_with_the_words_of_the_api() -> None:
 
 
 @pytest.mark.parametrize("kind", list(FaultKind))
-async def test_a_resize_that_was_not_answered_is_found_by_reading_or_is_unknown(kind: FaultKind) -> None:
+async def test_a_resize_without_a_response_is_done_after_a_read_or_unknown(kind: FaultKind) -> None:
     async with KatapultEmulator(disks=1, task_duration=0.1) as emulator, client_for(emulator) as client:
         emulator.faults.next(kind)
         (outcome,) = await collect(client.disks.resize_each([(emulator.disk_ids[0], 50)]))
@@ -145,19 +145,19 @@ def is_as_wanted(name: str, emulator: KatapultEmulator, disk_id: str) -> bool:
 async def test_the_ledger_agrees_with_every_outcome(name: str, seed: int) -> None:
     async with struck(seed) as emulator, client_for(emulator) as client:
         outcomes = await carry_out(name, client, emulator.disk_ids)
-        emulator.world.advance(emulator.now() + 1)  # all tasks end
+        emulator.world.advance(emulator.now() + 1)  # end all tasks
         assert Counter(disk for disk, _ in outcomes) == Counter(emulator.disk_ids)
         assert {status for _, status in outcomes} <= {S.DONE, S.UNKNOWN}
         for disk, status in outcomes:
             if status.ok:
                 assert is_as_wanted(name, emulator, disk)
-            if name != "update":  # which may be sent again once the disk shows that it was not done
+            if name != "update":  # an update may be sent again after a read that shows "not done"
                 assert emulator.ledger.applied_count(disk, name) <= 1
-        # On a busy machine some time out, and come out as unknown.
+        # On a slow machine some requests time out, and their items are unknown.
         assert sum(status.ok for _, status in outcomes) >= 80
 
 
-async def test_deleting_gives_the_object_in_the_trash_and_twice_is_no_failure() -> None:
+async def test_deleting_returns_the_object_in_the_trash_and_again_is_already_done() -> None:
     async with KatapultEmulator(disks=3) as emulator, client_for(emulator) as client:
         first, again = [await collect(client.disks.delete_each(emulator.disk_ids)) for _ in range(2)]
         trash = {disk.id: disk.trash for disk in emulator.world.disks.values()}
@@ -182,10 +182,10 @@ async def test_a_deleted_disk_cannot_be_resized_or_changed() -> None:
     assert {type(error) for error in errors} == {ObjectInTrash}
 
 
-# -- create ---------------------------------------------------------------------------------------------------------
+# -- create ------------------------------------------------------------------------------------
 
 
-async def test_nothing_is_created_twice_with_faults_on_a_tenth_of_the_requests() -> None:
+async def test_no_disk_is_created_twice_with_faults_on_a_tenth_of_the_requests() -> None:
     faults = Faults.everywhere(0.1, seed=5)
     async with KatapultEmulator(disks=0, limit=100_000, task_duration=0.05, faults=faults) as emulator:
         items = new_disks(emulator, 1000)
@@ -203,12 +203,12 @@ async def test_nothing_is_created_twice_with_faults_on_a_tenth_of_the_requests()
                 assert outcome.item.name not in created
         assert set(counts) <= {S.DONE, S.UNKNOWN}
         unclear = counts[S.UNKNOWN]
-        # Unknown: not executed, as far as a list can show. What was executed is found by its name.
+        # The run finds nearly all created disks by their names.
         assert unclear < 80
         assert counts[S.DONE] >= len(created) - 15
 
 
-async def test_a_disk_created_by_an_unanswered_request_is_found_by_its_name() -> None:
+async def test_a_disk_created_by_a_request_without_a_response_is_found_by_its_name() -> None:
     async with KatapultEmulator(disks=0) as emulator, client_for(emulator) as client:
         emulator.faults.next("reset_after")
         (outcome,) = await collect(client.disks.create_each(new_disks(emulator, 1)))
@@ -217,7 +217,7 @@ async def test_a_disk_created_by_an_unanswered_request_is_found_by_its_name() ->
 
 
 @pytest.mark.parametrize("fault", ["reset_before", "reset_after"])
-async def test_a_name_that_was_taken_before_or_that_two_items_have_says_nothing(fault: str) -> None:
+async def test_a_name_of_an_older_disk_or_of_two_items_identifies_no_disk(fault: str) -> None:
     async with KatapultEmulator(disks=1) as emulator, client_for(emulator) as client:
         old = emulator.world.disks[emulator.disk_ids[0]]
         (item,) = new_disks(emulator, 1)
@@ -233,7 +233,7 @@ async def test_a_name_that_was_taken_before_or_that_two_items_have_says_nothing(
     assert made == (2 if fault == "reset_after" else 1)
 
 
-async def test_a_disk_that_was_not_created_is_not_created_late() -> None:
+async def test_a_create_request_is_not_repeated_after_an_unclear_response() -> None:
     async with KatapultEmulator(disks=0) as emulator, client_for(emulator) as client:
         emulator.faults.next("reset_before")
         report = await client.disks.create_many(new_disks(emulator, 1))
@@ -243,7 +243,7 @@ async def test_a_disk_that_was_not_created_is_not_created_late() -> None:
         assert report.requests == emulator.ledger.total
 
 
-async def test_a_refused_creation_fails_and_an_unavailable_api_is_asked_again() -> None:
+async def test_a_refused_creation_fails_and_a_503_is_retried() -> None:
     async with KatapultEmulator(disks=0) as emulator, client_for(emulator) as client:
         emulator.faults.next("unavailable", 2)
         report = await client.disks.create_many(new_disks(emulator, 1))
@@ -253,12 +253,12 @@ async def test_a_refused_creation_fails_and_an_unavailable_api_is_asked_again() 
     assert [failure.code for failure in report.failures] == ["data_center_not_found"]
 
 
-# -- anybody's action -----------------------------------------------------------------------------------------------
+# -- a caller's action -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Rename:
-    """A caller's own item: neither a Struct of ours, nor with a virtual machine."""
+    """A caller's own item type: not a Struct, and without a virtual machine."""
 
     disk: str
     name: str
@@ -298,7 +298,7 @@ RENAMING = Action(
     read=READ,
     words=Words("renamed", "already_renamed"),
 )
-#: The same action, of which nothing can be read back.
+#: The same action without a read.
 BLIND = Action(name="rename", item=Rename, send=RENAMING.send)
 
 
@@ -312,7 +312,7 @@ async def test_a_callers_own_action_runs_in_bulk() -> None:
         assert report.requests == emulator.ledger.total
 
 
-async def test_what_cannot_be_read_back_is_unknown_after_an_unclear_answer_and_never_sent_again() -> None:
+async def test_without_a_read_an_unclear_item_is_unknown_and_not_sent_again() -> None:
     async with struck(4) as emulator, client_for(emulator) as client:
         async with client.bulk_each(BLIND, [Rename(disk, "new") for disk in emulator.disk_ids]) as run:
             outcomes = [outcome async for outcome in run]
@@ -343,7 +343,7 @@ async def test_an_item_of_the_wrong_shape_is_refused_in_one_sentence() -> None:
         assert emulator.ledger.total == 0
 
 
-async def test_one_request_that_has_no_method_of_its_own() -> None:
+async def test_one_request_to_an_endpoint_without_a_method() -> None:
     async with KatapultEmulator(disks=1) as emulator, client_for(emulator) as client:
         emulator.faults.next("unavailable")
         answer = await client.request(GET, query=[("disk[id]", emulator.disk_ids[0])])
@@ -364,7 +364,7 @@ async def test_the_log_names_the_item_and_the_word_of_the_action(
 
 
 class Resumed(Recorder[ItemT, ResultT]):
-    """A recorder of a run that was interrupted: everything may have been sent before."""
+    """The recorder of a resumed run: each item may have been sent before."""
 
     def __init__(self) -> None:
         self.persisted: list[Outcome[ItemT, ResultT]] = []
@@ -379,7 +379,7 @@ class Resumed(Recorder[ItemT, ResultT]):
         self.persisted += outcomes
 
 
-async def test_a_resumed_run_of_any_action_reads_first_and_sends_nothing_that_cannot_be_read() -> None:
+async def test_a_resumed_run_reads_first_and_does_not_send_items_without_a_read() -> None:
     async with KatapultEmulator(disks=4) as emulator, client_for(emulator) as client:
         for disk in emulator.disk_ids[:2]:
             emulator.world.disks[disk].name = f"new-{disk}"

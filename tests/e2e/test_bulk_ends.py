@@ -1,4 +1,4 @@
-"""How a bulk run ends when something other than the API ends it: its input, its consumer, its observer, its recorder."""
+"""Ends of a bulk run because of its input, its consumer, its observer or its recorder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.e2e.test_bulk import client_for, pairs
 from tests.raw_server import http, raw_server, read_request
 
 
-async def test_stopping_ends_a_run_whose_input_has_nothing_to_say() -> None:
+async def test_stop_ends_a_run_whose_input_waits() -> None:
     async with KatapultEmulator(disks=1, virtual_machines=1) as emulator:
 
         async def items() -> AsyncIterator[Assignment]:
@@ -30,8 +30,8 @@ async def test_stopping_ends_a_run_whose_input_has_nothing_to_say() -> None:
                     outcomes.stop()
 
 
-async def test_stopping_leaves_no_place_taken_on_a_machine() -> None:
-    """What had its machine's place when the run was stopped, and what the input still says, come out as well."""
+async def test_each_item_has_an_outcome_after_stop() -> None:
+    """Even a started item of a busy machine, and an item that the input yields after `stop`."""
     async with KatapultEmulator(disks=5, virtual_machines=3) as emulator:
         first, second, third = emulator.virtual_machine_ids
         machines = [second, third, first, first, first]
@@ -41,7 +41,7 @@ async def test_stopping_leaves_no_place_taken_on_a_machine() -> None:
         go_on = asyncio.Event()
 
         class Items:
-            """Not a generator: what waits in it is not lost when the run no longer wants it."""
+            """Not a generator, so a cancellation does not end it."""
 
             def __init__(self) -> None:
                 self._left = iter(planned)
@@ -58,7 +58,7 @@ async def test_stopping_leaves_no_place_taken_on_a_machine() -> None:
 
         async with client_for(emulator, concurrency=2) as client:
             async with client.disks.assign_each(Items()) as outcomes:
-                await asyncio.sleep(0.3)  # nobody takes the outcomes: the workers wait
+                await asyncio.sleep(0.3)  # without a consumer, the workers wait
                 outcomes.stop()
                 go_on.set()
                 with anyio.fail_after(5):
@@ -69,7 +69,7 @@ async def test_stopping_leaves_no_place_taken_on_a_machine() -> None:
 
 
 @pytest.mark.parametrize("bad", [("a", "b", "c"), Assignment("disk_1")])
-async def test_an_input_that_fails_lets_what_was_sent_come_out_first(bad: object) -> None:
+async def test_the_error_of_the_input_comes_after_the_outcomes_of_sent_items(bad: object) -> None:
     async with KatapultEmulator(disks=100, virtual_machines=50, latency=0.02) as emulator:
 
         def items() -> Iterator[Assignment]:
@@ -103,7 +103,7 @@ async def test_an_observer_that_raises_changes_nothing(caplog: pytest.LogCapture
 
 
 class Slow:
-    """A recorder that never comes to an end with its first batch."""
+    """A recorder that never finishes its first batch."""
 
     def __init__(self) -> None:
         self.kept: list[Sequence[Outcome]] = []
@@ -138,7 +138,7 @@ async def test_a_run_that_is_left_counts_each_item_once() -> None:
         assert outcomes.report.requests == emulator.ledger.total
 
 
-async def test_a_recorder_may_keep_what_it_was_told() -> None:
+async def test_a_recorder_may_keep_its_batches() -> None:
     recorder = Slow()
     recorder.waits = False
     async with KatapultEmulator(disks=40, virtual_machines=20) as emulator, client_for(emulator) as client:
@@ -149,7 +149,7 @@ async def test_a_recorder_may_keep_what_it_was_told() -> None:
     assert all(batch[0].ok for batch in recorder.kept)
 
 
-async def test_nothing_is_read_again_after_stopping() -> None:
+async def test_no_item_is_read_again_after_stop() -> None:
     async with KatapultEmulator(disks=1, virtual_machines=1) as emulator:
         emulator.faults.script(
             lambda arrival: FaultKind.RESET_AFTER if arrival.method == "POST" else FaultKind.UNAVAILABLE
@@ -165,7 +165,7 @@ async def test_nothing_is_read_again_after_stopping() -> None:
         assert emulator.ledger.by_path["/disks/disk"] <= read + 1
 
 
-async def test_errors_that_are_kept_hold_no_frames() -> None:
+async def test_errors_in_reports_have_no_tracebacks() -> None:
     async with KatapultEmulator(disks=3, virtual_machines=3) as emulator:
         emulator.faults.next(FaultKind.RESET_BEFORE, 1000)
         async with client_for(emulator) as client:
@@ -178,7 +178,7 @@ async def test_errors_that_are_kept_hold_no_frames() -> None:
                 error = error.__cause__
 
 
-async def test_an_answer_about_another_disk_is_not_believed() -> None:
+async def test_a_response_about_another_disk_is_not_a_success() -> None:
     async def about_disk_1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await read_request(reader)

@@ -1,4 +1,4 @@
-"""A small run is ended at every step, by everybody who can end it, and its report is compared with what was done.
+"""End a small run at every step and in every way, and compare its report with the ledger.
 
 KATAPULT_HARNESS=full ends it at more steps.
 """
@@ -33,12 +33,12 @@ from tests.e2e.test_bulk import pairs
 
 FULL = os.environ.get("KATAPULT_HARNESS") == "full"
 ITEMS = 12
-#: What can happen at a step.
+#: Ways to end a run at a step.
 ACTIONS = ["raise", "raise CancelledError", "stop", "cancel"]
 
 
 class Ending:
-    """Ends a run in a certain way at the k-th step of those that are counted."""
+    """Ends a run in one way at the k-th counted step."""
 
     def __init__(self, where: str, action: str, step: int) -> None:
         self.where = where
@@ -86,7 +86,7 @@ class Watcher(Observer):
 
 
 class Run:
-    """One run, and what it left behind."""
+    """One run and its results."""
 
     def __init__(self, emulator: KatapultEmulator, ending: Ending, *, sync: bool) -> None:
         self.emulator = emulator
@@ -177,7 +177,7 @@ def check(run: Run, ending: Ending) -> None:
     if ending.fired and ending.where == "source" and ending.action != "cancel":
         assert not report.complete
         assert not report.ok
-    # One outcome for each item, and none that is not true.
+    # Exactly one outcome per item, and each outcome is true.
     assert report.total == len(run.pulled)
     assert run.sync or run.closed or not run.pulled
     applied = {change.disk for change in emulator.ledger.applied}
@@ -192,7 +192,7 @@ def check(run: Run, ending: Ending) -> None:
     unknown = report.counts.get(OutcomeStatus.UNKNOWN, 0)
     assert known <= len(applied) <= known + unknown
     assert emulator.ledger.applied_more_than_once() == []
-    # A request that was cancelled before it was written has not arrived.
+    # A request that was cancelled before it was written did not arrive.
     cut = 3 if ending.consumer.cancelled() or error is not None else 0
     assert report.requests - cut <= emulator.ledger.total <= report.requests
 
@@ -217,7 +217,7 @@ async def test_a_run_under_a_rate_limit_may_end_at_any_step(where: str) -> None:
 
 
 def quick_faults(seed: int) -> Faults:
-    """Faults on a fifth of the requests, without those that need a time-out."""
+    """Return faults on a fifth of the requests, without those that need a time-out."""
     faults = Faults(seed=seed)
     kinds = [kind for kind in FaultKind if "timeout" not in kind.value]
     faults.rates = dict.fromkeys(kinds, 0.2 / len(kinds))

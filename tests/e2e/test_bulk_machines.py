@@ -1,4 +1,4 @@
-"""`per_virtual_machine` counts machines, not names: an ID and an FQDN of one machine are the same machine."""
+"""`per_virtual_machine` applies to a machine, whether items use its ID or its FQDN."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Look = Callable[[Client, KatapultEmulator], Awaitable[None]]
 
 
 def names_of(emulator: KatapultEmulator) -> list[str]:
-    """The ID and the FQDN of the one machine. (The emulator knows a FQDN in one spelling only.)"""
+    """Return the ID and the FQDN of the only machine, in the emulator's spelling."""
     [machine] = emulator.virtual_machine_ids
     fqdn = emulator.world.virtual_machines[machine].fqdn
     return [machine, fqdn]
@@ -25,7 +25,7 @@ def items_of(emulator: KatapultEmulator, names: list[str]) -> list[Assignment]:
 
 
 @pytest.mark.parametrize("per_machine", [1, 2])
-async def test_all_names_of_a_machine_are_one_machine_once_a_response_has_shown_it(per_machine: int) -> None:
+async def test_names_are_one_machine_after_a_response_has_shown_both(per_machine: int) -> None:
     async with KatapultEmulator(disks=41, virtual_machines=1, limit=100_000, latency=0.005) as emulator:
         items = items_of(emulator, names_of(emulator))
         async with client_for(emulator, concurrency=8, per_virtual_machine=per_machine) as client:
@@ -36,13 +36,14 @@ async def test_all_names_of_a_machine_are_one_machine_once_a_response_has_shown_
         assert emulator.ledger.max_in_flight_per_virtual_machine <= per_machine
 
 
-async def test_a_pair_that_is_learnt_in_mid_run_counts_from_then_on() -> None:
+async def test_names_that_a_run_learns_apply_to_the_rest_of_the_run() -> None:
     async with KatapultEmulator(disks=60, virtual_machines=1, limit=100_000, latency=0.005) as emulator:
         items = items_of(emulator, names_of(emulator))
         async with client_for(emulator, concurrency=8) as client:
             assert (await client.disks.assign_many(items)).ok
         arrivals = emulator.ledger.arrivals
-        # Two items were started before anything was known. The order is kept, and nothing overlaps after those.
+        # Two items started before the names were known. The rest keep their order and do not
+        # overlap.
         assert [arrival.disk for arrival in arrivals[2:]] == [item.disk for item in items[2:]]
         applied = [change.disk for change in emulator.ledger.applied]
         assert applied[2:] == [item.disk for item in items[2:]]
@@ -58,7 +59,7 @@ async def _get_machine(client: Client, emulator: KatapultEmulator) -> None:
 
 
 @pytest.mark.parametrize("look", [_list_machines, _get_machine])
-async def test_pairs_are_learnt_from_lists(look: Look) -> None:
+async def test_lists_and_reads_teach_the_names_of_machines(look: Look) -> None:
     async with KatapultEmulator(disks=40, virtual_machines=1, limit=100_000, latency=0.005) as emulator:
         items = items_of(emulator, names_of(emulator))
         async with client_for(emulator, concurrency=8) as client:

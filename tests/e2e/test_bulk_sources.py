@@ -1,4 +1,4 @@
-"""Sources that end in other ways than by exhaustion, hold time-outs across a yield, or must be closed."""
+"""Sources that raise, that are cancelled, that hold time-outs across a yield, or must be closed."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_a_source_may_hold_a_scope_that_does_not_expire() -> None:
 
 @pytest.mark.parametrize("library", ["anyio", "asyncio"])
 @pytest.mark.parametrize("where", ["suspended", "waiting"])
-async def test_a_time_out_in_the_source_is_the_error_of_the_run(library: str, where: str) -> None:
+async def test_a_time_out_of_the_source_is_the_error_of_the_run(library: str, where: str) -> None:
     if library == "asyncio" and sys.version_info < (3, 11):
         pytest.skip("asyncio.timeout is new in Python 3.11")
     async with KatapultEmulator(disks=40, virtual_machines=40, limit=100_000, latency=0.05) as emulator:
@@ -124,12 +124,12 @@ async def test_a_time_out_in_the_source_is_the_error_of_the_run(library: str, wh
         with pytest.raises(TimeoutError):
             await take_all(with_anyio() if library == "anyio" else with_asyncio(), emulator, got)
         statuses = Counter(outcome.status for outcome in got)
-        # No item is lost, and none is cut off while its request is on the wire.
+        # No item is lost, and no request in flight is cancelled.
         assert set(statuses) <= {OutcomeStatus.ASSIGNED, OutcomeStatus.NOT_ATTEMPTED}
         assert statuses[OutcomeStatus.ASSIGNED] == emulator.ledger.applied_total["assign"] > 0
 
 
-async def test_a_source_that_moves_on_after_a_time_goes_on_from_there() -> None:
+async def test_a_source_continues_after_a_time_out_that_it_handles() -> None:
     async with KatapultEmulator(disks=40, virtual_machines=40, limit=100_000, latency=0.05) as emulator:
         items = pairs(emulator)
 
@@ -148,7 +148,7 @@ async def test_a_source_that_moves_on_after_a_time_goes_on_from_there() -> None:
 
 
 @pytest.mark.parametrize("end", ["exhausted", "stop", "leave", "error", "cancel"])
-async def test_one_task_reads_a_source_and_closes_it_before_the_run_is_over(end: str) -> None:
+async def test_one_task_reads_a_source_and_closes_it_before_the_run_ends(end: str) -> None:
     async with KatapultEmulator(disks=20, virtual_machines=20, limit=100_000, latency=0.001) as emulator:
         tasks: set[asyncio.Task[object] | None] = set()
         closed: list[bool] = []
@@ -162,7 +162,7 @@ async def test_one_task_reads_a_source_and_closes_it_before_the_run_is_over(end:
                     await asyncio.Event().wait()
             finally:
                 tasks.add(asyncio.current_task())
-                await asyncio.sleep(0.01)  # closing may take its time
+                await asyncio.sleep(0.01)  # a slow cleanup
                 closed.append(True)
 
         async def consume() -> None:
@@ -188,7 +188,7 @@ async def test_one_task_reads_a_source_and_closes_it_before_the_run_is_over(end:
             assert isinstance(consumer.exception(), LookupError if end == "error" else type(None))
 
 
-async def test_a_source_is_pulled_only_for_workers_that_are_free() -> None:
+async def test_a_source_is_read_only_for_free_workers() -> None:
     async with KatapultEmulator(disks=30, virtual_machines=30, limit=100_000, latency=0.01) as emulator:
         ahead: list[int] = []
         pulled = 0
@@ -247,7 +247,7 @@ async def test_the_report_survives_a_cancellation(caplog: pytest.LogCaptureFixtu
             run.cancel()
             with pytest.raises(asyncio.CancelledError) as caught:
                 await run
-        # Awaiting a task raises a new CancelledError in Python 3.10, and the same one in later versions.
+        # Awaiting a task raises a new CancelledError in Python 3.10, and the same one later.
         error = caught.value if sys.version_info >= (3, 11) else caught.value.__context__
         report = getattr(error, "report", None)
         assert isinstance(report, BulkReport)
@@ -275,12 +275,12 @@ async def test_workers_are_started_as_they_are_needed() -> None:
             report = await client.disks.assign_many(pairs(emulator))
         watching.cancel()
         assert report.ok
-        # One an item, and one that finds no more.
+        # One per item, and one that finds no more items.
         assert 1 <= most <= 4
         gc.collect()
 
 
-# -- sources that do not end when they are cancelled --------------------------------------------------------------------
+# -- sources that do not end when they are cancelled -------------------------------------------
 
 
 async def hangs_in_its_cleanup(emulator: KatapultEmulator) -> AsyncIterator[Assignment]:
@@ -310,7 +310,7 @@ async def until_all_is_assigned(emulator: KatapultEmulator) -> None:
 
 
 @pytest.mark.parametrize("source", STUBBORN)
-async def test_a_further_cancellation_of_the_caller_is_passed_on_to_the_source(
+async def test_a_second_cancellation_of_the_caller_reaches_the_source(
     source: Callable[[KatapultEmulator], AsyncIterator[Assignment]],
 ) -> None:
     async with KatapultEmulator(disks=5, virtual_machines=5) as emulator, client_for(emulator) as client:
@@ -326,7 +326,7 @@ async def test_a_further_cancellation_of_the_caller_is_passed_on_to_the_source(
 
 
 @pytest.mark.parametrize("source", STUBBORN)
-async def test_a_cancelled_scope_of_anyio_ends_the_waiting_for_a_source(
+async def test_a_cancelled_anyio_scope_ends_the_wait_for_a_source(
     source: Callable[[KatapultEmulator], AsyncIterator[Assignment]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "CLEANUP_SECONDS", 0.1, raising=False)
@@ -346,7 +346,7 @@ async def test_a_cancelled_scope_of_anyio_ends_the_waiting_for_a_source(
 
 @pytest.mark.parametrize("cancelled", [False, True])
 @pytest.mark.parametrize("source", STUBBORN)
-async def test_a_source_that_goes_on_after_stop_is_cancelled_again(
+async def test_a_source_that_continues_after_stop_is_cancelled_again(
     source: Callable[[KatapultEmulator], AsyncIterator[Assignment]],
     cancelled: bool,
     monkeypatch: pytest.MonkeyPatch,
@@ -419,7 +419,7 @@ async def test_a_source_finishes_its_cleanup_after_one_cancellation(end: str) ->
         assert consuming.done()
 
 
-# -- errors that are no Exception ---------------------------------------------------------------------------------------
+# -- errors that are not an Exception ----------------------------------------------------------
 
 
 class Fatal(BaseException):
@@ -427,7 +427,7 @@ class Fatal(BaseException):
 
 
 class Items:
-    """An asynchronous source that raises errors where it is told to."""
+    """An asynchronous source with an error at its end or in `aclose`."""
 
     def __init__(
         self, items: list[Assignment], at_the_end: BaseException | None, closing: BaseException | None = None
@@ -455,7 +455,7 @@ def raises(items: list[Assignment], error: BaseException) -> Iterator[Assignment
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
-async def test_a_base_exception_of_a_source_arrives_bare_when_all_is_answered(kind: str) -> None:
+async def test_a_base_exception_of_a_source_is_raised_without_a_group(kind: str) -> None:
     async with KatapultEmulator(disks=40, virtual_machines=40, limit=100_000, latency=0.05) as emulator:
         items, error = pairs(emulator)[:20], Fatal("no more")
         got: list[Outcome] = []

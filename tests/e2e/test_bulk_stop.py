@@ -1,4 +1,4 @@
-"""After `stop()` and after a refusal nothing leaves, whatever state an item is in, and the input is not read on."""
+"""After `stop()` or a refusal, a run sends no request and does not read its input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def until_sent(emulator: KatapultEmulator, count: int) -> None:
 
 @pytest.mark.parametrize("headers", [True, False])
 async def test_a_429_that_arrives_after_stop_is_not_sent_again(headers: bool) -> None:
-    """Twenty requests are on the wire when the run is stopped, and all but a few of them get a 429."""
+    """Twenty requests are in flight when the run is stopped. Nearly all of them get a 429."""
     async with KatapultEmulator(
         disks=40,
         virtual_machines=40,
@@ -64,7 +64,7 @@ async def test_a_429_that_arrives_after_a_refusal_is_not_sent_again() -> None:
             client.disks.assign_each(pairs(emulator)) as outcomes,
         ):
             await anext(outcomes)
-            # The next one finds its token without its scope, and all behind it get a 429.
+            # The next request is refused because of its scope, and all later ones get a 429.
             emulator.tokens["token"].scopes = frozenset()
             emulator.set_limit(2)
             await until_sent(emulator, emulator.ledger.total + 19)
@@ -152,7 +152,7 @@ async def test_a_refusal_does_not_drain_an_endless_input() -> None:
 
 
 async def test_an_item_that_was_not_sent_before_its_client_closed_is_not_attempted() -> None:
-    """The pool lives on, so the requests that are under way are answered."""
+    """The pool stays open, so requests in flight get their responses."""
     async with (
         KatapultEmulator(disks=200, virtual_machines=200, latency=0.02) as emulator,
         SessionPool() as pool,
@@ -166,7 +166,7 @@ async def test_an_item_that_was_not_sent_before_its_client_closed_is_not_attempt
     assert not report.complete
 
 
-async def test_a_worker_that_is_cancelled_just_before_it_ends_ends_the_run_with_an_error() -> None:
+async def test_a_worker_cancelled_just_before_its_end_is_an_error_of_the_run() -> None:
     def cancelling(items: list[Assignment]) -> Iterator[Assignment]:
         for number, item in enumerate(items):
             if number == 5:

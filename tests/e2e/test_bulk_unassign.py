@@ -1,4 +1,4 @@
-"""Unassigning: the API answers alike whether a disk was assigned or not, so it is read first."""
+"""Unassigning: a run reads each disk first, because the API's response does not show a change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from katapult_async.testing import KatapultEmulator
 S = OutcomeStatus
 
 
-async def test_what_was_on_no_machine_is_not_counted_as_a_change() -> None:
+async def test_a_disk_on_no_machine_is_not_counted_as_a_change() -> None:
     async with KatapultEmulator(disks=3, virtual_machines=1) as emulator:
         one, *others = emulator.disk_ids
         async with Client("token", base_url=emulator.url) as client:
@@ -18,13 +18,12 @@ async def test_what_was_on_no_machine_is_not_counted_as_a_change() -> None:
             report = await client.disks.unassign_many(emulator.disk_ids)
         assert report.counts == {S.UNASSIGNED: 1, S.ALREADY_UNASSIGNED: 2}
         assert emulator.ledger.applied_total["unassign"] == 1
-        # Nothing is sent for what need not be done.
         assert emulator.ledger.by_path["/disks/disk/unassign"] == 1
         assert emulator.ledger.by_path["/disks/disk"] == 3
         assert not any(emulator.ledger.applied_count(disk, "unassign") for disk in others)
 
 
-async def test_without_reading_first_nobody_knows_whether_it_was_a_change() -> None:
+async def test_without_read_first_no_outcome_is_certain() -> None:
     async with KatapultEmulator(disks=2, virtual_machines=1) as emulator:
         async with Client("token", base_url=emulator.url) as client:
             await client.disks.assign(emulator.disk_ids[0], emulator.virtual_machine_ids[0])
@@ -43,7 +42,7 @@ async def test_one_disk_is_unassigned_with_one_request() -> None:
         assert emulator.ledger.total == 1
 
 
-async def test_what_reading_shows_is_certain() -> None:
+async def test_an_outcome_is_certain_after_a_read() -> None:
     async with KatapultEmulator(disks=1, virtual_machines=1) as emulator:
         async with Client("token", base_url=emulator.url) as client:
             await client.disks.assign(emulator.disk_ids[0], emulator.virtual_machine_ids[0])
@@ -56,7 +55,7 @@ async def test_what_reading_shows_is_certain() -> None:
 
 
 @pytest.mark.parametrize("boot", [False, True])
-async def test_a_disk_elsewhere_and_a_boot_disk_stay_where_they_are(*, boot: bool) -> None:
+async def test_a_boot_disk_or_a_disk_on_another_machine_is_not_unassigned(*, boot: bool) -> None:
     async with KatapultEmulator(disks=1, virtual_machines=2) as emulator:
         one, two = emulator.virtual_machine_ids
         (disk,) = emulator.disk_ids

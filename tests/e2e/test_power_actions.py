@@ -35,7 +35,7 @@ ENDS = {"start": "started", "stop": "stopped", "shutdown": "stopped", "reset": "
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks follow each other after milliseconds, not seconds."""
     monkeypatch.setattr(read_again, "READ_PAUSES", (0.02, 0.04))
-    monkeypatch.setattr(task_wait, "FIRST_LOOK", 0.02)
+    monkeypatch.setattr(task_wait, "FIRST_POLL", 0.02)
     monkeypatch.setattr(task_wait, "LONGEST_PAUSE", 0.1)
 
 
