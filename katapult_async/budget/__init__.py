@@ -1,7 +1,8 @@
-"""One rate limit shared by processes: the state machine of one process, in a store that all of them can reach.
+"""One rate limit for several processes: a shared state in a store that all of them can reach.
 
-`state` is what is shared, `exchange` decides what a look at it does, `file` and `redis` keep it. `gate` is where the
-requests of one process wait. Nothing else of a program is shared: no queue of jobs, no results.
+`state` defines the shared state, and `exchange` decides how a process changes it. `file` and
+`redis` store it. The requests of one process wait in `gate`. Processes share the rate limit only:
+no queue of jobs and no results.
 """
 
 from __future__ import annotations
@@ -38,15 +39,18 @@ _EXPECTED = "budget must be 'file', redis://…, a Budget or None"
 
 
 def as_budget(budget: Budget | str | None) -> Budget | None:
-    """Make a budget of what a user has given.
+    """Return the budget for a setting.
 
     Args:
-        budget: A budget, `"file"`, the URL of a Redis server, or None (`"none"` in a configuration) for no budget.
+        budget: A budget, `"file"`, the URL of a Redis server, or None (or `"none"`) for no budget.
+
+    Returns:
+        The budget. None for no budget.
 
     Raises:
-        TypeError: If it is of another type.
-        ValueError: If it is another text.
-        BudgetError: If the URL is wrong, redis-py is not installed, or the user has no home folder.
+        TypeError: If `budget` has another type.
+        ValueError: If `budget` is another text.
+        BudgetError: If the URL is wrong, redis-py is missing, or the user has no home folder.
     """
     if budget is None:
         return None
@@ -79,7 +83,7 @@ def _by_name(budget: str) -> Budget | None:
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        # Only who asks for it needs redis-py.
+        # Imported on demand: only RedisBudget needs redis-py.
         if name == "RedisBudget":
             from .redis import RedisBudget
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a shared budget: errors that end a run, and troubles that pass."""
+"""Errors of a shared budget: permanent ones, which end a run, and temporary ones."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from katapult_async.errors import Execution, KatapultError
 class BudgetError(KatapultError):
     """The shared budget cannot be used as configured, and waiting does not help.
 
-    Examples are a wrong password, an unknown host, a folder of another user, and two processes that give different
-    lengths of the rate window for one token.
+    Examples: a wrong password, an unknown host, a folder of another user, or two processes that
+    configure different rate windows for one token.
     """
 
     stops_run = True
@@ -17,11 +17,11 @@ class BudgetError(KatapultError):
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be read or written now. The message says why."""
+    """The store cannot be read or written at the moment. The message gives the reason."""
 
 
 class OtherVersion(StoreUnavailable):
-    """Another version of this package, with another format, uses the budget."""
+    """Another version of this package uses the budget, with another format."""
 
     def __init__(self) -> None:
         super().__init__("another version of katapult-async has written it")

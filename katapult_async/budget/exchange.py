@@ -1,16 +1,19 @@
-"""What happens when one of the processes that share a token looks at their state.
+"""How a process changes the state that it shares with the other processes of its token.
 
-Pure functions on plain data. Times are seconds of the store's clock and are passed in. A process takes part by calling
-`exchange` in a transaction of the store: it reports how its requests ended, says how many it wants to send, and gets
-permits or a time to wait for. Everything that the rate limit decides is decided by the same state machine that a
-single process has (`ratelimit.Window`); here is only who gets the permits.
+Pure functions on plain data. Times are seconds of the store's clock and are passed in. A process
+calls `exchange` in a transaction of the store (a *look*). It reports how its requests ended and how
+many requests wait, and gets permits or a time to wait for. The state machine of a single process
+(`ratelimit.Window`) decides how many requests may be sent. This module decides who sends them.
 
-- Permits are handed out by priority, then to whoever has had least of late, whichever process is looking. A permit for
-  another process lies ready for it until it looks. A request that all others wait for goes to the process that looks.
-- A permit that lies ready for too long goes back. A permit that was taken and whose request is not reported by its
-  deadline is counted as a request that got no answer: it may have been sent.
-- A process that has not looked for a while is dead: it waits for nothing any more.
-- Looks may be repeated, and their results may be lost: nothing is counted twice, and no permit is lost with them.
+- Permits are assigned by priority, then to the process with the fewest recent permits. A permit for
+  another process is reserved until that process looks. A solo permit, for which all other requests
+  wait, always goes to the process that looks.
+- A reserved permit that is not collected in time returns to the window. A collected permit whose
+  request is not reported by its deadline counts as a request without a response, because the
+  request may have been sent.
+- A process that has not looked for `DEAD` seconds counts as dead. Its waiting requests are dropped.
+- A look may be repeated, and its result may be lost. No request is counted twice, and no permit is
+  lost.
 """
 
 from __future__ import annotations
@@ -20,35 +23,38 @@ import math
 import msgspec
 
 from .errors import BudgetError
-from .leases import DEAD, end, hear, key_for, let_go, window_for
+from .leases import DEAD, apply_report, end, end_all, key_for, window_for
 from .serve import READY, collect, queue, serve
 from .state import Look, Looked, Member, Seen, State
 
-#: Seconds for which a process is shown after it has last looked, if it has nothing in flight, at least.
+#: Seconds for which an idle process stays visible after its last look, at least.
 SHOWN = 60.0
-#: Seconds after which somebody who waits looks again in any case.
+#: Longest time in seconds between two looks of a process with waiting requests.
 HEARTBEAT = 1.0
 
 
 def exchange(found: State | None, now: float, look: Look) -> Looked:
-    """One process looks at the state and changes it.
+    """Apply one look of a process to the shared state.
 
     Args:
-        found: The state of the store, which is changed; None if it has none.
+        found: The state in the store, which is changed. None if the store has none.
         now: Seconds of the store's clock.
-        look: What the process says.
+        look: What the process reports and asks for.
+
+    Returns:
+        The permits or the wait of the process, and the new state.
 
     Raises:
-        BudgetError: If a process that is alive gives another length of the window.
+        BudgetError: If a live process has configured another length of the window.
     """
     state = found if found is not None else _begin(look, now)
     state = _of_this_period(state, now, look)
     _expire(state, now)
-    _greet(state, now, look)
+    _update_member(state, now, look)
     if look.state == state.name:
         for report in look.reports:
-            hear(state, now, look.owner, report)
-    _take_back(state, now, look)
+            apply_report(state, now, look.owner, report)
+    _reserve_lost_permits(state, now, look)
     wanted = {(want.kind, want.priority): want.count for want in look.wants if want.count > 0}
     permits = collect(state, now, look, wanted)
     queue(state, look.owner, wanted)
@@ -57,24 +63,21 @@ def exchange(found: State | None, now: float, look: Look) -> Looked:
     mine = next((place for place in state.places if place.owner == look.owner), None)
     wait = waits.get(key_for(state, mine.kind)) if mine is not None else None
     if look.leaving:
-        _bid_farewell(state, look.owner)
+        _remove_member(state, look.owner)
     return Looked(Seen(tuple(permits), wait, others), state, now)
 
 
 def copy_of(state: State) -> State:
-    """The same, to be changed on its own."""
+    """Return a deep copy of a state."""
     return msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=State)
 
 
-# -- parts -------------------------------------------------------------------------------------------------------
-
-
 def _begin(look: Look, now: float) -> State:
-    """A store that has lost the state continues with what the first process to look knows."""
+    """Return the state for an empty store: what the first process to look knows, or a new one."""
     if look.known is None:
         return State.start(look.period, look.limit)
     state = copy_of(look.known)
-    let_go(state, now)
+    end_all(state, now)
     state.places = []
     state.restored_from = state.faded_at
     state.name = State.start(look.period, None).name
@@ -95,11 +98,11 @@ def _of_this_period(state: State, now: float, look: Look) -> State:
     return State.start(look.period, look.limit)
 
 
-def _greet(state: State, now: float, look: Look) -> None:
-    """Bring what is known of the looking process up to date."""
+def _update_member(state: State, now: float, look: Look) -> None:
+    """Add the looking process, or update its entry."""
     member = state.members.get(look.owner)
     if member is None:
-        # Not before those that are here already: they have had a part of the window.
+        # A new process must not overtake the others, which have used a part of the window.
         recent = [other.recent for other in state.members.values() if now < other.seen + DEAD]
         member = state.members[look.owner] = Member(look.name, look.run, now)
         member.recent = sum(recent) / len(recent) if recent else 0.0
@@ -118,12 +121,12 @@ def _greet(state: State, now: float, look: Look) -> None:
 
 
 def _sent_since(moment: float, look: Look) -> int:
-    """Requests of the process that a state of this moment does not know."""
+    """Return how many requests of the process are not in a state from this moment."""
     return look.in_flight + (look.past.since(moment - look.shift) if look.past is not None else 0)
 
 
-def _take_back(state: State, now: float, look: Look) -> None:
-    """Permits of a look whose result was lost have not been used: they lie ready again."""
+def _reserve_lost_permits(state: State, now: float, look: Look) -> None:
+    """Reserve the permits of a look whose result was lost again, because they were not used."""
     for lease in state.leases.values():
         if lease.owner == look.owner and lease.taken and lease.look > look.received:
             lease.taken, lease.deadline = False, now + READY
@@ -140,14 +143,14 @@ def _expire(state: State, now: float) -> None:
     dead = {owner for owner, member in state.members.items() if now >= member.seen + DEAD}
     state.places = [place for place in state.places if place.owner not in dead]
     busy = {lease.owner for lease in state.leases.values()}
-    # Whoever is forgotten and comes back tells all of its last period again.
+    # A process that is removed and comes back reports all requests of its last period again.
     shown = max(SHOWN, 2 * state.window.period)
     for owner in dead - busy:
         if now >= state.members[owner].seen + shown:
             del state.members[owner]
 
 
-def _bid_farewell(state: State, owner: str) -> None:
+def _remove_member(state: State, owner: str) -> None:
     state.places = [place for place in state.places if place.owner != owner]
     for number, lease in list(state.leases.items()):
         if lease.owner == owner and not lease.taken:

@@ -1,7 +1,7 @@
-"""A budget for the processes of one user on one machine: a file for each token, under a lock that dies with its owner.
+"""A budget for the processes of one user on one machine: one locked file for each token.
 
-The clock is the machine's monotonic one, which all processes share. A state from before the machine was restarted
-counts for nothing.
+The system releases the lock when its owner dies. The clock is the machine's monotonic clock, which
+all processes share. A state from before the last restart of the machine is ignored.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from .exchange import exchange
 from .state import Look, Looked, State
 from .store import read_state, write_state
 
-#: Seconds between two looks at whether the file has changed, while something is waited for.
+#: Seconds between two checks for a change of the file, while requests wait.
 POLL = 0.05
-#: Seconds that the lock is waited for, and between two attempts. It is held for less than a millisecond.
+#: Seconds to wait for the lock, and between two attempts. The lock is held for less than 1 ms.
 PATIENCE, ATTEMPT = 2.0, 0.001
-#: The head of the file: a counter of signals (8 bytes), the length and the checksum of the rest (4 bytes each), and
-#: when the machine was started (16 bytes).
+#: Bytes of the file's header: a counter of signals (8), the length and the checksum of the state (4
+#: each), and the identity of the machine's start (16).
 HEAD = 32
-#: Seconds by which the moment when the machine was started may seem to move, because its clock is set. Only where the
-#: system does not name it.
+#: Seconds by which the computed time of the machine's start may differ, because somebody sets the
+#: clock. Used only where the system has no boot ID.
 SAME_START = 30.0
-#: Seconds after which the file of another start of the machine is removed.
+#: Seconds after which a file from another start of the machine is removed.
 FORGOTTEN = 86400.0
-#: The period that counts in judging the age of a file that cannot be read.
+#: The period for `read_state` where no process has configured one.
 NO_PERIOD = 0.0
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -49,11 +49,12 @@ class FileBudget:
     """A budget in files of this machine, for the processes of one user.
 
     Args:
-        path: The folder. The default is `katapult-async` in the user's cache folder, which a terminal, a cron job and
-            a service of the same user agree on. It is created for this user alone if it does not exist.
+        path: The folder. The default is `katapult-async` in the user's cache folder, which is the
+            same for a terminal, a cron job and a service of one user. A missing folder is created
+            with access for this user only.
 
     Raises:
-        BudgetError: If there is no path, and the user has no home folder.
+        BudgetError: If no path is given and the user has no home folder.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -63,22 +64,23 @@ class FileBudget:
         return f"<FileBudget {self._folder}>"
 
     async def check(self) -> None:
-        """Create the folder.
+        """Create the folder, and check its owner and permissions.
 
         Raises:
-            BudgetError: If it cannot be created or written, or belongs to another user, or others may write into it.
+            BudgetError: If the folder cannot be created or written, belongs to another user, or can
+                be written by other users.
         """
         _make(self._folder)
         if not os.access(self._folder, os.W_OK | os.X_OK):
             raise BudgetError(f"{self._folder} cannot be written: give the budget another folder")
 
     def store(self, key: str) -> FileStore:
-        """The store of one token. See Budget."""
+        """Return the store of one token. See Budget."""
         return FileStore(self._folder, key)
 
 
 def _make(folder: Path) -> None:
-    """Create the folder, unless it exists. Raises BudgetError if this user must not use it."""
+    """Create the folder unless it exists. Raises BudgetError if this user must not use it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         info = folder.stat()
@@ -97,9 +99,9 @@ def _make(folder: Path) -> None:
 
 
 def default_folder() -> Path:
-    """Where budgets are kept unless the caller names another folder.
+    """Return the folder for budgets if the caller names none.
 
-    Not the runtime folder: a cron job and a terminal of one user do not have the same one.
+    This is not the runtime folder, because cron jobs and terminals of one user have different ones.
 
     Raises:
         BudgetError: If the user has no home folder.
@@ -118,12 +120,12 @@ class FileStore:
     """The state of one token in one file.
 
     Args:
-        folder: Its folder.
+        folder: The folder of the file.
         key: The name of the token's budget.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
-        # A home folder that several machines share must not mix up their clocks.
+        # Machines that share a home folder have different clocks, so each has its own file.
         self._path = folder / f"{key}-{_machine()}.budget"
         self._others = f"{key}-*.budget"
         self._file: int | None = None
@@ -186,7 +188,7 @@ class FileStore:
             os.close(file)
 
     async def _lock(self) -> int:
-        """The open file, locked."""
+        """Return the open file with the lock held."""
         give_up = time.monotonic() + PATIENCE
         while True:
             try:
@@ -195,7 +197,7 @@ class FileStore:
                 if try_lock(self._file):
                     if self._is_in_place(self._file):
                         return self._file
-                    self._close()  # somebody has removed or replaced the file meanwhile
+                    self._close()  # another process has removed or replaced the file
             except OSError as exc:
                 self._close()
                 raise self._unavailable(exc) from exc
@@ -208,7 +210,7 @@ class FileStore:
             file = os.open(self._path, _FLAGS, 0o600)
         except FileNotFoundError:
             try:
-                _make(self._path.parent)  # somebody has cleaned up
+                _make(self._path.parent)  # the cache folder was cleaned
             except BudgetError as exc:
                 raise StoreUnavailable(exc.message) from None
             file = os.open(self._path, _FLAGS, 0o600)
@@ -230,7 +232,7 @@ class FileStore:
                     path.unlink()
 
     def _load(self, file: int, period: float) -> tuple[State | None, int]:
-        """The state and the counter of signals. No state if it is damaged, or from before the machine was restarted."""
+        """Return the state and the signal counter. The state is None if it is unusable."""
         info = os.fstat(file)
         data = _read(file, info.st_size)
         if len(data) < HEAD:
@@ -252,7 +254,7 @@ def _save(file: int, state: State, signals: int) -> None:
 
 @cache
 def _boot_id() -> str | None:
-    """The kernel's name for the time since the machine was started; None where it gives none."""
+    """Return the kernel's boot ID, or None where it has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text()
     except OSError:
@@ -265,7 +267,7 @@ def _machine() -> str:
 
 
 def _start() -> bytes:
-    """When the machine's monotonic clock began."""
+    """Return the identity of the machine's start, as in the header of the file."""
     boot = _boot_id()
     if boot is not None:
         return hashlib.blake2b(boot.encode(), digest_size=16).digest()

@@ -1,7 +1,8 @@
 """The gate of a token whose budget is shared: where the requests of this process wait.
 
-One task looks at the store for all of them: it reports how requests ended, and asks for permits for those that wait.
-When the store cannot be reached, the process goes on alone with what it knew last, and comes back by itself.
+One task looks at the store for all requests. It reports how requests ended, and asks for permits
+for waiting ones. When the store is unavailable, the process continues alone with the last known
+state, and returns to the store by itself.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from .watchers import Watchers
 
 log = package_logger("budget")
 
-#: Seconds between two looks: this many times as long as the last one took, so that looking costs at most a tenth of the
-#: time, but at least and at most so many.
+#: The pause between two looks, as a multiple of the last look's duration (looks then take at most
+#: about a tenth of the time), and its bounds in seconds.
 SHARE, SPACING, MOST_SPACING = 10, 0.004, 0.03
-#: Seconds between attempts to come back to a store that is gone, at first and at most.
+#: First and longest pause in seconds between attempts to reach an unavailable store.
 FIRST_RETRY, LONGEST_RETRY = 0.5, 5.0
-#: Seconds after which a permit is not used any more: the deadline of its lease allows for less than MARGIN.
+#: Seconds after which a permit is too old to use. Less than the MARGIN in the lease's deadline.
 STALE = 3.0
-#: Seconds that closing waits for the store.
+#: Longest time in seconds that closing waits for the store.
 CLOSING = 2.0
 
 
@@ -47,8 +48,8 @@ class SharedGate:
     Args:
         store: The budget of the token.
         period: The length of a window in seconds.
-        limit: Requests per window if they are known.
-        timeout: Seconds that one request may take.
+        limit: Requests per window. None if the limit is not known.
+        timeout: Longest time of one request in seconds.
     """
 
     def __init__(self, store: Store, *, period: float, limit: int | None, timeout: float) -> None:
@@ -62,29 +63,29 @@ class SharedGate:
         self._turns = Turns()
         self._spares = Spares()
         self._reports: list[Report] = []
-        # Permits in flight: the numbers of their leases (None: of a state that the store has lost), or the gate of
-        # this process alone that they come from.
+        # Permits in flight, each with its source: the number of its lease (None if the store has
+        # lost the lease), or the fallback gate.
         self._held: dict[Permit, int | GateByType | None] = {}
         self._wake = anyio.Event()
         self._looker: asyncio.Task[None] | None = None
         self._closed = False
-        # Looks that were begun, and the last one whose result arrived, and when; whether it left requests waiting.
+        # The last look, the last one with a result, its time, and whether it left requests waiting.
         self._looks = 0
         self._received = 0
         self._received_at = 0.0
         self._asked = False
         self._state = State.start(period, limit)
-        # While the store is gone, and since when.
+        # The fallback gate while the store is unavailable, and since when.
         self._alone: GateByType | None = None
         self._alone_since = 0.0
         # How far the store's clock is ahead of the event loop's.
         self._shift = 0.0
-        # Requests that were sent without a permit of the store; and all of the last period.
+        # Requests sent without a permit of the store, and all requests of the last period.
         self._strays = 0
         self._past = TrailingCount(period)
-        #: Called each time a request at the head of the queue begins to wait, with the window's answer and the time.
+        #: Called with the wait and the time when the first request of the queue starts to wait.
         self.listeners: list[Callable[[Wait, float], None]] = []
-        self._told: Wait | None = None
+        self._reported: Wait | None = None
         self.watchers = Watchers(self._owner, str(store))
 
     def __repr__(self) -> str:
@@ -93,7 +94,7 @@ class SharedGate:
 
     @property
     def window(self) -> Window:
-        """The state machine as it was seen last, to look at."""
+        """The window after the last look. Callers must not change it."""
         return self._alone.window if self._alone is not None else self._state.window
 
     @property
@@ -104,12 +105,12 @@ class SharedGate:
 
     @property
     def in_flight(self) -> int:
-        """Requests of this process in flight. Those of other processes are in `window.in_flight`, too."""
+        """Requests of this process in flight. `window.in_flight` includes other processes."""
         return len(self._held)
 
     @property
     def limit(self) -> int | None:
-        """Requests permitted per window, as far as known; the lowest where types are counted apart."""
+        """Requests permitted per window, the lowest limit of all types. None if not known."""
         if self._alone is not None:
             return self._alone.limit
         limits = [window.limit for window in (self._state.window, *self._state.apart.values())]
@@ -119,11 +120,11 @@ class SharedGate:
         """Serve one more session of this token.
 
         Args:
-            timeout: Seconds that one of its requests may take.
-            limit: Requests per window if its caller knows them.
+            timeout: Longest time of one of its requests in seconds.
+            limit: Requests per window. None if the session does not know it.
 
         Raises:
-            ValueError: If another limit is known.
+            ValueError: If the gate knows another limit.
         """
         if limit is not None:
             if self.limit is not None and self.limit != limit:
@@ -133,13 +134,11 @@ class SharedGate:
             self._limit = limit
         self._timeout = max(self._timeout, timeout)
 
-    # -- the gate's own face ----------------------------------------------------------------------------------------
-
     async def take(self, priority: Priority = Priority.NORMAL, kind: str = "") -> Permit:
-        """Wait for a permit. It must be given back with `answered`, `lost` or `unused`.
+        """Wait for a permit, which the caller must end with `answered`, `lost` or `unused`.
 
         Args:
-            priority: Who goes first when several wait.
+            priority: The order of waiting requests.
             kind: The type of the request.
 
         Raises:
@@ -154,10 +153,10 @@ class SharedGate:
                 else:
                     permit = await self._take_shared(priority, kind)
             except Evicted:
-                continue  # the store has gone, or come back
+                continue  # the store has become unavailable, or available again
             if asyncio.get_running_loop().time() + self._shift <= permit.sent + STALE:
                 return permit
-            # This process was suspended: the others count on a request that has ended.
+            # This process was suspended, and the permit's deadline may pass during the request.
             self.unused(permit)
         raise BudgetError("the client is closed")
 
@@ -171,11 +170,11 @@ class SharedGate:
         except BaseException:
             if turn.permit.done() and not turn.permit.cancelled() and turn.permit.exception() is None:
                 self.unused(turn.permit.result())
-            self._look_soon()  # it does not wait any more
+            self._look_soon()  # the request no longer waits
             raise
 
     def take_nowait(self, kind: str = "") -> Permit | None:
-        """A permit, if one can be had without waiting or overtaking anybody."""
+        """Return a permit if this needs no wait and overtakes no request."""
         if self._alone is None:
             self._spares.wanted(kind)
             return self._spares.take(asyncio.get_running_loop().time(), kind) if len(self._spares) else None
@@ -185,19 +184,19 @@ class SharedGate:
         return permit
 
     def answered(self, permit: Permit, evidence: Evidence) -> None:
-        """A response to this permit's request arrived."""
+        """Record that the response to this permit's request arrived."""
         self._end(permit, evidence, left=True)
 
     def lost(self, permit: Permit) -> None:
-        """The request was sent and nothing came back."""
+        """Record that the request was sent and got no response."""
         self._end(permit, None, left=True)
 
     def unused(self, permit: Permit) -> None:
-        """The request never left."""
+        """Record that the request was not sent."""
         self._end(permit, None, left=False)
 
     def wake(self) -> None:
-        """Let the requests that wait look again."""
+        """Look at the store again for the waiting requests."""
         self._look_soon()
 
     def _end(self, permit: Permit, evidence: Evidence | None, *, left: bool) -> None:
@@ -213,15 +212,13 @@ class SharedGate:
                 self._alone.end(permit, evidence, left=left)
         self._look_soon()
 
-    # -- looking ------------------------------------------------------------------------------------------------------
-
     def _look_soon(self) -> None:
         self._wake.set()
         if (self._looker is None or self._looker.done()) and not self._closed:
             self._looker = asyncio.get_running_loop().create_task(self._look_on(), name="katapult-budget")
 
     async def aclose(self) -> None:
-        """Tell the store how the last requests ended, and let go of it. Takes a few seconds at most."""
+        """Report how the last requests ended, and close the store. Takes a few seconds at most."""
         self._closed = True
         self._wake.set()
         looker, self._looker = self._looker, None
@@ -240,7 +237,7 @@ class SharedGate:
                 await self._store.aclose()
 
     async def _look_on(self) -> None:
-        """Look at the store whenever there is a reason, until the gate is closed and all is told."""
+        """Look at the store whenever there is a reason, until the gate is closed."""
         retry = FIRST_RETRY
         while not self._closed:
             if not self._turns.waiting() and not self._reports and self._alone is None and not self._asked:
@@ -268,22 +265,22 @@ class SharedGate:
             self.unused(permit)
 
     async def _look(self) -> Looked | None:
-        """Look once. None if the store failed."""
+        """Look once. Returns None if the store failed."""
         in_flight_alone = sum(isinstance(holder, GateByType) for holder in self._held.values())
-        look = self._say(in_flight_alone)
+        look = self._next_look(in_flight_alone)
         try:
             looked = await self._store.exchange(look)
         except BudgetError as error:
             self._turns.fail(BudgetError, error.message)
             return None
-        except Exception as exc:  # whatever it is, the requests that wait must not wait for ever
+        except Exception as exc:  # no error of a store may leave requests waiting for ever
             if not isinstance(exc, StoreUnavailable):
                 log.debug("the store failed", exc_info=exc)
             self._reports = [*look.reports, *self._reports]
             if not self._closed:
                 self._go_alone(exc if isinstance(exc, StoreUnavailable) else repr(exc))
             return None
-        # Requests that were sent alone and are still in flight were counted now, and will be again when they end.
+        # This look has counted these requests. They count again when they end.
         self._strays += in_flight_alone
         self._take_over(look, looked)
         return looked
@@ -297,7 +294,7 @@ class SharedGate:
             await self._woken()
 
     async def _pause(self, looked: Looked) -> None:
-        """Wait for a reason to look again: a request, an answer, the time that the state names, or another process."""
+        """Wait for a request, a response, the end of the wait, or a change by another process."""
         wait = looked.seen.wait
         if wait is None or not self._turns.waiting():
             return
@@ -312,14 +309,14 @@ class SharedGate:
         await self._store.changed()
         scope.cancel()
 
-    def _say(self, in_flight_alone: int) -> Look:
+    def _next_look(self, in_flight_alone: int) -> Look:
         now = asyncio.get_running_loop().time()
         self._give_back_spares(now - AGE)
         reports, self._reports = self._reports, []
         self._looks += 1
         wants = () if self._closed else self._turns.wants()
         since = self._alone_since if self._alone is not None else now
-        self._past.count(now)  # forgets what is older
+        self._past.count(now)  # drops older requests
         fresh = self._received > 0 and since - self._received_at < DEAD
         return Look(
             owner=self._owner,
@@ -344,7 +341,7 @@ class SharedGate:
         )
 
     def _take_over(self, look: Look, looked: Looked) -> None:
-        """Take over what a look has brought."""
+        """Apply the result of a look."""
         now = asyncio.get_running_loop().time()
         if looked.state.name != self._state.name:
             self._give_back_spares(math.inf)
@@ -356,7 +353,7 @@ class SharedGate:
         self._shift = looked.now - now
         was_alone, self._alone = self._alone, None
         if was_alone is not None:
-            log.info("the shared budget is there again: %r", self._store)
+            log.info("the shared budget is available again: %r", self._store)
             was_alone.evict()
         for number, permit in looked.seen.permits:
             self._held[permit] = number
@@ -365,36 +362,36 @@ class SharedGate:
             self._spares.add(now, left)
         else:
             for permit in left:
-                self.unused(permit)  # the request was cancelled meanwhile
+                self.unused(permit)  # its request was cancelled during the look
         self._asked = looked.seen.wait is not None
-        self._tell(looked.seen.wait, now)
+        self._report_wait(looked.seen.wait, now)
         self.watchers.looked(looked.state, looked.now)
 
-    def _tell(self, wait: Wait | None, now: float) -> None:
+    def _report_wait(self, wait: Wait | None, now: float) -> None:
         if wait is None or not self._turns.waiting():
-            self._told = None
+            self._reported = None
             return
-        told = self._told
-        if told is not None and told.reason is wait.reason and abs(told.until - wait.until) < 0.5:
+        last = self._reported
+        if last is not None and last.reason is wait.reason and abs(last.until - wait.until) < 0.5:
             return
-        self._told = wait
-        self._tell_alone(Wait(wait.until - self._shift, wait.reason), now)
+        self._reported = wait
+        self._call_listeners(Wait(wait.until - self._shift, wait.reason), now)
 
     def _go_alone(self, reason: object) -> None:
-        """Go on with what was known last. Whatever others had in flight counts as used."""
+        """Continue with the last known state. Requests of others in flight count as used."""
         if self._alone is not None:
             return
-        log.warning("the shared budget cannot be reached; this process goes on alone: %s", reason)
+        log.warning("the shared budget is unavailable; this process continues without it: %s", reason)
         self._give_back_spares(math.inf)
         self._alone_since = asyncio.get_running_loop().time()
         now = self._alone_since + self._shift
         ours = frozenset(held for held in self._held.values() if isinstance(held, int))
         state = alone(copy_of(self._state), now, self._owner, self._reports, keep=ours)
         self._alone = GateByType(state.window, apart=state.apart, shift=self._shift)
-        self._alone.listeners.append(self._tell_alone)
+        self._alone.listeners.append(self._call_listeners)
         self._turns.fail(Evicted)
         self.watchers.gone(self._state, now)
 
-    def _tell_alone(self, wait: Wait, now: float) -> None:
+    def _call_listeners(self, wait: Wait, now: float) -> None:
         for listener in self.listeners:
             listener(wait, now)

@@ -1,4 +1,7 @@
-"""How permits end: by a report of their process, at their deadline, or because the state is given up. Pure functions."""
+"""How permits end: by a report of their process, at their deadline, or with the whole state.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,27 @@ from katapult_async.ratelimit import Evidence, Permit, Window
 
 from .state import GRAIN, Lease, Report, State
 
-#: Seconds after which a process that has not looked is taken for dead. Whoever waits looks every second.
+#: Seconds without a look after which a process counts as dead. A waiting one looks every second.
 DEAD = 5.0
 
 
 def key_for(state: State, kind: str) -> str:
+    """Return the key of the window for a type of request. Empty for the common window."""
     return kind if kind in state.apart else ""
 
 
 def window_of(state: State, key: str) -> Window:
+    """Return the window with this key. See `key_for`."""
     return state.apart[key] if key else state.window
 
 
 def window_for(state: State, permit: Permit) -> Window:
+    """Return the window that a permit comes from."""
     return state.apart[permit.kind] if permit.apart else state.window
 
 
 def end(state: State, now: float, number: int, lease: Lease) -> None:
-    """Nobody reports how this permit was used."""
+    """End a lease without a report of its process."""
     del state.leases[number]
     window = window_for(state, lease.permit)
     if lease.taken:
@@ -32,24 +38,24 @@ def end(state: State, now: float, number: int, lease: Lease) -> None:
         window.unused(lease.permit)
 
 
-def let_go(state: State, now: float, *, keep: frozenset[int] = frozenset()) -> None:
-    """End all leases: nobody will report how their requests ended.
+def end_all(state: State, now: float, *, keep: frozenset[int] = frozenset()) -> None:
+    """End all leases without a report.
 
     Args:
-        state: Is changed.
+        state: The state, which is changed.
         now: Seconds of the store's clock.
-        keep: Numbers of leases that are left as they are.
+        keep: Numbers of leases that do not end.
     """
     for number, lease in list(state.leases.items()):
         if number not in keep:
             end(state, now, number, lease)
 
 
-def hear(state: State, now: float, owner: str, report: Report) -> None:
-    """Take in how a request ended."""
+def apply_report(state: State, now: float, owner: str, report: Report) -> None:
+    """Record how a request ended."""
     lease = state.leases.get(report.lease)
     if lease is None or lease.owner != owner:
-        return  # its deadline had passed, and it was counted then
+        return  # the deadline has passed, and the request is already counted
     del state.leases[report.lease]
     permit, window = lease.permit, window_for(state, lease.permit)
     if not report.left:
@@ -63,7 +69,7 @@ def hear(state: State, now: float, owner: str, report: Report) -> None:
 
 
 def _split(state: State, now: float, permit: Permit, evidence: Evidence) -> None:
-    """From now on this type of request has a window of its own, which begins with this refusal."""
+    """Give this type of request a window of its own, which starts with this refusal."""
     state.window.unused(permit)
     if permit.kind not in state.apart:
         window = Window.start(period=state.window.period, limit=evidence.total_permitted, grain=GRAIN)
@@ -74,19 +80,21 @@ def _split(state: State, now: float, permit: Permit, evidence: Evidence) -> None
 
 
 def alone(state: State, now: float, owner: str, reports: list[Report], *, keep: frozenset[int]) -> State:
-    """What one process continues with when the store is gone. Whatever others had in flight counts as used.
+    """Return the state that one process continues with while the store is unavailable.
+
+    Requests of other processes in flight count as used.
 
     Args:
-        state: As it was seen last. It is changed.
+        state: The state after the last look, which is changed.
         now: Seconds of the store's clock.
-        owner: The process.
-        reports: How requests of the process ended that the store does not know of.
+        owner: The key of the process.
+        reports: How requests of the process ended that the store has not recorded.
         keep: The leases of the process that are in flight.
     """
     for report in reports:
-        hear(state, now, owner, report)
-    let_go(state, now, keep=keep)
-    # Those that were busy lately are alone now, too, and send as well.
+        apply_report(state, now, owner, report)
+    end_all(state, now, keep=keep)
+    # The other processes are on their own, too, and continue to send.
     sharers = sum(member.seen > now - DEAD for member in state.members.values())
     for window in (state.window, *state.apart.values()):
         window.sharers = max(1, sharers)

@@ -1,7 +1,8 @@
-"""A budget for processes on any hosts: the state of each token in Redis or Valkey, changed by compare-and-set.
+"""A budget for processes on any hosts: the state of each token in Redis or Valkey.
 
-Needs redis-py (`pip install 'katapult-async[redis]'`) and Redis >= 6 or Valkey. The clock is the server's (`TIME`), so
-the clocks of the hosts do not matter. Each state is one key, so that a cluster can hold it.
+Needs redis-py (`pip install 'katapult-async[redis]'`) and Redis 6 or later, or Valkey. Processes
+change the state by compare-and-set. The clock is the server's (`TIME`), so the clocks of the hosts
+do not matter. Each state is one key, so the budget also works on a cluster.
 """
 
 from __future__ import annotations
@@ -27,24 +28,24 @@ from .exchange import exchange
 from .state import Look, Looked, State
 from .store import read_state, write_state
 
-#: Seconds that a command or a connection may take.
+#: Longest time in seconds of a command, and of opening a connection.
 TIMEOUT = 2.0
-#: Seconds after which a state that nobody looks at is forgotten, at least.
+#: Seconds after which Redis deletes an unused state, at least.
 KEPT = 3600.0
-#: Seconds before a process that has lost several races in a row tries again, at most; doubled each time.
+#: First and longest back-off in seconds after another process was faster. Doubles each time.
 BACKOFF, MOST_BACKOFF = 0.001, 0.03
-#: Seconds that the listener waits for a message in one go; less than TIMEOUT, which would end its connection.
+#: Seconds that the listener waits for a message. Less than TIMEOUT, which closes the connection.
 LISTENING = 1.0
-#: Seconds between attempts to listen again.
+#: Seconds between attempts to subscribe again.
 PAUSE = 1.0
-#: What must be permitted to the user of the URL, as `ACL SETUSER` takes it.
+#: The rights that the user in the URL needs, in the syntax of `ACL SETUSER`.
 RIGHTS = (
     "~katapult:budget:* &katapult:budget:* +eval +time +hmget +hset +pexpire +publish +subscribe +unsubscribe"
 )
 
-# How the server says within a script that its user lacks a right.
+# Messages of the server for a missing right within a script.
 _NOT_PERMITTED = ("can't run this command", "can't publish to", "can't access at least one of the keys")
-# Other mistakes that waiting does not repair.
+# Messages for other permanent errors.
 _CONFIGURED_WRONG = ("WRONGPASS", "DB index", "invalid DB index")
 
 _READ = """
@@ -65,7 +66,7 @@ if ARGV[6] ~= '' then
 end
 return {}
 """
-# Whoever may do this may do all that is needed.
+# Needs all rights that a budget needs.
 _CHECK = """
 redis.call('TIME')
 redis.call('HMGET', KEYS[1], 'version')
@@ -78,8 +79,8 @@ return {}
 
 def _from_url(url: str) -> aioredis.Redis:
     make = cast("Callable[..., aioredis.Redis]", aioredis.Redis.from_url)  # pyright: ignore[reportUnknownMemberType]
-    # A connection may have died since it was used last, then a second one does. redis-py's own retries take many
-    # seconds, and whoever waits is better served by going on alone.
+    # One retry, because an idle connection may have been closed. redis-py's default retries take
+    # many seconds, in which the waiting requests can be sent without the store.
     once = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
     return make(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=once)
 
@@ -88,8 +89,9 @@ class RedisBudget:
     """A budget in Redis or Valkey.
 
     Args:
-        url_or_client: `redis://`, `rediss://` or `unix://` with user, password and options of redis-py; or a client of
-            `redis.asyncio` (Sentinel and Cluster, too), which the caller closes.
+        url_or_client: A URL (`redis://`, `rediss://` or `unix://`) with user, password and options
+            of redis-py. Or a client of `redis.asyncio`, also of a Sentinel or a cluster, which the
+            caller closes.
 
     Raises:
         BudgetError: If the URL is wrong.
@@ -102,7 +104,7 @@ class RedisBudget:
             try:
                 _from_url(self._url)
             except (ValueError, TypeError):
-                # redis-py's words may contain a part of the password.
+                # redis-py's message may contain a part of the password.
                 raise BudgetError(
                     "the budget's address must look like redis://user:password@host:6379/0; "
                     "write special characters of the password as %2F, %40, %3A"
@@ -121,10 +123,11 @@ class RedisBudget:
         return _from_url(self._url)
 
     async def check(self) -> None:
-        """Find out whether the server can be used. A server that is not there yet is no error.
+        """Check that the server can be used. A server that is down at the moment is not an error.
 
         Raises:
-            BudgetError: For an unknown host, a certificate that is not trusted, a wrong password, or missing rights.
+            BudgetError: If the host is unknown, its certificate is not trusted, the password is
+                wrong, or the user lacks rights.
         """
         client = self._connect()
         key = "katapult:budget:{check}"
@@ -139,7 +142,7 @@ class RedisBudget:
                 await client.aclose()
 
     def store(self, key: str) -> RedisStore:
-        """The store of one token. See Budget."""
+        """Return the store of one token. See Budget."""
         return RedisStore(self._connect(), key, close=self._client is None, where=self._where())
 
 
@@ -147,10 +150,10 @@ class RedisStore:
     """The state of one token in Redis.
 
     Args:
-        client: The client.
+        client: The client of redis-py.
         key: The name of the token's budget.
-        close: Whether the client is this store's own.
-        where: The server, for people.
+        close: Whether the store closes the client.
+        where: The server, for messages.
     """
 
     def __init__(self, client: aioredis.Redis, key: str, *, close: bool, where: str) -> None:
@@ -190,7 +193,7 @@ class RedisStore:
             )
             if not found:
                 return looked
-            # Another process was faster, and the answer has its state.
+            # Another process was faster. The reply has its state.
             if backoff:
                 await asyncio.sleep(self._rng.uniform(0, backoff))
                 found = await self._eval(_READ)
@@ -202,10 +205,10 @@ class RedisStore:
         return state, now
 
     async def _eval(self, script: str, *args: object) -> list[bytes]:
-        # The state is binary, even if the caller's client decodes what it reads.
+        # The state is binary, so a caller's client must not decode the reply.
         run = cast("Any", self._client).execute_command
         try:
-            with anyio.fail_after(2 * TIMEOUT):  # a client of the caller may be more patient
+            with anyio.fail_after(2 * TIMEOUT):  # a client of the caller may have a longer time-out
                 return cast("list[bytes]", await run("EVAL", script, 1, self._key, *args, NEVER_DECODE=True))
         except (RedisError, OSError, TimeoutError) as exc:
             raise StoreUnavailable(f"{self._where}: {str(exc) or type(exc).__name__}") from exc
@@ -219,7 +222,7 @@ class RedisStore:
         await self._change.wait()
 
     async def _listen(self) -> None:
-        # In a task of its own that is not cancelled within a message: half a message would be lost.
+        # A task of its own, because cancelling a read inside a message would lose the rest.
         mine = self._me.encode()
         while True:
             with contextlib.suppress(RedisError, OSError):
@@ -265,10 +268,10 @@ def _causes(exc: BaseException) -> Iterator[BaseException]:
 
 
 def _lasting(exc: Exception) -> str | None:
-    """Why the server cannot be used, if waiting does not help; None if it may."""
+    """Return why waiting does not help. None if the error may be temporary."""
     for cause in _causes(exc):
         if isinstance(cause, socket.gaierror):
-            return "the host is not known"
+            return "the host is unknown"
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted ({cause.verify_message})"
     text = str(exc).partition(" script: ")[0].rstrip(".")
@@ -282,7 +285,7 @@ def _lasting(exc: Exception) -> str | None:
 
 
 def _without_password(url: str) -> str:
-    """The URL as it may be shown."""
+    """Return the URL without user, password and options."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""

@@ -1,4 +1,7 @@
-"""Who gets the next permits: by priority, then whoever has had least of late, then in order of arrival. Pure functions."""
+"""Who gets the next permits: by priority, then by fewest recent permits, then by arrival.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,31 @@ from katapult_async.ratelimit import Belief, Permit, Priority, Wait, WaitReason
 from .leases import key_for, window_of
 from .state import Lease, Look, Place, State
 
-#: Seconds for which a permit lies ready for another process.
+#: Seconds for which a permit is reserved for another process.
 READY = 1.0
-#: Seconds that a request may take longer than its time-out before it is taken for lost.
+#: Seconds after its time-out at which a request that was not reported counts as lost.
 MARGIN = 5.0
-#: Seconds of an even pace that may be sent at once, because nobody looks more often.
+#: Seconds of an even pace that may be sent at once, because no process looks more often.
 EVENNESS = 0.02
-#: Seconds after which a process looks again that must not take the request that others wait for.
+#: Seconds until the next look of a process that must leave the next permit to another one.
 MODESTY = 0.05
-#: A process counts as busy for this part of a period after it has got a permit.
+#: A process counts as busy for one part in YOUNG of a period after it got a permit.
 YOUNG = 20
-#: This part of its share may a process have more than others that are busy.
+#: A process may exceed its share by one part in LENIENCE while others are busy.
 LENIENCE = 8
 
 
 def collect(
     state: State, now: float, look: Look, wanted: dict[tuple[str, int], int]
 ) -> list[tuple[int, Permit]]:
-    """Take the permits that lie ready for this process, and that it still wants."""
+    """Return the permits that are reserved for this process and still wanted.
+
+    Args:
+        state: The state, which is changed.
+        now: Seconds of the store's clock.
+        look: The look of the process.
+        wanted: Requests that wait, by type and priority. Reduced by the returned permits.
+    """
     permits: list[tuple[int, Permit]] = []
     for number, lease in state.leases.items():
         if lease.owner != look.owner or lease.taken:
@@ -42,10 +52,15 @@ def collect(
 
 
 def queue(state: State, owner: str, wanted: dict[tuple[str, int], int]) -> None:
-    """Bring the places of a process up to date.
+    """Update the places of a process in the queue.
 
-    Requests that wait already keep their place. Those that have come since get one at the end: a process whose workers
-    come back at once would else be served for ever.
+    Requests that already wait keep their place. New ones are added at the end, so that a process
+    whose workers return at once does not keep the others waiting for ever.
+
+    Args:
+        state: The state, which is changed.
+        owner: The key of the process.
+        wanted: Requests that wait, by type and priority.
     """
     places: list[Place] = []
     for place in state.places:
@@ -75,10 +90,16 @@ def _turn(place: Place) -> tuple[int, int]:
 def serve(
     state: State, now: float, look: Look, permits: list[tuple[int, Permit]]
 ) -> tuple[dict[str, Wait], bool]:
-    """Hand out permits in order. Those for the looking process are added to `permits`.
+    """Assign permits in order.
+
+    Args:
+        state: The state, which is changed.
+        now: Seconds of the store's clock.
+        look: The look of the process.
+        permits: Extended by the permits of the looking process.
 
     Returns:
-        How long each window is closed then, and whether permits lie ready for other processes.
+        How long each window is closed now, and whether permits are reserved for other processes.
     """
     waits: dict[str, Wait] = {}
     others = False
@@ -109,7 +130,7 @@ def serve(
 
 
 def _lease(state: State, now: float, look: Look, owner: str, kind: str, permit: Permit) -> int:
-    """Give a permit to a process; the number of the lease."""
+    """Give a permit to a process, and return the number of the lease."""
     permit.kind, permit.apart = kind, kind in state.apart
     ours = owner == look.owner
     deadline = now + (look.timeout + MARGIN if ours else READY)
@@ -121,7 +142,7 @@ def _lease(state: State, now: float, look: Look, owner: str, kind: str, permit: 
 
 
 def _serve_in_advance(state: State, now: float, look: Look, permits: list[tuple[int, Permit]]) -> None:
-    """Nobody waits: the looking process may take some more for its next requests."""
+    """Give the looking process permits for its next requests, because no request waits."""
     count, kind = look.spare
     key = key_for(state, kind)
     for _ in range(count):
@@ -137,7 +158,7 @@ def _serve_in_advance(state: State, now: float, look: Look, permits: list[tuple[
 
 
 def _next(state: State, waits: dict[str, Wait]) -> Place | None:
-    """Whose turn it is: of the highest priority, whoever has had least of late, whoever came first."""
+    """Return the next place: highest priority, then fewest recent permits, then arrival."""
     best: tuple[int, float, int] | None = None
     found: Place | None = None
     for place in state.places:
@@ -149,9 +170,10 @@ def _next(state: State, waits: dict[str, Wait]) -> Place | None:
 
 
 def _be_fair(state: State, now: float, place: Place, busy: set[str]) -> Wait | None:
-    """Whether this process has had more than its share while others are busy: they come back in a moment.
+    """Return a wait if this process has had more than its share while others are busy.
 
-    Without this whoever is fastest gets all that a batch for each process leaves, in every window.
+    Without this rule the fastest process gets most of every window, because the others return for
+    their next batch a moment later.
     """
     limit = state.window.limit
     if limit is None or not busy - {place.owner}:
@@ -164,9 +186,9 @@ def _be_fair(state: State, now: float, place: Place, busy: set[str]) -> Wait | N
 
 
 def _at_once(state: State, owner: str, key: str, head: Place) -> Place | None:
-    """Whose request everything else waits for: the looking process sends it at once.
+    """Return the place of the looking process that gets a solo permit; None if it must not.
 
-    A process that only polls does not go before real work.
+    A process that only polls must not overtake real work.
     """
     for place in state.places:
         if place.owner == owner and key_for(state, place.kind) == key and place.count:
@@ -181,7 +203,7 @@ def _waiting(state: State, key: str) -> int:
 def _take(state: State, now: float, key: str, waiting: int) -> Permit | Wait:
     window = window_of(state, key)
     if window.belief is Belief.OPEN and window.in_flight >= max(m.width for m in state.members.values()):
-        # Nothing is known, and the first refusals are coming: not more of them than one process alone would meet.
+        # The limit is unknown. Risk only as many 429s as a single process would.
         return Wait(math.inf, WaitReason.ANSWER)
     pace = window.pace(now)
     if pace is None:

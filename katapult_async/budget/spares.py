@@ -1,6 +1,6 @@
-"""Permits that a busy process takes in advance, so that its next requests need not wait for a look at the store.
+"""Permits that a busy process takes in advance, so that its next requests need not wait for a look.
 
-Only where the limit is so high that a few more or less make no difference. They go back when they are not used at once.
+Used only with high limits, where a few permits make no difference. Unused permits soon go back.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from katapult_async.ratelimit import Permit
 
 #: Seconds after which a permit that was taken in advance goes back.
 AGE = 0.1
-#: At most this part of the limit is taken in advance.
+#: At most one part in PART of the limit is taken in advance.
 PART = 200
-#: How fast the demand of earlier looks is forgotten.
+#: The factor by which demand of earlier looks counts less with each look.
 FADING = 0.7
 
 
@@ -30,29 +30,29 @@ class Spares:
         return len(self._permits)
 
     def wanted(self, kind: str) -> None:
-        """A request of this type has come."""
+        """Count a request of this type."""
         self._taken += 1
         self._kind = kind
 
     def take(self, now: float, kind: str) -> Permit | None:
-        """One of this type that is fresh."""
+        """Return a fresh permit of this type, or None."""
         if not self._permits or self._permits[0][0] < now - AGE or self._permits[0][1].kind != kind:
             return None
         return self._permits.popleft()[1]
 
     def add(self, now: float, permits: list[Permit]) -> None:
-        """Keep these for later."""
+        """Keep permits for later."""
         self._permits.extend((now, permit) for permit in permits)
 
     def order(self, limit: int | None) -> tuple[int, str]:
-        """How many more to ask for, and of which type: what comes until the next look but one."""
+        """Return how many more permits to ask for, to last for two looks, and their type."""
         self._demand = max(self._taken, FADING * self._demand)
         self._taken = 0
         most = (limit or 0) // PART
         return max(0, min(int(2 * self._demand), most) - len(self._permits)), self._kind
 
     def give_back(self, older_than: float) -> list[Permit]:
-        """Remove and return those that were taken before this time."""
+        """Remove and return the permits that were taken before this time."""
         old: list[Permit] = []
         while self._permits and self._permits[0][0] < older_than:
             old.append(self._permits.popleft()[1])

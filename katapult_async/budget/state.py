@@ -1,4 +1,4 @@
-"""What the processes that share a token know together, and what they say to each other. Plain data, no decisions."""
+"""The shared state of a token, and the messages between a process and its store. Plain data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import msgspec
 from katapult_async.ratelimit import Evidence, Permit, Wait, Window
 from katapult_async.ratelimit.trailing import TrailingCount
 
-#: Parts of a period in which answers are counted together: fewer than in one process, because they are written down.
+#: Buckets per period in which responses are counted. Fewer than in one process, to keep the state
+#: small.
 GRAIN = 250
 
 
@@ -21,23 +22,23 @@ def _new_name() -> str:
 class Member(msgspec.Struct):
     """A process that shares the token."""
 
-    #: For people, as in "process 4711 on host".
+    #: The name for people: "process 4711 on host".
     name: str
     run: str | None
     seen: float
-    #: The most requests that it has had at once, in flight and waiting.
+    #: The most requests that were in flight or waiting at once.
     width: int = 0
-    #: Permits that it has got, in all and since the current window was first seen.
+    #: Permits of the process, in total and in the current window.
     sent: int = 0
     sent_in_window: int = 0
-    #: Permits of late; each counts for less as time goes by (State.faded_at).
+    #: Recent permits. Each one counts for less as time passes (State.faded_at).
     recent: float = 0.0
-    #: How many of the requests that it sent without a permit of this state have been counted.
+    #: Requests without a permit of this state that have been counted.
     strays: int = 0
 
 
 class Place(msgspec.Struct):
-    """Requests of one process that wait."""
+    """Waiting requests of one process."""
 
     owner: str
     kind: str
@@ -51,7 +52,7 @@ class Lease(msgspec.Struct):
 
     owner: str
     permit: Permit
-    #: When it goes back (not taken yet) or counts as lost (taken).
+    #: When the permit goes back (reserved) or counts as lost (taken).
     deadline: float
     taken: bool
     #: The number of the look that took it.
@@ -59,12 +60,12 @@ class Lease(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """All that is shared."""
+    """The shared state of one token."""
 
-    #: Of all types of requests that are not counted apart.
+    #: The window of all types of requests that have no window of their own in `apart`.
     window: Window
     apart: dict[str, Window] = {}
-    #: When the next request may be sent at an even pace, for each window that has one ("" for the common one).
+    #: When the next request may be sent, for each window with an even pace ("" for `window`).
     paced: dict[str, float] = {}
     members: dict[str, Member] = {}
     places: list[Place] = []
@@ -73,26 +74,26 @@ class State(msgspec.Struct):
     permits: int = 0
     #: The window that `Member.sent_in_window` counts in.
     number: int = 0
-    #: When `Member.recent` was brought up to date.
+    #: When `Member.recent` was updated last.
     faded_at: float = 0.0
-    #: If it was restored: when it had been seen. What was sent later is not in it.
+    #: The time of a restored state. Later requests are not in it.
     restored_from: float = 0.0
-    #: Tells this state from one that was lost: the numbers of its leases begin anew.
+    #: Distinguishes this state from a lost one, whose leases had other numbers.
     name: str = msgspec.field(default_factory=_new_name)
 
     @classmethod
     def start(cls, period: float, limit: int | None) -> State:
-        """Nobody has sent anything.
+        """Return the state before the first request.
 
         Args:
             period: The length of a window in seconds.
-            limit: Requests per window, if they are known.
+            limit: Requests per window. None if the limit is not known.
         """
         return cls(Window.start(period=period, limit=limit, grain=GRAIN))
 
 
 class Want(msgspec.Struct, frozen=True):
-    """Requests of the looking process that wait: all of this type and priority."""
+    """Waiting requests of the looking process with one type and priority."""
 
     kind: str
     priority: int
@@ -100,7 +101,13 @@ class Want(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """How the request of a permit ended. evidence: None if no answer came. left: False if it was not sent."""
+    """How the request of a permit ended.
+
+    Args:
+        lease: The number of the lease.
+        evidence: What the response shows of the rate limit. None without a response.
+        left: Whether the request was sent.
+    """
 
     lease: int
     evidence: Evidence | None = None
@@ -108,29 +115,29 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process says when it looks.
+    """What a process reports and asks for in one look.
 
     Args:
-        owner: Its key.
-        name: Its name for people.
-        run: What it is doing, for people.
-        period: The length of a window in seconds, as configured.
-        limit: Requests per window, if it knows them.
-        timeout: Seconds that one of its requests may take.
-        number: The number of this look. It repeats if the store failed.
-        received: The last look whose result has arrived: permits of later ones were never used.
-        state: The name of the state that its permits come from.
-        wants: Its requests that wait; what is not among them does not wait any more.
+        owner: The key of the process.
+        name: The name of the process for people.
+        run: The ID of the durable run that the process executes, or None.
+        period: The configured length of a window in seconds.
+        limit: Requests per window. None if the process does not know the limit.
+        timeout: Longest time of one request in seconds.
+        number: The number of this look.
+        received: The last look whose result has arrived. Permits of later looks were not used.
+        state: The name of the state that the reported permits come from.
+        wants: All waiting requests of the process.
         reports: How its requests ended.
-        strays: Requests that it has ever sent without a permit of a state (while the store was gone): they may have
-            been counted.
-        width: Its requests in flight and waiting.
-        in_flight: Its requests in flight.
-        past: All its requests of the last period, for a state that does not know of them.
-        shift: How far the store's clock was ahead of the clock of `past`.
-        spare: Permits that it takes in advance if nobody waits, and of which type.
-        known: The state that it saw last, for a store that has lost it; None if that was too long ago.
-        leaving: Whether this is its last look.
+        strays: All requests that the process has ever sent without a permit of the store, while the
+            store was unavailable.
+        width: Requests in flight and waiting.
+        in_flight: Requests in flight.
+        past: All requests of the last period, for a state that does not include them.
+        shift: Seconds by which the store's clock is ahead of the clock of `past`.
+        spare: How many permits to take in advance if no request waits, and of which type.
+        known: The state after the last look, for a store that has lost it. None if it is too old.
+        leaving: Whether this is the last look of the process.
     """
 
     owner: str
@@ -155,12 +162,12 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What the process gets to know.
+    """What the process gets from a look.
 
     Args:
-        permits: Those for its requests, with the numbers of their leases.
-        wait: How long the first of the other requests has to wait; None if none waits.
-        others: Whether permits lie ready for other processes.
+        permits: Permits for its requests, each with the number of its lease.
+        wait: How long the first of the other requests has to wait. None if none waits.
+        others: Whether permits are reserved for other processes.
     """
 
     permits: tuple[tuple[int, Permit], ...]
@@ -169,7 +176,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Looked(NamedTuple):
-    """The result of a look: what the process gets, the state after it, and when (seconds of the store's clock)."""
+    """The result of a look: what the process gets, the new state, and the time of the store (s)."""
 
     seen: Seen
     state: State

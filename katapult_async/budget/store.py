@@ -1,4 +1,4 @@
-"""Where the shared state is kept: what a store must be able to do, and how the state is written down."""
+"""The protocols of stores and budgets, and the encoding of the state."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import msgspec
 from .errors import OtherVersion
 from .state import Look, Looked, State
 
-#: The first bytes of a state that this version can read. Another version counts as another format.
+#: The first bytes of a state that this version can read.
 FORMAT = b"katapult-budget 2\n"
-#: Seconds after which a state of another version is replaced, at least: nobody of that version shares it any more.
+#: Seconds after its last change after which a state of another version is replaced, at least.
 ABANDONED = 120.0
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -20,22 +20,32 @@ _decode = msgspec.msgpack.Decoder(State).decode
 
 
 class Store(Protocol):
-    """The state of one token. All methods may raise StoreUnavailable. `exchange` may raise BudgetError, too."""
+    """The state of one token. All methods may raise StoreUnavailable."""
 
     async def exchange(self, look: Look) -> Looked:
-        """Read the state, carry out `exchange.exchange`, write the state: as one step for all processes."""
+        """Read the state, apply `exchange.exchange` and write the state, in one transaction.
+
+        Args:
+            look: What the process reports and asks for.
+
+        Raises:
+            BudgetError: If a live process has configured another length of the window.
+        """
         ...
 
     async def read(self) -> tuple[State | None, float]:
-        """The state, None if there is none, and the time of the store's clock."""
+        """Return the state, or None if the store has none, and the time of the store's clock."""
         ...
 
     async def changed(self) -> None:
-        """Wait until another process has changed something since the last exchange. May return for no reason."""
+        """Wait until another process has changed the state since the last look.
+
+        May return early.
+        """
         ...
 
     async def aclose(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...
 
 
@@ -43,43 +53,48 @@ class Budget(Protocol):
     """A place for shared budgets."""
 
     async def check(self) -> None:
-        """Find out whether it can be used.
+        """Check that the budget can be used.
 
         Raises:
-            BudgetError: If it cannot, for a reason that waiting does not repair.
+            BudgetError: If it cannot be used, and waiting does not help.
         """
         ...
 
     def store(self, key: str) -> Store:
-        """The store of one token.
+        """Return the store of one token.
 
         Args:
-            key: Its name (`key_of`).
+            key: The name of the token's budget. See `key_of`.
         """
         ...
 
 
 def key_of(token: str, base_url: str) -> str:
-    """The name of a token's budget. The token cannot be read from it."""
+    """Return the name of a token's budget, from which nobody can derive the token.
+
+    Args:
+        token: The API token.
+        base_url: The base URL of the API.
+    """
     key = hashlib.blake2b(token.encode()).digest()
     return hashlib.blake2b(base_url.encode(), key=key, digest_size=16).hexdigest()
 
 
 def write_state(state: State) -> bytes:
-    """The state as bytes."""
+    """Encode a state."""
     return FORMAT + _encode(state)
 
 
 def read_state(data: bytes, *, age: float, period: float) -> State | None:
-    """The state of these bytes; None if they are damaged, or of another version that nobody uses any more.
+    """Decode a state. Returns None if it is damaged, or from a version that is no longer in use.
 
     Args:
-        data: What `write_state` made.
-        age: Seconds since it was written.
-        period: Seconds of a window.
+        data: The result of `write_state`.
+        age: Seconds since the state was written.
+        period: The length of a window in seconds.
 
     Raises:
-        OtherVersion: If they come from another version that is in use.
+        OtherVersion: If the state comes from another version that is in use.
     """
     if not data.startswith(FORMAT):
         in_use = age < max(ABANDONED, 2 * period)

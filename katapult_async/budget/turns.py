@@ -1,4 +1,4 @@
-"""The requests of one process that wait for a permit of the shared budget, in order of priority and arrival."""
+"""The requests of one process that wait for a permit, in order of priority and arrival."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ class Turn:
 
 
 class Turns:
-    """All that wait."""
+    """The waiting requests of one process."""
 
     def __init__(self) -> None:
         self._queue: list[Turn] = []
         self._arrivals = itertools.count()
 
     def add(self, priority: Priority, kind: str) -> Turn:
-        """Wait as the last one of this priority."""
+        """Add a request behind all others of its priority."""
         turn = Turn((priority, next(self._arrivals)), kind)
         self._queue.append(turn)
         return turn
 
     def waiting(self) -> list[Turn]:
-        """Those that still wait, in order."""
+        """Return the requests that still wait, in order."""
         self._queue = sorted(
             (turn for turn in self._queue if not turn.permit.done()), key=lambda turn: turn.key
         )
         return self._queue
 
     def wants(self) -> tuple[Want, ...]:
-        """How many wait, by type and priority."""
+        """Return how many requests wait, by type and priority."""
         counts: dict[tuple[str, int], int] = {}
         for turn in self.waiting():
             key = (turn.kind, turn.key[0])
@@ -51,10 +51,10 @@ class Turns:
         return tuple(Want(kind, priority, count) for (kind, priority), count in counts.items())
 
     def hand_out(self, permits: list[Permit]) -> list[Permit]:
-        """Give each permit to the first that waits for its type.
+        """Give each permit to the first request of its type.
 
         Returns:
-            Those that nobody waits for any more.
+            The permits for which no request waits.
         """
         left: list[Permit] = []
         by_kind: dict[str, deque[Turn]] = {}
@@ -70,6 +70,6 @@ class Turns:
         return left
 
     def fail(self, error: type[Exception], *args: object) -> None:
-        """Let all that wait end with an error, each with one of its own."""
+        """End all waiting requests, each with its own instance of the error."""
         for turn in self.waiting():
             turn.permit.set_exception(error(*args))

@@ -1,6 +1,7 @@
-"""What a shared budget looks like to a person: who is on the token, and how much of the window is used.
+"""A shared budget for people: which processes use the token, and how much of the window is used.
 
-Pure functions. They read a state and change nothing in it. Deciding stays in `exchange` and `ratelimit`.
+Pure functions that read a state and do not change it. All decisions are in `exchange` and
+`ratelimit`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ class MemberView(msgspec.Struct, frozen=True):
     """A process that shares the budget.
 
     Args:
-        name: Its name for people: `process 4711 on host`.
-        run: The durable run that it executes. None if it executes none.
-        seen_ago: Seconds since it looked at the budget last. A process that has something to send looks every second.
-        in_flight: Its requests in flight.
-        waiting: Its requests that wait for a permit.
-        sent: Its requests since it joined.
-        sent_in_window: Its requests in the current window. None if the server has no windows of its clock.
+        name: The name for people: `process 4711 on host`.
+        run: The ID of the durable run that the process executes, or None.
+        seen_ago: Seconds since the last look. A process with waiting requests looks every second.
+        in_flight: Requests in flight.
+        waiting: Requests that wait for a permit.
+        sent: Requests since the process joined.
+        sent_in_window: Requests in the current window. None if the windows do not follow the
+            server's clock.
     """
 
     name: str
@@ -40,16 +42,17 @@ class BudgetView(msgspec.Struct, frozen=True):
     """A budget at one moment.
 
     Args:
-        limiter: What kind of limiter the server is believed to be, in words.
+        limiter: The kind of limiter that the server seems to have.
         period: The length of a window in seconds.
-        limit: Requests permitted per window. None if it is not known.
-        remaining: Requests that the server's counter certainly leaves. None if it is not known.
-        used: Requests that the server may have counted in the current window, of anybody with the token. If it has no
-            windows of its clock: requests of these processes in the last period.
+        limit: Requests permitted per window. None if the limit is not known.
+        remaining: Requests that are certainly left in the window. None if this is not known.
+        used: Requests that the server may have counted in the current window, from any client of
+            the token. If the windows do not follow the server's clock: requests of these processes
+            in the last period.
         in_flight: Requests in flight.
         waiting: Requests that wait for a permit.
-        next_window_in: Seconds until the next window of the server's clock may be entered. None if it is not known, or
-            if that window has begun.
+        next_window_in: Seconds until the next window of the server's clock. None if this is not
+            known, or if that window has started.
         members: The processes.
     """
 
@@ -65,10 +68,10 @@ class BudgetView(msgspec.Struct, frozen=True):
 
 
 def view_of(state: State, now: float) -> BudgetView:
-    """Return what a state shows.
+    """Return the view of a state.
 
     Args:
-        state: As it was read from the store.
+        state: The state from the store.
         now: Seconds of the store's clock.
     """
     window = state.window
@@ -100,14 +103,14 @@ def view_of(state: State, now: float) -> BudgetView:
 
 
 def event_of(state: State, now: float, owner: str, place: str, *, reachable: bool) -> BudgetEvent:
-    """Return what observers of one of the processes get to know.
+    """Return the event for observers of one process.
 
     Args:
-        state: As the process has seen it last.
+        state: The state after the last look of the process.
         now: Seconds of the store's clock.
         owner: The key of the process.
         place: Where the budget is kept.
-        reachable: Whether the store could be reached.
+        reachable: Whether the store is available.
     """
     view = view_of(state, now)
     return BudgetEvent(

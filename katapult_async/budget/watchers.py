@@ -1,4 +1,4 @@
-"""Who wants to know what the processes that share a budget have in use, and when they are told."""
+"""The listeners for reports about a shared budget, and when they get one."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class Watchers:
         self._members: frozenset[str] = frozenset()
 
     def add(self, listener: Callable[[BudgetEvent], None]) -> Callable[[], None]:
-        """Tell `listener` of the next look, and from then on as the others.
+        """Call `listener` after the next look, and with each report from then on.
 
         Returns:
-            A function that ends it.
+            A function that removes the listener.
         """
         self._listeners.append(listener)
         self._reported_at = -math.inf
         return lambda: self._listeners.remove(listener)
 
     def looked(self, state: State, now: float) -> None:
-        """The process has looked: report if a process has joined or left, or if it is time.
+        """Report after a look if a process has joined or left, or if a report is due.
 
         Args:
-            state: As it is now.
+            state: The state after the look.
             now: Seconds of the store's clock.
         """
         members = frozenset(state.members)
@@ -52,7 +52,7 @@ class Watchers:
             self._report(state, now, reachable=True)
 
     def gone(self, state: State, now: float) -> None:
-        """The store is gone. See `looked`; `state` is what was seen last."""
+        """Report that the store is unavailable. See `looked`; `state` is the last known state."""
         self._report(state, now, reachable=False)
 
     def _report(self, state: State, now: float, *, reachable: bool) -> None:

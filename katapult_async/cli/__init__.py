@@ -1,6 +1,6 @@
-"""The command line `katapult-async`. It presents; the packages below it do the work.
+"""The command line `katapult-async`. It only reads options and shows results.
 
-Starting it loads neither an HTTP client nor an event loop: each command imports what it needs.
+Each command imports what it needs, so the start loads neither an HTTP client nor an event loop.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
     except OutputError as exc:
         code = bad_input(f"cannot write to standard output: {exc.strerror}")
     except BrokenPipeError:
-        code = SOME_NOT  # the reader has closed the pipe (`| head`): nobody is left to tell
+        code = SOME_NOT  # the reader has closed the pipe (`| head`), so no message can arrive
     except KeyboardInterrupt:
         code = INTERRUPTED  # before a command began, or in the last flush
     else:
@@ -44,6 +44,6 @@ def _run() -> None:
         raise SystemExit(2) from None
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            # Outside the event loop, which has handlers of its own: end like Ctrl-C, and leave nothing behind.
+            # Outside the event loop, which has its own handlers, a signal acts like Ctrl-C.
             signal.signal(number, signal.default_int_handler)
     app(prog_name="katapult-async")

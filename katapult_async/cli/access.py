@@ -1,7 +1,7 @@
-"""Which token goes to which host, and whom the rate limit is shared with: checked before anything is sent.
+"""Token, host and shared budget of a command, checked before the first request.
 
-A token goes only to a host that the user has named: with --base-url, with KATAPULT_BASE_URL, in a profile, or by naming
-none, which means the default host. A journal alone names no host.
+A token goes only to the host that the user has chosen: with --base-url, with KATAPULT_BASE_URL, in
+a profile, or the default host. A journal cannot choose a host.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from katapult_async.jobs import RunInfo
 from katapult_async.transport import DEFAULT_BASE_URL
 from katapult_async.transport.address import check_base_url, is_same_base_url
 
-#: The commands that need a token, and take the options of a connection.
+#: The commands that need a token and have the options of `Connection`.
 _CONNECTED = {"plan", "assign", "resume", "rollback"}
 
 
 def token_for(sources: Sources, settings: ClientSettings) -> str:
-    """Return the token. Exits with 2 if it, or a setting, cannot be used.
+    """Return the token. Exits with 2 if the token or a setting cannot be used.
 
     Args:
-        sources: What the command was given.
-        settings: What the client will get. The base URL is put into its one spelling, and the budget is added.
+        sources: The options, variables and profile of the command.
+        settings: The settings of the client. The base URL is normalized, and the budget is added.
     """
     settings["base_url"] = base_url_of(sources, allow_http=settings.get("allow_http", False))
     token = read_token(sources)
@@ -52,7 +52,7 @@ def token_for(sources: Sources, settings: ClientSettings) -> str:
 
 
 def base_url_of(sources: Sources, *, allow_http: bool) -> str:
-    """Return the base URL in its one spelling. Exits with 2 if it cannot be used."""
+    """Return the normalized base URL. Exits with 2 if it cannot be used."""
     found = sources.find(BASE_URL)
     try:
         return check_base_url(found.value or DEFAULT_BASE_URL, allow_http=allow_http)
@@ -80,7 +80,7 @@ def read_token(sources: Sources) -> str:
 
 
 def _is_other_profile(sources: Sources) -> bool:
-    """Return whether a variable wins over a token that the user may have meant by naming a profile."""
+    """Return whether the named profile has a token, too."""
     profile = sources.profile
     return (
         profile_is_named()
@@ -90,10 +90,10 @@ def _is_other_profile(sources: Sources) -> bool:
 
 
 def budget_of(sources: Sources) -> Budget | None:
-    """Return the budget that the client gets, after checking that it can be used. None to share nothing.
+    """Return the budget of the client, after checking it. None to share nothing.
 
-    Exits with 2 if the budget that the user has named cannot be used. Without the default budget the command goes on,
-    and says so.
+    Exits with 2 if a budget that the user has chosen is unusable. If the default budget is
+    unusable, the command continues with a warning.
     """
     found = sources.find(BUDGET)
     for password in passwords_in(found.value):
@@ -112,7 +112,7 @@ def budget_of(sources: Sources) -> Budget | None:
 
 
 def check_host(run_file: str, info: RunInfo, settings: ClientSettings) -> None:
-    """Exit with 2 if a run was made for another host than the one that the user has named."""
+    """Exit with 2 if a run belongs to another host than the one that the user has chosen."""
     named = settings.get("base_url", DEFAULT_BASE_URL)
     if info.base_url is None or is_same_base_url(info.base_url, named):
         return
@@ -123,14 +123,15 @@ def check_host(run_file: str, info: RunInfo, settings: ClientSettings) -> None:
 
 
 def command_for(action: str, run_file: object, base_url: str | None) -> str:
-    """Return the command that does something with a run, as it can be typed.
+    """Return a command for a run, ready to be typed.
 
-    It repeats the profile and the other sources of this command's token, and names the base URL if nothing else does.
+    The command repeats the options of this command that choose the token and the budget. It has
+    --base-url if variable and profile do not name the base URL of the run.
 
     Args:
-        action: The command, for example `resume`.
+        action: The name of the command, for example `resume`.
         run_file: The journal of the run.
-        base_url: The base URL that the run was made for.
+        base_url: The base URL of the run.
     """
     command = f"katapult-async {action} {shlex.quote(str(run_file))}"
     if action in _CONNECTED:

@@ -1,4 +1,4 @@
-"""The commands with their options and help. Each one imports what it needs when it runs."""
+"""The commands with their options and help. Each command imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def plan(
 ) -> None:
     """Show what assigning a manifest would find and cost.
 
-    Reads the organization's disks and virtual machines. Changes nothing. Exits with 1 if some lines cannot be assigned.
+    Reads the organization's disks and virtual machines. Changes nothing. Exits with 1 if some lines
+    cannot be assigned.
     """
     from katapult_async.cli.plan import run_plan
 
@@ -73,7 +74,7 @@ def assign(
     run: NewRun = None,
     organization: Organization = None,
     preflight: Annotated[
-        bool, typer.Option("--preflight/--no-preflight", help="Look first at what is there.")
+        bool, typer.Option("--preflight/--no-preflight", help="Read the current state first.")
     ] = True,
     thorough: Thorough = False,
     attach: Attach = False,
@@ -88,9 +89,10 @@ def assign(
 ) -> None:
     """Assign the disks of a manifest to virtual machines.
 
-    The manifest is checked whole before the first request. Then the command shows what is there, and asks.
+    Checks the whole manifest before the first request. Then shows the current state and the cost,
+    and asks.
 
-    A journal records every line. Whatever ends the run, the same command resumes it.
+    A journal records every line. The same command resumes a run that has stopped.
     """
     from katapult_async.cli.assign import Wanted, run_assign
     from katapult_async.cli.plan import run_plan
@@ -142,9 +144,9 @@ def run_action(
         typer.Argument(
             metavar="ACTION",
             show_default=False,
-            is_eager=True,  # a wrong one is told before a missing manifest
+            is_eager=True,  # reports an unknown action before a missing manifest
             callback=_checked_action,
-            help="What to do with each line. A wrong one lists all.",
+            help="What to do with each line. An unknown action lists all.",
         ),
     ],
     manifest: Annotated[
@@ -169,11 +171,12 @@ def run_action(
 ) -> None:
     """Carry out another action on each line of a manifest.
 
-    The columns are the fields of the action: disk and size_in_gb for resize, virtual_machine for start and stop,
-    organization, name, data_center and size_in_gb for create. Tasks are waited for.
+    The columns are the fields of the action: disk and size_in_gb for resize, virtual_machine for
+    start and stop, organization, name, data_center and size_in_gb for create. The run waits for
+    tasks.
 
-    A journal records every line. Whatever ends the run, the same command resumes it. What cannot be read back, and may
-    have been executed, comes out as unknown and is never sent again.
+    A journal records every line. The same command resumes a run that has stopped. A line that may
+    have been executed, and cannot be read back, is unknown and never sent again.
     """
     from katapult_async.cli.assign import Wanted, run_assign
     from katapult_async.cli.run import run_cost
@@ -216,8 +219,8 @@ def resume(
 ) -> None:
     """Continue a run that was interrupted or killed.
 
-    Lines that were sent and have no outcome are read back first, so that nothing is sent twice. A run that never
-    started is looked at and asked about first, as assign does it.
+    Reads lines back that were sent and have no outcome, so that nothing is executed twice. For a
+    run that never started, makes the preflight and asks first, like assign.
     """
     from katapult_async.cli.resume import run_resume
 
@@ -255,12 +258,12 @@ def rollback(
 ) -> None:
     """Undo exactly what a run did.
 
-    It detaches the disks that the run attached, and unassigns the disks that the run assigned.
+    Detaches the disks that the run attached, and unassigns the disks that the run assigned.
 
-    Each disk is read first. Boot disks, and disks that have moved to another machine since, are left alone.
+    Reads each disk first. Leaves boot disks alone, and disks that are on another machine now.
 
-    A rollback is a run with its own journal. The same command resumes it, or tries again what failed. A run that has
-    been rolled back cannot be resumed.
+    A rollback is a run with its own journal. The same command resumes it, and tries failed lines
+    again. A run that was rolled back cannot be resumed.
     """
     from katapult_async.cli.rollback import run_rollback
 
@@ -303,7 +306,7 @@ def status(
 ) -> None:
     """Show where a run stands and what to do next.
 
-    Reads the journal only, also while another process executes the run. No token is needed.
+    Reads the journal only, also while another process executes the run. Needs no token.
     """
     from katapult_async.cli.status import run_status
 
@@ -320,7 +323,7 @@ def runs(
 ) -> None:
     """List the runs of a folder.
 
-    Shows state, counts and the time of each. Exits with 1 if a journal is damaged.
+    Shows state, counts and time of each run. Exits with 1 if a journal is damaged.
     """
     from katapult_async.cli.runs import run_runs
 
@@ -353,8 +356,9 @@ def report(
 ) -> None:
     """Write what became of the lines of a run.
 
-    A table and an HTML page show totals and failures. CSV, JSON and JSON Lines have every line. A manifest has the lines
-    that are not done, for another run. --status and --all choose other lines.
+    A table and an HTML page show totals and failures. CSV, JSON and JSON Lines have every line. A
+    manifest has the lines that are not done, for another run. --status and --all choose other
+    lines.
     """
     from katapult_async.cli.report import run_report
 

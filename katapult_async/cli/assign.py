@@ -1,4 +1,4 @@
-"""`assign` and `run`: a manifest becomes a durable run, which is looked at, asked about and executed."""
+"""`assign` and `run`: make a durable run of a manifest, ask for confirmation, and execute it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from katapult_async.transport import DEFAULT_BASE_URL
 
 
 class Wanted(NamedTuple):
-    """What the user has asked for. action: of `run`; None for `assign`."""
+    """The options of `assign` or `run`. action: the action of `run`, None for `assign`."""
 
     yes: bool
     task_timeout: float
@@ -56,7 +56,7 @@ def run_assign(
             if wanted.preflight and wanted.organization is None and not location.begun:
                 return bad_input(
                     "which organization owns the disks? Add --organization, or set KATAPULT_ORGANIZATION. "
-                    "--no-preflight assigns without looking first"
+                    "--no-preflight assigns without reading the current state"
                 )
             run = _open(location, manifest, wanted, settings)
         with run:
@@ -91,7 +91,7 @@ def _open(location: Location, manifest: Manifest, wanted: Wanted, settings: Clie
 def _prepare(
     run: Run, location: Location, token: str, settings: ClientSettings, wanted: Wanted, screen: Screen
 ) -> int | None:
-    """Look and ask, as far as the run needs it; None to go on, else the exit code."""
+    """Make the preflight and ask, if needed. Returns None to continue, else the exit code."""
     unprepared = run.needs_preflight or run.needs_confirmation
     code = can_be_asked(yes=wanted.yes) if unprepared or wanted.canary is not None else None
     if code is not None:
@@ -108,7 +108,7 @@ def _first_line(run: Run, location: Location) -> str:
 
 
 def _execute(run: Run, token: str, settings: ClientSettings, wanted: Wanted, screen: Screen) -> int:
-    """Execute the run; the first lines alone if that is wanted."""
+    """Execute the run, after its first lines alone with --canary."""
 
     def execute(limit_lines: int | None) -> int:
         return run_loop(
@@ -135,7 +135,7 @@ def _execute(run: Run, token: str, settings: ClientSettings, wanted: Wanted, scr
 
 
 def _failed(run: Run) -> int:
-    """Return how many lines have been sent and have failed. The preflight's failures were not sent."""
+    """Return how many lines failed after a request. Failures of the preflight do not count."""
     problems = run.journal.lines(problems_only=True)
     return sum(1 for line in problems if line.status is not LineStatus.WAITING and line.attempts)
 
@@ -147,7 +147,7 @@ def _end_here(run: Run, code: int, screen: Screen) -> int:
 
 
 def _ask_for_the_rest(run: Run, settings: ClientSettings, wanted: Wanted, *, failed: int) -> int | None:
-    """Decide, after the first lines, about the others; None to go on, else the exit code."""
+    """Ask whether to send the other lines. Returns None to continue, else the exit code."""
     rest = counted(
         run.summary().counts.get(LineStatus.WAITING, 0), "disk" if wanted.action is None else "line"
     )

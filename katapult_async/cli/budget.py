@@ -1,4 +1,4 @@
-"""`budget`: who shares the rate limit of a token. Reads the store of the budget, and changes nothing in it."""
+"""`budget`: show which processes share the rate limit of a token. Only reads the store."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from katapult_async.jobs.report.command_documents import BudgetDocument, BudgetM
 from katapult_async.jobs.report.documents import encode, iso
 from katapult_async.transport.address import hide_token
 
-#: Seconds between two looks.
+#: Seconds between two reads of the store.
 EVERY = 1.0
-#: Seconds within which a process counts as looking now.
+#: A process whose last look is less than this many seconds ago is shown as seen now.
 _NOW = 2.0
 _HEADINGS = ("process", "host", "run", "in flight", "waiting", "this window", "sent", "seen")
 
 
 class Seen(NamedTuple):
-    """What one look at a budget has shown.
+    """A budget at the time of a read.
 
     Args:
         key: The name of the token's budget.
-        view: The budget. None if nobody has used it, or it cannot be read.
-        problem: Why it cannot be read.
-        at: When it was looked at (Unix seconds).
+        view: The budget. None if no process has used it, or if it cannot be read.
+        problem: Why the budget cannot be read, or None.
+        at: When the budget was read (Unix seconds).
     """
 
     key: str
@@ -48,11 +48,11 @@ class Seen(NamedTuple):
 
 
 class _Place:
-    """Where budgets are kept, with those that are shown.
+    """The budgets that are shown, and their place.
 
     Args:
         where: The place, for people.
-        stores: The stores that are shown, by key. Empty to show every file in the folder.
+        stores: The stores by key. None for every file in the folder.
     """
 
     def __init__(self, where: str, stores: dict[str, Store] | None = None) -> None:
@@ -70,13 +70,17 @@ class _Place:
         return [await _look(key, store) for key, store in self._stores.items()]
 
     async def aclose(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         for store in self._stores.values():
             await store.aclose()
 
 
 def run_budget(sources: Sources, *, allow_http: bool, every_token: bool, as_json: bool, watch: bool) -> int:
-    """Show who shares a budget and return the exit code: 3 if the store does not answer."""
+    """Show which processes share a budget.
+
+    Returns:
+        The exit code: 3 if the store does not answer.
+    """
     place = sources.find(BUDGET)
     if place.value == "none":
         refuse(f"{place.source}: no budget is shared. Name one with --budget")
@@ -109,7 +113,7 @@ async def _show(place: str, key: str | None, *, as_json: bool, watch: bool) -> i
             return await _in_lines(opened, as_json=as_json)
         return await _on_terminal(opened)
     except asyncio.CancelledError:
-        return INTERRUPTED  # Ctrl-C ends the watching
+        return INTERRUPTED  # Ctrl-C ends --watch
     finally:
         await opened.aclose()
 
@@ -161,7 +165,7 @@ async def _on_terminal(place: _Place) -> int:
     def lines(width: int) -> list[Line]:
         problems = [f"cannot read the budget: {seen.problem}" for seen in found if seen.problem]
         texts = [*sentences(place.where, found), *problems]
-        rows = shutil.get_terminal_size().lines - 2  # what does not fit could not be painted over
+        rows = shutil.get_terminal_size().lines - 2  # rows that have scrolled away cannot be repainted
         if len(texts) > rows:
             texts[rows - 1 :] = ["…"]
         return [[Part(shown(text)[:width])] for text in (*texts, "Ctrl-C ends the watching.")]

@@ -1,4 +1,4 @@
-"""`config`: every setting with its value and its source."""
+"""`config`: show every setting with its value and its source."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ from katapult_async.jobs.report.documents import encode
 from katapult_async.safe_text import for_terminal
 
 _HEADINGS = ("setting", "value", "source")
-#: Shown as the token.
+#: Settings that are shown in the row of the token.
 _TOKEN = {TOKEN_FILE.name, TOKEN_COMMAND.name}
 
 
 def run_config(sources: Sources, *, allow_http: bool, as_json: bool) -> int:
-    """Show the settings and return the exit code. Exits with 2 if one cannot be used.
+    """Show the settings. Exits with 2 if a setting cannot be used.
 
     Args:
-        sources: What the command was given.
+        sources: The options, variables and profile of the command.
         allow_http: Whether http:// to another host is permitted.
         as_json: Whether to write JSON.
+
+    Returns:
+        The exit code.
     """
     settings = [_setting(sources, name, allow_http=allow_http) for name in SETTINGS if name not in _TOKEN]
     document = ConfigDocument(
@@ -63,7 +66,7 @@ def _token(sources: Sources) -> TokenDocument:
     if found is None:
         return TokenDocument(set=False, kind=None, source=None)
     if found.kind is Kind.FILE:
-        read_file(found.name, found.source)  # exits if other users can read it, too
+        read_file(found.name, found.source)  # exits if other users can read the file
     return TokenDocument(set=True, kind=found.kind.value, source=found.source)
 
 

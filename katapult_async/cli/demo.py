@@ -1,4 +1,4 @@
-"""`demo`: a durable run against the emulator, both in this process, with a real limit and real faults."""
+"""`demo`: a durable run against an emulator in this process, with a rate limit and faults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run_demo(
     seed: int,
     screen: Screen,
 ) -> int:
-    """Assign disks of an emulator.
+    """Assign the disks of an emulator.
 
     Returns:
         The exit code.

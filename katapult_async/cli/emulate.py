@@ -1,4 +1,4 @@
-"""`emulate`: the emulator as a server of its own, until Ctrl-C."""
+"""`emulate`: serve the emulator until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from katapult_async.testing.watching import ledger_of
 
 
 def checked_limiter(kind: str) -> LimiterKind:
-    """Return the kind of a limiter. Exits with 2 if there is none of this name."""
+    """Return the kind of a limiter. Exits with 2 if the name is unknown."""
     try:
         return LimiterKind(kind)
     except ValueError:
@@ -25,7 +25,7 @@ def checked_limiter(kind: str) -> LimiterKind:
 def run_emulator(
     emulator: KatapultEmulator, *, token: str, window: float, plan_out: Path | None, ledger_out: Path | None
 ) -> int:
-    """Serve; the exit code."""
+    """Serve until Ctrl-C, and return the exit code."""
     for path, write in ((plan_out, _write_plan), (ledger_out, _write_ledger)):
         if path is not None:
             try:

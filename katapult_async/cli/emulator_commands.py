@@ -28,11 +28,11 @@ def demo(
     faults: Annotated[
         float, typer.Option(parser=decimal(0, 0.9), metavar="PART", help="Part of the requests that fail.")
     ] = 0.05,
-    seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same faults.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same faults.")] = 0,
     *,
     screen: Screen,
 ) -> None:
-    """Assign disks of an emulator, under a real rate limit. Nothing leaves this machine."""
+    """Assign the disks of an emulator, under a rate limit. Sends nothing to other hosts."""
     from katapult_async.cli.demo import run_demo
 
     screen.start_log()
@@ -56,19 +56,17 @@ def emulate(
     virtual_machines: Annotated[int, typer.Option(min=1)] = 100,
     limit: Annotated[int, typer.Option(min=1, help="Requests permitted in a window.")] = 1000,
     limiter: Annotated[
-        str, typer.Option(metavar="KIND", help="How requests are counted. A wrong one lists all.")
+        str, typer.Option(metavar="KIND", help="How requests are counted. An unknown kind lists all.")
     ] = "aligned",
     window: Annotated[float, typer.Option(min=0.1, help="Length of the window in seconds.")] = 60.0,
     headers: Annotated[bool, typer.Option(help="Send the rate limit headers.")] = True,
     latency: Annotated[float, typer.Option(min=0, help="Seconds for each request.")] = 0.0,
-    faults: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Part of the requests that goes wrong.")
-    ] = 0.0,
+    faults: Annotated[float, typer.Option(min=0, max=0.9, help="Part of the requests that fail.")] = 0.0,
     token: Annotated[str, typer.Option(help="The token it accepts.")] = "token",  # noqa: S107 - the emulator's own
     plan_out: Annotated[
         Optional[Path], typer.Option(help="Write a plan for all its disks to this file.")  # noqa: UP045
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed: same IDs, and the same requests go wrong.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same IDs and faults.")] = 0,
     ledger_out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write what was requested and changed to this file (JSON) when it ends."),
@@ -91,6 +89,6 @@ def emulate(
         faults=Faults.everywhere(faults, seed=seed),
         seed=seed,
         tokens=(token,),
-        keep_ledger=False,  # it may serve for days: counters only
+        keep_ledger=False,  # counters only, because the emulator may run for days
     )
     sys.exit(run_emulator(emulator, token=token, window=window, plan_out=plan_out, ledger_out=ledger_out))

@@ -1,6 +1,6 @@
-"""Execute one durable run in front of a person or a program: shown, interruptible, summed up in an exit code.
+"""Execute a durable run with progress, signals, a summary and an exit code.
 
-All commands that execute runs share it. It decides nothing about the run itself.
+Shared by all commands that execute runs. Decides nothing about the run itself.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ async def carry_out(
     limit_lines: int | None = None,
     max_failures: int | None = None,
 ) -> int:
-    """Execute a run and show its end. Nothing that can be expected to go wrong is raised.
+    """Execute a run and show its summary. Expected errors become messages and exit codes.
 
     Args:
-        run: The run. It stays open.
+        run: The run, which stays open.
         token: The API token.
-        settings: Of the client.
+        settings: The settings of the client.
         screen: What to show.
-        task_timeout: Seconds that attaching one disk may take.
-        limit_lines: Execute only so many lines. None for all.
-        max_failures: Stop when more lines than that have failed. None for never.
+        task_timeout: Longest time to wait for one task in seconds.
+        limit_lines: How many lines to execute. None for all.
+        max_failures: Stop when more lines than this have failed. None for no limit.
 
     Returns:
         The exit code.
@@ -54,7 +54,7 @@ async def carry_out(
     progress = _progress(screen, total=run.info.lines)
     watched: ClientSettings = {**settings, "observer": progress}
     client = Client(token, **watched)
-    # Until the last sentence is said, so that a further Ctrl-C does not cut it off.
+    # The handlers stay until the summary is written, so that another Ctrl-C does not cut it off.
     with ExitStack() as signals:
         try:
             async with client:
@@ -70,7 +70,7 @@ async def carry_out(
             resume = command_for("resume", run.journal.name, run.info.base_url)
             bad_input(f"{exc}. When it can be written again: {resume}")
             return SOME_NOT
-        except BudgetError as exc:  # it could be used when the command began
+        except BudgetError as exc:
             resume = command_for("resume", run.journal.name, run.info.base_url)
             bad_input(f"{exc}. When it can be used again: {resume}")
             return SOME_NOT
@@ -81,11 +81,7 @@ async def carry_out(
 
 
 async def _shown(executing: asyncio.Future[RunSummary], progress: Progress) -> bool:
-    """Show progress while a run is executed.
-
-    Returns:
-        Whether a second signal has ended it: resuming reads back what was in flight.
-    """
+    """Show progress while a run is executed, and return whether a second signal has ended it."""
     with progress, warnings_shown(progress.note), ExitStack() as stack:
         stack.callback(asyncio.create_task(progress.beat()).cancel)
         try:
@@ -96,11 +92,7 @@ async def _shown(executing: asyncio.Future[RunSummary], progress: Progress) -> b
 
 
 def _conclude(run: Run, progress: Progress, screen: Screen, *, interrupted: bool, partly: bool) -> int:
-    """Show how a run has ended.
-
-    Returns:
-        The exit code.
-    """
+    """Show the summary of a run, and return the exit code."""
     ending = Ending(
         interrupted=interrupted or progress.stopping,
         refused_by=run.refused_by,
@@ -122,17 +114,23 @@ def print_json(run: Run) -> None:
     sys.stdout.flush()
 
 
-async def look(
-    look_with: Callable[[Client], Coroutine[Any, Any, Preflight]],
+async def make_preflight(
+    preflight: Callable[[Client], Coroutine[Any, Any, Preflight]],
     token: str,
     settings: ClientSettings,
     *,
     screen: Screen,
 ) -> Preflight | int:
-    """Make a preflight, and show its progress.
+    """Make a preflight with progress.
+
+    Args:
+        preflight: Makes the preflight with a client.
+        token: The API token.
+        settings: The settings of the client.
+        screen: What to show.
 
     Returns:
-        What it has found, or an exit code if it could not be made.
+        The preflight, or the exit code if it failed.
     """
     progress = _progress(screen, step="look")
     watched: ClientSettings = {**settings, "observer": progress}
@@ -140,10 +138,10 @@ async def look(
         async with Client(token, **watched) as client:
             _connect(progress, client, None)
             with progress, warnings_shown(progress.note), ExitStack() as stack:
-                looking = asyncio.ensure_future(look_with(client))
-                on_signals(stack, partial(_cancel, looking))
+                task = asyncio.ensure_future(preflight(client))
+                on_signals(stack, partial(_cancel, task))
                 stack.callback(asyncio.create_task(progress.beat()).cancel)
-                return await looking
+                return await task
     except JournalError as error:
         return bad_input(f"the preflight could not be made: {error}. Nothing was changed")
     except KatapultError as error:
@@ -160,7 +158,7 @@ def _progress(screen: Screen, *, step: str = "assign", total: int = 0) -> Progre
 
 
 def _connect(progress: Progress, client: Client, run: Run | None) -> None:
-    """Let the display see what only the client and the run know."""
+    """Give the display access to the values of the client and the run."""
     gate = client.session.gate
     # The window of a shared gate counts the requests of other processes, too.
     progress.in_flight = lambda: gate.in_flight if isinstance(gate, SharedGate) else gate.window.in_flight
@@ -174,7 +172,7 @@ def _connect(progress: Progress, client: Client, run: Run | None) -> None:
 
 
 def _stopper(run: Run, progress: Progress, executing: asyncio.Future[RunSummary]) -> Callable[[], None]:
-    """Return what a signal does: the first one ends the run gently, the second one at once, further ones nothing."""
+    """Return the signal handler: first stop gently, then at once, then ignore further signals."""
     cancelled = False
 
     def handle() -> None:
@@ -193,7 +191,7 @@ def _stopper(run: Run, progress: Progress, executing: asyncio.Future[RunSummary]
 
 
 def stopping(in_flight: int) -> str:
-    """Return what to say on the first signal."""
+    """Return the message for the first signal."""
     if not in_flight:
         return "stopping: no request is in flight"
     return f"stopping: waiting for {counted(in_flight, 'request')} in flight (Ctrl-C again stops at once)"

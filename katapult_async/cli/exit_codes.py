@@ -1,4 +1,4 @@
-"""The exit codes of all commands, and the one sentence of a command that did nothing."""
+"""The exit codes of all commands, and the message of a command that did nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from katapult_async.cli.safe import shown
 
 OK, SOME_NOT, BAD_INPUT, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
-#: For the help.
+#: Part of the help.
 EXPLAINED = """\
 Exit codes:
     0  everything is done
@@ -20,15 +20,15 @@ Exit codes:
 
 
 def bad_input(reason: str) -> int:
-    """Write the one sentence of a command that ends early.
+    """Write the message of a command that ends early.
 
     Returns:
-        The exit code for wrong usage or input. Commands that end for another reason return their own.
+        The exit code for wrong usage or input. Commands with another reason return their own code.
     """
     print(f"katapult-async: {shown(reason)}", file=sys.stderr)
     return BAD_INPUT
 
 
 def refuse(reason: str) -> NoReturn:
-    """Say why nothing was done, and exit."""
+    """Write why the command did nothing, and exit with 2."""
     raise SystemExit(bad_input(reason))

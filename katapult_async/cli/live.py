@@ -1,7 +1,7 @@
-"""A few lines at the bottom of a terminal that are painted again and again, and survive its resizing.
+"""A few lines at the bottom of a terminal that are repainted, also after the terminal's resizing.
 
-Knows nothing of what the lines say. When the width changes, terminals break the lines that are on the screen anew, so
-the painter counts how many rows its last lines take at the new width before it goes back over them.
+Terminals rewrap lines when their width changes. So before it overwrites its last lines, the painter
+counts the rows that they take at the current width.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Line = list[Part]
 
 
 def columns_of(text: str) -> int:
-    """Return the columns that a terminal needs for a text: names of files may have wide or combining characters."""
+    """Return the columns of a text on a terminal, with wide and combining characters."""
     if text.isascii():
         return len(text)
     return sum(
@@ -46,7 +46,7 @@ def columns_of(text: str) -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """Return as much of the start of a text as fits into so many columns."""
+    """Return the start of a text that fits into this many columns."""
     while columns_of(text) > columns:
         text = text[: columns if text.isascii() else -1]
     return text
@@ -58,7 +58,7 @@ def width(line: Line) -> int:
 
 
 def fitted(parts: list[Part], columns: int) -> list[Line]:
-    """Join parts with commas into lines of at most `columns`. A part that alone is wider is cut."""
+    """Join parts with commas into lines of at most `columns`. A wider part is cut."""
     lines: list[Line] = []
     for part in parts:
         if lines and width(lines[-1]) + 2 + columns_of(part.text) <= columns:
@@ -69,11 +69,11 @@ def fitted(parts: list[Part], columns: int) -> list[Line]:
 
 
 class Live:
-    """Paints lines until it is closed, and shows nothing of what is typed meanwhile.
+    """Paints lines until it is closed, and hides typed keys meanwhile.
 
     Args:
         stream: The terminal.
-        lines: Makes the lines for a width in columns. None of them is wider.
+        lines: Returns the lines for a width in columns. No line may be wider.
     """
 
     def __init__(self, stream: TextIO, lines: Callable[[int], list[Line]]) -> None:
@@ -99,21 +99,21 @@ class Live:
         self._keys.__exit__(None, None, None)
 
     def paint(self) -> None:
-        """Paint the lines as they are now."""
-        # One column stays free: a terminal may already have moved to the next row after a full one.
+        """Paint the current lines."""
+        # One column stays free, because some terminals move to the next row after a full one.
         lines = self._lines(max(width_of(self._stream) - 1, 20))
         text = self._back() + "\n".join(self._styled(line) for line in lines)
         self._painted = [width(line) for line in lines]
         self._write(text)
 
     def print_above(self, text: str) -> None:
-        """Write text that stays, above the lines."""
+        """Write permanent text above the lines."""
         self._write(f"{self._back()}{text}\n")
         self._painted = []
         self.paint()
 
     def _back(self) -> str:
-        """Return the codes that go back over what was painted last, and clear it."""
+        """Return the codes that clear the lines that were painted last."""
         if not self._painted:
             return "\r\x1b[J"
         columns = width_of(self._stream)

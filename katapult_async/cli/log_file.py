@@ -1,4 +1,4 @@
-"""The file of `--log`. A log that cannot be written any more ends with one sentence, and the run goes on."""
+"""The file of `--log`. The run continues with one message if the log cannot be written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LogFile(logging.FileHandler):
     """Writes records until the first error."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
-        """Say once that the log ends here, and write nothing more."""
+        """Report the error once, and end the log."""
         del record
         logging.getLogger("katapult_async").removeHandler(self)
         reason = getattr(sys.exc_info()[1], "strerror", None) or "an error"
@@ -23,11 +23,11 @@ class LogFile(logging.FileHandler):
             f"katapult-async: cannot write the log {self.baseFilename}: {reason}. The run continues without a log.",
             file=sys.stderr,
         )
-        self.stream = None  # what it still holds cannot be flushed either
+        self.stream = None  # its buffer cannot be flushed either
 
 
 def log_to(file: Path) -> None:
-    """Append what happens to a file.
+    """Append all log records of the package to a file.
 
     Raises:
         OSError: If the file cannot be written.

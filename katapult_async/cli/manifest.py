@@ -1,4 +1,4 @@
-"""The manifest of a command: opened, checked whole, and refused with every reason before anything is sent."""
+"""Opens the manifest of a command, checks all of it, and reports every problem."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from katapult_async.jobs import Manifest, ManifestCheck, ManifestError
 def open_checked(name: str, action: str | None = None) -> Manifest:
     """Open a manifest of assignments, or of the items of an action.
 
-    Exits with 2 if a line is wrong, after saying what is wrong with which line.
+    Args:
+        name: The file, or `-` for standard input.
+        action: The action of `run`. None for assignments.
 
     Raises:
-        ManifestError: If it cannot be read.
+        ManifestError: If the manifest cannot be read, or has wrong lines, which are all shown.
     """
     if not name.strip():
         refuse("MANIFEST is empty: give the name of a file, or - for standard input")
     with contextlib.ExitStack() as stack:
         try:
-            # There is no sys.stdin at all if it was closed (`<&-`).
+            # sys.stdin is None if it was closed (`<&-`).
             stdin = sys.stdin.buffer if sys.stdin is not None else None
             manifest = stack.enter_context(Manifest.open(name, action=action, stdin=stdin))
             _complain(manifest.check())

@@ -1,4 +1,4 @@
-"""What the requests of a run show of its speed: how many in the last seconds, how much of the budget, when it ends."""
+"""The speed of a run: requests per second, the used part of the limit, and the expected end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from katapult_async import RequestEvent
 from katapult_async.cli.words import count
 from katapult_async.jobs.preflight.forecast import Pace, seconds_for
 
-#: Seconds over which the rate is taken.
+#: Seconds over which the rate is measured.
 RECENT = 10.0
 
 
@@ -17,11 +17,11 @@ class Meter:
     """Counts requests by second.
 
     Attributes:
-        requests: All requests so far.
+        requests: Requests so far.
         rate_limited: 429s among them.
         period: Length of the server's window in seconds.
-        known_limit: Returns the requests permitted in a window as the client knows them, or None. Set by the caller.
-        max_per_second: The user's own maximum. None for none.
+        known_limit: Returns the limit that the client knows, or None. Set by the caller.
+        max_per_second: The user's own maximum of requests per second, or None.
         concurrency: Most requests in flight.
     """
 
@@ -37,16 +37,16 @@ class Meter:
         self._remaining: int | None = None
         self._window = -1
         self._latency = 0.0
-        # Seconds in which requests were sent, with how many: those of the last window.
+        # The seconds of the last window in which requests were sent, each with their number.
         self._seconds: deque[list[float]] = deque()
 
     @property
     def limit(self) -> int | None:
-        """Requests permitted in a window. None while it is not known."""
+        """Requests permitted in a window. None while the limit is not known."""
         return self.known_limit() or self._permitted
 
     def add(self, event: RequestEvent) -> None:
-        """Count a request that has ended."""
+        """Count a completed request."""
         self.requests += 1
         self.rate_limited += event.rate_limited
         self._permitted = event.permitted or self._permitted
@@ -82,7 +82,7 @@ class Meter:
         return sum(sent for second, sent in self._seconds if second > now - span - 1) / span
 
     def remaining(self, now: float) -> int | None:
-        """Return how many requests the rest of the current window permits, or None if that is not known."""
+        """Return how many requests are left in the current window, or None if this is not known."""
         if self.limit is None:
             return None
         if self._remaining is not None:
@@ -91,7 +91,7 @@ class Meter:
         return max(self.limit - int(sent), 0)
 
     def seconds_for(self, requests: int, now: float) -> float | None:
-        """Return the seconds until so many more requests have been sent. See jobs.forecast."""
+        """Return the seconds that this many more requests take. See jobs.preflight.forecast."""
         pace = Pace(
             limit=self.limit,
             remaining=self.remaining(now),
@@ -102,7 +102,7 @@ class Meter:
         return seconds_for(requests, pace, now)
 
     def words(self, now: float) -> list[str]:
-        """Return rate, budget and 429s in words."""
+        """Return rate, used part of the limit, and 429s for people."""
         parts = [f"{self.per_second(now):.1f} requests/s"]
         remaining = self.remaining(now)
         if self.limit is not None and remaining is not None:

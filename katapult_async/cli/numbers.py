@@ -1,4 +1,4 @@
-"""Numbers as options: checked against their bounds, with messages that say what is expected."""
+"""Parsers of numbers in options, with bounds and messages that name the expected range."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def whole(lowest: int, highest: int | None = None) -> Callable[[str | float], in
     """Return a parser of whole numbers.
 
     Args:
-        lowest: The smallest number that is accepted.
-        highest: The largest one. None for no bound.
+        lowest: The smallest accepted number.
+        highest: The largest accepted number. None for no bound.
     """
     expected = _expected("a whole number", lowest, highest)
 
@@ -33,8 +33,8 @@ def decimal(lowest: float, highest: float) -> Callable[[str | float], float]:
     """Return a parser of decimal numbers.
 
     Args:
-        lowest: The smallest number that is accepted.
-        highest: The largest one.
+        lowest: The smallest accepted number.
+        highest: The largest accepted number.
     """
     expected = _expected("a number", lowest, highest)
 

@@ -1,4 +1,4 @@
-"""The options that several commands share. `settings` decides what applies where an option is not given."""
+"""The options that several commands share. `settings` decides what applies without an option."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from katapult_async.cli.settings import (
 if TYPE_CHECKING:
     from katapult_async.client import ClientSettings
 
-# Optional[...] throughout: typer evaluates these annotations, and Python 3.10 is supported.
+# Optional[...], because typer evaluates these annotations on Python 3.10, too.
 # ruff: noqa: UP045
 
-#: The longest time that an option accepts (seconds).
+#: The longest time in seconds that an option accepts.
 DAY = 86_400.0
 
 
 def checked_file(option: str, given: str | None) -> str | None:
-    """Return the name of a file; exits with 2 if it is empty."""
+    """Return the name of a file. Exits with 2 if the name is empty."""
     if given is not None and not given.strip():
         refuse(f"{option} is empty: give the name of a file, or leave it out")
     return given
 
 
 def checked_run(given: str) -> str:
-    """Return the name of a journal; exits with 2 if it is empty."""
+    """Return the name of a journal. Exits with 2 if the name is empty."""
     if not given.strip():
         refuse("RUN is empty: give the journal of a run, for example plan.csv.run")
     return given
@@ -97,7 +97,7 @@ MaxFailures = Annotated[
 
 @dataclass(frozen=True)
 class Access:
-    """Which token goes to which host, and whom its rate limit is shared with."""
+    """The options for token, host and shared budget."""
 
     profile: Annotated[
         Optional[str],
@@ -137,10 +137,10 @@ class Access:
     ] = None
 
     def sources(self, organization: str | None = None) -> Sources:
-        """Read the profile that applies. Exits with 2 if it cannot be used.
+        """Return the sources of all settings. Exits with 2 if the profile cannot be used.
 
         Args:
-            organization: The option of that name, if the command has it.
+            organization: The value of --organization, if the command has this option.
         """
         options = {field.name: getattr(self, field.name) for field in fields(self)}
         return Sources.open({**options, "organization": organization}, self.profile)
@@ -148,7 +148,7 @@ class Access:
 
 @dataclass(frozen=True)
 class Connection(Access):
-    """How requests are sent, and where to."""
+    """The options for sending requests."""
 
     concurrency: Annotated[
         Optional[int],
@@ -179,7 +179,7 @@ class Connection(Access):
     window: Annotated[float, typer.Option(hidden=True, parser=decimal(0.1, DAY))] = 60
 
     def settings(self, sources: Sources) -> ClientSettings:
-        """Return the keyword arguments of Client, except for the budget. Exits with 2 if one cannot be used."""
+        """Return the client's settings without the budget. Exits with 2 if one is unusable."""
         from katapult_async.transport import Timeout
 
         settings: ClientSettings = {
@@ -200,7 +200,7 @@ class Connection(Access):
 
 @dataclass(frozen=True)
 class Screen:
-    """What is shown while a run is under way, and where results go."""
+    """The options for output during a run."""
 
     as_json: Annotated[
         bool, typer.Option("--json", help="Write one JSON object per line to standard output.")
@@ -215,7 +215,7 @@ class Screen:
     ] = None
 
     def start_log(self) -> None:
-        """Open the log, if one is wanted. Exits with 2 if it cannot be written."""
+        """Open the log of --log. Exits with 2 if it cannot be written."""
         if self.log is None:
             return
         from katapult_async.cli.log_file import log_to
@@ -230,12 +230,12 @@ class Screen:
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command take the fields of a dataclass as options.
 
-    Each parameter that is annotated with a dataclass, for example Connection, is replaced by options for its fields. The
-    command itself gets the dataclass.
+    A parameter with a dataclass as its type, for example Connection, becomes one option for each
+    field. The command gets an instance of the dataclass.
     """
     groups: dict[str, type[Any]] = {}
     parameters: list[inspect.Parameter] = []
-    # Not get_type_hints: on Python 3.10 it wraps what has the default None into an Optional.
+    # Not get_type_hints, which adds Optional to parameters with the default None on Python 3.10.
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
         hint: Any = parameter.annotation
         if is_dataclass(hint):
@@ -251,7 +251,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         try:
             command(**values)
-        except KeyboardInterrupt:  # outside the event loop: nothing is in flight
+        except KeyboardInterrupt:  # outside the event loop, with no request in flight
             print("katapult-async: interrupted", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
 

@@ -1,4 +1,4 @@
-"""`plan`, which is also `assign --dry-run`: check a manifest and look at what is there. Changes nothing."""
+"""`plan` and `assign --dry-run`: check a manifest and make a preflight. Changes nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import time
 
 from katapult_async.cli.access import token_for
-from katapult_async.cli.execute import look
+from katapult_async.cli.execute import make_preflight
 from katapult_async.cli.exit_codes import OK, SOME_NOT, bad_input
 from katapult_async.cli.manifest import open_checked
 from katapult_async.cli.options import Screen
@@ -40,7 +40,7 @@ def run_plan(
     try:
         with open_checked(name) as manifest:
             result: Preflight | int = run_loop(
-                look(
+                make_preflight(
                     lambda client: preview(client, manifest, organization, attach=attach, thorough=thorough),
                     token,
                     settings,

@@ -1,4 +1,4 @@
-"""What a preflight has found, for people and for programs: what is there, what a run costs, when it ends."""
+"""The result of a preflight for people and programs: current state, cost and expected end."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def show(file: TextIO, preflight: Preflight, *, period: float, now: float) -> No
     """Write counts, the first lines that need attention, and the cost.
 
     Args:
-        file: Where to.
-        preflight: What was found.
+        file: The stream to write to.
+        preflight: The preflight.
         period: Length of the server's window in seconds.
         now: Unix time in seconds.
     """
@@ -48,10 +48,10 @@ def show(file: TextIO, preflight: Preflight, *, period: float, now: float) -> No
 
 
 def sentences(preflight: Preflight, *, period: float, now: float) -> list[str]:
-    """Return what the preflight has used, and what the run will cost.
+    """Return the requests that the preflight used, and the cost of the run.
 
     Args:
-        preflight: What was found.
+        preflight: The preflight.
         period: Length of the server's window in seconds.
         now: Unix time in seconds.
     """
@@ -92,7 +92,7 @@ def _end(preflight: Preflight, *, period: float, now: float) -> str:
 
 
 def as_json(preflight: Preflight) -> str:
-    """Return the same for a program."""
+    """Return the preflight for a program, as JSON."""
     return json.dumps(
         {
             "counts": {found.value: number for found, number in preflight.counts.items()},

@@ -1,7 +1,7 @@
-"""What comes before the first change of a run: the preflight it was made with, and the question.
+"""The preflight and the confirmation before the first change of a run.
 
-`assign` and `resume` share it, so that a run that was killed before anybody agreed to it is looked at and asked about
-when it is resumed.
+Shared by `assign` and `resume`, so that `resume` also asks about a run that was killed before its
+confirmation.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 
-from katapult_async.cli.execute import look
+from katapult_async.cli.execute import make_preflight
 from katapult_async.cli.options import Screen
 from katapult_async.cli.preflight import show
 from katapult_async.cli.questions import confirmed, nobody_to_ask, target
@@ -21,28 +21,28 @@ from katapult_async.transport import DEFAULT_BASE_URL
 
 
 def can_be_asked(*, yes: bool) -> int | None:
-    """Return None if the question before a run can be answered, else the exit code, after saying why not."""
+    """Return None if the user can confirm a run, else the exit code, after a message."""
     return None if yes else nobody_to_ask()
 
 
 def prepare(run: Run, token: str, settings: ClientSettings, *, screen: Screen, yes: bool) -> int | None:
-    """Make the preflight that a run still needs, show it, ask, and record that the user has agreed.
+    """Make the preflight that a run still needs, show it, ask, and record the confirmation.
 
     Args:
-        run: The run. Nothing of it has been sent.
+        run: The run, of which nothing was sent.
         token: The API token.
-        settings: Of the client.
+        settings: The settings of the client.
         screen: What to show.
-        yes: Whether the user has agreed already.
+        yes: Whether the user has confirmed with --yes.
 
     Returns:
-        None to go on, else the exit code.
+        None to continue, else the exit code.
     """
     result: Preflight | None = None
     organization, thorough = run.info.organization, run.info.thorough
     if run.needs_preflight and organization is not None:
         found: Preflight | int = run_loop(
-            look(
+            make_preflight(
                 lambda client: run.preflight(client, organization, thorough=thorough),
                 token,
                 settings,
@@ -55,7 +55,7 @@ def prepare(run: Run, token: str, settings: ClientSettings, *, screen: Screen, y
         if not screen.quiet:
             out = sys.stderr if screen.as_json else sys.stdout
             show(out, result, period=settings.get("rate_window", 60.0), now=time.time())
-    # An agreement to what an older preflight had shown is asked for again.
+    # A new preflight needs a new confirmation.
     if result is None and not run.needs_confirmation:
         return None
     changes_nothing = result is not None and not (result.assign_requests or result.attach)
@@ -69,12 +69,12 @@ def prepare(run: Run, token: str, settings: ClientSettings, *, screen: Screen, y
 
 
 def question(run: Run, preflight: Preflight | None, base_url: str) -> str:
-    """Return what the user is asked before a run.
+    """Return the question before a run.
 
     Args:
         run: The run.
-        preflight: What has been found. None without a preflight.
-        base_url: Where the changes go.
+        preflight: The preflight, or None.
+        base_url: The base URL of the API.
     """
     where = target(run.info.organization, base_url)
     if run.info.action is not None:

@@ -1,7 +1,7 @@
 """Profiles: named settings in a TOML file of the user.
 
-It reads and checks; `settings` decides whether a profile's value applies. Every error names the file and, where it is
-known, the line. No message shows a value, because somebody may have put the token there.
+This module reads and checks profiles. `settings` decides whether their values apply. Every error
+names the file and, if known, the line. No message shows a value, because it may be the token.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ import typer
 
 from katapult_async.cli.settings import DEFAULT_PROFILE, SETTINGS, Given, passwords_in
 
-#: Bytes that are read at most.
+#: Largest size of the file in bytes.
 LARGEST = 1 << 20
-#: Keys that people give a token.
+#: Keys under which users may put a token by mistake.
 _TOKEN_KEYS = {"token", "api_token", "api_key", "katapult_api_key", "secret", "password"}
 _TYPES: dict[type, str] = {str: "text in quotes", int: "a whole number", float: "a number"}
 
 
 class ProfileError(Exception):
-    """The file cannot be used. The message names file and line."""
+    """The settings file cannot be used. The message names file and line."""
 
 
 class Entry(NamedTuple):
-    """One setting of a profile. source: where it stands, in words."""
+    """One setting of a profile. source: its place in the file, for people."""
 
     value: Given
     source: str
@@ -47,18 +47,18 @@ class Profile(NamedTuple):
 
 
 def read_profile(path: Path, name: str | None, *, named_by: str = "--profile") -> Profile | None:
-    """Read one profile, and check all of the file.
+    """Read one profile, and check the whole file.
 
     Args:
-        path: The file.
-        name: The profile. None for the default one, which need not be there.
+        path: The settings file.
+        name: The name of the profile. None for the default profile, which may be missing.
         named_by: The option or variable that names the profile, for messages.
 
     Returns:
-        The profile. None if there is no default one.
+        The profile. None if no name is given and the file has no default profile.
 
     Raises:
-        ProfileError: If the file cannot be read or is wrong, or has no profile of this name.
+        ProfileError: If the file cannot be read or is invalid, or has no profile of this name.
     """
     found = _read(path)
     if found is None:
@@ -74,7 +74,7 @@ def read_profile(path: Path, name: str | None, *, named_by: str = "--profile") -
 
 
 def _read(path: Path) -> tuple[str, int] | None:
-    """Return the text of the file and its mode; None if there is no file."""
+    """Return the text and the mode of the file. None if the file does not exist."""
     try:
         with path.open("rb") as file:
             info = os.fstat(file.fileno())
@@ -115,7 +115,7 @@ def _profile(path: Path, text: str, mode: int, name: str, value: object) -> Prof
     if not isinstance(value, dict):
         where = _place(path, text, None, name)
         _refuse_token(where, name)
-        raise ProfileError(f"{where}: {name} stands in no profile: put it under a line [{DEFAULT_PROFILE}]")
+        raise ProfileError(f"{where}: {name} is not in a profile: put it under a line [{DEFAULT_PROFILE}]")
     entries: dict[str, Entry] = {}
     for key, found in cast("Mapping[str, object]", value).items():
         where = _place(path, text, name, key)
@@ -146,7 +146,7 @@ def _checked(where: str, key: str, value: object, path: Path, mode: int) -> Give
                 f"{where}: {key} has a password, but other users can read {path}: chmod 600 {path}"
             )
         if key == "token_file":
-            return str(Path(path.parent, os.path.expanduser(given)))  # noqa: PTH111 - raises where there is no home
+            return str(Path(path.parent, os.path.expanduser(given)))  # noqa: PTH111 - expanduser of Path raises without a home
     try:
         setting.parse(given)
     except typer.BadParameter as exc:
@@ -157,13 +157,13 @@ def _checked(where: str, key: str, value: object, path: Path, mode: int) -> Give
 def _refuse_token(where: str, key: str) -> None:
     if key.lower().replace("-", "_") in _TOKEN_KEYS:
         raise ProfileError(
-            f"{where}: {key} must not stand in this file. Put the token into a file that only you can read, "
+            f"{where}: {key} must not be in this file. Put the token into a file that only you can read, "
             "and name that file with token_file; or use token_command"
         )
 
 
 def _place(path: Path, text: str, profile: str | None, key: str) -> str:
-    """Return file and line of a key, in the usual spelling of TOML; the file alone if it is spelt otherwise."""
+    """Return file and line of a key. Only the file if the key has an unusual spelling."""
     inside: str | None = None
     header = re.compile(r"\s*\[\s*[\"']?(.+?)[\"']?\s*\]\s*(#.*)?$")
     entry = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=")

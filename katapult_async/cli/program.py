@@ -1,4 +1,4 @@
-"""The program `katapult-async`: its help, its version, and how a command is registered."""
+"""The program `katapult-async`: its help, its version, and the registration of commands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from katapult_async.cli.options import grouped
 app = typer.Typer(
     name="katapult-async",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,  # they would show local variables, and among them the token
-    rich_markup_mode=None,  # help looks the same in a pipe, and starts faster
+    pretty_exceptions_enable=False,  # would show local variables, which include the token
+    rich_markup_mode=None,  # plain help is the same in a pipe, and starts faster
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 
@@ -25,7 +25,7 @@ def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., 
 
     Args:
         *examples: The examples, without the name of the program.
-        name: The name of the command. None for that of its function.
+        name: The name of the command. None for the name of its function.
     """
     shown = "\b\nExamples:\n" + "\n".join(f"  katapult-async {example}" for example in examples)
 
@@ -51,5 +51,5 @@ def root(
     """Assign disks in bulk on the Katapult cloud API, as fast as its rate limit permits.
 
     The API token is read from the environment variable KATAPULT_API_KEY, from a
-    file, or from a command. Settings can stand in profiles: see config.
+    file, or from a command. Settings can be kept in profiles: see config.
     """

@@ -1,6 +1,6 @@
-"""What a person sees while a run is under way: live lines on a terminal, a plain line now and then elsewhere.
+"""Progress of a run: live lines on a terminal, otherwise a plain line every few seconds.
 
-Keeps counts only, so that a run of any length needs the same memory.
+Keeps counts only, so the memory does not grow with the run.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from katapult_async.cli.safe import shown
 from katapult_async.cli.terminal import is_plain
 from katapult_async.cli.words import clock_time, count, counted, duration
 
-#: Seconds between two plain lines.
+#: Shortest time in seconds between two plain lines.
 EVERY = 5.0
-#: Seconds after which a plain line says that the run is still at work although nothing happens.
+#: Seconds without an event after which another plain line is written.
 SILENCE = 30.0
-#: Seconds of waiting that are worth a word.
+#: Shortest wait in seconds that is shown.
 WORTH_TELLING = 0.25
-#: Seconds without a response after which the display says that it waits for responses.
+#: Seconds without a response after which the display shows that the run waits for responses.
 QUIET = 2.0
-#: What a run does in each step, and what has become of a line then.
+#: The name of each step for people.
 STEPS = {
     "look": "preflight",
     "assign": "assigning",
@@ -44,7 +44,7 @@ STEPS = {
     "detach": "detaching",
     "unassign": "unassigning",
 }
-#: Requests that a line needs, where it is not one: a rollback reads each disk first.
+#: Requests for each line of a step. One for steps that are not listed.
 REQUESTS = {"detach": 2, "unassign": 2}
 _STYLES = {"failed": "red", "unknown": "yellow", "not_attempted": "dim"}
 
@@ -53,18 +53,18 @@ class Progress(Observer):
     """Counts what happens and shows it.
 
     Args:
-        stream: Where to show it.
+        stream: The stream to write to.
         step: The first step of the run.
         total: Lines of the first step.
-        shown: Whether to show progress at all.
+        shown: Whether to show progress.
         verbose: Whether to show each outcome and each retry.
 
     Attributes:
         in_flight: Returns how many requests are in flight. Set by the caller.
         patience_left: Returns the seconds until the run gives up, or None. Set by the caller.
-        meter: What the requests show of the rate limit.
+        meter: The speed of the run.
         stopping: Whether the run is being stopped.
-        heard: When the last response arrived, in seconds of the monotonic clock.
+        responded_at: When the last response arrived, in seconds of the monotonic clock.
     """
 
     in_flight: Callable[[], int] = staticmethod(lambda: 0)
@@ -85,9 +85,9 @@ class Progress(Observer):
         self._shown = shown
         self._verbose = verbose
         self._printed = time.monotonic()
-        self.heard = self._printed
+        self.responded_at = self._printed
         self._wait: WaitEvent | None = None
-        self._told = 0.0
+        self._shown_until = 0.0
         self._live: Live | None = None
         self._begin(step, total)
 
@@ -97,30 +97,28 @@ class Progress(Observer):
         self._counts: dict[str, int] = {}
         self._done = 0
 
-    # -- observing --------------------------------------------------------------------------------------------------
-
     def on_step(self, event: StepEvent) -> None:
-        """Count anew for the next step."""
+        """Reset the counts for the next step."""
         self._begin(event.step, event.lines)
 
     def on_request(self, event: RequestEvent) -> None:
         """Count a request."""
-        self.heard = time.monotonic()
+        self.responded_at = time.monotonic()
         self.meter.add(event)
         if self._step == "look":
             self._print()
 
     def on_wait(self, event: WaitEvent) -> None:
-        """Note what requests wait for."""
+        """Record what requests wait for."""
         self._wait = event
         until = event.until
-        # A long wait is shown at once, and once: nothing else may happen until it is over.
-        told = until is None or until - event.since < EVERY or until - self._told < EVERY
-        self._told = until if until is not None and not told else self._told
-        self._print(even_if_early=not told)
+        # A long wait is shown once and at once, because no other event may follow until its end.
+        known = until is None or until - event.since < EVERY or until - self._shown_until < EVERY
+        self._shown_until = until if until is not None and not known else self._shown_until
+        self._print(even_if_early=not known)
 
     def on_retry(self, event: RetryEvent) -> None:
-        """Show a retry, if everything is shown."""
+        """Show a retry with --verbose."""
         if self._verbose:
             self.note(f"{event.operation}: retry {event.attempt} in {duration(event.delay)}: {event.reason}")
 
@@ -133,8 +131,6 @@ class Progress(Observer):
             why = f" ({event.code})" if event.code else ""
             self.note(f"{event.disk}{machine}: {event.status.replace('_', ' ')}{why}")
         self._print()
-
-    # -- showing ----------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Progress:
         if self._shown and not is_plain(self._stream):
@@ -153,7 +149,7 @@ class Progress(Observer):
             self._live = None
 
     async def beat(self) -> None:
-        """Paint the live lines, or write a plain line when nothing has happened for long, until cancelled."""
+        """Repaint the live lines, or write a plain line after a silence, until cancelled."""
         while True:
             if self._live is not None:
                 await asyncio.sleep(PAINT_EVERY)
@@ -187,7 +183,7 @@ class Progress(Observer):
         ]
 
     def line(self) -> str:
-        """Return one plain line of everything."""
+        """Return the progress as one plain line."""
         now = time.time()
         start = STEPS.get(self._step, self._step)
         if self._step != "look":
@@ -196,7 +192,7 @@ class Progress(Observer):
         return ", ".join([start, *outcomes, *self.meter.words(now), *self._ends(now), *self.waiting(now)])
 
     def waiting(self, now: float) -> list[str]:
-        """Return what the run waits for, and until when. Empty while it waits for nothing.
+        """Return what the run waits for, and until when. Empty if the run does not wait.
 
         Args:
             now: Unix time in seconds.
@@ -214,7 +210,7 @@ class Progress(Observer):
             if left > 0.05:
                 at = clock_time(wait.until, now)
                 return [f"waits {duration(max(round(left), 1))} for {wait.reason}", f"until {at}"]
-        return [answers] if answers and time.monotonic() - self.heard >= QUIET else []
+        return [answers] if answers and time.monotonic() - self.responded_at >= QUIET else []
 
     def _bar(self, width: int) -> Line:
         name = STEPS.get(self._step, self._step)

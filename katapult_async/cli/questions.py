@@ -1,7 +1,7 @@
-"""Questions to the person at the terminal, before anything is changed.
+"""Questions to the user before anything is changed.
 
-A question goes to the terminal of standard input or to the controlling terminal, wherever output is piped to. If nobody
-can be asked, nothing is done.
+A question goes to the terminal of standard input or to the controlling terminal, even if output is
+piped. Without a terminal, the command does nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +18,7 @@ NOBODY = "cannot ask for confirmation, because there is no terminal. Nothing was
 
 
 def nobody_to_ask() -> int | None:
-    """Refuse what would need an answer that nobody can give.
-
-    Returns:
-        None if somebody can be asked, else the exit code.
-    """
+    """Return None if the user can be asked, else the exit code, after a message."""
     terminal = open_terminal()
     if terminal is None:
         return bad_input(NOBODY)
@@ -31,11 +27,11 @@ def nobody_to_ask() -> int | None:
 
 
 def confirmed(question: str, *, nothing_sent: bool = True) -> int | None:
-    """Ask a question that only yes answers.
+    """Ask a question with the default answer no.
 
     Args:
         question: The question, without the choices.
-        nothing_sent: Whether nothing has been changed yet. Says so after a no.
+        nothing_sent: Whether to write after a no that nothing was sent.
 
     Returns:
         None for yes, else the exit code.
@@ -57,7 +53,7 @@ def confirmed(question: str, *, nothing_sent: bool = True) -> int | None:
 
 
 def target(organization: str | None, base_url: str) -> str:
-    """Return where changes go, for a question: `in acme at api.katapult.io`."""
+    """Return the target of changes for a question: `in acme at api.katapult.io`."""
     at = f"at {host(base_url)}"
     return f"in {organization} {at}" if organization else at
 
@@ -68,8 +64,8 @@ def host(base_url: str) -> str:
 
 
 def _ask(terminal: int, question: str) -> str | None:
-    """Return the answer; None after Ctrl-C or at the end of input."""
-    # Keys that were typed before the question was there do not answer it.
+    """Return the answer. None after Ctrl-C or at the end of input."""
+    # Keys that were typed before the question must not answer it.
     discard_typed(terminal)
     try:
         os.write(terminal, question.encode())

@@ -1,4 +1,4 @@
-"""`report`: what became of the lines of a run, on standard output or in a file."""
+"""`report`: write the outcomes of a run to standard output or a file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ def run_report(
     status: str | None = None,
     every_line: bool = False,
 ) -> int:
-    """Write the report of a run and return the exit code.
+    """Write the report of a run.
 
     Args:
         run_file: The journal.
-        form: The form by name. None: what the name of `output` stands for, a table without one.
-        output: The file. None or `-`: standard output.
-        status: Statuses of the lines that are wanted, separated by commas.
-        every_line: Whether every line is wanted.
+        form: The name of the format. None to choose it by the name of `output`, else a table.
+        output: The file. None or `-` for standard output.
+        status: Statuses of the lines to report, separated by commas.
+        every_line: Whether to report every line.
+
+    Returns:
+        The exit code.
     """
     file = Path(output) if output is not None and output != "-" else None
     if status is not None and every_line:
@@ -57,4 +60,4 @@ def _form_of(output: Path | None) -> ReportForm:
     except ValueError as exc:
         if output is not None and output.suffix:
             raise ValueError(f"{exc}, or give --format") from None
-        return ReportForm.TABLE  # /dev/stdout, a pipe with a name
+        return ReportForm.TABLE  # /dev/stdout, a named pipe

@@ -28,7 +28,7 @@ def run_resume(
     settings: ClientSettings,
     sources: Sources,
 ) -> int:
-    """Continue a run. One that nobody has agreed to is looked at and asked about first, as `assign` does it.
+    """Continue a run, after preflight and confirmation if they are missing.
 
     Returns:
         The exit code.

@@ -1,4 +1,4 @@
-"""`rollback`: undo exactly what a run did, or resume that. Says what it costs before it asks."""
+"""`rollback`: undo exactly what a run did, or resume that. Shows the cost before it asks."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def run_rollback(
 def _ask(
     of: str, summary: RunSummary, location: Location, settings: ClientSettings, *, yes: bool
 ) -> int | None:
-    """Say what will be done and what it costs, and ask; None to go on, else the exit code."""
+    """Show the work and its cost, and ask. Returns None to continue, else the exit code."""
     if location.failed:
         lines, attached = location.failed, 0
         print(f"{counted(lines, 'line')} of {of} could not be rolled back: trying again", file=sys.stderr)
@@ -85,7 +85,7 @@ def _ask(
                 file=sys.stderr,
             )
     if not lines:
-        return None  # making the rollback says why
+        return None  # the next step reports the reason
     print(cost(lines, attached, summary, settings, now=time.time()), file=sys.stderr)
     if yes:
         return None
@@ -99,8 +99,8 @@ def cost(lines: int, attached: int, summary: RunSummary, settings: ClientSetting
     Args:
         lines: Disks to unassign.
         attached: Disks to detach first.
-        summary: Of the run that is rolled back.
-        settings: Of the client.
+        summary: The summary of the run to roll back.
+        settings: The settings of the client.
         now: Unix time in seconds.
     """
     requests = rollback_requests(lines, attached)

@@ -1,4 +1,4 @@
-"""`run`: what it does not share with `assign`: names of actions, and the cost of a run."""
+"""`run`: the names of actions, and the cost of a run. `assign` has the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from katapult_async.resources.actions import action_named
 
 
 def checked_action(name: str) -> str:
-    """Return the name of an action. Exits with 2 if there is none of this name."""
+    """Return the name of an action. Exits with 2 if the action is unknown."""
     try:
         return action_named(name).name
     except ValueError as exc:

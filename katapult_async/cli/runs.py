@@ -1,4 +1,4 @@
-"""`runs`: the journals of a folder, with their state."""
+"""`runs`: list the journals of a folder with their state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ _HEADINGS = ("journal", "state", "done", "failed", "last active")
 
 
 def run_runs(folder: str, *, as_json: bool = False) -> int:
-    """List the runs of a folder and return the exit code: 1 if a journal cannot be read."""
+    """List the runs of a folder.
+
+    Returns:
+        The exit code: 1 if a journal cannot be read.
+    """
     try:
         runs = listed_runs(Path(folder))
     except OSError as exc:
@@ -36,7 +40,7 @@ def _table(runs: Sequence[tuple[ListedRun, float | None]]) -> Iterator[str]:
     widths = [max(len(row[column]) for row in rows if len(row) > 2) for column in range(len(_HEADINGS))]
     widths[0] = max(len(row[0]) for row in rows)
     for row in rows:
-        if len(row) == 2:  # what cannot be read: the reason may be long
+        if len(row) == 2:  # a damaged journal: its reason may be longer than a column
             yield f"{row[0]:<{widths[0]}}  {row[1]}"
             continue
         name, state, done, failed, active = row

@@ -1,7 +1,7 @@
-"""The settings of a command: the value of each, and where it comes from.
+"""The settings of a command: their values and sources.
 
-This module alone decides precedence: an option, else an environment variable, else the profile, else the default. An
-option or a variable that is given and empty is refused: `--base-url "$URL"` must not mean the default host.
+Only this module decides precedence: option, environment variable, profile, default. It refuses an
+empty option or variable, because `--base-url "$URL"` must not mean the default host.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from katapult_async.cli.profiles import Profile
 
 T = TypeVar("T")
-#: What an option, a variable or a line of a profile may hold.
+#: The type of a value in an option, a variable or a profile.
 Given = str | int | float
 
-#: The name of the profile that applies if none is named.
+#: The name of the default profile.
 DEFAULT_PROFILE = "default"
-#: Options that a command which resumes a run has to repeat.
+#: Options that a command which resumes a run must repeat.
 _REPEATED = ("profile", "token_file", "token_command", "budget")
 _repeated: ContextVar[str] = ContextVar("katapult_async_repeated_options", default="")
 _profile: ContextVar[str | None] = ContextVar("katapult_async_profile_option", default=None)
 
 
 class Level(str, Enum):
-    """Where a value comes from, the strongest first."""
+    """Where a value comes from, in order of precedence."""
 
     OPTION = "option"
     VARIABLE = "variable"
@@ -54,7 +54,8 @@ class Value(Generic[T]):
     Args:
         value: The value.
         level: The kind of its source.
-        source: The source in words: an option, a variable, or a line of a profile. Empty for the default.
+        source: The name of the source: an option, a variable, or a line of a profile. Empty for the
+            default.
     """
 
     value: T
@@ -64,14 +65,14 @@ class Value(Generic[T]):
 
 @dataclass(frozen=True)
 class Setting(Generic[T]):
-    """A setting that can stand in a profile.
+    """A setting that a profile may have.
 
     Args:
         name: The key in a profile. The option has the same name.
-        parse: Checks what is given. Raises typer.BadParameter.
-        default: The value if nothing is given.
-        variable: The name of the environment variable. None if there is none.
-        types: What TOML may hold for it.
+        parse: Checks and converts a value. Raises typer.BadParameter.
+        default: The default value.
+        variable: The name of the environment variable, or None.
+        types: The permitted types in TOML.
     """
 
     name: str
@@ -97,7 +98,7 @@ def parse_text(value: Given) -> str:
 
 
 def parse_budget(value: Given) -> str:
-    """Check where a budget is kept. The message does not show the value, which may hold a password."""
+    """Check the place of a budget. The message hides the value, which may have a password."""
     text = str(value)
     if text in ("file", "none") or text.partition("://")[0] in ("redis", "rediss", "unix"):
         return text
@@ -116,7 +117,7 @@ CONCURRENCY: Setting[int] = Setting("concurrency", whole(1), 32, types=(int,))
 PER_VIRTUAL_MACHINE: Setting[int] = Setting("per_virtual_machine", whole(1), 1, types=(int,))
 BUDGET: Setting[str] = Setting("budget", parse_budget, "file", "KATAPULT_BUDGET")
 
-#: What can stand in a profile, by key, in the order in which it is shown.
+#: The settings of a profile by key, in the order in which they are shown.
 SETTINGS: dict[str, Setting[Any]] = {
     setting.name: setting
     for setting in (
@@ -134,11 +135,11 @@ SETTINGS: dict[str, Setting[Any]] = {
 
 
 class Sources:
-    """What a command was given, and by which profile.
+    """The options, environment variables and profile of a command.
 
     Args:
-        options: The options of the command line by the names of their settings. None for one that is not given.
-        profile: The profile that applies. None if there is none.
+        options: The options by the names of their settings. None for an absent option.
+        profile: The profile, or None.
         environment: The environment variables.
     """
 
@@ -154,11 +155,11 @@ class Sources:
 
     @classmethod
     def open(cls, options: Mapping[str, Given | None], profile: str | None) -> Sources:
-        """Read the profile that applies. Exits with 2 if it cannot be used.
+        """Return the sources with a profile. Exits with 2 if the profile is unusable.
 
         Args:
-            options: As for the class.
-            profile: The name of the profile, if the command line names one.
+            options: See the class.
+            profile: The value of --profile.
         """
         from katapult_async.cli.profiles import ProfileError, read_profile
 
@@ -170,7 +171,7 @@ class Sources:
         return cls(options, found)
 
     def find(self, setting: Setting[T]) -> Value[T]:
-        """Return the value of a setting. Exits with 2 if what is given cannot be used."""
+        """Return the value of a setting. Exits with 2 if the value is invalid."""
         option = self._options.get(setting.name)
         variable = setting.variable
         if option is not None:
@@ -178,7 +179,7 @@ class Sources:
         if variable is not None and (given := self._environment.get(variable)) is not None:
             return _parsed(setting, given, Level.VARIABLE, variable)
         if self.profile is not None and (entry := self.profile.entries.get(setting.name)) is not None:
-            # The profile has checked it.
+            # `read_profile` has checked the value.
             return Value(setting.parse(entry.value), Level.PROFILE, entry.source)
         return Value(setting.default, Level.DEFAULT)
 
@@ -199,13 +200,13 @@ def _refuse_empty(given: Given, level: Level, source: str) -> None:
 
 
 def value_of(option: str, given: str | None, variable: str) -> Value[str | None]:
-    """Return what no profile can hold: the value of an option, else of its variable.
+    """Return the value of an option, else of its variable, for a setting that no profile has.
 
-    Exits with 2 if the one that is given is empty.
+    Exits with 2 if the value is empty.
 
     Args:
-        option: The option's name, for the message.
-        given: What stands on the command line. None if nothing does.
+        option: The name of the option, for the message.
+        given: The value of the option, or None.
         variable: The name of the environment variable.
     """
     level, source = (Level.OPTION, option) if given is not None else (Level.VARIABLE, variable)
@@ -217,10 +218,10 @@ def value_of(option: str, given: str | None, variable: str) -> Value[str | None]
 
 
 def config_path() -> Path:
-    """Return the path of the file with the profiles, whether or not it is there."""
+    """Return the path of the settings file, which may not exist."""
     folder = os.environ.get("XDG_CONFIG_HOME")
-    if not (folder and Path(folder).is_absolute()):  # the XDG specification ignores relative ones
-        home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
+    if not (folder and Path(folder).is_absolute()):  # the XDG specification ignores relative paths
+        home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises without a home
         if sys.platform == "win32":
             folder = os.environ.get("APPDATA") or home
         elif sys.platform == "darwin":
@@ -231,7 +232,7 @@ def config_path() -> Path:
 
 
 def remember(options: Mapping[str, object]) -> None:
-    """Keep the options of this command that the next command for the same run needs, too."""
+    """Store the options of this command that the next command for the same run must repeat."""
     words: list[str] = []
     for name in _REPEATED:
         given = options.get(name)
@@ -243,7 +244,7 @@ def remember(options: Mapping[str, object]) -> None:
 
 
 def repeated_options() -> str:
-    """Return the options that the next command for the same run needs, as they can be typed, with a blank first."""
+    """Return the options that the next command must repeat, ready to be typed after a command."""
     return _repeated.get()
 
 
@@ -253,9 +254,9 @@ def profile_is_named() -> bool:
 
 
 def named_base_url() -> str | None:
-    """Return the base URL of a command that is typed with `repeated_options`; None for the default host.
+    """Return the base URL of a command with `repeated_options`. None for the default host.
 
-    It exits for nothing: what is wrong with the settings is for the command that uses them.
+    Ignores invalid settings, because the command that uses them reports them.
     """
     from katapult_async.cli.profiles import ProfileError, read_profile
 
@@ -270,13 +271,13 @@ def named_base_url() -> str | None:
 
 
 def without_password(text: str) -> str:
-    """Return the URL of a budget as it may be shown: without user, password and options."""
+    """Return the URL of a budget without user, password and options."""
     scheme, separator, rest = text.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}" if separator else text
 
 
 def passwords_in(url: str) -> list[str]:
-    """Return the passwords in the URL of a budget, in each spelling that a message may have."""
+    """Return the passwords in the URL of a budget, in each spelling that may occur in a message."""
     found: list[str] = []
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)

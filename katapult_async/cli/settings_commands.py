@@ -1,4 +1,4 @@
-"""The commands that show what a command with the same options would use: `budget` and `config`."""
+"""The commands that show the budget and the settings of a command with the same options."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ def budget(
         bool, typer.Option("--all", help="All budgets in files of this user. Needs no token.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every second, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every second, until Ctrl-C.")] = False,
     *,
     access: Access,
 ) -> None:
     """Show who shares the rate limit of the token.
 
-    Shows each process with its requests, the limit, and what is left in this window. Sends nothing to the API.
+    Shows each process with its requests, the limit, and the requests left in this window. Sends
+    nothing to the API.
     """
     from katapult_async.cli.budget import run_budget
 
@@ -46,8 +47,9 @@ def config(
 ) -> None:
     """Show every setting, its value and where it comes from.
 
-    A setting comes from its option, else from its environment variable, else from the profile. Profiles are tables in
-    the settings file, for example [default] or [staging]. The token is not shown, and no token command is run.
+    A setting comes from its option, else from its environment variable, else from the profile.
+    Profiles are tables in the settings file, for example [default] or [staging]. Does not show the
+    token, and does not run the token command.
     """
     from katapult_async.cli.config import run_config
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while an event loop runs. The handlers of before come back afterwards."""
+"""Handlers of Ctrl-C, SIGTERM and SIGHUP while an event loop runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDING = [
 
 
 def on_signals(stack: ExitStack, handle: Callable[[], None]) -> None:
-    """Call `handle` on each ending signal until the stack is closed. A signal that was ignored stays so."""
+    """Call `handle` on each ending signal until the stack closes. Ignored signals stay ignored."""
     loop = asyncio.get_running_loop()
     for number in ENDING:
         before = signal.getsignal(number)
@@ -26,19 +26,19 @@ def on_signals(stack: ExitStack, handle: Callable[[], None]) -> None:
             continue  # nohup
         try:
             loop.add_signal_handler(number, handle)
-        except NotImplementedError:  # pragma: no cover - Windows: Ctrl-C ends it at once
+        except NotImplementedError:  # pragma: no cover - Windows, where Ctrl-C ends the run at once
             continue
         stack.callback(_hand_back, loop, number, before)
 
 
 def ignore_signals() -> None:
-    """Ignore all ending signals from now on: the run has ended, and only its journal has to be closed."""
+    """Ignore all ending signals, after the end of a run and before its journal is closed."""
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _hand_back(loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Any) -> None:
-    loop.remove_signal_handler(number)  # sets the default, whatever was there before
+    loop.remove_signal_handler(number)  # sets the default handler
     signal.signal(number, handler)
 
 
@@ -46,13 +46,13 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T | int:
     """Run a coroutine to its end, on uvloop if it is installed.
 
     Returns:
-        Its result, or the exit code of an interruption.
+        The result of the coroutine, or the exit code of an interruption.
     """
     try:
         import uvloop
     except ModuleNotFoundError:
         runner: Callable[[Coroutine[Any, Any, T]], T] = asyncio.run
-    else:  # pragma: no cover - the same with the extra `speed`
+    else:  # pragma: no cover - with the extra `speed`
         runner = uvloop.run
     try:
         return runner(main)

@@ -1,4 +1,4 @@
-"""`status`: where a run stands, when it will end, and what leads on."""
+"""`status`: show the state of a run, its expected end, and the next commands."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from katapult_async.jobs.report.text import totals
 from katapult_async.safe_text import for_terminal
 from katapult_async.transport import DEFAULT_BASE_URL
 
-#: Seconds over which the rate is taken.
+#: Seconds over which the rate is measured.
 RECENT = 60
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a look at a journal has seen.
+    """The state of a run at one moment.
 
     Args:
-        journal: The path of the journal, as the user names it.
-        summary: The run.
-        latency: How long its requests took.
-        at: When it was looked at (Unix seconds).
-        rate: Requests a second in the last minute. None unless a process executes the run.
-        ends_in: Seconds until it will end, about. None if that is not known.
+        journal: The path of the journal, as the user typed it.
+        summary: The summary of the run.
+        latency: The response times of the run.
+        at: When the journal was read (Unix seconds).
+        rate: Requests per second in the last minute. None unless a process executes the run.
+        ends_in: Seconds until the expected end. None if this is not known.
     """
 
     journal: str
@@ -49,21 +49,25 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 def run_status(run_file: str, *, as_json: bool = False, watch: bool = False) -> int:
-    """Show where a run stands and return the exit code: 0, or that of the run if it is watched."""
+    """Show the state of a run.
+
+    Returns:
+        The exit code: 0, or with --watch the exit code of the run.
+    """
     try:
         if watch:
             from katapult_async.cli.watch import watch_run
 
             return watch_run(run_file, as_json=as_json)
-        seen = look(run_file)
+        seen = read_status(run_file)
     except JournalError as exc:
         return bad_input(str(exc))
     print(document(seen) if as_json else "\n".join(sentences(seen)))
     return OK
 
 
-def look(run_file: str) -> Seen:
-    """Read where a run stands at this moment. Raises JournalError."""
+def read_status(run_file: str) -> Seen:
+    """Read the current state of a run. Raises JournalError."""
     with Journal.read(run_file) as journal, journal.snapshot():
         summary, latency, now = journal.summary(), journal.latency(), time.time()
         if summary.locked_by is None or not summary.sessions:
@@ -75,21 +79,21 @@ def look(run_file: str) -> Seen:
 
 
 def rate_of(summary: RunSummary, recent: list[TimelineSecond], *, now: float) -> float:
-    """Return the requests a second in the last minute, or since the session began if that is less."""
+    """Return the requests per second in the last minute of the session."""
     over = min(max(now - summary.sessions[-1].started_at, 1.0), RECENT)
     return sum(second.requests for second in recent if second.at >= now - over - 1) / over
 
 
 def ends_in(summary: RunSummary, recent: list[TimelineSecond], *, now: float) -> float | None:
-    """Return the seconds until a run will end, as `plan` forecasts them; None if no limit is known.
+    """Return the seconds until the expected end of a run. None if no limit is known.
 
     Args:
-        summary: The run.
+        summary: The summary of the run.
         recent: The seconds of the last minute in which requests were sent.
         now: Unix time in seconds.
     """
     lines = sum(summary.counts.get(status, 0) for status in (LineStatus.WAITING, LineStatus.UNKNOWN))
-    # Attaching is a second request; a rollback reads each disk first.
+    # Attaching is a second request. A rollback reads each disk first.
     info = summary.info
     requests = lines * (2 if info.attach or info.kind is RunKind.ROLLBACK else 1)
     if info.action is not None:
@@ -125,7 +129,7 @@ def sentences(seen: Seen) -> list[str]:
 
 
 def pace(seen: Seen) -> list[str]:
-    """Return how fast a run is and when it will end, in sentences. Empty unless a process executes it."""
+    """Return rate and expected end in sentences. Empty unless a process executes the run."""
     found = [] if seen.rate is None else [f"{seen.rate:.1f} requests/s in the last minute."]
     if seen.ends_in is not None:
         at = clock_time(seen.at + seen.ends_in, seen.at)

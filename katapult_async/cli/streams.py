@@ -1,7 +1,7 @@
-"""Standard streams that fail with one sentence: closed, full, or read by nobody.
+"""Standard streams whose errors end a command with one message.
 
-Errors of standard output become OutputError, so that no command takes them for an error of another file. Errors of
-standard error are ignored, because no place is left to report them.
+Errors of standard output become OutputError, so that no command mistakes them for an error of
+another file. Errors of standard error are ignored, because they cannot be reported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class OutputError(OSError):
 
 
 class _Output(io.FileIO):
-    """Fails once. What is still in buffers then goes nowhere."""
+    """Fails once. Later writes are discarded."""
 
     broken = False
 
@@ -45,10 +45,10 @@ class _Remarks(io.FileIO):
 
 
 def guard() -> None:
-    """Replace the standard streams, once, before anything is opened.
+    """Replace the standard streams, once, before any file is opened.
 
-    A descriptor that the caller has closed is opened on the null device. Otherwise the next file, for example a journal,
-    would get its number.
+    Opens closed descriptors on the null device. Otherwise the next file, for example a journal,
+    would get the number of a standard stream.
 
     Raises:
         OutputError: If standard output is closed.
@@ -65,7 +65,7 @@ def guard() -> None:
 
 
 def give_up_output() -> None:
-    """Send what is left in the buffers nowhere, so that the interpreter's last flush does not fail."""
+    """Discard buffered output, so that the interpreter's last flush does not fail."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
@@ -80,12 +80,12 @@ def _is_open(number: int) -> bool:
 
 
 def _is_real(stream: TextIO | None) -> bool:
-    # Programs that call `main` may have put another object in the place of a stream.
+    # Programs that call `main` may have replaced a stream with another object.
     return isinstance(stream, io.TextIOWrapper)
 
 
 def _wrapped(raw: io.FileIO, encoding: str, *, write_through: bool) -> TextIO:
-    # Text of the API may have characters that an old locale does not have. That must not end a run.
+    # Characters of the API's text that the locale lacks must not end a run.
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=encoding,

@@ -1,4 +1,4 @@
-"""The end of a run for a person: one sentence, a table, the failures, and the next command."""
+"""The summary at the end of a run: one sentence, a table, the failures, and the next command."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from katapult_async.jobs.report.standing import in_sentence
 from katapult_async.jobs.report.text import reason, subject
 from katapult_async.resources.actions import action_named
 
-#: Failures shown; further ones are counted.
+#: Most failures that are shown. The others are counted.
 MOST_FAILURES = 20
-#: What a run has done with disks, by kind: the statuses that count as its work, and the verb.
+#: The statuses that count as done, and the verb, by the kind of the run.
 _WORK: dict[RunKind, tuple[tuple[LineStatus, ...], str]] = {
     RunKind.ASSIGN: ((LineStatus.ASSIGNED, LineStatus.ATTACHED), "Assigned"),
     RunKind.ROLLBACK: ((LineStatus.UNASSIGNED, LineStatus.DETACHED), "Unassigned"),
@@ -29,7 +29,7 @@ class Ending(NamedTuple):
 
     Attributes:
         interrupted: Whether a signal ended it.
-        refused_by: The error for which the API refused the whole run.
+        refused_by: The error with which the API refused the whole run, or None.
     """
 
     interrupted: bool = False
@@ -37,13 +37,13 @@ class Ending(NamedTuple):
 
 
 def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool = False) -> None:
-    """Write the end of a run.
+    """Write the summary of a run.
 
     Args:
-        file: Where to.
+        file: The stream to write to.
         journal: The journal of the run.
         ending: How the run ended.
-        quiet: Whether to leave out the table, and the sentence if all is well.
+        quiet: Whether to omit the table, and after a success the sentence.
     """
     summary = journal.summary()
     if not (quiet and summary.ok):
@@ -57,7 +57,7 @@ def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool 
 
 
 def sentence(summary: RunSummary, name: str) -> str:
-    """Return what a run has done, in one sentence, and where to read more."""
+    """Return the result of a run in one sentence, with the command for the report."""
     action = summary.info.action
     if action is None:
         (statuses, verb), noun = _WORK[summary.info.kind], "disk"
@@ -78,7 +78,7 @@ def sentence(summary: RunSummary, name: str) -> str:
 def _remarks(journal: Journal, summary: RunSummary, ending: Ending) -> list[str]:
     failed = sum(summary.counts.get(status, 0) for status in (LineStatus.FAILED, LineStatus.UNKNOWN))
     refused_by = ending.refused_by
-    # The reason that ended the run is shown once, not for every request that was in flight then.
+    # The error that ended the run is shown once, not for every request that was in flight.
     why = getattr(refused_by, "code", None) or type(refused_by).__name__
     records = (line for line in journal.lines(problems_only=True) if line.status is not LineStatus.WAITING)
     listed = list(islice((line for line in records if refused_by is None or line.code != why), MOST_FAILURES))
@@ -103,7 +103,7 @@ def _refusal(error: KatapultError) -> str:
 
 
 def in_words(error: KatapultError) -> str:
-    """Return what an error says, and the request ID, without the method and the path of the request."""
+    """Return the message and the request ID of an error, without method and path."""
     return f"{error.message} (request ID {error.request_id})" if error.request_id else error.message
 
 
@@ -117,7 +117,7 @@ def _stopped_by(summary: RunSummary, ending: Ending) -> str:
 
 
 def describe(line: LineRecord) -> str:
-    """Return one line of a run and what became of it."""
+    """Return a line of a run with its status and the reason."""
     why = reason(line) or "no reason is known"
     request = (
         f" (request ID {line.request_id})"

@@ -1,7 +1,7 @@
-"""What a stream or a terminal can do: escape codes, colors, width, and keys that must not show.
+"""The abilities of a stream or terminal: escape codes, colors, width and hidden keys.
 
-Decided here once. Left to themselves, rich and typer believe FORCE_COLOR, or the CI that they run in, more than the pipe
-that they write to.
+Decided only here, because rich and typer write escape codes to a pipe if FORCE_COLOR or a variable
+of a CI system is set.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ except ModuleNotFoundError:  # pragma: no cover - Windows
 
 
 def is_plain(stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether only plain lines may be written to `stream`."""
+    """Return whether `stream` accepts plain lines only."""
     if stream is None or not stream.isatty():
         return True
     return environment.get("TERM", "").lower() in {"dumb", "unknown"}
 
 
 def has_colors(stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether colors may be written to `stream` (see no-color.org)."""
+    """Return whether `stream` accepts colors (see no-color.org)."""
     return not (is_plain(stream, environment) or environment.get("NO_COLOR"))
 
 
 def width_of(stream: TextIO) -> int:
-    """Return the columns of the terminal behind `stream` at this moment."""
+    """Return the current columns of the terminal behind `stream`."""
     try:
         columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
@@ -41,20 +41,20 @@ def width_of(stream: TextIO) -> int:
 
 
 def wrapped(text: str, stream: TextIO) -> str:
-    """Break a sentence between words at the width of the terminal behind `stream`. For a file it stays one line."""
+    """Break text between words at the width of the terminal behind `stream`, if it is one."""
     if is_plain(stream):
         return text
     return textwrap.fill(text, width_of(stream), break_long_words=False, break_on_hyphens=False)
 
 
 def open_terminal() -> int | None:
-    """Open the terminal of the person at the keyboard; None if there is none.
+    """Open the terminal of the user.
 
-    This is the terminal of standard input, wherever the other streams go, or else the controlling terminal while this
-    process is in its foreground.
+    This is the terminal of standard input, else the controlling terminal if this process is in its
+    foreground.
 
     Returns:
-        A descriptor that the caller closes.
+        A descriptor that the caller must close. None without a terminal.
     """
     if termios is None:  # pragma: no cover - Windows
         return None
@@ -74,7 +74,7 @@ def open_terminal() -> int | None:
 
 @contextlib.contextmanager
 def hidden_keys(stream: TextIO) -> Iterator[None]:
-    """Do not show typed keys on the terminal behind `stream` while the block runs. Ctrl-C keeps its meaning."""
+    """Hide typed keys on the terminal behind `stream` while the block runs. Ctrl-C still works."""
     if termios is None:  # pragma: no cover - Windows
         yield
         return
@@ -94,14 +94,14 @@ def hidden_keys(stream: TextIO) -> Iterator[None]:
 
 
 def discard_typed(terminal: int) -> None:
-    """Forget the keys that were typed and not read yet."""
+    """Discard typed keys that were not read yet."""
     if termios is not None:
         with contextlib.suppress(termios.error):
             termios.tcflush(terminal, termios.TCIFLUSH)
 
 
 def _in_foreground(terminal: int) -> bool:
-    # A process in the background is stopped when it reads from the terminal or changes its settings.
+    # The system stops a background process that reads from the terminal or changes its settings.
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()
     except OSError:

@@ -1,6 +1,7 @@
-"""Where the API token comes from: a variable, a file, or the output of a command.
+"""The source of the API token: a variable, a file, or the output of a command.
 
-A token is never an option or a line of a profile, where other users and backups could read it. No message shows it.
+A token cannot be an option or a line of a profile, because other users or backups could read it
+there. No message shows the token.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from katapult_async.cli.settings import TOKEN_COMMAND, TOKEN_FILE, Level, Source
 
 #: The variable that holds the token.
 VARIABLE = "KATAPULT_API_KEY"
-#: Seconds that a command may take.
+#: Longest time of a token command in seconds.
 PATIENCE = 30.0
-#: Bytes that are read of a file, or of what a command writes.
+#: Most bytes to read from a file or a command.
 LARGEST = 1 << 16
 
 
 class Kind(str, Enum):
-    """What is read for the token."""
+    """The kind of a token's source."""
 
     VARIABLE = "variable"
     FILE = "file"
@@ -34,12 +35,12 @@ class Kind(str, Enum):
 
 
 class TokenSource(NamedTuple):
-    """Where the token comes from.
+    """The source of the token.
 
     Args:
-        kind: What is read.
+        kind: The kind of the source.
         name: The name of the variable or the file, or the command with its arguments.
-        source: Who names it: an option, a variable, or a line of a profile.
+        source: The option, variable or line of a profile that names the file or command.
     """
 
     kind: Kind
@@ -47,7 +48,7 @@ class TokenSource(NamedTuple):
     source: str
 
     def read(self) -> str:
-        """Return the token. Exits with 2 if it cannot be had."""
+        """Return the token. Exits with 2 if it cannot be read."""
         if self.kind is Kind.FILE:
             return read_file(self.name, self.source)
         if self.kind is Kind.COMMAND:
@@ -56,9 +57,9 @@ class TokenSource(NamedTuple):
 
 
 def find_token(sources: Sources) -> TokenSource | None:
-    """Return where the token comes from, by the precedence of all settings. None if nothing says so.
+    """Return the source of the token, by the precedence of all settings. None if there is none.
 
-    Exits with 2 if one source of the same rank contradicts another.
+    Exits with 2 if two sources have the same precedence.
     """
     file, command = sources.find(TOKEN_FILE), sources.find(TOKEN_COMMAND)
     if file.level is command.level is Level.OPTION:
@@ -79,16 +80,16 @@ def find_token(sources: Sources) -> TokenSource | None:
 
 
 def read_file(name: str, source: str) -> str:
-    """Return the token in a file. Exits with 2 if other users can read the file, too.
+    """Return the token in a file. Exits with 2 if other users have access to the file.
 
     Args:
         name: The file.
-        source: Who names it, for messages.
+        source: The option, variable or line of a profile that names it, for messages.
     """
     shown = _unless_secret(name)
     try:
         with open(os.path.expanduser(name), "rb") as file:  # noqa: PTH111, PTH123 - Path raises without a home
-            # Of the open file: another one may take its name meanwhile.
+            # The mode of the open file, because another file may take its name.
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077 and sys.platform != "win32":
                 refuse(
@@ -99,7 +100,7 @@ def read_file(name: str, source: str) -> str:
     except OSError as exc:
         refuse(f"{source}: cannot read the token file {shown}: {exc.strerror}")
     except ValueError:  # a NUL in the name
-        refuse(f"{source}: cannot read the token file {shown}: it is no name of a file")
+        refuse(f"{source}: cannot read the token file {shown}: it is not a file name")
     lines = _lines(data)
     if not lines:
         refuse(f"{source}: the token file {shown} is empty")
@@ -109,13 +110,13 @@ def read_file(name: str, source: str) -> str:
 
 
 def run_command(command: str, source: str) -> str:
-    """Return the first line that a command writes. Exits with 2 if there is none.
+    """Return the first line that a command writes. Exits with 2 if the command fails.
 
-    No shell reads the command. Its standard input is empty, because it may belong to a manifest.
+    The command runs without a shell. Its standard input is empty, because the manifest may need it.
 
     Args:
         command: The command with its arguments, quoted as in a shell.
-        source: Who names it, for messages.
+        source: The option or line of a profile that names it, for messages.
     """
     try:
         arguments = shlex.split(command, posix=sys.platform != "win32")
@@ -128,7 +129,7 @@ def run_command(command: str, source: str) -> str:
             arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
     except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it has a character that no command has"
+        reason = exc.strerror if isinstance(exc, OSError) else "it has an invalid character"
         refuse(f"{source}: cannot run the token command {_unless_secret(arguments[0])}: {reason}")
     output, errors = _finish(process, source)
     lines = _lines(output)
@@ -142,7 +143,7 @@ def run_command(command: str, source: str) -> str:
 
 
 def _finish(process: subprocess.Popen[bytes], source: str) -> tuple[bytes, bytes]:
-    """Wait for a command, and read what it writes. Descendants that keep its output open are not waited for."""
+    """Wait for a command, but not for its descendants, and return its output and errors."""
     if process.stdout is None or process.stderr is None:
         raise AssertionError("both are pipes")
     output, errors = _Reader(process.stdout), _Reader(process.stderr)
@@ -158,7 +159,7 @@ def _finish(process: subprocess.Popen[bytes], source: str) -> tuple[bytes, bytes
 
 
 class _Reader:
-    """Reads a pipe in a thread of its own, to its end or to the limit."""
+    """Reads a pipe in a thread, to its end or to LARGEST bytes."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
@@ -167,35 +168,35 @@ class _Reader:
         self._thread.start()
 
     def _read(self) -> None:
-        with self._pipe:  # closed at the limit, which ends a command that writes for ever
+        with self._pipe:  # closing it at the limit ends a command with endless output
             while len(self._data) < LARGEST and (more := os.read(self._pipe.fileno(), LARGEST)):
                 self._data += more
 
     def result(self) -> bytes:
-        """Return what has come. A moment for what is still in the pipe."""
+        """Return the data, after at most one second for the rest of the pipe."""
         self._thread.join(1.0)
         return self._data
 
 
 def _lines(data: bytes) -> list[str]:
-    # A token has ASCII only. Other bytes are refused later, with their position.
+    # A token is ASCII. The client refuses other bytes with their position.
     return data[:LARGEST].decode("utf-8", "backslashreplace").rstrip("\r\n").splitlines()
 
 
 def _reason(errors: bytes, lines: list[str]) -> str:
-    """Return the last line of what a command has complained of, without what may be the token."""
+    """Return the last line of a command's errors, without the token."""
     complaints = [line.strip() for line in _lines(errors) if line.strip()]
     if not complaints:
         return ""
     text = complaints[-1][:300]
     for line in lines:
-        if len(line.strip()) > 3:  # a shorter one would be found in words
+        if len(line.strip()) > 3:  # a shorter text may also occur in words
             text = text.replace(line.strip(), "<token>")
     return f": {text}"
 
 
 def _unless_secret(name: str) -> str:
-    """Return the name of a file or program. Somebody who mixes up two settings puts the token there."""
+    """Return the name of a file or program, shortened if it may be a misplaced token."""
     if len(name) > 11 and not set("/\\. ") & set(name):
         return f"{name[:3]}…"
     return name[:200]

@@ -1,4 +1,4 @@
-"""Warnings of the package's loggers as lines above the live display. Written past it, they would break its lines."""
+"""Shows warnings of the package's loggers above the live display, which they would break."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`status --watch`: a run of another process, followed to its end. Only the journal is read; nothing is disturbed."""
+"""`status --watch`: follow a run of another process to its end. Only reads the journal."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 
 from katapult_async.cli.exit_codes import INTERRUPTED, OK, REFUSED, SOME_NOT
 from katapult_async.cli.live import PAINT_EVERY, Line, Live, Part, cut, fitted
-from katapult_async.cli.status import Seen, document, look, pace, sentences
+from katapult_async.cli.status import Seen, document, pace, read_status, sentences
 from katapult_async.cli.terminal import is_plain
 from katapult_async.cli.words import count
 from katapult_async.jobs import LineStatus
 from katapult_async.jobs.report.standing import RunState, progress, standing, state_of, title
 
-#: Seconds between two looks, and between two plain lines.
+#: Seconds between two reads of the journal, and between two plain lines.
 EVERY, EVERY_LINE = 1.0, 5.0
-#: A look may take this part of the time: reading a long journal costs the run's machine something.
+#: Largest part of the time for reading, because reading a long journal slows down the run.
 SHARE = 0.1
 _EXIT_CODES = {
     RunState.DONE: OK,
@@ -29,24 +29,31 @@ _WIDEST = 60
 
 
 def watch_run(run_file: str, *, as_json: bool) -> int:
-    """Follow a run until no process executes it, and return the exit code of the run. Raises JournalError."""
+    """Follow a run until no process executes it.
+
+    Returns:
+        The exit code of the run.
+
+    Raises:
+        JournalError: If the journal cannot be read.
+    """
     try:
         if as_json or is_plain(sys.stdout):
             last = _in_lines(run_file, as_json=as_json)
         else:
             last = _on_terminal(run_file)
     except KeyboardInterrupt:
-        return INTERRUPTED  # of the watching: the run continues
+        return INTERRUPTED  # only --watch ends, and the run continues
     if not as_json:
         print("\n".join(sentences(last)))
     return _EXIT_CODES.get(state_of(last.summary), SOME_NOT)
 
 
-def _looks(run_file: str, pause: Callable[[float], None]) -> Iterator[Seen]:
-    """Look again and again, until no process executes the run."""
+def _states(run_file: str, pause: Callable[[float], None]) -> Iterator[Seen]:
+    """Read the state of a run repeatedly, until no process executes it."""
     while True:
         began = time.monotonic()
-        seen = look(run_file)
+        seen = read_status(run_file)
         took = time.monotonic() - began
         yield seen
         if not seen.running:
@@ -56,8 +63,8 @@ def _looks(run_file: str, pause: Callable[[float], None]) -> Iterator[Seen]:
 
 def _in_lines(run_file: str, *, as_json: bool) -> Seen:
     shown, due_at = "", 0.0
-    looks = _looks(run_file, time.sleep)
-    for seen in looks:
+    states = _states(run_file, time.sleep)
+    for seen in states:
         if as_json:
             print(document(seen), flush=True)
         if not seen.running:
@@ -66,11 +73,11 @@ def _in_lines(run_file: str, *, as_json: bool) -> Seen:
         if not as_json and line != shown and time.monotonic() >= due_at:
             shown, due_at = line, time.monotonic() + EVERY_LINE
             print(line, flush=True)
-    raise AssertionError("looks end with a run that is not executed")
+    raise AssertionError("the loop ends with a run that is not executed")
 
 
 def _on_terminal(run_file: str) -> Seen:
-    seen = look(run_file)
+    seen = read_status(run_file)
     if not seen.running:
         return seen
 
@@ -81,7 +88,7 @@ def _on_terminal(run_file: str) -> Seen:
             time.sleep(PAINT_EVERY)
 
     with Live(sys.stdout, lambda width: _lines(seen, width)) as live:
-        for seen in _looks(run_file, pause):  # noqa: B007 - what is painted
+        for seen in _states(run_file, pause):  # noqa: B007 - the lambda paints it
             pass
     return seen
 

@@ -1,4 +1,4 @@
-"""The words of all commands: `katapult_async.words`, which reports share."""
+"""Numbers, times and durations for people, as in reports."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ async def test_a_file_of_another_version_is_left_alone_as_long_as_it_is_used(
     assert caplog.text.count("another version of katapult-async has written it") == 1
     assert b"katapult-budget 9" in path.read_bytes()
     os.utime(path, (0, 0))  # nobody has used it for long
-    await until(lambda: "is there again" in caplog.text)
+    await until(lambda: "is available again" in caplog.text)
     assert b"katapult-budget 2" in path.read_bytes()
     await one.aclose()
 
@@ -150,8 +150,8 @@ asyncio.run(main())
         text=True,
         check=True,
     )
-    assert done.stderr.count("goes on alone") == 1
-    assert done.stderr.count("is there again") == 1
+    assert done.stderr.count("continues without it") == 1
+    assert done.stderr.count("is available again") == 1
     assert (await state_of(tmp_path)).window.in_flight == 0
 
 
@@ -165,8 +165,8 @@ async def test_a_process_that_is_suspended_with_the_lock_stops_nobody(
     with the_file(tmp_path).open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         await send(gate, 5)
-    await until(lambda: "is there again" in caplog.text)
-    assert caplog.text.count("goes on alone") == 1
+    await until(lambda: "is available again" in caplog.text)
+    assert caplog.text.count("continues without it") == 1
     assert "another process keeps" in caplog.text
     await gate.aclose()
 

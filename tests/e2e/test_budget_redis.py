@@ -130,7 +130,7 @@ async def test_a_missing_right_is_an_error_at_once(shared: RedisServer, missing:
     ("url", "said"),
     [
         ("redis://enough:wr0ng@127.0.0.1:{port}/0", "invalid username-password pair"),
-        ("redis://x:wr0ng@no-such-host.invalid/0", "the host is not known"),
+        ("redis://x:wr0ng@no-such-host.invalid/0", "the host is unknown"),
         ("redis://127.0.0.1:{port}/99", "DB index is out of range"),
         ("redis://x:wr0ng/@host:1/0", "must look like redis://user:password@host"),
         ("redis://x:wr0ng@host:port/0", "must look like redis://user:password@host"),
@@ -241,12 +241,12 @@ async def share_through(
         async with work.done_by(2):
             await work.more(50)
             repair = trouble(server)
-            await until(lambda: said("goes on alone") == 2)
+            await until(lambda: said("continues without it") == 2)
             await work.more(20)
             repair()
-            await until(lambda: said("is there again") == 2)
+            await until(lambda: said("is available again") == 2)
             await work.more(100)
-        assert said("goes on alone") == said("is there again") == 2
+        assert said("continues without it") == said("is available again") == 2
         assert emulator.ledger.refusals <= 0.02 * emulator.ledger.total
         store = RedisBudget(server.url).store(key_of("token", emulator.url))
         state, _ = await store.read()
@@ -287,7 +287,7 @@ async def test_a_run_survives_a_server_that_is_killed_again_and_again(
         for number in range(1, RESTARTS + 1):
             await until(partial(assigned, disks * number // (RESTARTS + 2)))
             server.kill()
-            await until(partial(said, "goes on alone", 2 * number))
+            await until(partial(said, "continues without it", 2 * number))
             server.start()
             await until(partial(said, "is there again", 2 * number))
         reports = await asyncio.gather(*runs)
@@ -359,8 +359,8 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(
         gate = gate_of(budget, "later")
         gate.unused(await gate.take())
         server.start()
-        await until(lambda: "is there again" in caplog.text)
-        assert caplog.text.count("goes on alone") == 1
+        await until(lambda: "is available again" in caplog.text)
+        assert caplog.text.count("continues without it") == 1
         await gate.aclose()
     finally:
         server.kill()

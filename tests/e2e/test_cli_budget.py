@@ -179,7 +179,7 @@ async def test_wrong_usage_is_one_sentence() -> None:
         (("--budget", ""), "expected file, none, or the URL of a Redis server"),
         (("--budget", f"redis://:{PASSWORD}@host:port"), "the budget's address must look like redis://"),
         (("--all", "--budget", "redis://localhost"), "--all lists budgets in files of this machine"),
-        (("--budget", f"redis://:{PASSWORD}@no-such-host.invalid"), "the host is not known"),
+        (("--budget", f"redis://:{PASSWORD}@no-such-host.invalid"), "the host is unknown"),
         (("--base-url", "nonsense"), "must look like"),
     ):
         code, out, err = await run("budget", *arguments, env=env)

@@ -121,7 +121,7 @@ async def test_config_runs_no_token_command() -> None:
         ("[default\n", (), ":1: this is not TOML"),
         ("[default]\n", ("--profile", "prod"), "--profile names the profile prod, which is not in"),
         ("[default]\n", ("--profile", ""), "--profile is empty"),
-        (f"[default]\ntoken = '{TOKEN}'\n", (), ":2: token must not stand in this file"),
+        (f"[default]\ntoken = '{TOKEN}'\n", (), ":2: token must not be in this file"),
     ],
 )
 async def test_wrong_settings_are_one_sentence_everywhere(

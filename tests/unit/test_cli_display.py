@@ -331,7 +331,7 @@ def test_without_typer_it_says_what_to_install() -> None:
 def test_silence_is_explained() -> None:
     """Nothing comes out for half a minute when servers do not answer."""
     progress = progress_of()
-    progress.heard -= 10
+    progress.responded_at -= 10
     assert progress.waiting(0.0) == []
     progress.in_flight = lambda: 7
     assert progress.waiting(0.0) == ["waits for 7 responses"]

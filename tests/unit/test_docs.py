@@ -7,6 +7,8 @@ import textwrap
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
@@ -55,3 +57,12 @@ def test_the_commands_in_the_readme_are_there() -> None:
 
 def test_the_changelog_names_the_version_in_the_works() -> None:
     assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["README", "CHANGELOG", "CONTRIBUTING", "benchmarks/README"])
+def test_prose_has_at_most_100_characters_a_line(page: str) -> None:
+    text = (ROOT / f"{page}.md").read_text("utf-8")
+    prose = re.sub(
+        r"^ *```.*?^ *```$|<!-- benchmark: .*?<!-- /benchmark -->", "", text, flags=re.MULTILINE | re.DOTALL
+    )
+    assert [line for line in prose.splitlines() if len(line) > 100 and not line.startswith("|")] == []

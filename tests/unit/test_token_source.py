@@ -137,7 +137,7 @@ def test_a_command_that_fails_is_refused_with_its_reason(
         ("  ", "is empty"),
         ("/nowhere/at/all", "cannot run the token command /nowhere/at/all: No such file"),
         ("/", "cannot run the token command /: Permission denied"),
-        ("a\0b", "a character that no command has"),
+        ("a\0b", "an invalid character"),
     ],
 )
 def test_a_command_that_cannot_be_run_is_refused(

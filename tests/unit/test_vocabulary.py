@@ -33,6 +33,8 @@ GONE: dict[str, tuple[str, ...]] = {
     r"\b_?[Ss]urvey": (),
     r"let_go_of_frames|\bFIRST_LOOK\b|\blook_at\b": (),
     r"\bshall have\b|\bcleared up\b|what it stands for": (),
+    r"\blies? ready\b|\bof late\b|\b(?:mend(?:s|ed|ing)?|deaf)\b": (),
+    r"bid_farewell|\b_greet\b|\blook_with\b|\b_looks\(": (),
 }
 FILES = sorted(
     path
