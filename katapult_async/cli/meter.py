@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from katapult_async import RequestEvent
+from katapult_async import BudgetEvent, RequestEvent
 from katapult_async.cli.words import count
 from katapult_async.jobs.preflight.forecast import Pace, seconds_for
 
@@ -60,6 +60,17 @@ class Meter:
         # Responses arrive out of order: the lowest reading of a window is the newest.
         if window != self._window or self._remaining is None or event.remaining < self._remaining:
             self._window, self._remaining = window, event.remaining
+
+    def add_shared(self, event: BudgetEvent, now: float) -> None:
+        """Record what all processes that share the rate limit have used of the window.
+
+        Args:
+            event: The latest report.
+            now: Unix time in seconds.
+        """
+        if event.limit is not None:
+            self._permitted = event.limit
+            self._window, self._remaining = int(now // self.period), max(event.limit - event.used, 0)
 
     def _count_second(self, at: float) -> None:
         second = float(int(at))

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TextIO
 
 from katapult_async import (
+    BudgetEvent,
     Observer,
     OutcomeEvent,
     OutcomeStatus,
@@ -116,6 +117,10 @@ class Progress(Observer):
         known = until is None or until - event.since < EVERY or until - self._shown_until < EVERY
         self._shown_until = until if until is not None and not known else self._shown_until
         self._print(even_if_early=not known)
+
+    def on_budget(self, event: BudgetEvent) -> None:
+        """Record what the processes that share the rate limit have used."""
+        self.meter.add_shared(event, time.time())
 
     def on_retry(self, event: RetryEvent) -> None:
         """Show a retry with --verbose."""

@@ -47,7 +47,7 @@ async def again_and_again(path: str, most: int) -> None:
     while True:
         with Run.open(path) as run:
             async with Writer(run.journal) as writer:
-                session = SessionRecorder(writer)
+                session = SessionRecorder(writer, "")
                 await session.begin(60.0, None)
                 for _ in range(5):
                     numbers = [1 + (first + number) % most for number in range(BATCH)]
@@ -63,7 +63,7 @@ async def main(path: str, most: int) -> None:
     """Record the outcomes of so many lines, a batch each time a line is read from standard input; wait there at the end."""
     with Run.open(path) as run:
         async with Writer(run.journal) as writer:
-            await SessionRecorder(writer).begin(60.0, None)
+            await SessionRecorder(writer, "").begin(60.0, None)
             for first in range(1, most + 1, BATCH):
                 numbers = range(first, min(first + BATCH, most + 1))
                 await writer.submit(

@@ -77,12 +77,16 @@ async def test_two_terminals_meet_no_429_and_see_each_other(cache: Path) -> None
         async def watch() -> None:
             while len(done) < 2:
                 seen.extend((await budget(env=env)).budgets)
+
+        async def read() -> None:
+            while len(done) < 2:
                 texts.append((await run("budget", env=env))[1])
 
         async with anyio.create_task_group() as group:
             group.start_soon(assign, "one.csv")
             group.start_soon(assign, "two.csv")
             group.start_soon(watch)
+            group.start_soon(read)
         assert [code for code, _, _ in done] == [0, 0], done
         assert emulator.ledger.applied_total["assign"] == 200
         assert emulator.ledger.by_status[429] == 0

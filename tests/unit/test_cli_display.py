@@ -14,6 +14,7 @@ import pytest
 
 from katapult_async import (
     AuthenticationError,
+    BudgetEvent,
     OutcomeEvent,
     OutcomeStatus,
     RequestEvent,
@@ -201,6 +202,17 @@ def test_the_rate_is_of_the_last_seconds_and_the_budget_of_this_window() -> None
     # The next minute of the server is a full one.
     assert meter.words(6121.0)[1] == "0 of 1,000 permitted this minute used"
     assert meter.seconds_for(1400, 6100.0) == pytest.approx(20.0 + 1000 / 320)
+
+
+def test_what_other_processes_have_used_counts_in_the_window() -> None:
+    """Also before the first response: a resumed run waits for the rest of a window that is used up."""
+    meter = Meter()
+    event = BudgetEvent(
+        place="", reachable=True, limit=1000, remaining=0, used=1001, in_flight=0, waiting=427, others=()
+    )
+    meter.add_shared(event, 6006.0)
+    assert meter.words(6006.0)[1] == "1,000 of 1,000 permitted this minute used"
+    assert meter.seconds_for(427, 6006.0) == pytest.approx(54.0, abs=5.0)
 
 
 def test_the_end_agrees_with_the_preflight() -> None:

@@ -40,10 +40,15 @@ class SessionRecorder(Observer):
     """Records how long a session lasts, and with whom it shares its rate limit.
 
     Watches requests and waits, as something must say that time goes by.
+
+    Args:
+        writer: Of the journal.
+        run: The ID of the run.
     """
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, run: str) -> None:
         self._writer = writer
+        self._run = run
         self._others: set[BudgetProcess] = set()
         self._began = self._recorded = time.monotonic()
 
@@ -58,8 +63,13 @@ class SessionRecorder(Observer):
         self._writer.note(ADD_SHARING, Sharing(place=budget or ""))
 
     def on_budget(self, event: BudgetEvent) -> None:
-        """Record processes that have not shared the budget before."""
+        """Record processes that have not shared the budget before.
+
+        A process that executes this run is an earlier one that was killed.
+        """
         for other in event.others:
+            if other.run == self._run:
+                continue
             if other not in self._others and len(self._others) < MOST_OTHERS:
                 self._others.add(other)
                 sharing = Sharing(place=event.place, process=other.name, run=other.run or "")

@@ -141,7 +141,7 @@ class StepRunner:
         self._lines = FirstLines(limit_lines)
         self._client = client
         self._writer = writer
-        self._kind, self._action = info.kind, info.action
+        self._run_id, self._kind, self._action = info.run_id, info.kind, info.action
         self._task_timeout = task_timeout
         self._began = time.time()
         self._outcomes: Outcomes[Any, Any] | None = None
@@ -167,7 +167,7 @@ class StepRunner:
 
     async def run(self) -> None:
         """Carry out all steps, as far as the session gets, and record the session."""
-        recorder, gate = SessionRecorder(self._writer), self._client.session.gate
+        recorder, gate = SessionRecorder(self._writer, self._run_id), self._client.session.gate
         budget = gate.watchers.place if isinstance(gate, SharedGate) else None
         await recorder.begin(gate.window.period, budget)
         error: BaseException | None = None
