@@ -289,7 +289,7 @@ async def test_a_run_survives_a_server_that_is_killed_again_and_again(
             server.kill()
             await until(partial(said, "continues without it", 2 * number))
             server.start()
-            await until(partial(said, "is there again", 2 * number))
+            await until(partial(said, "is available again", 2 * number))
         reports = await asyncio.gather(*runs)
         assert [report.counts for report in reports] == [{OutcomeStatus.ASSIGNED: disks // 2}] * 2
         assert emulator.ledger.applied_more_than_once() == []
