@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from katapult_async import BudgetEvent, BudgetProcess
 from katapult_async.jobs import (
     Journal,
     JournalDamaged,
@@ -34,6 +35,7 @@ from katapult_async.jobs import (
 from katapult_async.jobs.journal import NewLine, new_info
 from katapult_async.jobs.journal.group_commit import Writer
 from katapult_async.jobs.journal.schema import MIGRATIONS, VERSION, migrate
+from katapult_async.jobs.journal.session import SessionRecorder
 from katapult_async.jobs.journal.statements import BatchStatement
 from katapult_async.jobs.location import location_for, location_for_rollback
 from katapult_async.jobs.report import json_lines, write_csv, write_html, write_json, write_table
@@ -255,6 +257,29 @@ async def test_a_cancelled_wait_does_not_take_the_record_back(journal: Journal) 
         with pytest.raises(asyncio.CancelledError):
             await waiting
     assert next(journal.lines()).detail == "x"
+
+
+async def test_other_processes_on_the_budget_are_recorded_once_each(journal: Journal) -> None:
+    """But not a process that executes this run: it was killed before."""
+    own = journal.info().run_id
+    others = (
+        BudgetProcess(name="process 1 on host", run=own),
+        BudgetProcess(name="process 2 on host", run="abc"),
+        BudgetProcess(name="process 3 on host"),
+    )
+    event = BudgetEvent(
+        place="/b", reachable=True, limit=9, remaining=9, used=0, in_flight=0, waiting=0, others=others
+    )
+    for _ in range(2):
+        async with Writer(journal) as writer:
+            recorder = SessionRecorder(writer, own)
+            await recorder.begin(60.0, "/b")
+            recorder.on_budget(event)
+            recorder.on_budget(event)
+            recorder.end("finished", None)
+    assert [(session.budget, session.shared_with) for session in journal.sessions()] == [
+        ("/b", ("process 2 on host (run abc)", "process 3 on host"))
+    ] * 2
 
 
 # -- where it lies --------------------------------------------------------------------------------------------------
