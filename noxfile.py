@@ -37,10 +37,17 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy and pyright, both strict."""
-    install(session, "test", "types", "bench")
+    install(session, "test", "types", "bench", "examples")
     session.install("-q", "nox")
     session.run("mypy")
     session.run("pyright", "--pythonpath", f"{session.bin}/python")
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run the programs of examples/, which need packages of their own."""
+    install(session, "test", "examples")
+    session.run("python", *PYTEST[:5], "tests/e2e/test_examples.py")
 
 
 @nox.session(python=PYTHONS)

@@ -1,0 +1,35 @@
+"""A web application that assigns disks: all its workers share one rate limit.
+
+KATAPULT_API_KEY=… uvicorn web_application:app --workers 4
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, HTTPException, Request
+
+from katapult_async import Client, KatapultError
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open one client for each worker."""
+    async with Client.from_env(budget="file") as client:
+        app.state.katapult = client
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.post("/machines/{machine}/disks/{disk}")
+async def assign(request: Request, machine: str, disk: str) -> dict[str, str]:
+    """Assign a disk. It waits for a permit if the rate limit is used up."""
+    client: Client = request.app.state.katapult
+    try:
+        await client.disks.assign(disk, machine)
+    except KatapultError as error:
+        raise HTTPException(502, detail=error.message) from error
+    return {"disk": disk, "machine": machine}
