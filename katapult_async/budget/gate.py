@@ -364,8 +364,9 @@ class SharedGate:
             for permit in left:
                 self.unused(permit)  # its request was cancelled during the look
         self._asked = looked.seen.wait is not None
-        self._report_wait(looked.seen.wait, now)
+        # Before the wait: who shows it knows then what is used.
         self.watchers.looked(looked.state, looked.now)
+        self._report_wait(looked.seen.wait, now)
 
     def _report_wait(self, wait: Wait | None, now: float) -> None:
         if wait is None or not self._turns.waiting():

@@ -14,7 +14,7 @@ from katapult_async.cli.prepare import can_be_asked, prepare
 from katapult_async.cli.questions import confirmed, target
 from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
-from katapult_async.cli.words import counted
+from katapult_async.cli.words import count, counted
 from katapult_async.client import ClientSettings
 from katapult_async.jobs import JournalError, LineStatus, Manifest, ManifestError, Run
 from katapult_async.jobs.location import Location, location_for
@@ -93,12 +93,23 @@ def _prepare(
 ) -> int | None:
     """Make the preflight and ask, if needed. Returns None to continue, else the exit code."""
     unprepared = run.needs_preflight or run.needs_confirmation
-    code = can_be_asked(yes=wanted.yes) if unprepared or wanted.canary is not None else None
+    asks = unprepared or location.begun or wanted.canary is not None
+    code = can_be_asked(yes=wanted.yes) if asks else None
     if code is not None:
         return code
     if not screen.quiet:
         print(_first_line(run, location), file=sys.stderr)
-    return prepare(run, token, settings, screen=screen, yes=wanted.yes) if unprepared else None
+    if unprepared:
+        return prepare(run, token, settings, screen=screen, yes=wanted.yes)
+    # Who types `assign` may not expect that a run is under way.
+    return confirmed(_continue(run, settings)) if location.begun and not wanted.yes else None
+
+
+def _continue(run: Run, settings: ClientSettings) -> str:
+    summary = run.summary()
+    left = summary.counts.get(LineStatus.WAITING, 0) + summary.counts.get(LineStatus.UNKNOWN, 0)
+    where = target(run.info.organization, settings.get("base_url", DEFAULT_BASE_URL))
+    return f"Continue with {count(left)} of {counted(run.info.lines, 'line')} {where}?"
 
 
 def _first_line(run: Run, location: Location) -> str:

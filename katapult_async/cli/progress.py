@@ -254,11 +254,12 @@ class Progress(Observer):
     def _ends(self, now: float) -> list[str]:
         if self._step in ("look", "wait") or self.stopping or self.patience_left() is not None:
             return []
-        requests = max(self._total - self._done, 0) * REQUESTS.get(self._step, 1)
-        seconds = self.meter.seconds_for(requests, now)
-        if seconds is None:
+        left = max(self._total - self._done, 0)
+        seconds = self.meter.seconds_for(left * REQUESTS.get(self._step, 1), now)
+        # Nobody knows when the last responses arrive.
+        if seconds is None or left <= self.in_flight():
             return []
-        return [f"ends in about {duration(round(seconds))}, at {clock_time(now + seconds, now)}"]
+        return [f"ends in about {duration(max(round(seconds), 1))}, at {clock_time(now + seconds, now)}"]
 
     def _answers(self) -> str:
         in_flight = self.in_flight()

@@ -360,6 +360,7 @@ class Window(msgspec.Struct):
         self._belief = Belief.OPEN if self.limit is None else Belief.TRAILING
 
     def _read_refusal(self, permit: Permit, now: float, evidence: Evidence, *, trusted: bool) -> None:
+        """Decide what a 429 means: take its limit, judge the headers, close the gate."""
         named = evidence.total_permitted
         if named is not None:
             admitted = self._trailing.admissions.count(now)

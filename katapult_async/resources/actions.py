@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from katapult_async.bulk import Action
@@ -15,11 +15,19 @@ from . import disk_actions, disk_changes, disk_creation, power_actions
 #: Returns when an earlier process first sent an item, in Unix seconds. None if it never did.
 SentAt = Callable[[object], "float | None"]
 
-_KNOWN: dict[str, Action[Any, Any]] = {
-    action.name: action
-    for module in (disk_actions, disk_changes, power_actions)
-    for action in module.DURABLE_ACTIONS
-}
+
+def by_name(actions: Iterable[Action[Any, Any]]) -> dict[str, Action[Any, Any]]:
+    """Return the actions by name. Raises ValueError if two have the same."""
+    found: dict[str, Action[Any, Any]] = {}
+    for action in actions:
+        if action.name in found:
+            raise ValueError(f"two actions have the name {action.name}: choose another for one of them")
+        found[action.name] = action
+    return found
+
+
+_MODULES = (disk_actions, disk_changes, power_actions)
+_KNOWN = by_name(action for module in _MODULES for action in module.DURABLE_ACTIONS)
 #: The names that `action_named` accepts.
 ACTION_NAMES = (*_KNOWN, disk_creation.NAME)
 

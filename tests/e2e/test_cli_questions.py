@@ -178,7 +178,7 @@ async def test_a_rollback_says_what_it_costs_and_asks() -> None:
         assert (await run(*arguments(emulator), "--yes"))[0] == 0
         async with on_terminal("rollback", "plan.csv.run", "--base-url", emulator.url) as terminal:
             await terminal.sees("Unassign 60 disks in acme at 127.0.0.1:")
-            assert "Rolling back 60 disks needs about 120 requests, and ends in about " in terminal.shown
+            assert "Rolling back 60 disks needs about 120 requests. The rate limit permits them" in terminal.shown
             terminal.types("n\n")
             assert await terminal.ends() == 1
         assert changes(emulator) == 60
@@ -238,6 +238,28 @@ async def test_a_canary_that_is_refused_leaves_a_run_to_resume() -> None:
             assert "nothing was sent" not in terminal.shown
         assert changes(emulator) == 7
         assert (await run("resume", "plan.csv.run", "--base-url", emulator.url))[0] == 0
+        assert changes(emulator) == 60
+
+
+async def test_an_unfinished_run_is_continued_by_assign_only_after_a_question() -> None:
+    """Whoever types `assign` may not know that a run of this manifest is under way."""
+    async with emulator_with() as emulator:
+        words = (*arguments(emulator), "--no-preflight")
+        async with on_terminal(*words, "--canary", "7") as terminal:
+            await terminal.sees(QUESTION)
+            terminal.types("y\n")
+            await terminal.sees("Assign the other 53 disks")
+            terminal.types("n\n")
+            assert await terminal.ends() == 1
+        code, _, err = await run(*words)
+        assert (code, "add --yes" in err) == (2, True)
+        async with on_terminal(*words) as terminal:
+            await terminal.sees("Continue with 53 of 60 lines")
+            assert changes(emulator) == 7
+            terminal.types("n\n")
+            assert await terminal.ends() == 1
+        assert changes(emulator) == 7
+        assert (await run(*words, "--yes"))[0] == 0
         assert changes(emulator) == 60
 
 

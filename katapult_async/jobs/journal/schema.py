@@ -1,6 +1,7 @@
 """The journal's tables, version by version.
 
-A file is brought up to date when it is opened for writing.
+A file is brought up to date when it is opened for writing. The table `line` is that of migration 2
+with the column `item` of migration 3; `records.LineRecord` explains the columns.
 
 `user_version` is the number of the migrations that a file has had. One that is published is never
 changed again.

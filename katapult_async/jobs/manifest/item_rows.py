@@ -34,6 +34,8 @@ class ItemRows:
         self._action: Action[Any, Any] = action_named(action)
         needed, names = fields_of(self._action.item)
         self.columns = Columns((*names, "note"), names[:needed])
+        # What a line is about: a disk, what is created, or else a machine.
+        self._created = "virtual_machine" not in self.columns.required
 
     @property
     def action(self) -> str:
@@ -59,7 +61,7 @@ class ItemRows:
         item = self._item(given)
         return ManifestLine(
             number=number,
-            disk=str(getattr(item, "disk", "") or getattr(item, "name", "")),
+            disk=str(getattr(item, "disk", "") or (getattr(item, "name", "") if self._created else "")),
             virtual_machine=getattr(item, "virtual_machine", None) or "",
             note=None if note is None else str(note),
             item=_encode(item).decode(),
