@@ -1,4 +1,4 @@
-"""What the API's answers look like on the wire, with invented ids: the assign response and a page of disks."""
+"""Bodies of the API's responses, with invented IDs: the assign response and a page of disks."""
 
 from __future__ import annotations
 

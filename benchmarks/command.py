@@ -1,4 +1,7 @@
-"""The frame of every benchmark: arguments in, a table on standard output, JSON and SVG in files, an exit code."""
+"""The frame of every benchmark: arguments, a table on standard output, files, an exit code.
+
+The files are JSON and SVG.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,16 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def run(name: str, measure: Callable[[Result], None], *, about: str, takes: str) -> int:
-    """Parse the command line, let `measure` fill in a Result, show and keep it.
+    """Parse the command line, let `measure` fill in a Result, then show and keep it.
 
-    takes: how long the full form runs. Exit codes: 0, 1 when a check failed that must hold, 2 for bad usage.
+    Args:
+        name: The name of the benchmark.
+        measure: Fills in the Result.
+        about: The description in the help.
+        takes: How long the full form runs.
+
+    Returns:
+        The exit code: 0, or 1 if a fatal check failed. Bad usage exits with 2.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
     parser.add_argument(

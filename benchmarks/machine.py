@@ -1,4 +1,7 @@
-"""Where a measurement was made: machine, Python, versions, commit. It reads and measures nothing."""
+"""The machine of a measurement, with its Python, versions and commit.
+
+This module measures nothing.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,12 @@ PACKAGES = (
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """cores: those this process may use. load: of the last minute when the run began. commit: of the checkout, with
-    a `+` if files that git knows have been changed since.
+    """The machine and the checkout of a measurement.
+
+    Attributes:
+        cores: The cores that this process may use.
+        load: The load of the last minute when the run began.
+        commit: The checkout's commit, with a `+` if files that git tracks have changed since.
     """
 
     cpu: str

@@ -1,7 +1,7 @@
-"""Finds what others have written, if it is installed.
+"""Import the peers that are installed.
 
-Peers are imported by name and late: each is optional, some have no types, and none may be paid for by a measurement
-of another one.
+Each peer is optional, and some have no types. A peer is imported by name, and only when it is
+needed, so that no measurement of another peer includes its import.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@
     …
     <!-- /benchmark -->
 
-What stands between them is replaced; the rest of the page is its author's. `benchmark: NAME table 1` is the first table
-alone, `benchmark: NAME checks` the checks alone. Nothing is measured here. `--check` changes nothing and says whether
-the pages are up to date.
+The program replaces the text between the markers and leaves the rest of the page as it is.
+`benchmark: NAME table 1` is the first table alone, `benchmark: NAME checks` the checks alone.
+The program measures nothing. With `--check` it changes nothing and says whether the pages are up
+to date.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def main() -> int:
 
 
 def insert(text: str, results: Path, page: Path) -> str:
-    """The text of a page with every section filled in anew. Sections without a result stay as they are."""
+    """Return a page's text with new sections. A section without a result stays as it is."""
 
     def section(match: re.Match[str]) -> str:
         path = results / f"{match['name']}.json"

@@ -1,4 +1,7 @@
-"""What a benchmark found: tables, checks, notes and raw numbers, and their form as text, Markdown and JSON."""
+"""The result of a benchmark, as text, Markdown and JSON.
+
+It has tables, checks, notes and raw numbers.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,11 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """A promise of the project and whether it held. fatal: the program exits with 1 unless it did."""
+    """A promise of the project, and whether it held.
+
+    Attributes:
+        fatal: The program exits with 1 if the promise did not hold.
+    """
 
     promise: str
     holds: bool
@@ -33,12 +40,19 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def wish(promise: str, *, holds: bool, found: str) -> Check:
-    """What is promised of a time of a real clock. It fails no program: it depends on the machine and its neighbours."""
+    """Return a check of a time on a real clock.
+
+    It fails no program, because the time depends on the machine and its neighbours.
+    """
     return Check(promise, holds, found, fatal=False)
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """One run of one benchmark. plots: file name -> SVG; they are kept beside the JSON, not in it."""
+    """One run of one benchmark.
+
+    Attributes:
+        plots: File name -> SVG. They are stored next to the JSON, not in it.
+    """
 
     name: str
     command: str

@@ -1,7 +1,8 @@
-"""`python -m benchmarks.screens`: record the screens of the command line that the README shows, against the emulator.
+"""`python -m benchmarks.screens`: record the README's command-line screens on the emulator.
 
-Each screen stands in README.md after a comment such as `<!-- screen: plan -->`. With `--write` the screens there are
-replaced by what was recorded; without it they are printed. Takes about four minutes, because windows last a minute.
+In README.md, each screen follows a comment such as `<!-- screen: plan -->`. With `--write`, the
+program replaces those screens with the recorded ones. Without it, the program prints them. It takes
+about four minutes, because windows last a minute.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ async def record(folder: Path) -> dict[str, str]:
 
 
 def write_plan(emulator: KatapultEmulator, file: Path) -> None:
-    """A manifest of all disks: some are there already, one is elsewhere, and one line names no disk."""
+    """Write a manifest of all disks.
+
+    Some disks are already on their machine, one is on another machine, and one line names no disk.
+    """
     machines = emulator.virtual_machine_ids
     lines = ["disk,virtual_machine"]
     for number, disk in enumerate(emulator.disk_ids):

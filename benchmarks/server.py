@@ -1,14 +1,16 @@
-"""A server in a process of its own that answers every request at once, with the assign response or a refusal.
+"""A server in a process of its own that answers every request at once.
 
-nginx, so that it is not what limits a client. Where nginx is not installed, a small asyncio server of this module
-takes its place, and `Server.name` says so: it may then be the server that is measured.
+It sends the assign response or a refusal. The server is nginx, so that it does not limit a client.
+Where nginx is not installed, a small asyncio server of this module takes its place, and
+`Server.name` says so. The benchmark may then measure that server instead of the client.
 
 The responses show the virtual machine without its FQDN. So they fit every request that names a
 machine by its FQDN.
 
-`/core/v1` has the two headers of the rate limit, as the API's answers have, and always answers about the same disk;
-`/bare/core/v1` has no such headers; below `/refusing/core/v1` no disk is found; `/echo/core/v1` answers about the disk that
-was asked for, which costs nginx a second request to itself.
+    /core/v1           sends the rate limit's two headers, as the API does; always the same disk
+    /bare/core/v1      sends no such headers
+    /refusing/core/v1  finds no disk
+    /echo/core/v1      shows the requested disk, which costs nginx a second request to itself
 """
 
 from __future__ import annotations
@@ -86,7 +88,8 @@ class Place(NamedTuple):
     headers: dict[str, str]
 
 
-#: The disk that every answer is about, and what stands for it where it is the one that was asked for.
+#: The disk of every response, and the placeholder for it in a response that shows the requested
+#: disk.
 _RESPONSE = assign_response(fqdn=None)
 DISK = disk_of(_RESPONSE)
 _ASKED = "$asked"
@@ -123,7 +126,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}/refusing/core/v1"
 
     def cpu_seconds(self) -> float:
-        """CPU time that the server and its children have used, from /proc; 0.0 where there is none."""
+        """CPU time of the server and its children, from /proc, or 0.0 where there is no /proc."""
         try:
             children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
             ticks = 0
@@ -193,7 +196,11 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 class Answers:
-    """What the stand-in says: the same each time, but for the current `Date` (written once a second) and a request id."""
+    """The asyncio server's responses for one path.
+
+    They are the same each time, except for the current `Date` (written once a second) and the
+    request ID.
+    """
 
     _ids = itertools.count(1)
 
@@ -220,7 +227,10 @@ class Answers:
 
 
 class Static(asyncio.Protocol):
-    """Answers each request once its headers and body are there. Only Content-Length is understood."""
+    """Answers each request once its headers and body are there.
+
+    It understands only Content-Length.
+    """
 
     _answers: ClassVar[dict[bytes, Answers]] = {
         f" {place.path.replace('/echoed', '/echo/core/v1')}/".encode(): Answers(place) for place in PLACES

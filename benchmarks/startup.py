@@ -1,7 +1,8 @@
-"""`python -m benchmarks.startup`: importing the package and asking the command line for help, in cold processes.
+"""`python -m benchmarks.startup`: import the package and run `--help`, in cold processes.
 
-Each is paired with the least that it could cost: importing aiohttp, and importing typer and rich (which typer brings along). The two of a pair
-run one right after the other, so the ratio of a pair is worth more than either number.
+Each has a pair with the least possible cost: importing aiohttp, and importing typer and rich
+(which typer brings along). The two processes of a pair run one right after the other, so the ratio
+of a pair is more reliable than either number.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ PROGRAMS = {
     "katapult-async --help": HELP,
     "import typer, rich": "import typer, rich",
 }
-#: What is compared with what, and how much more it may cost. The package loads its modules when they are first asked for,
-#: so who uses it pays for the second line.
+#: The pairs, and how much more the first of a pair may cost. The package loads its modules on
+#: first use, so a program that uses the package pays for the second line.
 PAIRS = (
     ("import katapult_async", "import aiohttp", 1.25),
     # Some sixty small modules, measured beside other work: about 1.2 on a quiet machine.
@@ -85,8 +86,13 @@ def measure(result: Result) -> None:
 
 
 def _start(code: str, compiled: str) -> Start:
-    """One process; it must succeed. compiled: where all modules are kept that it has compiled. Where Python is told to
-    write none, a checkout would be compiled at every start, and what pip has installed would not.
+    """Run one process, which must succeed.
+
+    Args:
+        code: The program.
+        compiled: The folder for all modules that the process compiles. Without it, if Python may
+            write no bytecode, each start would compile a checkout, but not the packages that pip
+            has installed.
     """
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -1,6 +1,7 @@
-"""Small line and bar charts as SVG, written by hand: axes, grid, legend, and colours for light and dark pages.
+"""Small line and bar charts as SVG, made without a library.
 
-It draws what it is given. Nothing is embedded, and no script runs.
+They have axes, a grid, a legend, and colours for light and dark pages. The module draws its input.
+Nothing is embedded, and no script runs.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Series:
-    """points: (x, y), x rising. shape: line, step (y holds until the next x), area (a step, filled), or bars."""
+    """One curve, or one set of bars.
+
+    Attributes:
+        points: (x, y), with x rising.
+        shape: line, step (y holds until the next x), area (a filled step), or bars.
+    """
 
     label: str
     points: Points
@@ -36,8 +42,14 @@ class Series:
 
 @dataclass
 class Chart:
-    """One coordinate system. Its axes begin at 0 and end at the largest value, or at x_end and y_end. x_step: between
-    the numbers on the x axis, where round ones are not what the reader counts in. The first series is drawn on top.
+    """One coordinate system.
+
+    Its axes begin at 0 and end at the largest value, or at x_end and y_end. The first series is
+    drawn on top.
+
+    Attributes:
+        x_step: The distance between the numbers on the x axis, if readers do not count in round
+            numbers.
     """
 
     title: str
@@ -66,7 +78,14 @@ class _Frame:
 
 
 def draw(charts: Sequence[Chart], *, columns: int = 1, width: int = 860, height: int = 260) -> str:
-    """The charts side by side in so many columns, with one legend below. `height` is that of one chart."""
+    """Draw the charts side by side, with one legend below.
+
+    Args:
+        charts: The charts.
+        columns: How many charts stand side by side.
+        width: The width of the whole picture.
+        height: The height of one chart.
+    """
     rows = math.ceil(len(charts) / columns)
     cell = width / columns
     parts: list[str] = []
@@ -113,7 +132,10 @@ def bars(title: str, values: Sequence[tuple[str, float]], *, unit: str, width: i
 
 
 def ticks(end: float, most: int = 6, step: float | None = None) -> list[float]:
-    """Numbers from 0 up to `end` in equal steps: the one given, or a round one, and then so many at most."""
+    """Return numbers from 0 up to `end` in equal steps.
+
+    The step is the given one, or a round one with at most `most` steps.
+    """
     if step is None:
         rough = end / most
         power = 10.0 ** math.floor(math.log10(rough))

@@ -1,8 +1,8 @@
-"""A table of what people type wrongly, with the exit code and the words that they must meet.
+"""A table of bad input, with the exit code and the words that a user must see.
 
-Files of the folder in which a case runs: `plan.csv` (one good line), `bad.csv` (bad lines), `empty.csv`, `a.run` (a run that
-was made for the default host and has not started), `other.run` (made for another host), `text.run` (no journal), `folder`
-(a directory).
+A case runs in a folder with these files: `plan.csv` (one good line), `bad.csv` (bad lines),
+`empty.csv`, `a.run` (a run for the default host that has not started), `other.run` (a run for
+another host), `text.run` (no journal), `folder` (a directory).
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# The same examples each time, so that a failure is one of the change at hand; HYPOTHESIS_PROFILE=explore looks for new
-# ones.
+# The examples are the same each time, so that a failure comes from the change at hand.
+# HYPOTHESIS_PROFILE=explore looks for new ones.
 settings.register_profile(
     "same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -52,7 +52,10 @@ def own_budget(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """No test may leave a thread behind; tasks and sockets speak up as warnings, and warnings are errors."""
+    """No test may leave a thread behind.
+
+    Tasks and sockets that are left behind cause warnings, and warnings are errors.
+    """
     before = set(threading.enumerate())
     yield
     gc.collect(0)

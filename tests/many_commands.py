@@ -1,6 +1,7 @@
-"""Runs the commands that standard input lists, one after the other, and prints exit code and output of each as JSON.
+"""Run the commands that standard input lists, one after the other.
 
-Each goes through `main` with streams of its own. A program of its own, because commands set signal handlers.
+The program prints the exit code and the output of each as JSON. Each command goes through `main`
+with streams of its own. This is a program of its own, because commands set signal handlers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A redis-server of Debian's package (or from elsewhere on PATH) that a test starts and kills itself."""
+"""A redis-server that a test starts and kills itself.
+
+It comes from Debian's package, or from elsewhere on PATH.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,10 @@ def need_redis() -> str:
 
 
 def free_port() -> int:
-    """A free port below those that a system gives to connections and to servers on port 0.
+    """Return a free port below those that a system gives to connections and to servers on port 0.
 
-    Tests side by side take those all the time: one of them would be taken before a program listens on it.
+    Tests that run at the same time use those ports constantly. Another test could take such a port
+    before a program listens on it.
     """
     while True:
         port = random.SystemRandom().randrange(20_000, 32_000)

@@ -1,4 +1,7 @@
-"""A store in memory for several processes in virtual time: it loses races, delays, fails and forgets."""
+"""A store in memory for several processes in virtual time.
+
+It loses races, delays, fails and forgets.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,12 @@ from katapult_async.budget.store import read_state, write_state
 class Shared:
     """What all processes can reach.
 
-    delay: seconds for each way. offset: its clock minus the event loop's. outages: from when until when it is gone.
-    forgets_at: when it loses everything. share_lost: share of the transactions that meet another one.
+    Attributes:
+        delay: Seconds for each way.
+        offset: The store's clock minus the event loop's, in seconds.
+        outages: From when until when the store cannot be reached.
+        forgets_at: When the store loses everything.
+        share_lost: Share of the transactions that conflict with another one.
     """
 
     delay: tuple[float, float] = (0.0, 0.0)

@@ -17,7 +17,12 @@ from katapult_async.otel import OpenTelemetryObserver
 
 
 class Telemetry:
-    """`observer` is the one to give to a client, `tracer` is for the caller's own spans. To be closed."""
+    """Collects traces and metrics in memory. Close it at the end.
+
+    Attributes:
+        observer: The observer for a client.
+        tracer: For the caller's own spans.
+    """
 
     def __init__(self, attributes: Mapping[str, AttributeValue] | None = None) -> None:
         self._exporter = InMemorySpanExporter()

@@ -1,4 +1,7 @@
-"""`python -m benchmarks.decode`: microseconds per answer, interleaved, the best and the median of many rounds."""
+"""`python -m benchmarks.decode`: microseconds per response, in interleaved rounds.
+
+The results are the best and the median of many rounds.
+"""
 
 from __future__ import annotations
 

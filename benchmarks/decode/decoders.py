@@ -1,6 +1,7 @@
-"""The ways to decode that are compared. Each gives back what it made, so that it can be shown to be right.
+"""The decoders that are compared.
 
-All but the dictionaries are typed: they fail on an answer that lacks what they need.
+Each returns the decoded object, so that the benchmark can check it. All decoders but those that
+return dictionaries are typed: they fail on a response that lacks a field they need.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def sdk() -> Decoder:
     )
 
 
-# -- the standard library ---------------------------------------------------------------------------------------------
+# -- the standard library --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def plain_json() -> Decoder:
     return Decoder("json, dictionaries", json.loads, json.loads, lambda page: page["disk"][0]["id"])
 
 
-# -- others -----------------------------------------------------------------------------------------------------------
+# -- others ----------------------------------------------------------------------------------------
 
 
 def orjson() -> Decoder:

@@ -1,4 +1,7 @@
-"""`python -m benchmarks.manifest`: each size in a fresh process. Exits with 1 if a large manifest needs more memory."""
+"""`python -m benchmarks.manifest`: measure each size in a fresh process.
+
+The program exits with 1 if a large manifest needs more memory.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""One manifest in a process of its own, which says in JSON what it cost: `python -m benchmarks.manifest.measured`.
+"""`python -m benchmarks.manifest.measured`: measure one manifest, and print its cost as JSON.
 
-Arguments: a folder to work in, the number of lines. The manifest is written by another process, `write` of this module,
-so that writing it does not count.
+The program is a process of its own for each manifest. Its arguments are a working folder and the
+number of lines. Another process writes the manifest (`write` of this module), so that the cost
+does not include writing it.
 """
 
 from __future__ import annotations

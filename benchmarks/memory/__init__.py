@@ -1,1 +1,1 @@
-"""Peak memory of bulk runs by their size, and how long they keep the event loop from anything else."""
+"""Peak memory of bulk runs by size, and how long they block the event loop."""

@@ -1,4 +1,7 @@
-"""`python -m benchmarks.memory`: each size in a fresh process. Exits with 1 if a large run needs more memory."""
+"""`python -m benchmarks.memory`: measure each size in a fresh process.
+
+The program exits with 1 if a large run needs more memory.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ from .measured import FEW, Cost
 
 #: MiB by which the largest run may need more than the smallest one.
 MOST_GROWTH = 60.0
-#: A larger run may need so many bytes more for each item that it has more, and so many KiB in any case. The least that
-#: could be kept of an item, an outcome and its assignment, is larger.
+#: A larger run may need this many bytes more for each additional item, and NOISE KiB in any case.
+#: The least that a client could keep of an item, an outcome and its assignment, is larger.
 MOST_PER_ITEM = 300
 NOISE = 1024
 WHO = {

@@ -1,6 +1,7 @@
-"""One bulk run in a process of its own, which says in JSON what it cost: `python -m benchmarks.memory.measured`.
+"""`python -m benchmarks.memory.measured`: measure one bulk run, and print its cost as JSON.
 
-Arguments: who (see RUNS), the server's base URL, the number of assignments.
+The program is a process of its own for each run. Its arguments are the client (see RUNS), the
+server's base URL and the number of assignments.
 """
 
 from __future__ import annotations
@@ -30,9 +31,14 @@ FEW, RUNS_OF_FEW = 10_000, 5
 
 
 class Cost(msgspec.Struct):
-    """Sizes in KiB, times in seconds. before: resident when nothing had been sent. lag_*: how late a timer was.
-    cpu_of_few: of FEW items in the same process afterwards, the median of some runs; 0 where it is not measured. Two
-    processes of the same program may differ by a fifth, item for item.
+    """The cost of one run: sizes in KiB, times in seconds.
+
+    Attributes:
+        before: Resident memory before the first request.
+        lag_*: How late a timer was.
+        cpu_of_few: CPU time of FEW items in the same process afterwards, the median of some runs.
+            It is 0 where it is not measured. Two processes of the same program may differ by a
+            fifth per item.
     """
 
     n: int
@@ -147,7 +153,7 @@ async def durable(url: str, n: int, costs: Cost) -> None:
 
 
 async def gather(url: str, n: int, costs: Cost) -> None:
-    """What is written in a hurry: aiohttp, a semaphore, and `asyncio.gather` over everything at once."""
+    """The quick solution: aiohttp, a semaphore, and one `asyncio.gather` over everything."""
     import aiohttp
 
     from benchmarks.throughput.clients import HEADERS, bodies

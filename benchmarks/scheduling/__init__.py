@@ -1,13 +1,13 @@
-"""How long work takes under a rate limit, and what it costs in 429s: this SDK beside what others do.
+"""How long work takes under a rate limit, and its cost in 429s: this SDK next to its peers.
 
-    optimum    what a client could do that knows everything
-    policies   what each of them does, as it really does it
+    optimum    what an omniscient client could do
+    policies   what each client does, with its own code if it has any
     scenarios  one run in virtual time: a policy, a limiter, a start
     sweep      many runs, as tables
-    beside     this SDK and a user of another kind
+    beside     this SDK next to a user of another kind
     promises   the promises of the project, checked
     sockets    a few runs over real sockets
-    plots      permitted and used, drawn
+    plots      permitted and used requests, drawn
 
-Servers and the clock that jumps are those of the tests (tests.model_server, tests.virtual_time).
+The servers and the clock that jumps come from the tests (tests.model_server, tests.virtual_time).
 """

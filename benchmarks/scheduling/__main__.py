@@ -1,4 +1,7 @@
-"""`python -m benchmarks.scheduling`: the tables, the plots and the promises. Exits with 1 if a promise is broken."""
+"""`python -m benchmarks.scheduling`: the tables, the plots and the promises.
+
+The program exits with 1 if a promise is broken.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,16 @@ def _each(
     users: int = 1,
     changes: Changes = (),
 ) -> list[Scenario]:
-    """So many windows of work on each kind of limiter, begun at each start and with a seed of its own."""
+    """Return a scenario for each kind of limiter and each start.
+
+    Args:
+        kinds: The kinds of limiters.
+        starts: Seconds into a minute. Each start has a seed of its own.
+        limit: Requests per window.
+        windows: The size of the work, in windows.
+        users: Processes that share the token and the work.
+        changes: Changes of the limit during the run.
+    """
     return [
         Scenario(
             kind, limit, windows * limit, start=start, seed=int(start), users=users, changes=tuple(changes)

@@ -1,6 +1,7 @@
-"""This SDK beside a user of another kind on the same token: one that looks at no header and knows of nobody else.
+"""This SDK next to a user of another kind on the same token.
 
-The other one never runs out of work, and is stopped when ours is done.
+The other user reads no header and does not know of any other user. It never runs out of work, and
+the program stops it when our work is done.
 """
 
 from __future__ import annotations
@@ -43,9 +44,15 @@ OTHERS = {
 
 
 class Together(NamedTuple):
-    """elapsed: seconds until ours was done. optimum: the same for an omniscient client that is alone. refusals: ours.
-    theirs: requests of the other one, their_refusals: of these. used: share of the limit, of both, but for the first
-    minute.
+    """The result of one run of two users.
+
+    Attributes:
+        elapsed: Seconds until our work was done.
+        optimum: The same for an omniscient client that is alone.
+        refusals: Our 429s.
+        theirs: Requests of the other user.
+        their_refusals: 429s of the other user.
+        used: Share of the limit that both users used, without the first minute.
     """
 
     start: float

@@ -1,7 +1,8 @@
 """Botocore's adaptive retry mode, driven with the event loop's clock.
 
-What decides is botocore's own: its cubic rate, its token bucket, its retry quota and its back-off. What is ours is
-the waiting: where botocore would block a thread until the bucket has a token, a task sleeps for as long.
+The decisions are botocore's own: its cubic rate, its token bucket, its retry quota and its
+back-off. Only the waiting is ours. Where botocore would block a thread until the bucket has a
+token, a task sleeps for the same time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from benchmarks.peers import peer
 
 from .policies import CONCURRENCY, Policy, Work
 
-#: Quota that a retry after throttling costs, and what a request without a retry brings back (botocore's standard mode).
+#: Quota that a retry after throttling costs, and quota that a request without a retry returns
+#: (botocore's standard mode).
 RETRY_COST = 5
 NO_RETRY_INCREMENT = 1
 

@@ -1,7 +1,8 @@
-"""What an omniscient client needs: it has no round trips, and sends whenever the server would accept.
+"""The optimum: an omniscient client without round trips.
 
-It plays against the same limiter as everybody else. For the five limiters and a limit that stays, that is the same as
-the formulas of the theory (tests/unit/test_benchmarks.py); it also answers for limits that change.
+It sends whenever the server would accept. It meets the same limiter as every other client. For the
+five limiters and a constant limit, the result equals the formulas of the theory
+(tests/unit/test_benchmarks.py). This module also works for limits that change.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ Changes = Sequence[tuple[float, int]]
 
 
 def omniscient(limiter: Limiter, n: int, *, start: float, changes: Changes = ()) -> list[float]:
-    """The moments, in seconds after `start`, at which n requests are accepted by a fresh limiter at the earliest."""
+    """Return when a fresh limiter accepts n requests at the earliest, in seconds after `start`."""
     coming = list(changes)
     now = start
     accepted: list[float] = []

@@ -1,4 +1,8 @@
-"""Permitted against used, drawn: cumulative on all limiters, and second by second on the one that Katapult has."""
+"""Plots of permitted and used requests.
+
+One plot is cumulative, for all limiters. The other shows each second, for Katapult's kind of
+limiter.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,15 @@ from .scenarios import KINDS, Played, Scenario
 def cumulative(
     scenarios: Mapping[str, Scenario], runs: Mapping[str, Mapping[str, Played]], end: float
 ) -> str:
-    """runs: kind -> label -> run. The grey area is what an omniscient client would have got through."""
+    """Draw the accepted requests as cumulative charts, one for each kind of limiter.
+
+    The grey area is the work that an omniscient client would have done.
+
+    Args:
+        scenarios: Kind -> scenario.
+        runs: Kind -> label -> run.
+        end: The end of the x axis, in seconds.
+    """
     charts: list[svg.Chart] = []
     for kind in KINDS:
         chart = svg.Chart(kind, "seconds", "requests accepted", x_end=end, x_step=60)
@@ -36,7 +48,10 @@ class Panel(NamedTuple):
 
 
 def by_second(panels: Sequence[Panel], end: float) -> str:
-    """A chart for each run: requests accepted and refused in each second, and what was permitted. On an aligned window."""
+    """Draw a chart for each run on an aligned window.
+
+    It shows the requests accepted and refused in each second, and the permitted requests.
+    """
     charts: list[svg.Chart] = []
     for title, scenario, played in panels:
         most = max(scenario.limit, *(limit for _, limit in scenario.changes), 0)

@@ -1,7 +1,8 @@
-"""What clients do about a rate limit: this SDK's real gate, and what others do, each with its own code if it has any.
+"""What clients do about a rate limit: this SDK's real gate, and the policies of its peers.
 
-A policy gets one user's work: `n` items, of one request each, to be sent to a model server. 32 are in flight at most,
-except for Terraform, whose default is 10. A peer without a policy for 429s has failed where it gets one.
+Each peer runs its own code, if it has any. A policy gets one user's work: `n` items of one request
+each, to send to a model server. At most 32 requests are in flight, except for Terraform, whose
+default is 10. A peer without a policy for 429s fails when it gets one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ PERIOD = 60.0
 #: Seconds before the four retries of the official Terraform provider (its HTTP client's defaults).
 TERRAFORM_WAITS = (1.0, 2.0, 4.0, 8.0)
 TERRAFORM_PARALLELISM = 10
-#: API calls of that provider for one assignment: machine and disk are read before and after, tasks are polled.
+#: API calls of that provider for one assignment. It reads the machine and the disk before and
+#: after, and polls tasks.
 TERRAFORM_CALLS = 12
 
 
@@ -57,7 +59,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Policy:
-    """told: it must be told the limit. headers: it reads the headers, so it is run with and without them."""
+    """One way to deal with a rate limit.
+
+    Attributes:
+        told: The policy must know the limit before it starts.
+        headers: The policy reads the headers, so it runs with and without them.
+    """
 
     name: str
     run: Callable[[Work], Awaitable[None]]
@@ -79,7 +86,7 @@ async def _in_workers(work: Work, count: int, one: Callable[[], Awaitable[bool]]
     await asyncio.gather(*(worker() for _ in range(min(count, work.n))))
 
 
-# -- this SDK -------------------------------------------------------------------------------------------------------
+# -- this SDK --------------------------------------------------------------------------------------
 
 
 async def _through_gate(work: Work, gate: Gate) -> None:
@@ -102,7 +109,7 @@ async def sdk_told(work: Work) -> None:
     await _through_gate(work, Gate(window_for(work.server, limit=work.limit)))
 
 
-# -- pacing by a limit that one has to be told ------------------------------------------------------------------------
+# -- pacing by a limit that one has to be told -----------------------------------------------------
 
 
 async def plain_async_limiter(work: Work) -> None:
@@ -138,7 +145,7 @@ async def paced_by_aiometer(work: Work) -> None:
     )
 
 
-# -- back-off ---------------------------------------------------------------------------------------------------------
+# -- back-off --------------------------------------------------------------------------------------
 
 
 def _with_back_off(
@@ -176,7 +183,7 @@ async def patient_back_off(work: Work) -> None:
     await _in_workers(work, CONCURRENCY, _with_back_off(work.send, attempts=None))
 
 
-# -- the official Terraform provider ----------------------------------------------------------------------------------
+# -- the official Terraform provider ---------------------------------------------------------------
 
 
 async def terraform_call(work: Work) -> bool:

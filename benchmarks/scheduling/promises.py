@@ -1,6 +1,7 @@
-"""The promises about the rate limit, checked with this SDK's real gate (the numbers are those of the README).
+"""The promises about the rate limit, checked with this SDK's real gate.
 
-Fatal is what the project promises. What the theory would like beyond that is checked and reported only.
+The numbers are those of the README. A check is fatal if the project promises it. Other goals of
+the theory are only checked and reported.
 """
 
 from __future__ import annotations
@@ -149,7 +150,11 @@ def _short_jobs(run: Run) -> Check:
 
 
 def _fifth(run: Run, *, quick: bool) -> tuple[Table, list[Check]]:
-    """Two processes. Promised, and fatal, is an aligned window and a limit of some hundreds; the table shows the rest."""
+    """Check promise 5, about two processes.
+
+    The promise, and a fatal check, is for an aligned window and a limit of some hundreds. The
+    table also shows the other cases.
+    """
     others = [("aligned", limit) for limit in (60, 100, 120, 200, 250, 1000)]
     others += [(kind, SHARED_LIMIT) for kind in KINDS[1:]]
     rows: list[list[Cell]] = []

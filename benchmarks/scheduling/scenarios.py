@@ -1,7 +1,8 @@
-"""One run in virtual time: a policy against one of the emulator's limiters behind a random latency.
+"""One run in virtual time: a policy against one of the emulator's limiters with random latency.
 
-The event loop's clock jumps instead of waiting, so an hour of rate windows takes a second, and the same seed gives
-the same run. What is measured is the server's view: what it accepted and refused, and when.
+The event loop's clock jumps instead of waiting, so an hour of rate windows takes a second, and the
+same seed gives the same run. The numbers are the server's view: the requests that it accepted and
+refused, and when.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ from .policies import (
 KINDS = ("aligned", "fixed", "sliding", "bucket", "burst")
 #: A minute boundary of the server's clock, long after zero.
 MIDNIGHT = 6_000_000.0
-#: Seconds into a minute at which runs begin: away from the moments at which kinds of servers cannot be told apart (the
-#: README says so), and with time to send.
+#: Seconds into a minute at which runs begin. They leave time to send, and they avoid the moments
+#: at which a client cannot tell some kinds of servers apart (see the README).
 STARTS = (7.3, 15.2, 23.1, 34.9, 43.7)
 #: Seconds of each direction: round trips of 40 to 160 ms.
 LATENCY = (0.02, 0.08)
@@ -80,7 +81,14 @@ def missing_peers() -> list[str]:
 
 @dataclass(frozen=True)
 class Scenario:
-    """kind and limit: of the server. start: seconds into a minute. users: processes that share the token and the work."""
+    """The conditions of one run.
+
+    Attributes:
+        kind: The kind of the server's limiter.
+        limit: The server's limit.
+        start: Seconds into a minute.
+        users: Processes that share the token and the work.
+    """
 
     kind: str
     limit: int
@@ -100,15 +108,25 @@ class Scenario:
         return omniscient(self.limiter(), self.n, start=MIDNIGHT + self.start, changes=self.changes)
 
     def time_to_send(self) -> float:
-        """The longest that one window's work can take with no limit at all: bursts and round trips."""
+        """The longest time for one window's work without any limit: bursts and round trips."""
         return (min(self.limit, self.n) / CONCURRENCY + 6) * 2 * self.latency[1]
 
 
 class Played(NamedTuple):
-    """start: the scenario's. elapsed: seconds until the last item was through. optimum: the same, for the omniscient.
-    accepted, refused: the server's moments, in seconds after the start, by_user: the accepted ones of each user. used:
-    share of the limit, and fairness: Jain's index, while all users were at work and had had four windows to find each
-    other.
+    """The result of one run.
+
+    `used` and `fairness` cover the time when all users were at work, after four windows in which
+    the users could find each other.
+
+    Attributes:
+        start: The scenario's start.
+        elapsed: Seconds until the last item ended.
+        optimum: The same for the omniscient client.
+        accepted: When the server accepted requests, in seconds after the start.
+        refused: When the server refused requests, in seconds after the start.
+        by_user: The accepted requests of each user.
+        used: Share of the limit.
+        fairness: Jain's index.
     """
 
     start: float
@@ -182,8 +200,14 @@ def play(policy: Policy, scenario: Scenario) -> Played:
 def shares(
     works: Sequence[Work], scenario: Scenario, *, warm_up: int = 5
 ) -> tuple[float | None, float | None]:
-    """Used share of the limit, and fairness, after so many of the server's minutes (see Played). None for one user, and
-    where there were too few windows.
+    """Return the used share of the limit, and the fairness (see Played).
+
+    Both are None for one user, and if there were too few windows.
+
+    Args:
+        works: The work of each user.
+        scenario: The conditions of the run.
+        warm_up: Minutes of the server's clock that do not count.
     """
     first = MIDNIGHT + PERIOD * warm_up
     windows = int((min(work.finished for work in works) - first) // PERIOD)

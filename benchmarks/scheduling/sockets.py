@@ -1,7 +1,7 @@
 """The same over real sockets: the emulator with a window of a few seconds, real HTTP, real clocks.
 
-Only for policies that can be scaled to a short window: back-off in seconds cannot be. All cells run at the same time,
-each with a server of its own, far below what the machine can do.
+Only policies that scale to a short window run here. Back-off in seconds does not scale. All cells
+run at the same time, each with a server of its own, far below the capacity of the machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Many runs, spread over the cores, and the tables made of them. A run in virtual time is the same on every machine."""
+"""Many runs, spread over the cores, and their tables.
+
+A run in virtual time is the same on every machine.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,10 @@ def ratio(runs: Sequence[Played]) -> float:
 
 
 def table(title: str, runs: Runs) -> Table:
-    """`time / 429s / failed items` for each limiter; the time in brackets where not all of the work was done."""
+    """Return `time / 429s / failed items` for each limiter.
+
+    The time is in brackets if some of the work failed.
+    """
     return table_of(title, "time x optimum / 429s / failed", runs, _cell)
 
 
@@ -87,7 +93,10 @@ def _cell(runs: Sequence[Played]) -> str:
 
 
 def sharing(title: str, runs: Runs) -> Table:
-    """For two users of a token: `used share of the limit / fairness / 429s in percent of requests`."""
+    """Return a table for two users of a token.
+
+    A cell is `used share of the limit / fairness / 429s in percent of requests`.
+    """
     return table_of(title, "used / fairness / 429s", runs, shared)
 
 
@@ -106,8 +115,11 @@ NO_FASTER = 0.005
 
 
 def unbeaten(where: str, runs: Runs) -> Check:
-    """No peer was faster than this SDK somewhere, told the limit or not, without more 429s and without failures. It is
-    the same on every machine: medians of runs in virtual time. What is less than NO_FASTER apart counts as the same.
+    """Check that no peer was faster than this SDK without more 429s and without failures.
+
+    This SDK runs both with and without knowing the limit. The result is the same on every machine,
+    because it compares medians of runs in virtual time. Times that differ by less than NO_FASTER
+    count as equal.
     """
     known = policies()
     ours = {key: own for key, own in runs.items() if known[key[0].policy].ours}

@@ -1,1 +1,1 @@
-"""How processes share the rate limit of one token: with a budget of the SDK, and as users do it today."""
+"""How processes share the rate limit of one token: with the SDK's budget, and as users do today."""

@@ -1,4 +1,7 @@
-"""`python -m benchmarks.sharing`: a table, and the promises about 429s. Exits with 1 if one of them is broken."""
+"""`python -m benchmarks.sharing`: a table, and the promises about 429s.
+
+The program exits with 1 if a promise is broken.
+"""
 
 from __future__ import annotations
 
@@ -145,7 +148,10 @@ async def _play(cell: Cell, n: int, period: float, redis: str) -> None:
 
 
 async def _finish(process: Process, n: int, patience: float) -> Done:
-    """What one process has done. One that takes far too long is killed, and all that it had to do has failed."""
+    """Return what one process has done.
+
+    A process that takes far too long is killed, and all of its work counts as failed.
+    """
     try:
         out, _ = await asyncio.wait_for(process.communicate(b"go\n"), patience)
     except asyncio.TimeoutError:

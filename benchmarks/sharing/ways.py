@@ -1,7 +1,7 @@
 """Ways in which the processes of a program share a limit, each as its documentation shows it.
 
-A way is an asynchronous context manager that gives a function: wait for one's turn. What it cannot keep from being
-refused is sent again after a random pause.
+A way is an asynchronous context manager that yields a function, which waits for the caller's turn.
+A request that is refused all the same is sent again after a random pause.
 """
 
 from __future__ import annotations
@@ -43,7 +43,12 @@ class Work(msgspec.Struct):
 
 
 class Done(msgspec.Struct):
-    """When each request was answered (seconds of the machine's monotonic clock), and how many have failed."""
+    """The work of one process.
+
+    Attributes:
+        at: When each request was answered, in seconds of the machine's monotonic clock.
+        failed: How many requests failed.
+    """
 
     at: list[float]
     failed: int

@@ -1,1 +1,1 @@
-"""Requests per second and CPU per request where no limit is in the way: the cost of each client itself."""
+"""Requests per second and CPU per request without a limit: the cost of each client itself."""

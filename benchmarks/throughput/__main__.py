@@ -1,4 +1,7 @@
-"""`python -m benchmarks.throughput`: all clients in one run, interleaved, medians of several rounds."""
+"""`python -m benchmarks.throughput`: all clients in one run, with interleaved rounds.
+
+The results are medians of several rounds.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,14 @@ PACED = (
 
 
 class Round(NamedTuple):
-    """Of one client: requests, how many a second, microseconds of CPU for each, busy share of the server's one worker."""
+    """One round of one client.
+
+    Attributes:
+        n: Requests.
+        rate: Requests per second.
+        cpu: Microseconds of CPU per request.
+        server: Busy share of the server's one worker.
+    """
 
     n: int
     rate: float
@@ -125,7 +135,10 @@ def _sizes(contenders: Sequence[Contender], server: Server, seconds: float) -> d
 
 
 def _rounds(contenders: Sequence[Contender], server: Server, sizes: Mapping[str, int], rounds: int) -> Rounds:
-    """Each round measures every client once, in an order of its own: what disturbs the machine strikes all alike."""
+    """Measure every client once in each round, in a random order.
+
+    A disturbance of the machine then affects all clients alike.
+    """
     found: Rounds = {contender.name: [] for contender in contenders}
     rng = random.Random(0)
     for number in range(rounds):

@@ -1,6 +1,8 @@
-"""The clients that are compared, each as its users write it: 32 requests in flight, every answer read and decoded.
+"""The clients that are compared, each as its users write it.
 
-A client is an async context manager around a function that sends so many assignments, when what it returns is awaited.
+Each client has 32 requests in flight, and reads and decodes every response. A client is an async
+context manager around a function. The function returns an awaitable, which sends the given number
+of assignments.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from katapult_async.models.responses import DiskResponse
 
 IN_FLIGHT = 32
 TOKEN = "benchmark"  # noqa: S105 - nobody checks it
-#: So many machines that none is busy when its turn comes again, with one request on a machine at a time.
+#: Enough machines that none is busy when its turn comes again, with one request per machine at a
+#: time.
 #: The server's responses do not show the FQDN, so they contradict none of these names.
 MACHINES = [f"web-{number:04d}.example.com" for number in range(1000)]
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
@@ -36,7 +39,12 @@ Open = Callable[[Server], AbstractAsyncContextManager[Send]]
 
 @dataclass(frozen=True)
 class Contender:
-    """needs: the module without which it is left out. uvloop: on that event loop instead of asyncio's."""
+    """A client to measure.
+
+    Attributes:
+        needs: The client is left out if this module is not installed.
+        uvloop: Run on uvloop's event loop instead of asyncio's.
+    """
 
     name: str
     open: Open
@@ -45,7 +53,10 @@ class Contender:
 
 
 def assignments(n: int) -> Iterator[Assignment]:
-    """All for the disk that the server's answers are about: an answer about another one is not believed."""
+    """Yield assignments for the disk of the server's responses.
+
+    The SDK does not accept a response about another disk.
+    """
     for number in range(n):
         yield Assignment(DISK, MACHINES[number % len(MACHINES)])
 
@@ -66,14 +77,19 @@ async def in_flight(items: Iterator[Any], one: Callable[[Any], Awaitable[str]]) 
     await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
 
 
-# -- this SDK -------------------------------------------------------------------------------------------------------
+# -- this SDK --------------------------------------------------------------------------------------
 
 
 def sdk(
     *, bare: bool = False, echo: bool = False, fast_path: bool = True, max_per_second: float | None = None
 ) -> Open:
-    """`assign_many`, end to end. bare: answers without headers of the rate limit. echo: answers about the disk that was
-    asked for. fast_path: see docs/fast-path.md.
+    """Return `assign_many`, end to end.
+
+    Args:
+        bare: The responses have no rate-limit headers.
+        echo: The responses show the requested disk.
+        fast_path: See docs/fast-path.md.
+        max_per_second: Maximum requests per second.
     """
 
     @asynccontextmanager
@@ -93,8 +109,9 @@ def sdk(
 
 
 def durable(*, max_per_second: float | None = None) -> Open:
-    """The same work as a durable run. Its journal, on a real disk, is made before the clock runs: `send(n)` makes it,
-    awaiting what that returns executes it.
+    """Return the same work as a durable run, with its journal on a real disk.
+
+    `send(n)` makes the journal before the clock runs. Awaiting its result executes the run.
     """
 
     @asynccontextmanager
@@ -143,7 +160,7 @@ async def _client(
         yield client
 
 
-# -- by hand ----------------------------------------------------------------------------------------------------------
+# -- by hand ---------------------------------------------------------------------------------------
 
 
 def _endpoint(server: Server) -> str:

@@ -1,4 +1,7 @@
-"""The least that asyncio can do: prepared bytes out, httptools' parser in, nothing decoded, no task per request."""
+"""The least that asyncio can do: prepared bytes out, httptools' parser in.
+
+It decodes nothing, and starts no task per request.
+"""
 
 from __future__ import annotations
 

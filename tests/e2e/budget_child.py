@@ -1,4 +1,4 @@
-"""Assigns disks with a shared budget until it is done, or until somebody kills this process. Not a test."""
+"""Assigns disks with a shared budget, until it is done or killed. This module is not a test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import msgspec
 class Work(msgspec.Struct):
     """What to do.
 
-    budget: "file:FOLDER" or the URL of a Redis server. shift: seconds by which this process's wall clock is wrong.
+    Attributes:
+        budget: "file:FOLDER" or the URL of a Redis server.
+        shift: Seconds by which this process's wall clock is wrong.
     """
 
     url: str
@@ -27,7 +29,11 @@ class Work(msgspec.Struct):
 
 
 class Done(msgspec.Struct):
-    """What came of it. at: when each request was answered, seconds of the machine's monotonic clock."""
+    """What the process did.
+
+    Attributes:
+        at: When each request was answered, in seconds of the machine's monotonic clock.
+    """
 
     counts: dict[str, int]
     at: list[float]

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(params=["fast", "plain"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The way that requests take: with a version of aiohttp that nobody has tested it is the plain one."""
+    """The path of requests. With an untested version of aiohttp it is the plain path."""
     if request.param == "plain":
         monkeypatch.setattr(aiohttp, "__version__", "3.999.0")
     return str(request.param)

@@ -60,7 +60,10 @@ async def again_and_again(path: str, most: int) -> None:
 
 
 async def main(path: str, most: int) -> None:
-    """Record the outcomes of so many lines, a batch each time a line is read from standard input; wait there at the end."""
+    """Record the outcomes of so many lines, and wait at the end.
+
+    The process records a batch each time it reads a line from standard input.
+    """
     with Run.open(path) as run:
         async with Writer(run.journal) as writer:
             await SessionRecorder(writer, "").begin(60.0, None)

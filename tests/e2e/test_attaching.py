@@ -166,7 +166,7 @@ async def test_a_disk_that_has_gone_elsewhere_is_not_attached_there(tmp_path: Pa
 def busy_for(
     machine: VirtualMachine, emulator: KatapultEmulator, *, attaches: int
 ) -> Callable[[Arrival], FaultKind | None]:
-    """The machine begins to migrate once its disks are assigned, and does so until it has refused so many tasks."""
+    """The machine migrates from its first attach request until it has refused so many of them."""
 
     def script(arrival: Arrival) -> FaultKind | None:
         if arrival.path == "/disks/disk/attach":

@@ -1,6 +1,9 @@
 # Looks at what is counted, and lets a clock jump.
 # pyright: reportPrivateUsage=false
-"""A budget in a file: what may happen to files and folders, and gates that share one. Each gate is like a process."""
+"""A budget in a file: what may happen to files and folders, and gates that share one.
+
+Each gate is like a process.
+"""
 
 from __future__ import annotations
 
@@ -235,7 +238,7 @@ def test_a_terminal_and_a_cron_job_use_the_same_folder(
     assert repr(FileBudget()) == terminal
 
 
-# -- gates that share a file -------------------------------------------------------------------------------------
+# -- gates that share a file -----------------------------------------------------------------------
 
 
 async def test_a_request_that_is_cancelled_leaves_no_place(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The promises of a shared budget, with real processes, real sockets, real files and a real Redis."""
+"""The promises of a shared budget, with real processes, sockets and files and a real Redis."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ async def kill_some(budget: str) -> None:
         # A permit of the dead is lost until its deadline, at most.
         times = sorted(at for child in done for at in child.at)
         assert max(later - at for at, later in pairwise(times)) <= TIMEOUT + MARGIN + PERIOD
-        # Nothing else is lost: all that was sent, also by the dead, needs so many windows. What the dead had taken
-        # and not sent counts as sent.
+        # Nothing else is lost. All requests, also those of the killed processes, need so many
+        # windows. The permits that a killed process took and did not use count as sent.
         windows = (it.emulator.ledger.total + KILLS * CONCURRENCY) / LIMIT
         assert times[-1] - times[0] <= (windows + 3) * PERIOD, (times[-1] - times[0], windows)

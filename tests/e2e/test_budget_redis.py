@@ -1,4 +1,4 @@
-"""A budget in Redis: how it is addressed, what is refused at once, and what passes without an item lost."""
+"""A budget in Redis: its addresses, what it refuses at once, and troubles that lose no item."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_without_redis_py_the_error_names_the_extra(monkeypatch: pytest.MonkeyPa
 #: The long form: KATAPULT_RESTARTS=10
 RESTARTS = int(os.environ.get("KATAPULT_RESTARTS", "1"))
 
-# -- troubles that pass ------------------------------------------------------------------------------------------
+# -- troubles that pass ----------------------------------------------------------------------------
 
 
 def kill_and_restart(server: RedisServer) -> Callable[[], None]:
@@ -260,7 +260,10 @@ async def share_through(
 async def test_a_run_survives_a_server_that_is_killed_again_and_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two processes share the work. Each says once that the server is gone, and once that it is back."""
+    """Two processes share the work.
+
+    Each logs the loss of the server once, and its return once.
+    """
     caplog.set_level(logging.INFO, "katapult_async.budget")
     disks = 500 * RESTARTS
 
@@ -298,7 +301,10 @@ async def test_a_run_survives_a_server_that_is_killed_again_and_again(
 
 
 class Work:
-    """Reads disks without end, as several processes: clients with pools of their own share nothing but the budget."""
+    """Reads disks without end, like several processes.
+
+    The clients have pools of their own, so they share nothing but the budget.
+    """
 
     def __init__(self, emulator: KatapultEmulator, server: RedisServer) -> None:
         self._emulator = emulator

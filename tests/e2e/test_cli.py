@@ -253,7 +253,7 @@ async def test_the_first_interrupt_waits_the_second_does_not_and_both_can_be_res
         assert ledger.by_path["/disks/disk/assign"] == 500
 
 
-#: Starts the program with a largest size of files, in bytes: a disk that is full, without needing one.
+#: Starts the program with a maximum size of files, in bytes. This stands for a full disk.
 WITH_A_LIMIT = (
     "import os, resource, sys; limit = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
     "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"

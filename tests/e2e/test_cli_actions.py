@@ -1,6 +1,7 @@
-"""`katapult-async run`: any action as a durable run, killed and resumed. The ledger agrees with every outcome.
+"""`katapult-async run`: any action as a durable run, killed and resumed.
 
-The long form: KATAPULT_LINES=5000 python -m pytest tests/e2e/test_cli_actions.py -k killed --timeout 3000
+The ledger agrees with every outcome. The long form:
+KATAPULT_LINES=5000 python -m pytest tests/e2e/test_cli_actions.py -k killed --timeout 3000
 """
 
 from __future__ import annotations

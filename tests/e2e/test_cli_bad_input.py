@@ -1,6 +1,7 @@
-"""Bad input is refused with a sentence: no traceback, the right exit code, and the token in no output.
+"""The command line refuses bad input with a sentence and the right exit code.
 
-All cases run in one process, because a process for each would take minutes.
+It prints no traceback, and never the token. All cases run in one process, because a process for
+each would take minutes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The shared budget on the command line: two terminals just work, and `budget` shows who is on the token."""
+"""The shared budget on the command line: two terminals just work.
+
+`budget` shows which processes use the token.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions before a run changes anything, on real terminals: who is asked, what counts as an answer."""
+"""Questions before a run changes anything, on real terminals, and the answers that count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`status`, `runs` and `report` as processes: what they print, for people and for programs, and their exit codes."""
+"""`status`, `runs` and `report` as processes: their exit codes and their output.
+
+The output is for people and for programs.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def a_run(name: str = "a.run", lines: int = 1, *, confirmed: bool = True, prefli
         Run.create(name, manifest, confirmed=confirmed, preflight=preflight, organization="acme").close()
 
 
-# -- status ---------------------------------------------------------------------------------------------------------
+# -- status ----------------------------------------------------------------------------------------
 
 
 async def test_status_tells_who_executes_a_run_and_what_to_do_with_one_that_nobody_does() -> None:
@@ -101,7 +104,7 @@ async def test_an_unfinished_rollback_is_not_done() -> None:
         assert "plan.csv.run.rollback  interrupted" in out
 
 
-# -- status --watch -------------------------------------------------------------------------------------------------
+# -- status --watch --------------------------------------------------------------------------------
 
 
 async def watched_run(run_file: str, emulator_url: str) -> asyncio.subprocess.Process:
@@ -167,7 +170,7 @@ async def test_ctrl_c_ends_the_watching_and_not_the_run() -> None:
             assert await terminal.ends() == 130
 
 
-# -- runs -----------------------------------------------------------------------------------------------------------
+# -- runs ------------------------------------------------------------------------------------------
 
 
 async def test_runs_lists_every_journal_of_a_folder_and_the_damaged_ones_as_such(tmp_path: Path) -> None:
@@ -215,7 +218,7 @@ async def test_a_folder_that_is_none_is_refused() -> None:
     assert (await run("runs", ""))[0] == 2
 
 
-# -- report ---------------------------------------------------------------------------------------------------------
+# -- report ----------------------------------------------------------------------------------------
 
 
 async def test_what_is_left_of_a_run_is_a_manifest_that_assign_carries_out() -> None:

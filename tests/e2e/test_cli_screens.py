@@ -1,4 +1,4 @@
-"""What a run shows: on terminals of several widths, resized, without colors, quietly, and into pipes."""
+"""What a run shows: on terminals of several widths, resized, without colors, quietly, in pipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings as their users meet them: profiles, token files and token commands, and what `config` says of them."""
+"""Settings for users: profiles, token files, token commands, and what `config` prints of them."""
 
 from __future__ import annotations
 

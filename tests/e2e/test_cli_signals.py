@@ -1,4 +1,7 @@
-"""Signals that come again and again: a run still ends by itself, with its journal closed and its last sentence said."""
+"""Signals that come again and again.
+
+A run still ends by itself. It closes its journal and prints its last sentence.
+"""
 
 from __future__ import annotations
 

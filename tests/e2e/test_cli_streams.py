@@ -26,7 +26,11 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def shell(redirection: str, *arguments: str, program: list[str] = PROGRAM) -> tuple[int, str, str]:
-    """Run a command with a redirection of the shell: exit code, standard output and standard error."""
+    """Run a command with a redirection of the shell.
+
+    Returns:
+        The exit code, standard output and standard error.
+    """
     process = await asyncio.create_subprocess_exec(
         *("/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *program, *arguments),
         stdin=subprocess.DEVNULL,

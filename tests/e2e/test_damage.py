@@ -1,4 +1,4 @@
-"""A journal that was damaged is refused by everything that opens it, or everything it says is still true.
+"""Every command refuses a damaged journal, or everything that the journal says is still true.
 
 The long form: KATAPULT_DAMAGES=400 python -m pytest tests/e2e/test_damage.py
 """
@@ -212,7 +212,7 @@ def test_a_program_that_closes_nothing_leaves_a_whole_journal(tmp_path: Path) ->
     assert sorted(file.name for file in tmp_path.iterdir()) == [NAME, f"{NAME}.lock"]
 
 
-# -- random damage --------------------------------------------------------------------------------------------------
+# -- random damage ---------------------------------------------------------------------------------
 
 Damage = Callable[[random.Random, bytes], bytes]
 
@@ -320,7 +320,7 @@ def test_each_frame_of_the_log_matters(tmp_path: Path, killed: Killed) -> None:
         assert check(tmp_path / "damaged", changed, truth)
 
 
-# -- files that are missing, or another's -------------------------------------------------------------------------
+# -- files that are missing, or another's ----------------------------------------------------------
 
 
 def lost(name: str) -> Callable[[Killed, Files], Files]:
@@ -363,7 +363,7 @@ def test_an_earlier_file_with_a_later_log_is_refused_or_true(tmp_path: Path, kil
     check(tmp_path / "damaged", {**killed.files, NAME: killed.early[NAME]}, truth)
 
 
-# -- what somebody has changed with SQLite ------------------------------------------------------------------------
+# -- what somebody has changed with SQLite ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_what_was_changed_behind_the_journal_s_back_is_refused(
             opening(path)
 
 
-# -- the way out ----------------------------------------------------------------------------------------------------
+# -- the way out -----------------------------------------------------------------------------------
 
 
 def test_a_run_whose_records_are_lost_is_resumed_by_reading_every_disk(

@@ -1,4 +1,4 @@
-"""The emulator over real sockets: the forms of the wire, its faults, and that it leaves nothing behind."""
+"""The emulator over real sockets: its responses, its faults, and that it leaves nothing behind."""
 
 from __future__ import annotations
 

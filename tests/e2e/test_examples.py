@@ -70,7 +70,8 @@ async def test_workers_of_a_web_application_share_the_rate_limit(tmp_path: Path)
 
 
 async def post_all(url: str, emulator: KatapultEmulator) -> Counter[int]:
-    # Each request has a connection of its own, and they come one by one: the system gives both workers some.
+    # Each request has a connection of its own, and the next one waits for its response. So the
+    # system gives both workers some of them.
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(url, connector=connector) as session:
         await until_it_listens(session)

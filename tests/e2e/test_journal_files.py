@@ -146,7 +146,10 @@ async def test_one_journal_has_one_lock_whatever_it_is_called(tmp_path: Path) ->
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="becoming somebody else needs root"
 )
 async def test_somebody_else_may_look_and_sees_the_truth(tmp_path: Path) -> None:
-    """Also of a run that is being executed, or was killed: its last records are not in the file itself yet."""
+    """This also holds for a run that is executing or was killed.
+
+    Its latest records are not in the file itself yet.
+    """
     path = tmp_path / "plan.run"
     for folder in (tmp_path, *tmp_path.parents):
         if folder != Path("/") and folder != Path("/tmp"):  # noqa: S108
@@ -181,7 +184,8 @@ async def _seen_by_nobody(path: Path) -> str:
     return out.decode()
 
 
-#: Loads everything first, also what is loaded late: nobody may not read every folder that Python lies in.
+#: Imports all modules first, also those that load on first use, because the user `nobody` may not
+#: be able to read Python's folders.
 AS_NOBODY = (
     "import os, sys, tempfile, shutil, random, importlib, pkgutil; from katapult_async import cli, jobs\n"
     "for package in (cli, jobs):\n"

@@ -214,7 +214,7 @@ def test_no_wait_between_tries_is_a_retry_policy() -> None:
     assert RetryPolicy(attempts=1, base=0, cap=0, total=0).attempts == 1
 
 
-# -- items ------------------------------------------------------------------------------------------------------------
+# -- items -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

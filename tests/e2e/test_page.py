@@ -1,4 +1,4 @@
-"""The page of a report as a browser shows it: its search, how wide it is, and whether its labels can be read."""
+"""The page of a report in a browser: its search, its width, and whether its labels are readable."""
 
 from __future__ import annotations
 
@@ -88,7 +88,10 @@ def test_a_search_can_be_sent_to_somebody_as_a_fragment(page: Path, fragment: st
 
 
 def measured(page: Path, script: str, *, width: int) -> str:
-    """What a script finds on the page, in a frame as wide as a screen: a window cannot be as narrow as a telephone."""
+    """Return what a script finds on the page, in a frame as wide as a screen.
+
+    A browser window cannot be as narrow as a telephone.
+    """
     text = page.read_text("utf-8")
     # Its policy permits no script of ours.
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)

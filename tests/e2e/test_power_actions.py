@@ -1,4 +1,7 @@
-"""Start, stop, shut down and reset many machines, and waiting for the tasks of a run, over real sockets."""
+"""Power actions on many machines, and waiting for the tasks of a run, over real sockets.
+
+The actions are start, stop, shut down and reset.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +141,7 @@ async def test_a_token_for_power_actions_alone_need_not_read_machines() -> None:
         assert report.stopped_by is None
 
 
-# -- waiting for tasks ----------------------------------------------------------------------------------------------
+# -- waiting for tasks -----------------------------------------------------------------------------
 
 
 async def test_a_task_that_fails_is_the_failure_of_its_item() -> None:

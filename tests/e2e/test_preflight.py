@@ -76,7 +76,10 @@ DISKS, MACHINES = 4000, 1000
 
 
 async def cost(emulator: KatapultEmulator, numbers: list[int], *, by_fqdn: bool = False) -> dict[str, int]:
-    """Requests by the end of their path of a preflight of some lines, which must all be free to assign."""
+    """Count the requests of a preflight by the end of their path.
+
+    All of its lines must be free to assign.
+    """
     disks, machines = emulator.disk_ids, emulator.virtual_machine_ids
     names = [emulator.world.virtual_machines[vm].fqdn if by_fqdn else vm for vm in machines]
     pairs = [(disks[number], names[number % MACHINES]) for number in numbers]
@@ -92,7 +95,8 @@ async def cost(emulator: KatapultEmulator, numbers: list[int], *, by_fqdn: bool 
 @pytest.mark.parametrize("by_fqdn", [False, True])
 async def test_few_lines_are_read_singly(by_fqdn: bool) -> None:
     async with KatapultEmulator(disks=DISKS, virtual_machines=MACHINES, limit=100_000) as emulator:
-        # The first page of disks shows that there is such an organization, then the disk and its machine.
+        # The first page of disks shows that the organization exists. Then the disk and its machine
+        # are read.
         assert sum((await cost(emulator, [3999], by_fqdn=by_fqdn)).values()) == 3
         # Three disks and machines: two first pages at most, and six single reads.
         assert sum((await cost(emulator, [1500, 2500, 3999], by_fqdn=by_fqdn)).values()) <= 8

@@ -72,7 +72,7 @@ async def test_logs_and_observers_follow_a_run(tmp_path: Path, caplog: pytest.Lo
 
 
 async def test_a_run_that_was_stopped_has_nothing_to_read_back(tmp_path: Path) -> None:
-    """Lines are marked as sent before their turn comes. Those whose turn did not come are not sent."""
+    """The journal marks lines as sent before their turn. Without a turn, a line is not sent."""
 
     class StopAfterSome(Observer):
         def on_outcome(self, event: OutcomeEvent) -> None:
@@ -139,7 +139,10 @@ async def test_a_run_stopped_while_it_reads_back_goes_on_with_the_line(tmp_path:
 
 
 async def test_what_a_slow_server_does_after_the_run_was_stopped_is_still_the_run_s(tmp_path: Path) -> None:
-    """The answer was lost, the disk was read and was not there, the run was stopped, and then the server came to it."""
+    """The server applies the request after the run has stopped.
+
+    The response was lost, and the read-back showed that the disk was not on the machine.
+    """
     stop = Stop(at_retry=True)
     async with KatapultEmulator(disks=1, virtual_machines=1) as emulator:
         wanted = plan_of(emulator)
@@ -170,7 +173,7 @@ async def test_a_line_that_never_got_a_clear_answer_is_left_to_a_resumed_run(tmp
 
 
 async def test_a_machine_that_was_named_is_known_by_its_id_from_then_on(tmp_path: Path) -> None:
-    """Names are given away: a disk that has gone to another machine with the old name stays there."""
+    """Another machine may get the old name. A disk that has moved to that machine stays there."""
     async with KatapultEmulator(disks=1, virtual_machines=2) as emulator:
         (name,) = emulator.disk_ids
         disk = emulator.world.disks[name]

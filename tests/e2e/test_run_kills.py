@@ -78,7 +78,10 @@ async def test_killed_again_and_again_a_run_loses_nothing_and_repeats_nothing(tm
 
 @pytest.mark.slow
 async def test_killed_again_and_again_a_rollback_takes_back_exactly_what_its_run_did(tmp_path: Path) -> None:
-    """The run is killed, too. A sixth of the disks were on their machines before, and every machine has a boot disk."""
+    """The run is killed, too.
+
+    A sixth of the disks were on their machines before, and every machine has a boot disk.
+    """
     rng = random.Random(KILLS)
     path, back = tmp_path / "plan.run", tmp_path / "back.run"
     async with KatapultEmulator(

@@ -1,4 +1,4 @@
-"""Sessions of a run that send only the first lines, and sessions that stop when too many lines fail."""
+"""Sessions that send only the first lines of a run, or stop when too many lines fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run says what is known, and not more: where a disk is, how long it took, what a forecast rests on."""
+"""A run claims only what is known: where a disk is, how long it took, what a forecast uses."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_code_of_an_older_journal_is_still_understood(tmp_path: Path) -> Non
     assert Finding("conflict") is Finding.CONFLICT
 
 
-# -- time -----------------------------------------------------------------------------------------------------------
+# -- time ------------------------------------------------------------------------------------------
 
 
 class SetBack(Observer):
@@ -117,7 +117,7 @@ def test_a_killed_session_has_lasted_as_long_as_it_recorded(tmp_path: Path) -> N
         assert journal.summary().elapsed == 12.5
 
 
-# -- forecasts ------------------------------------------------------------------------------------------------------
+# -- forecasts -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

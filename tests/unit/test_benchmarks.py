@@ -1,4 +1,7 @@
-"""The benchmarks measure what they say: peers behave as documented, the optimum is one, plots and pages are right."""
+"""The benchmarks measure what they claim to measure.
+
+Peers behave as documented, the optimum is optimal, and plots and pages are right.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ async def _run(policy: Policy, work: Work) -> None:
     await policy.run(work)
 
 
-# -- the optimum ------------------------------------------------------------------------------------------------------
+# -- the optimum -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 99, 100, 101, 250, 1000])
@@ -82,7 +85,7 @@ def test_a_server_that_accepts_nothing_has_no_optimum() -> None:
         omniscient(make_limiter("sliding", 0, PERIOD), 1, start=0.0)
 
 
-# -- what others do ---------------------------------------------------------------------------------------------------
+# -- what others do --------------------------------------------------------------------------------
 
 
 def test_terraforms_policy_gives_up_after_four_retries() -> None:
@@ -124,7 +127,8 @@ def test_botocores_adaptive_mode_ends_after_its_attempts_and_slows_down_when_thr
     pytest.importorskip("botocore")
     work = work_against(0, 1, adaptive_policy("", 3))
     assert (work.server.arrivals, work.failed) == (3, 1)
-    # Once throttled, its bucket is slow: the rest of a minute sees far fewer requests than a loop would send.
+    # Once throttled, its bucket is slow. In the rest of a minute it sends far fewer requests than a
+    # loop would.
     work = work_against(60, 90, adaptive_policy("", 10))
     assert work.done == 90
     assert 0 < work.server.refusals < 200
@@ -223,7 +227,7 @@ def test_a_peer_that_is_not_there_is_named() -> None:
         peer("no_such_peer.client")
 
 
-# -- memory -----------------------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------
 
 
 def test_memory_that_is_kept_of_each_item_is_seen_in_the_quick_form() -> None:
@@ -237,7 +241,7 @@ def test_memory_that_is_kept_of_each_item_is_seen_in_the_quick_form() -> None:
     assert leak.fatal
 
 
-# -- what is written --------------------------------------------------------------------------------------------------
+# -- what is written -------------------------------------------------------------------------------
 
 
 def test_charts_are_well_formed_with_title_axes_and_legend() -> None:
@@ -373,7 +377,7 @@ def test_the_bodies_are_what_the_endpoints_return() -> None:
     assert len(page.items) == 7
 
 
-# -- the server that takes nginx's place ------------------------------------------------------------------------------
+# -- the server that takes nginx's place -----------------------------------------------------------
 
 
 class FakeTransport(asyncio.Transport):

@@ -1,4 +1,7 @@
-"""What a look at the shared state does, without a store: looks that are repeated, lost, or about a lost state."""
+"""What an exchange with the shared state does, without a store.
+
+Exchanges may be repeated, or lost, or about a lost state.
+"""
 
 from __future__ import annotations
 

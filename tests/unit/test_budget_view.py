@@ -1,4 +1,4 @@
-"""What `budget` shows of a shared state: true at the moment of looking, and without changing the state."""
+"""What `budget` shows of a shared state: the truth of the moment, without changing the state."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def look(
 
 
 def aligned_state() -> State:
-    """Two processes on a limit of 10, twenty seconds into a minute: a has one answer and one in flight."""
+    """Two processes on a limit of 10, twenty seconds into a minute.
+
+    Process a has one response and one request in flight.
+    """
     state = State.start(60.0, None)
     (first,) = look(state, 20.0, "a", count=1, run="run-1", width=1)
     answer = Evidence(permitted=10, remaining=9, date=MINUTE + 20)
@@ -103,7 +106,10 @@ def test_a_server_without_windows_counts_the_last_period() -> None:
 
 
 async def test_a_process_knows_its_own_requests_in_flight() -> None:
-    """After Ctrl-C the command line says how many responses it waits for: not for those of other processes."""
+    """After Ctrl-C the command line says how many responses it waits for.
+
+    The responses of other processes do not count.
+    """
     shared = Shared()
     gates = [SharedGate(MemoryStore(shared), period=60.0, limit=100, timeout=30.0) for _ in range(2)]
     one, two = gates

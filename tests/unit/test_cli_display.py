@@ -1,4 +1,7 @@
-"""What the command line decides about showing: plain or not, which line when, what is said at the end."""
+"""The command line's decisions about its display.
+
+It decides whether the display is plain, which line to show when, and what to print at the end.
+"""
 
 from __future__ import annotations
 
@@ -205,7 +208,10 @@ def test_the_rate_is_of_the_last_seconds_and_the_budget_of_this_window() -> None
 
 
 def test_what_other_processes_have_used_counts_in_the_window() -> None:
-    """Also before the first response: a resumed run waits for the rest of a window that is used up."""
+    """This also holds before the first response.
+
+    A resumed run waits for the rest of a window that is used up.
+    """
     meter = Meter()
     event = BudgetEvent(
         place="", reachable=True, limit=1000, remaining=0, used=1001, in_flight=0, waiting=427, others=()

@@ -1,6 +1,7 @@
-"""All help texts, questions and screens of the command line, held in files, so that a change of words shows in review.
+"""All help texts, questions and screens of the command line, kept in files.
 
-KATAPULT_GOLDEN=write python -m pytest tests/unit/test_cli_golden.py tests/e2e/test_cli_bad_input.py writes them anew.
+A change of words therefore shows in review. This command writes the files again:
+KATAPULT_GOLDEN=write python -m pytest tests/unit/test_cli_golden.py tests/e2e/test_cli_bad_input.py
 """
 
 from __future__ import annotations

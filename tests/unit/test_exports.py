@@ -134,7 +134,7 @@ def test_the_version_is_that_of_the_installed_package() -> None:
 
 
 def test_making_a_client_reads_no_package_metadata() -> None:
-    """Looking for the version among the installed packages took nearly all of the time of making a client."""
+    """Once, most of the time to make a client went into the search for the installed version."""
     code = (
         "import asyncio, sys\n"
         "from katapult_async import Client, SessionPool\n"

@@ -1,4 +1,4 @@
-"""The thread of group commits and the connection that it uses, when the task around them is cancelled again and again."""
+"""The thread of group commits and its connection, when the task around them is cancelled often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The page for a browser: whole, harmless, readable without scripts; and a timeline that hides no peak."""
+"""The page for a browser: complete, harmless, readable without scripts.
+
+Its timeline hides no peak.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,7 @@ def a_page(
 
 
 class Elements(HTMLParser):
-    """Tags that were opened and not closed, each address that is referred to, and the text of the table's cells."""
+    """The tags that are not closed, all addresses, and the text of the table's cells."""
 
     VOID = frozenset({"meta", "input", "br", "link", "img"})
 

@@ -1,4 +1,7 @@
-"""The journal's file: made whole or not at all, opened only if it is sound, written durably in batches."""
+"""The journal's file: made completely or not at all, opened only if sound, written in batches.
+
+A batch that was written is durable.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         yield journal
 
 
-# -- making ---------------------------------------------------------------------------------------------------------
+# -- making ----------------------------------------------------------------------------------------
 
 
 def test_a_new_journal_says_what_it_is_and_what_is_to_be_done(journal: Journal) -> None:
@@ -94,7 +97,7 @@ def test_a_closed_journal_is_one_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.run"]
 
 
-# -- opening --------------------------------------------------------------------------------------------------------
+# -- opening ---------------------------------------------------------------------------------------
 
 
 def foreign(file: Path) -> None:
@@ -179,7 +182,7 @@ def test_a_failed_migration_leaves_the_version_as_it_was() -> None:
     connection.close()
 
 
-# -- writing --------------------------------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------------
 
 
 class Detail(msgspec.Struct, array_like=True):
@@ -282,7 +285,7 @@ async def test_other_processes_on_the_budget_are_recorded_once_each(journal: Jou
     ] * 2
 
 
-# -- where it lies --------------------------------------------------------------------------------------------------
+# -- where it lies ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -320,7 +323,10 @@ def test_an_unfinished_run_is_gone_on_with_and_a_finished_one_is_kept(
 
 
 def test_a_run_for_which_nothing_was_sent_makes_room(tmp_path: Path, manifest: Manifest) -> None:
-    """Whoever made it has died at the question, or looked only. A file that was named is not thrown away blindly."""
+    """The process that made the run ended at the question, or only ran the preflight.
+
+    A file that the user named is not replaced without a check.
+    """
     path = tmp_path / "plan.csv.run"
     Run.create(path, manifest).close()
     name = str(tmp_path / "plan.csv")
@@ -390,7 +396,7 @@ def test_a_manifest_that_is_not_right_makes_no_run(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# -- damage that is seen late ---------------------------------------------------------------------------------------
+# -- damage that is seen late ----------------------------------------------------------------------
 
 
 def test_damage_in_the_middle_of_the_lines_is_said_before_they_are_read(tmp_path: Path) -> None:
@@ -450,7 +456,7 @@ def test_rows_that_say_nothing_are_damage(
         read(journal)
 
 
-# -- the report -----------------------------------------------------------------------------------------------------
+# -- the report ------------------------------------------------------------------------------------
 
 
 def test_the_report_has_every_line_in_each_form(journal: Journal) -> None:

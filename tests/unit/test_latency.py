@@ -1,4 +1,4 @@
-"""Percentiles from a histogram are those of the durations, and adding histograms is counting together."""
+"""Percentiles from a histogram match the durations, and adding histograms adds their counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A package imports only from the packages before it; aiohttp's client and SQL have one package each."""
+"""A package imports only from the packages before it.
+
+Only one package uses aiohttp's client, and only one uses SQL.
+"""
 
 from __future__ import annotations
 

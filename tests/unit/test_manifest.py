@@ -263,7 +263,7 @@ def test_each_bad_item_is_a_complaint_with_its_position() -> None:
         assert manifest.check().complaints[0].reason == "the manifest is empty"
 
 
-# -- JSON that says a thing twice, and lines without an end ---------------------------------------------------------
+# -- JSON that says a thing twice, and lines without an end ----------------------------------------
 
 
 @pytest.mark.parametrize(

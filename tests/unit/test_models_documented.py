@@ -1,6 +1,7 @@
-"""The OpenAPI document and the types agree: every field that may be null may be None, every word and code is known.
+"""The OpenAPI document and the types agree.
 
-The document is not part of this project. Where it is not beside the checkout, nothing is checked here.
+Every field that may be null may be None, and every word and code is known. The document is not part
+of this project. Where it is not next to the checkout, these tests check nothing.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def document() -> dict[str, Any]:
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema itself, where `$ref` or a single `allOf` points to it; `nullable` on the way is kept."""
+    """Return the schema that `$ref` or a single `allOf` points to. Keep `nullable` on the way."""
     nullable = schema.get("nullable", False)
     while "$ref" in schema or "allOf" in schema:
         if "allOf" in schema:

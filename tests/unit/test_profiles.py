@@ -1,4 +1,7 @@
-"""Profiles: what a settings file may hold, which value wins, and that errors name file and line but no value."""
+"""Profiles: what a settings file may contain, and which value wins.
+
+Errors name the file and the line, but no value.
+"""
 
 from __future__ import annotations
 

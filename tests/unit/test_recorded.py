@@ -1,7 +1,7 @@
 """Real responses of the API, recorded 2023-2026: every one of a covered endpoint decodes.
 
-The recordings are not part of this project. Where they are not beside the checkout, the examples in test_models stand
-for them.
+The recordings are not part of this project. Where they are not next to the checkout, the examples
+in test_models take their place.
 """
 
 from __future__ import annotations

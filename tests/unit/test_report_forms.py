@@ -1,4 +1,7 @@
-"""Each form of a report: which lines it has, that its text is safe, and that its JSON is what the schemas document."""
+"""Each form of a report: its lines, and that its text is safe.
+
+Its JSON is what the schemas document.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +45,16 @@ from katapult_async.safe_text import for_terminal
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 STATUSES = (LineStatus.ASSIGNED, LineStatus.FAILED, LineStatus.UNKNOWN, LineStatus.WAITING)
-#: A terminal's escape, a carriage return, a NUL, a direction and a C1 control, and what a page or a cell may take for its own.
+#: A terminal's escape, a carriage return, a NUL, a change of direction, a C1 control, and
+#: characters with a meaning in a page or a cell.
 EVIL = '=\x1b[31m\r\x00\u202e\x9b<b>&\u2028"'
 
 
 def make_journal(path: Path, *, kind: RunKind = RunKind.ASSIGN, ended: str = "finished") -> None:
-    """Four lines, one of each status that matters; the second and the fourth are to be attached, the third has a note."""
+    """Make a journal of four lines, one of each status that matters.
+
+    The second and the fourth are to be attached. The third has a note.
+    """
     lines = [
         NewLine(
             number=number,
@@ -99,7 +106,7 @@ def written(journal: Journal, form: ReportForm, statuses: frozenset[LineStatus] 
     return out.getvalue()
 
 
-# -- which lines ----------------------------------------------------------------------------------------------------
+# -- which lines -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -143,7 +150,7 @@ def test_statuses_are_read_as_they_are_printed() -> None:
     }
 
 
-# -- the manifest ---------------------------------------------------------------------------------------------------
+# -- the manifest ----------------------------------------------------------------------------------
 
 
 def test_what_is_not_done_is_a_manifest_for_the_next_run(journal: Journal, tmp_path: Path) -> None:
@@ -182,7 +189,7 @@ def test_a_rollback_has_no_manifest(tmp_path: Path) -> None:
     assert not (tmp_path / "rest.csv").exists()
 
 
-# -- the file -------------------------------------------------------------------------------------------------------
+# -- the file --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -216,7 +223,7 @@ def test_a_run_is_reported_too(tmp_path: Path) -> None:
     assert "disk_1,vm_1,waiting" in (tmp_path / "r.csv").read_text()
 
 
-# -- text of others -------------------------------------------------------------------------------------------------
+# -- text of others --------------------------------------------------------------------------------
 
 
 def unsafe_in(text: str) -> set[str]:
@@ -295,7 +302,7 @@ def test_a_folder_with_an_evil_name_is_shown_safely(
     assert unsafe_in(captured.out + captured.err) == set()
 
 
-# -- schemas --------------------------------------------------------------------------------------------------------
+# -- schemas ---------------------------------------------------------------------------------------
 
 
 def test_the_schemas_in_the_documentation_are_current() -> None:

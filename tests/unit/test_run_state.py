@@ -1,4 +1,7 @@
-"""What a journal remembers about a run: what was asked for, who agreed, how far its rollback is, what is not known."""
+"""What a journal remembers about a run.
+
+It remembers the request, the user's consent, the progress of the rollback, and what is not known.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,7 @@ def test_a_preflight_counts_while_it_is_fresh_and_somebody_agreed(
         assert run.needs_preflight is needed
 
 
-# -- a rollback under way -------------------------------------------------------------------------------------------
+# -- a rollback under way --------------------------------------------------------------------------
 
 
 def test_an_unfinished_rollback_is_told_with_its_numbers_and_keeps_its_manifest_from_a_new_run(
@@ -135,7 +138,7 @@ def test_a_rollback_that_cannot_be_read_is_not_taken_for_a_finished_one(
         location_for(str(tmp_path / "plan.csv"), manifest.check())
 
 
-# -- what is known of the requests ----------------------------------------------------------------------------------
+# -- what is known of the requests -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -152,7 +155,7 @@ def test_requests_are_a_lower_bound_once_a_session_was_killed(
         assert journal.summary().requests_at_least is at_least
 
 
-# -- journals of the first version ----------------------------------------------------------------------------------
+# -- journals of the first version -----------------------------------------------------------------
 
 
 def first_version(path: Path, *statements: str) -> None:
@@ -204,7 +207,7 @@ def test_a_journal_of_the_first_version_that_was_never_executed_has_to_be_confir
         assert run.needs_confirmation
 
 
-# -- journals of versions with checksums ------------------------------------------------------------------------------
+# -- journals of versions with checksums -----------------------------------------------------------
 
 
 def earlier_version(path: Path, manifest: Manifest, version: int) -> None:

@@ -1,4 +1,4 @@
-"""What decides in the scheduler: verdicts, order per machine, retry delays, the words of outcomes."""
+"""The decisions of the scheduler: verdicts, order per machine, retry delays, words of outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Faults strike as often as their rates say, where they may, and the same requests for the same seed."""
+"""Faults occur as often as their rates say, only where they may.
+
+The same seed gives faults for the same requests.
+"""
 
 from __future__ import annotations
 

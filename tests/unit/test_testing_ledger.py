@@ -1,4 +1,4 @@
-"""The ledger's counts are what the promises about requests in flight and double application are checked by."""
+"""The ledger's counts, which check the promises about requests in flight and double application."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How long requests took and permits were waited for: counted once, also of sessions that follow each other."""
+"""How long requests took and waited for permits.
+
+Each time is counted once, also over sessions that follow each other.
+"""
 
 from __future__ import annotations
 

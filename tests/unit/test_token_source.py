@@ -1,4 +1,7 @@
-"""Where the token comes from: a variable, a private file, or a command that cannot hang, flood or reveal it."""
+"""Where the token comes from: a variable, a private file, or a command.
+
+The command cannot hang, flood or reveal the token.
+"""
 
 from __future__ import annotations
 

@@ -154,7 +154,10 @@ def test_every_outcome_of_every_step_has_a_meaning() -> None:
 
 
 def test_a_disk_that_reading_shows_unassigned_may_have_been_unassigned_by_others() -> None:
-    """A rollback that is killed between its record and its request, and resumed, finds the disk on no machine."""
+    """A rollback is killed between its record and its request.
+
+    The resumed rollback finds the disk on no machine.
+    """
     came = outcome(S.UNASSIGNED)
     sure = after(Step.UNASSIGN, came, second_step=False)
     assert (sure.status, sure.changes, sure.detail) == (LineStatus.UNASSIGNED, Changes.UNASSIGNED, None)
