@@ -13,7 +13,7 @@ OK, SOME_NOT, BAD_INPUT, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 EXPLAINED = """\
 Exit codes:
     0  everything is done
-    1  some lines are not done, you answered no, or the reader of the output has gone
+    1  some lines are not done, you answered no, or a pipe was closed
     2  wrong usage or input; nothing was sent
     3  the API refused the run (token, network, scope), or nobody answered
   130  interrupted; resume the run with the command that is shown"""
