@@ -45,6 +45,6 @@ def test_a_machine_is_what_a_line_is_about_also_where_its_item_has_a_name(
     async def send(_session: object, item: Rename, _meter: object) -> tuple[Rename, None]:
         return item, None
 
-    monkeypatch.setitem(actions._KNOWN, "rename", Action("rename", Rename, send))
+    monkeypatch.setattr(actions, "_KNOWN", {"rename": Action("rename", Rename, send)})
     line = ItemRows("rename").line_of(2, {"virtual_machine": "vm_1", "name": "same"})
     assert (line.disk, line.virtual_machine) == ("", "vm_1")
