@@ -137,18 +137,18 @@ class BudgetProcess(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class BudgetEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What the processes that share a rate limit have in use, as this process knows it.
+    """The use of a shared rate limit by all its processes, as this process knows it.
 
-    Reported at most once a second while something is sent, when a process joins or leaves, and when
-    the budget cannot be reached any more.
+    Observers get one at most once a second while requests are sent. They also get one when a
+    process joins or leaves, and when the budget becomes unavailable or available again.
 
     Args:
         place: Where the budget is kept: a path, or the URL of a Redis server without its password.
-        reachable: Whether it could be reached. If not, this process goes on alone, and the rest is
-            what it knew last.
+        reachable: Whether the budget is available. If not, this process continues without it, and
+            the other fields are the last known values.
         limit: Requests permitted per window; None if it is not known.
         remaining: Requests that are certainly left in the window; None if it is not known.
-        used: Requests of the window that the server may have counted, of anybody with the token.
+        used: Requests that the server may have counted in the window, from any client of the token.
         in_flight: Requests in flight, of all processes.
         waiting: Requests that wait for a permit, of all processes.
         others: The other processes.
@@ -187,7 +187,7 @@ class Observer:
         """A durable run starts a step."""
 
     def on_budget(self, event: BudgetEvent) -> None:
-        """The processes that share the rate limit, or what they have in use, have changed."""
+        """The use of a shared rate limit has changed."""
 
 
 def check_observer(observer: object) -> None:

@@ -199,7 +199,7 @@ class OpenTelemetryObserver(Observer):
         self._outcomes.add(1, {**self._own, **attributes})
 
     def on_budget(self, event: BudgetEvent) -> None:
-        """Record what the processes that share the rate limit have in use."""
+        """Record the use of a shared rate limit."""
         attributes: _Attributes = {**self._own, "katapult.budget.place": event.place}
         values = {
             "limit": event.limit,

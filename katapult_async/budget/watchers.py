@@ -53,6 +53,7 @@ class Watchers:
 
     def gone(self, state: State, now: float) -> None:
         """Report that the store is unavailable. See `looked`; `state` is the last known state."""
+        self._reported_at = -math.inf  # the next look is news
         self._report(state, now, reachable=False)
 
     def _report(self, state: State, now: float, *, reachable: bool) -> None:

@@ -113,6 +113,6 @@ def cost(lines: int, attached: int, summary: RunSummary, settings: ClientSetting
     seconds = seconds_for(requests, pace, now)
     if seconds is None:
         return f"{sentence}. How long that takes is not known, because the rate limit is not known yet."
-    if seconds < 1:  # the time of the requests themselves is not known before the first response
-        return f"{sentence}. The rate limit permits them all at once."
+    if seconds < 1:  # no wait for the rate limit; how long requests take is not known yet
+        return f"{sentence}."
     return f"{sentence}, and ends in about {duration(round(seconds))}, at {clock_time(now + seconds, now)}."

@@ -27,9 +27,14 @@ def by_name(actions: Iterable[Action[Any, Any]]) -> dict[str, Action[Any, Any]]:
 
 
 _MODULES = (disk_actions, disk_changes, power_actions)
-_KNOWN = by_name(action for module in _MODULES for action in module.DURABLE_ACTIONS)
+_KNOWN = by_name(
+    [
+        *(action for module in _MODULES for action in module.DURABLE_ACTIONS),
+        disk_creation.creating(None),  # made anew for each run
+    ]
+)
 #: The names that `action_named` accepts.
-ACTION_NAMES = (*_KNOWN, disk_creation.NAME)
+ACTION_NAMES = tuple(_KNOWN)
 
 
 def action_named(name: str, sent_at: SentAt | None = None) -> Action[Any, Any]:

@@ -429,4 +429,6 @@ async def test_a_store_that_is_gone_is_reported(tmp_path: Path) -> None:
     folder.write_text("not a folder")
     await send(gate, 1)
     await until(lambda: not events[-1].reachable)
+    folder.unlink()
+    await until(lambda: events[-1].reachable)
     await gate.aclose()

@@ -14,6 +14,7 @@ from katapult_async.bulk import Start
 from katapult_async.testing import FaultKind, KatapultEmulator
 from tests.e2e.test_bulk import client_for, pairs
 from tests.raw_server import http, raw_server, read_request
+from tests.signs import until
 
 
 async def test_stop_ends_a_run_whose_input_waits() -> None:
@@ -38,7 +39,7 @@ async def test_each_item_has_an_outcome_after_stop() -> None:
         planned = [
             Assignment(disk, machine) for disk, machine in zip(emulator.disk_ids, machines, strict=True)
         ]
-        go_on = asyncio.Event()
+        asked, go_on = asyncio.Event(), asyncio.Event()
 
         class Items:
             """Not a generator, so a cancellation does not end it."""
@@ -52,13 +53,15 @@ async def test_each_item_has_an_outcome_after_stop() -> None:
 
             async def __anext__(self) -> Assignment:
                 if self._count == 4:
+                    asked.set()
                     await asyncio.shield(go_on.wait())
                 self._count += 1
                 return next(self._left)
 
         async with client_for(emulator, concurrency=2) as client:
             async with client.disks.assign_each(Items()) as outcomes:
-                await asyncio.sleep(0.3)  # without a consumer, the workers wait
+                # Both workers have sent an item, and the source is asked for the fifth.
+                await until(lambda: asked.is_set() and emulator.ledger.applied_total["assign"] >= 2)
                 outcomes.stop()
                 go_on.set()
                 with anyio.fail_after(5):

@@ -380,6 +380,7 @@ def test_an_earlier_file_with_a_later_log_is_refused_or_true(tmp_path: Path, kil
         "DROP INDEX line_machine",
         "DELETE FROM tally",
         "DELETE FROM run",
+        "DELETE FROM sharing",
     ],
 )
 def test_what_was_changed_behind_the_journal_s_back_is_refused(

@@ -231,6 +231,16 @@ def test_the_end_agrees_with_the_preflight() -> None:
     assert meter.seconds_for(5000, 6010.0) == pytest.approx(500.0)
 
 
+def test_no_end_is_foretold_while_only_responses_are_outstanding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 6030.0)
+    progress = progress_of(7)
+    progress.on_request(request(6029.0, permitted=1000, remaining=1000))
+    progress.in_flight = lambda: 6
+    assert "ends in about 1 s" in progress.line()
+    progress.in_flight = lambda: 7
+    assert "ends in" not in progress.line()
+
+
 def test_a_rollback_needs_two_requests_for_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 6030.0)
     progress = progress_of(2500)
