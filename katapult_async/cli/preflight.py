@@ -87,7 +87,7 @@ def _end(preflight: Preflight, *, period: float, now: float) -> str:
     per = "per minute" if period == 60 else f"per {period:g} s"
     permitted = preflight.total_permitted
     at = f"At {counted(permitted, 'request')} {per} it" if permitted else "It"
-    seconds = round(preflight.seconds)
+    seconds = max(round(preflight.seconds), 1)
     return f"{at} ends in about {duration(seconds)}, at {clock_time(now + seconds, now)}."
 
 

@@ -90,6 +90,7 @@ def test_what_a_preflight_says() -> None:
         {},
         {"total_permitted": None, "seconds": None},
         {"attach": 50, "attach_machines": 4, "not_compared": 19_994, "not_examined": 300},
+        {"assign_requests": 7, "seconds": 0.2},
         {"counts": {Finding.ALREADY_THERE: 1}, "assign_requests": 0, "requests": 1},
     ):
         show(out, preflight(**changes), period=60.0, now=NOW)
