@@ -34,6 +34,9 @@ def _schema(document: type[msgspec.Struct]) -> str:
         # A later version of this package may add fields. What it prints today is tested to have
         # these only.
         definition.pop("additionalProperties", None)
+        for field in definition.get("properties", {}).values():
+            # Only some versions of msgspec say which keys a mapping has.
+            field.pop("propertyNames", None)
         # Docstrings are broken for editors.
         if "description" in definition:
             definition["description"] = " ".join(definition["description"].split())
