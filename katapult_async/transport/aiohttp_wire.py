@@ -16,7 +16,7 @@ from yarl import URL
 from katapult_async.errors import ProtocolError
 
 from .connector import Connector
-from .wire import Reply, Timeout, read_body, translate
+from .wire import JSON, Reply, Timeout, read_body, translate
 
 
 class _Failure(Exception):
@@ -77,7 +77,7 @@ class AiohttpWire:
     async def close(self) -> None:
         await self._session.close()
 
-    async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
+    async def exchange(self, method: str, url: URL, body: bytes | None) -> Reply:
         """Send one request and read its whole response.
 
         Raises:
@@ -85,7 +85,7 @@ class AiohttpWire:
         """
         try:
             async with self._session.request(
-                method, url, headers=headers, data=body, allow_redirects=False
+                method, url, headers=None if body is None else JSON, data=body, allow_redirects=False
             ) as response:
                 try:
                     content = await read_body(response.headers, response.content, self._max_body)

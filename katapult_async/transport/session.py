@@ -53,8 +53,6 @@ log = package_logger("transport")
 Query = Sequence[tuple[str, str]]
 
 _encode = msgspec.json.Encoder().encode
-_WITH_BODY = {"Content-Type": "application/json"}
-_NO_BODY: dict[str, str] = {}
 
 
 class Session:
@@ -325,13 +323,12 @@ class Session:
     async def _exchange(
         self, operation: Operation[R], url: URL, payload: bytes | None, permit: Permit
     ) -> tuple[Reply, KatapultError | None]:
-        headers = _NO_BODY if payload is None else _WITH_BODY
         # A request sent before the first observer was added is not reported, because its start was
         # not measured.
         observed = self._observers.active or log.logger.isEnabledFor(logging.DEBUG)
         sent_at = time.time() if observed else 0.0
         try:
-            reply = await self._wire.exchange(operation.method, url, headers, payload)
+            reply = await self._wire.exchange(operation.method, url, payload)
         except TransportError as error:
             error.operation = operation.name
             if error.sent:

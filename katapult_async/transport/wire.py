@@ -30,6 +30,8 @@ from katapult_async.errors import (
 from .address import check_instance, check_seconds
 from .connector import ConnectorClosed, NeverSound
 
+#: The header of a request with a body.
+JSON = {"Content-Type": "application/json"}
 #: The largest response that is read, in bytes.
 DEFAULT_MAX_BODY = 8 * 1024 * 1024
 
@@ -78,8 +80,13 @@ class Reply(msgspec.Struct, frozen=True):
 class Exchange(Protocol):
     """The interface of a wire."""
 
-    async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
+    async def exchange(self, method: str, url: URL, body: bytes | None) -> Reply:
         """Send one request and read its whole response.
+
+        Args:
+            method: The HTTP method.
+            url: The endpoint with its query.
+            body: JSON; None for a request without a body.
 
         Raises:
             TransportError: If no usable response arrived.

@@ -134,7 +134,7 @@ async def test_unsolicited_bytes_do_not_end_the_fast_path() -> None:
     server = SayingMore(chunked(DISK), BUSY, 0.01)
     async with raw_server(server) as url, wire_over(Connector(), "fast") as wire:
         for expected in range(1, 4):
-            assert (await wire.exchange("GET", URL(url), {}, None)).status == 200
+            assert (await wire.exchange("GET", URL(url), None)).status == 200
             await server.has_sent(expected)
         assert "given up" not in repr(wire)
 
@@ -158,10 +158,10 @@ async def test_any_number_of_kept_connections_may_be_unusable(way: str) -> None:
         await reader.read()
 
     async with raw_server(handler) as url, wire_over(Connector(), way) as wire:
-        await asyncio.gather(*(wire.exchange("GET", URL(url), {}, None) for _ in range(count)))
+        await asyncio.gather(*(wire.exchange("GET", URL(url), None) for _ in range(count)))
         over.set()
         await asyncio.sleep(0.05)
-        assert (await wire.exchange("GET", URL(url), {}, None)).body == DISK
+        assert (await wire.exchange("GET", URL(url), None)).body == DISK
     assert connections == count + 1
 
 
@@ -173,7 +173,7 @@ async def test_an_unusable_new_connection_is_replaced(way: str, mood: bytes | No
     server = Moody(mood, TRIES - 1)
     async with raw_server(server) as url, wire_over(_LateConnector(), way) as wire:
         for _ in range(2):
-            assert (await wire.exchange("GET", URL(url), {}, None)).body == DISK
+            assert (await wire.exchange("GET", URL(url), None)).body == DISK
         assert "given up" not in repr(wire)
     assert server.connections == TRIES
 
@@ -185,12 +185,12 @@ async def test_without_a_usable_connection_nothing_is_sent_and_the_next_request_
     server = Moody(mood, TRIES)
     async with raw_server(server) as url, wire_over(_LateConnector(), way) as wire:
         with pytest.raises(ConnectError, match="3 new connections") as caught:
-            await wire.exchange("GET", URL(url), {}, None)
+            await wire.exchange("GET", URL(url), None)
         assert not caught.value.sent
         assert caught.value.execution is Execution.NOT_EXECUTED
         assert not caught.value.stops_run
         assert server.connections == TRIES
-        assert (await wire.exchange("GET", URL(url), {}, None)).body == DISK
+        assert (await wire.exchange("GET", URL(url), None)).body == DISK
         assert "given up" not in repr(wire)
 
 
@@ -202,7 +202,7 @@ def test_a_server_that_sends_first_does_not_end_the_fast_path_on_uvloop() -> Non
         server = Moody(BUSY, 1)
         async with raw_server(server) as url, wire_over(Connector(), "fast") as wire:
             for _ in range(2):
-                assert (await wire.exchange("GET", URL(url), {}, None)).body == DISK
+                assert (await wire.exchange("GET", URL(url), None)).body == DISK
             assert "given up" not in repr(wire)
 
     loop = uvloop.new_event_loop()
@@ -216,7 +216,7 @@ async def test_all_attempts_to_connect_share_one_time_out() -> None:
     """The server closes each new connection at once."""
     async with raw_server(Moody(None, 1000)) as url, wire_over(_LateConnector(), "fast", 0.12) as wire:
         with pytest.raises(ConnectError, match=r"within 0\.12 s"):
-            await wire.exchange("GET", URL(url), {}, None)
+            await wire.exchange("GET", URL(url), None)
 
 
 async def test_a_connection_that_opens_after_the_pool_closed_is_not_used(way: str) -> None:
@@ -224,7 +224,7 @@ async def test_a_connection_that_opens_after_the_pool_closed_is_not_used(way: st
     connector = _WaitingConnector()
     connector.asked, connector.go_on = asyncio.Event(), asyncio.Event()
     async with raw_server(server) as url, wire_over(connector, way) as wire:
-        request = asyncio.create_task(wire.exchange("GET", URL(url), {}, None))
+        request = asyncio.create_task(wire.exchange("GET", URL(url), None))
         await connector.asked.wait()
         closing = asyncio.create_task(connector.close())
         await asyncio.sleep(0)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pytest
 from yarl import URL
@@ -56,8 +56,7 @@ class Model:
         self.seconds = 0.02
         self._rng = random.Random(1)
 
-    async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
-        del headers
+    async def exchange(self, method: str, url: URL, body: bytes | None) -> Reply:
         now = asyncio.get_running_loop().time
         self.arrivals.append(now())
         await asyncio.sleep(self._rng.uniform(0.5, 1.5) * self.seconds)

@@ -80,37 +80,41 @@ class FastPool:
             self._origins[key] = origin
         return origin
 
-    async def take(self, origin: Origin, *, total: float, connect: float) -> FastConnection:
-        """Return a connection for one request. The caller returns it with `keep` or `drop`.
+    def take(self, origin: Origin, total: float) -> FastConnection | None:
+        """Return a free connection for one request. The caller returns it with `keep` or `drop`.
 
         Args:
             origin: Where to connect.
             total: Seconds within which the response must arrive.
-            connect: Seconds to open a new connection, if none is free.
+
+        Returns:
+            None if no connection is free.
+        """
+        free = origin.free
+        now = self._loop.time()
+        while free:
+            connection = free.pop()
+            if connection.usable and now - connection.used <= KEEP_ALIVE:
+                connection.deadline = deadline = now + total
+                if deadline < self._timer_at:
+                    self._set_timer(deadline)
+                return connection
+            self._put_away(connection)
+        return None
+
+    async def open(self, origin: Origin, *, total: float, connect: float) -> FastConnection:
+        """Open a connection for one request. The caller returns it with `keep` or `drop`.
+
+        Args:
+            origin: Where to connect.
+            total: Seconds within which the response must arrive.
+            connect: Seconds to open the connection.
 
         Raises:
             UnexpectedInside: If aiohttp's internals are not as expected.
             aiohttp.ClientError: If there is no connection.
         """
-        now = self._loop.time()
-        connection = self._free(origin, now)
-        if connection is None:
-            connection = await self._open(origin, connect)
-        connection.deadline = now + total
-        if connection.deadline < self._timer_at:
-            self._set_timer(connection.deadline)
-        return connection
-
-    def _free(self, origin: Origin, now: float) -> FastConnection | None:
-        free = origin.free
-        while free:
-            connection = free.pop()
-            if connection.usable and now - connection.used <= KEEP_ALIVE:
-                return connection
-            self._put_away(connection)
-        return None
-
-    async def _open(self, origin: Origin, connect: float) -> FastConnection:
+        deadline = self._loop.time() + total
         borrowed = await self._connect(origin, connect)
         try:
             connection = FastConnection(borrowed, self._loop, self._max_body, origin.reader)
@@ -118,6 +122,9 @@ class FastPool:
             borrowed.close()
             raise
         self._connections.add(connection)
+        connection.deadline = deadline
+        if deadline < self._timer_at:
+            self._set_timer(deadline)
         return connection
 
     async def _connect(self, origin: Origin, seconds: float) -> Connection:

@@ -23,15 +23,18 @@ from yarl import URL
 from katapult_async.logs import package_logger
 from katapult_async.transport.address import HeaderValue
 from katapult_async.transport.aiohttp_wire import AiohttpWire
-from katapult_async.transport.wire import Reply, Timeout, translate
+from katapult_async.transport.wire import JSON, Reply, Timeout, translate
 
 from .connection import FastConnection, UnexpectedInside
-from .pool import FastPool
+from .pool import FastPool, Origin
 
 log = package_logger("transport")
 
 #: Minor versions of aiohttp with which the tests have passed.
 TESTED = frozenset({"3.12", "3.13", "3.14"})
+
+#: Endpoints whose request starts are kept. An application may name objects in its paths.
+MOST_STARTS = 256
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
@@ -58,8 +61,8 @@ class FastWire:
         self._plain = plain
         # If connecting takes the whole time, nothing was sent: that is a ConnectTimeout, too.
         self._timeout = Timeout(connect=min(timeout.connect, timeout.total), total=timeout.total)
-        self._fixed = HeaderValue(_render(headers))
-        self._rendered: dict[tuple[tuple[str, str], ...], str] = {}
+        self._headers = HeaderValue(_render(headers))
+        self._starts: dict[tuple[str, URL], RequestStart] = {}
         self._given_up = False
 
     def __repr__(self) -> str:
@@ -68,44 +71,47 @@ class FastWire:
     async def close(self) -> None:
         await self._plain.close()
 
-    async def exchange(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Reply:
+    async def exchange(self, method: str, url: URL, body: bytes | None) -> Reply:
         """Send one request and read its whole response.
 
         Raises:
             TransportError: If no usable response arrived.
         """
         if self._given_up or method not in _METHODS:
-            return await self._plain.exchange(method, url, headers, body)
+            return await self._plain.exchange(method, url, body)
         timeout = self._timeout
+        pool = self._connections
         try:
-            origin = self._connections.origin(url)
-            own = self._own(headers)
-            connection = await self._connections.take(origin, total=timeout.total, connect=timeout.connect)
+            start = self._starts.get((method, url)) or self._begin(method, url)
+            origin = start.origin
+            connection = pool.take(origin, timeout.total)
+            if connection is None:
+                connection = await pool.open(origin, total=timeout.total, connect=timeout.connect)
         except UnexpectedInside:
             self._given_up = True
             log.info(
                 "aiohttp %s has unexpected internals: requests go through its client", aiohttp.__version__
             )
-            return await self._plain.exchange(method, url, headers, body)
+            return await self._plain.exchange(method, url, body)
         # On Python 3.10 asyncio.TimeoutError is a class of its own. On later versions it is an
         # OSError.
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
             raise translate(exc, timeout) from exc
         try:
             # The request has no name here: a traceback with local variables would show the token.
-            reply = await connection.send(self._write(method, url, origin.host, own, body))
+            reply = await connection.send(start.with_body(body))
             if reply is not None:
-                self._connections.keep(origin, connection)
+                pool.keep(origin, connection)
                 return reply
             reply = await self._read_handed_over(connection)
         except (aiohttp.ClientError, HttpProcessingError, OSError, asyncio.TimeoutError) as exc:
-            self._connections.drop(connection)
+            pool.drop(connection)
             raise translate(exc, timeout) from exc
         except BaseException:
             # Cancelled, or refused: the next request must not read this response.
-            self._connections.drop(connection)
+            pool.drop(connection)
             raise
-        self._connections.forget(connection)
+        pool.forget(connection)
         return reply
 
     async def _read_handed_over(self, connection: FastConnection) -> Reply:
@@ -113,21 +119,38 @@ class FastWire:
             return await connection.read_handed_over()
         raise asyncio.TimeoutError
 
-    def _own(self, headers: Mapping[str, str]) -> str:
-        key = tuple(headers.items())
-        own = self._rendered.get(key)
-        if own is None:
-            own = self._rendered[key] = _render(headers)
-        return own
+    def _begin(self, method: str, url: URL) -> RequestStart:
+        """Return the start of a request, and keep it for the next request to this endpoint."""
+        start = RequestStart(method, url, self._connections.origin(url), self._headers)
+        if not url.raw_query_string:
+            if len(self._starts) >= MOST_STARTS:
+                self._starts.clear()
+            self._starts[method, url] = start
+        return start
 
-    def _write(self, method: str, url: URL, host: str, own: str, body: bytes | None) -> bytes:
-        if body is None:
-            length, body = ("", b"") if method == "GET" else ("Content-Length: 0\r\n", b"")
-        else:
-            length = f"Content-Length: {len(body)}\r\n"
+
+class RequestStart:
+    """What all requests to one endpoint have in common. It contains the token.
+
+    Args:
+        method: The HTTP method.
+        url: The endpoint with its query.
+        origin: Where to connect.
+        headers: Headers of all requests, as they are sent.
+    """
+
+    __slots__ = ("_whole", "_with_body", "origin")
+
+    def __init__(self, method: str, url: URL, origin: Origin, headers: str) -> None:
+        self.origin = origin
         # yarl has quoted characters that a path must not contain.
-        head = f"{method} {url.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n{self._fixed}{own}{length}\r\n"
-        return head.encode("ascii") + body
+        start = f"{method} {url.raw_path_qs} HTTP/1.1\r\nHost: {origin.host}\r\n{headers}".encode("ascii")
+        self._whole = start + (b"\r\n" if method == "GET" else b"Content-Length: 0\r\n\r\n")
+        self._with_body = start + _JSON
+
+    def with_body(self, body: bytes | None) -> bytes:
+        """Return the whole request."""
+        return self._whole if body is None else b"%b%d\r\n\r\n%b" % (self._with_body, len(body), body)
 
 
 def _render(headers: Mapping[str, str]) -> str:
@@ -135,3 +158,6 @@ def _render(headers: Mapping[str, str]) -> str:
     if any(not field[:-2].isprintable() or not field.isascii() for field in fields):
         raise ValueError("a header has a character that headers must not have")
     return "".join(fields)
+
+
+_JSON = f"{_render(JSON)}Content-Length: ".encode("ascii")
