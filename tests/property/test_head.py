@@ -72,19 +72,17 @@ def test_it_reads_a_head_as_aiohttp_does(data: bytes) -> None:
     read = read_head(data)
     if read is None:
         return
-    status, headers, length, start = read
-    if length != len(data) - start:
+    if read.length != len(data) - read.start:
         return  # the fast path waits for more of the body
-    assert asyncio.run(read_by_aiohttp(data)) == (status, list(headers.items()), data[start:])
+    assert asyncio.run(read_by_aiohttp(data)) == (read.status, list(read.headers.items()), data[read.start :])
 
 
 def test_usual_responses_are_read_here() -> None:
     head = 'HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\nETag: W/"a"\r\n\r\n'
     read = read_head(head.encode() + b"hello")
     assert read is not None
-    assert read[0] == 200
-    assert read[1]["etag"] == 'W/"a"'
-    assert read[2:] == (5, len(head))
+    assert (read.status, read.length, read.start) == (200, 5, len(head))
+    assert read.headers["etag"] == 'W/"a"'
 
 
 def test_a_long_head_is_left_to_aiohttp() -> None:

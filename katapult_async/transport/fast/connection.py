@@ -154,15 +154,14 @@ class FastConnection(asyncio.Protocol):
         if head is None:
             self._hand_over(response, data)
             return
-        status, headers, length, start = head
-        missing = length - (len(data) - start)
-        if missing < 0 or length > self._max_body:
+        missing = head.length - (len(data) - head.start)
+        if missing < 0 or head.length > self._max_body:
             self._hand_over(response, data)
         elif missing == 0:
-            response.set_result(Reply(status, headers, data[start:]))
+            response.set_result(Reply(head.status, head.headers, data[head.start :]))
         else:
-            self._head = Reply(status, headers, b"")
-            self._parts = [data[start:]]
+            self._head = Reply(head.status, head.headers, b"")
+            self._parts = [data[head.start :]]
             self._missing = missing
 
     def _receive_body(self, head: Reply, response: asyncio.Future[Reply | None], data: bytes) -> None:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+import msgspec
 from multidict import CIMultiDict
 
 #: The longest head that is read here, in bytes: as much as aiohttp permits for a single field.
@@ -39,7 +40,7 @@ _VARYING = frozenset(
 _DECISIVE = frozenset({b"connection", b"transfer-encoding", b"content-encoding", b"upgrade"})
 
 
-class Head(NamedTuple):
+class Head(msgspec.Struct, frozen=True):
     """A head of a response.
 
     Attributes:
@@ -138,7 +139,7 @@ class _Fields(NamedTuple):
 class _Shape:
     """Heads that differ only in the values of some fields."""
 
-    __slots__ = ("_places", "length", "line", "names", "pattern", "status", "varying")
+    __slots__ = ("_places", "groups", "length", "line", "names", "pattern", "status", "varying")
 
     def __init__(self, fields: _Fields, status: int, varying: frozenset[bytes] | set[bytes]) -> None:
         self.line = fields.line
@@ -146,7 +147,9 @@ class _Shape:
         self.varying = frozenset(varying)
         self.status = status
         # Where to find a field: the number of a group, or the value if it never changes.
-        self._places: dict[str, int | str | None] = {}
+        self._places: dict[str, int | str] = {}
+        #: The numbers of groups by the names that were looked up.
+        self.groups: dict[str, int] = {}
         parts = [re.escape(fields.line)]
         groups = 0
         for name, value in zip(fields.names, fields.values, strict=True):
@@ -164,16 +167,13 @@ class _Shape:
             parts.append(re.escape(name) + b": " + part)
         self.pattern = re.compile(b"\r\n".join(parts) + b"\r\n\r\n")
 
-    def place(self, name: str) -> int | str | None:
-        """Return where to find the first field with this name, in any case."""
-        place = self._places.get(name, _UNKNOWN)
-        if place is _UNKNOWN:
+    def find(self, name: str) -> int | str | None:
+        """Return the group or the value of the first field with this name, in any case."""
+        place = self._places.get(name.lower())
+        if isinstance(place, int):
             # Few names are ever looked up: those in the code.
-            place = self._places[name] = self._places.get(name.lower())
+            self.groups[name] = place
         return place
-
-
-_UNKNOWN = -1  # no group has this number
 
 
 class _Headers(Mapping[str, str]):
@@ -187,10 +187,13 @@ class _Headers(Mapping[str, str]):
         self._whole: CIMultiDict[str] | None = None
 
     def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        place = self._shape.place(name)
-        if isinstance(place, int):
-            return self._match[place].decode("ascii")
-        return place if place is not None else default
+        group = self._shape.groups.get(name)
+        if group is None:
+            place = self._shape.find(name)
+            if not isinstance(place, int):
+                return place if place is not None else default
+            group = place
+        return self._match[group].decode("ascii")
 
     def __getitem__(self, name: str) -> str:
         value = self.get(name)
