@@ -48,7 +48,15 @@ class Recorder(Protocol[ItemT, ResultT]):
 
 
 class Delivery(Generic[ItemT, ResultT]):
-    """Counts outcomes in `report`, notifies observers, and sends the outcomes to `receive`."""
+    """Counts outcomes in `report`, notifies observers, and sends the outcomes to `receive`.
+
+    Args:
+        action: The name of the action, for events.
+        session: Its observers are notified.
+        report: Counts the outcomes.
+        recorder: Records the outcomes before their delivery.
+        concurrency: Requests in flight at most.
+    """
 
     def __init__(
         self,
@@ -63,6 +71,8 @@ class Delivery(Generic[ItemT, ResultT]):
         self._observers = session.observers
         self._report = report
         self._recorder = recorder
+        #: Whether the consumer needs the report only. `receive` then has no outcomes.
+        self.only_count = False
         self._queue = min(concurrency, LONGEST_QUEUE)
         self._send, self.receive = anyio.create_memory_object_stream[Outcome[ItemT, ResultT]](self._queue)
         self._unrecorded: MemoryObjectSendStream[Outcome[ItemT, ResultT]] | None = None
@@ -130,7 +140,8 @@ class Delivery(Generic[ItemT, ResultT]):
             )
         if self._observers.active:
             self._observers.on_outcome(_event(self._action, outcome))
-        await _send(self._send, outcome)
+        if not self.only_count:
+            await _send(self._send, outcome)
 
 
 async def _send(

@@ -61,8 +61,12 @@ class Runs:
         recorder: Recorder[ItemT, ResultT] | None = None,
         wait: bool = False,
         task_timeout: float = TASK_TIMEOUT,
+        only_count: bool = False,
     ) -> Outcomes[ItemT, ResultT]:
-        """Start a run as a stream of outcomes. See `Client.bulk_each`."""
+        """Start a run as a stream of outcomes. See `Client.bulk_each`.
+
+        With `only_count` the stream has no outcomes: only the report is wanted.
+        """
         check_items(items, example=action.example)
         return Outcomes(
             action,
@@ -73,6 +77,7 @@ class Runs:
             recorder=recorder,
             patience=self._patience,
             task_timeout=task_timeout if wait else None,
+            only_count=only_count,
         )
 
     async def many(
@@ -84,7 +89,7 @@ class Runs:
         task_timeout: float = TASK_TIMEOUT,
     ) -> BulkReport[ItemT, ResultT]:
         """Complete a run and return its report. See `Client.bulk`."""
-        return await drain(self.each(action, items, wait=wait, task_timeout=task_timeout))
+        return await drain(self.each(action, items, wait=wait, task_timeout=task_timeout, only_count=True))
 
     async def one(self, action: Action[ItemT, ResultT], item: ItemT) -> Outcome[ItemT, ResultT]:
         """Work on one item. Raise its error unless it is done."""
