@@ -7,6 +7,7 @@ and use two keys, elements or characters as the disk and the machine.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import AsyncIterable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, cast
@@ -32,13 +33,13 @@ class Assignment(msgspec.Struct, frozen=True):
     virtual_machine: str | None = None
 
     def __post_init__(self) -> None:
+        machine = self.virtual_machine
+        if _are_usual(self.disk, machine):
+            return
         if not _is_word(self.disk):
             raise ValueError(f"a disk is named by its ID, for example disk_…, not by {self.disk!r}")
-        if self.virtual_machine is not None and not _is_word(self.virtual_machine):
-            raise ValueError(
-                f"a virtual machine is named by its ID or its FQDN, not by {self.virtual_machine!r}"
-            )
-        machine = self.virtual_machine
+        if machine is not None and not _is_word(machine):
+            raise ValueError(f"a virtual machine is named by its ID or its FQDN, not by {machine!r}")
         wrong = lookups.not_a_disk(self.disk) or (lookups.not_a_machine(machine) if machine else None)
         if wrong is not None:
             raise ValueError(f"{wrong}: give the disk first, then the virtual machine")
@@ -60,6 +61,20 @@ else:
 
 Item = Assignment | tuple[str, str] | str
 Items = Iterable[Item] | AsyncIterable[Item]
+
+
+# Nearly all names match these, and no name that the checks below reject does.
+_DISK = re.compile(r"disk_[!-~]{1,250}")
+_MACHINE = re.compile(r"(?!disk_)[!-~]{1,255}")
+
+
+def _are_usual(disk: object, machine: object) -> bool:
+    """Return True for names of the usual form. Cheaper than the checks."""
+    return (
+        isinstance(disk, str)
+        and _DISK.fullmatch(disk) is not None
+        and (machine is None or (isinstance(machine, str) and _MACHINE.fullmatch(machine) is not None))
+    )
 
 
 def _is_word(text: object) -> bool:

@@ -31,29 +31,30 @@ from .verdict import ReadBack, Start, Verdict, judge
 class ItemWork(Generic[ItemT, ResultT]):
     """The work on one item, and its state at any time. Counts the item's requests (see Meter)."""
 
-    __slots__ = (
-        "_action",
-        "_attempts",
-        "_before_attempt",
-        "_error",
-        "_ever_unclear",
-        "_item",
-        "_only_reading",
-        "_seen_before",
-        "_session",
-        "_start",
-        "_started_at",
-        "_unclear",
-        "_unjudged_after",
-        "breaker",
-        "date",
-        "elapsed",
-        "on_the_wire",
-        "rate_limited",
-        "request_id",
-        "requests",
-        "stopping",
-    )
+    # What has not happened yet. Nearly all items need one request: creating each with all of these
+    # values would take longer than to find them in the class.
+    _attempts = 0
+    _error: KatapultError | None = None
+    # This run's latest error of an attempt that may have been executed.
+    _unclear: KatapultError | None = None
+    # Whether a read before an attempt has shown that the item was not done.
+    _seen_before = False
+    _started_at: float | None = None
+    # Requests without 429s before the latest attempt. The attempt counts once there are more.
+    _before_attempt = -1
+    # The same during an attempt. If there are more now, the server may have executed one. None once
+    # the response has been judged.
+    _unjudged_after: int | None = None
+    requests = 0
+    rate_limited = 0
+    elapsed = 0.0
+    request_id: str | None = None
+    #: The `Date` header of the last response to a GET.
+    date: str | None = None
+    #: Whether a request for this item is in flight.
+    on_the_wire = False
+    #: Set by the run: send no more requests for this item.
+    stopping = False
 
     def __init__(
         self,
@@ -66,34 +67,12 @@ class ItemWork(Generic[ItemT, ResultT]):
         self._action = action
         self._session = session
         self._item = item
-        self._attempts = 0
-        self._error: KatapultError | None = None
-        # Whether any attempt may have been executed, and this run's latest error of such an
-        # attempt.
-        self._ever_unclear = start is Start.READ_BACK
-        self._unclear: KatapultError | None = None
         self._start = start
+        # Whether any attempt may have been executed.
+        self._ever_unclear = start is Start.READ_BACK
         # Whether the item has only been read so far.
         self._only_reading = start is Start.READ_FIRST
-        # Whether a read before an attempt has shown that the item was not done.
-        self._seen_before = False
-        self._started_at: float | None = None
-        # Requests without 429s before the latest attempt. The attempt counts once there are more.
-        self._before_attempt = -1
-        # The same during an attempt. If there are more now, the server may have executed one. None
-        # once the response has been judged.
-        self._unjudged_after: int | None = None
         self.breaker = breaker
-        self.requests = 0
-        self.rate_limited = 0
-        self.elapsed = 0.0
-        self.request_id: str | None = None
-        #: The `Date` header of the last response to a GET.
-        self.date: str | None = None
-        #: Whether a request for this item is in flight.
-        self.on_the_wire = False
-        #: Set by the run: send no more requests for this item.
-        self.stopping = False
 
     @property
     def started_at(self) -> float | None:
