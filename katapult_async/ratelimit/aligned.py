@@ -67,8 +67,8 @@ class AlignedWindows(msgspec.Struct):
     #: When the server last permitted a request or refused a probe. Before that, when the first
     #: request was sent.
     last_response_at: float = -math.inf
-    # Whether a request ended without a reading since the last certain reading.
-    _unread: bool = False
+    #: Whether a request ended without a reading since the last certain reading.
+    unread: bool = False
     # Entries without a response in the window of this number.
     _lost_in: int = 0
     _lost_entries: int = 0
@@ -230,7 +230,7 @@ class AlignedWindows(msgspec.Struct):
         """Count a request that ended without a reading: the server may have counted it."""
         self.counter.add_unread(now)
         self.kind.forget_reading()
-        self._unread = True
+        self.unread = True
 
     def lost(self, permit: Permit, now: float) -> None:
         """Count a request that got no response."""
@@ -315,11 +315,11 @@ class AlignedWindows(msgspec.Struct):
         # clients. Neither is an entry after a lost request: the lost request may have been the
         # first one in the window.
         first = None
-        if permit.solo and permit.alone and (not refused or permit.role is Role.FIRST) and not self._unread:
+        if permit.solo and permit.alone and (not refused or permit.role is Role.FIRST) and not self.unread:
             first = limit - 1
         number = newest if certain else numbers.newest_read
         self.others.add_reading(number, remaining, in_flight=in_flight, first=first)
-        self._unread = not certain
+        self.unread = not certain
         if not certain or refused:
             self.kind.forget_reading()  # a boundary may lie between the request and its response
         elif self._refills(permit, now, remaining, newest, limit, in_flight, newer, trailing):

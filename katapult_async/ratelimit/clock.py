@@ -33,6 +33,8 @@ SET_BACK = 1.0
 #: Number of contradicting responses that must agree before they replace the interval: at first, and
 #: at most.
 FEWEST_AGREEING, MOST_AGREEING = 4, 64
+#: Seconds by which `unchanged_within` is shorter at each end, so that no rounding matters.
+EARLY = 1e-4
 
 
 class _Contradiction(msgspec.Struct):
@@ -71,7 +73,8 @@ class ServerClock(msgspec.Struct):
     # When each end was measured. Each end moves outwards with time.
     _low_at: float = 0.0
     _high_at: float = 0.0
-    _round_trip: float = math.inf
+    #: The shortest time between a request and its response, in seconds.
+    round_trip: float = math.inf
     # Number of responses that agree with the interval, up to MOST_AGREEING.
     _support: int = 0
     _contradiction: _Contradiction | None = None
@@ -97,14 +100,9 @@ class ServerClock(msgspec.Struct):
         return self._high - self._low
 
     @property
-    def round_trip(self) -> float:
-        """The shortest time between a request and its response, in seconds."""
-        return self._round_trip
-
-    @property
     def imprecise(self) -> bool:
         """Whether a request at a well-chosen moment would narrow the interval noticeably."""
-        return self.known and self.uncertainty > max(0.05, 2 * self._round_trip)
+        return self.known and self.uncertainty > max(0.05, 2 * self.round_trip)
 
     def observe(self, date: float, sent: float, received: float) -> float | None:
         """Process the `Date` of a response.
@@ -117,8 +115,8 @@ class ServerClock(msgspec.Struct):
         Returns:
             The date in the numbering of this clock, or None if it contradicts the known interval.
         """
-        if received - sent < self._round_trip:
-            self._round_trip = received - sent
+        if received - sent < self.round_trip:
+            self.round_trip = received - sent
         if self._support:
             behind = (sent + received + self._low + self._high) / 2 - date
             if not -self.period < 2 * behind < self.period:
@@ -164,6 +162,29 @@ class ServerClock(msgspec.Struct):
         self.replacements += 1
         return date
 
+    def unchanged_within(self, date: float, received: float) -> tuple[float, float]:
+        """Return the span of time in which the same date again tells this clock nothing.
+
+        It holds for requests that are sent after its start, answered before its end and after
+        `received`, and take at least `round_trip`, while `version` stays the same.
+
+        Args:
+            date: What `observe` has just returned.
+            received: When the response arrived, local time in seconds.
+
+        Returns:
+            Start and end, local time in seconds. The end comes first if there is no such span.
+        """
+        if self._support < MOST_AGREEING or self._contradiction is not None:
+            return math.inf, -math.inf
+        # The later a response with this date arrives, the less it says about the lower end of the
+        # interval. The upper end is narrowed by a request sent close to the change of second.
+        narrows = (date + 1 - self._high + DRIFT * self._high_at) / (1 + DRIFT)
+        # Outside of these times `observe` might take the date for one of another window.
+        twice = 2 * date - self._low - self._high
+        start = twice - self.period - received
+        return start + EARLY, min(narrows, (twice + self.period) / 2) - EARLY
+
     def set_back(self, now: float) -> None:
         """Move the interval: the server's clock reached a boundary later than it should have."""
         self._low -= SET_BACK
@@ -194,5 +215,5 @@ class ServerClock(msgspec.Struct):
         The `Date` of its response shows on which side of a change of second the server sent it.
         """
         middle = (self._low + self._high) / 2
-        travel = self._round_trip / 2
+        travel = self.round_trip / 2
         return math.ceil(now + travel + middle) - middle - travel

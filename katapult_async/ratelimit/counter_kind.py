@@ -17,7 +17,7 @@ import msgspec
 FEWEST_SMALL = 2
 
 
-class _Idle(NamedTuple):
+class Idle(NamedTuple):
     """The last moment at which none of our requests was in flight."""
 
     sent: float
@@ -30,7 +30,8 @@ class _Idle(NamedTuple):
 class CounterKind(msgspec.Struct):
     """What the readings show about the counter."""
 
-    _idle: _Idle | None = None
+    #: The last moment without a request in flight; None if one is, or had no reading.
+    idle: Idle | None = None
     # Windows in a row that started with less than half of the limit, and how many of them lead to a
     # probe. Each probe doubles that number.
     _small_windows: int = 0
@@ -44,7 +45,7 @@ class CounterKind(msgspec.Struct):
     @property
     def idle_since(self) -> float | None:
         """When the last request was sent; None if one is in flight or had no reading."""
-        return self._idle.sent if self._idle is not None else None
+        return self.idle.sent if self.idle is not None else None
 
     def note_window_start(self, remaining: int, limit: int) -> None:
         """Note the reading of our first request in a window.
@@ -65,9 +66,9 @@ class CounterKind(msgspec.Struct):
         Args:
             per_second: How fast a bucket of the known limit would refill.
         """
-        if self._probed or self._small_windows < self._windows_before_probe or self._idle is None:
+        if self._probed or self._small_windows < self._windows_before_probe or self.idle is None:
             return None
-        return self._idle.sent + max(1.0, 3 / per_second)
+        return self.idle.sent + max(1.0, 3 / per_second)
 
     def note_probe_sent(self) -> None:
         """Note that the probe is sent."""
@@ -81,7 +82,7 @@ class CounterKind(msgspec.Struct):
 
     def forget_reading(self) -> None:
         """Forget the last reading, because a request ended without one."""
-        self._idle = None
+        self.idle = None
 
     def refills(
         self,
@@ -108,7 +109,7 @@ class CounterKind(msgspec.Struct):
                 client sends.
             others: Whether another client may have used up what came back.
         """
-        before, self._idle = self._idle, None
+        before, self.idle = self.idle, None
         if before is None or not alone or before.number != number:
             return False
         elapsed = now - before.sent
@@ -122,7 +123,7 @@ class CounterKind(msgspec.Struct):
 
     def note_idle(self, sent: float, remaining: int, number: int, next_expiry: float) -> None:
         """Note the reading after which none of our requests is in flight."""
-        self._idle = _Idle(sent, remaining, number, next_expiry)
+        self.idle = Idle(sent, remaining, number, next_expiry)
 
 
 def slides(remaining: int, *, limit: int, admitted: int) -> bool:

@@ -59,12 +59,14 @@ class OtherUsers(msgspec.Struct):
             if first is not None:
                 self.arrived_first = remaining < first
             return
-        self._ours += 1
-        self._highest = max(self._highest, remaining)
-        self._lowest = min(self._lowest, remaining)
-        if self._ours >= FEWEST_RESPONSES:
-            foreign = self._highest - self._lowest - self._ours - in_flight
-            self.share = min(10.0, max(0, foreign) / self._ours)
+        ours = self._ours = self._ours + 1
+        if remaining > self._highest:
+            self._highest = remaining
+        elif remaining < self._lowest:
+            self._lowest = remaining
+        if ours >= FEWEST_RESPONSES:
+            foreign = self._highest - self._lowest - ours - in_flight
+            self.share = min(10.0, foreign / ours) if foreign > 0 else 0.0
 
     def explains_refused_entry(self) -> bool:
         """Return whether other clients can explain that our entry was refused."""

@@ -61,18 +61,16 @@ class TrailingCount(msgspec.Struct):
     def add(self, now: float) -> None:
         """Count one response that arrives now."""
         buckets = self._buckets
+        self._total += 1
         if buckets:
-            if buckets[0].latest + self._period <= now:
-                self.count(now)
-            if buckets and now - buckets[-1].first < self._period / self._grain:
-                bucket = buckets[-1]
+            bucket = buckets[-1]
+            if now - bucket.first < self._period / self._grain:
                 if now > bucket.latest:
                     bucket.latest = now
                 bucket.count += 1
-                self._total += 1
                 return
+            self.count(now)  # memory is bounded, although nobody may ask for the count
         buckets.append(_Bucket(now, now, 1))
-        self._total += 1
 
     def count(self, now: float) -> int:
         """Return how many responses arrived within the last period."""

@@ -38,6 +38,7 @@ from .limit import Limit
 from .permit import Permit, Role, Wait, WaitReason
 from .trailing import BUCKETS, TrailingRule
 from .trust import CONTRADICTED, NOT_ALIGNED, Trust
+from .usual import read_usual
 
 #: The longest recent round trip decays by this factor with each response.
 TRIP_DECAY = 0.95
@@ -276,6 +277,11 @@ class Window(msgspec.Struct):
         self._end(permit)
         trip, longest = now - permit.sent, TRIP_DECAY * self._longest_trip
         self._longest_trip = trip if trip > longest else longest
+        if self._belief is Belief.ALIGNED and self._in_flight:
+            limit, in_flight = self._limit.value, self._in_flight
+            if read_usual(self._aligned, permit, now, evidence, limit=limit, in_flight=in_flight):
+                self._trailing.admissions.add(now)
+                return
         date = evidence.date
         if date is not None:
             date = self._aligned.numbers.read_date(date, permit.sent, now)

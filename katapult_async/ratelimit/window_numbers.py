@@ -30,6 +30,13 @@ class WindowNumbers(msgspec.Struct):
     _known: int = -1
     _sent_in: int = 0
     _until: float = -math.inf
+    # The last `Date`, when it was read, and the span of time in which it tells nothing new while
+    # the clock has this version.
+    _same: float = -math.inf
+    _same_read: float = math.inf
+    _same_from: float = math.inf
+    _same_until: float = -math.inf
+    _same_version: int = -1
     #: The newest window whose counter was read; 0 before the first reading.
     newest_read: int = 0
 
@@ -42,6 +49,7 @@ class WindowNumbers(msgspec.Struct):
             received: When the response arrived, local time in seconds.
         """
         replacements = self.clock.replacements
+        self._same, self._same_until = date, -math.inf
         believed = self.clock.observe(date, sent, received)
         if believed is not None:
             if believed != self._date:
@@ -53,7 +61,31 @@ class WindowNumbers(msgspec.Struct):
                 self._dated = number
             elif self._dated is None or number > self._dated:
                 self._dated = number
+            self._same_read = received
+            self._same_from, self._same_until = self.clock.unchanged_within(believed, received)
+            self._same_version = self.clock.version
         return believed
+
+    def repeats(self, date: float | None, sent_in: int, sent: float, received: float) -> bool:
+        """Return whether a response says only that its request was counted in `newest_read`.
+
+        `read_date` would change nothing then.
+
+        Args:
+            date: The `Date` of the response, Unix time in seconds; None if it had none.
+            sent_in: `of_request` when the request was sent.
+            sent: When the request was sent, local time in seconds.
+            received: When the response arrived, local time in seconds.
+        """
+        clock = self.clock
+        return (
+            date == self._same
+            and sent_in == self._number == self.newest_read
+            and sent >= self._same_from
+            and self._same_read <= received < self._same_until
+            and received - sent >= clock.round_trip
+            and clock.version == self._same_version
+        )
 
     def at(self, local: float) -> int:
         """Return the earliest window in which the server can be at this local time."""
