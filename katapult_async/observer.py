@@ -212,18 +212,26 @@ class Observers(Observer):
     def __init__(self, *observers: Observer) -> None:
         self._all = list(observers)
         self._logged: set[tuple[int, str]] = set()
-        #: Whether there are observers. An attribute, because it is read for every request.
-        self.active = bool(self._all)
+        #: Whether an observer overrides `on_request`. An attribute, because it is read for every
+        #: request.
+        self.hears_requests = False
+        #: The same of `on_outcome`, read for every item.
+        self.hears_outcomes = False
+        self._ask_all()
 
     def add(self, observer: Observer) -> None:
         """Add an observer."""
         self._all.append(observer)
-        self.active = True
+        self._ask_all()
 
     def remove(self, observer: Observer) -> None:
         """Remove an observer."""
         self._all.remove(observer)
-        self.active = bool(self._all)
+        self._ask_all()
+
+    def _ask_all(self) -> None:
+        self.hears_requests = any(_overrides(observer, "on_request") for observer in self._all)
+        self.hears_outcomes = any(_overrides(observer, "on_outcome") for observer in self._all)
 
     def on_request(self, event: RequestEvent) -> None:
         """Notify all observers."""
@@ -261,3 +269,7 @@ class Observers(Observer):
                         observer,
                         method,
                     )
+
+
+def _overrides(observer: Observer, method: str) -> bool:
+    return getattr(getattr(observer, method), "__func__", None) is not getattr(Observer, method)

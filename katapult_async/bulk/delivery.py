@@ -138,7 +138,7 @@ class Delivery(Generic[ItemT, ResultT]):
                 outcome.error,
                 request_id=outcome.request_id,
             )
-        if self._observers.active:
+        if self._observers.hears_outcomes:
             self._observers.on_outcome(_event(self._action, outcome))
         if not self.only_count:
             await _send(self._send, outcome)

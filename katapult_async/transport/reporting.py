@@ -32,7 +32,7 @@ def report_request(
     if log.isEnabledFor(logging.DEBUG):
         request_id = reply.headers.get("X-Request-Id") if reply is not None else None
         log.debug("%s: %s", operation, error if error is not None else "ok", request_id=request_id)
-    if not observers.active:
+    if not observers.hears_requests:
         return
     headers: Mapping[str, str] = reply.headers if reply is not None else {}
     observers.on_request(
@@ -63,12 +63,11 @@ def report_retry(
         error,
         request_id=error.request_id,
     )
-    if observers.active:
-        api_code = getattr(error, "code", None)
-        code = api_code if isinstance(api_code, str) else type(error).__name__
-        observers.on_retry(
-            RetryEvent(operation=operation, attempt=attempt, delay=delay, reason=str(error), code=code)
-        )
+    api_code = getattr(error, "code", None)
+    code = api_code if isinstance(api_code, str) else type(error).__name__
+    observers.on_retry(
+        RetryEvent(operation=operation, attempt=attempt, delay=delay, reason=str(error), code=code)
+    )
 
 
 def wait_listener(observer: Observer) -> Callable[[Wait, float], None]:

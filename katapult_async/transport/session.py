@@ -325,7 +325,7 @@ class Session:
     ) -> tuple[Reply, KatapultError | None]:
         # A request sent before the first observer was added is not reported, because its start was
         # not measured.
-        observed = self._observers.active or log.logger.isEnabledFor(logging.DEBUG)
+        observed = self._observers.hears_requests or log.logger.isEnabledFor(logging.DEBUG)
         sent_at = time.time() if observed else 0.0
         try:
             reply = await self._wire.exchange(operation.method, url, payload)

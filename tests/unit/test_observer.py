@@ -70,3 +70,26 @@ def test_an_observer_that_raises_ends_nothing_and_is_logged_once(caplog: pytest.
     assert len(last.seen) == 3
     assert len(caplog.records) == 1
     assert "it stays subscribed" in caplog.text
+
+
+def test_events_are_made_only_for_observers_that_override_their_method() -> None:
+    class Replaced(Observer):
+        def __init__(self) -> None:
+            self.seen: list[OutcomeEvent] = []
+            self.on_outcome = self.seen.append  # type: ignore[assignment]  # pyright: ignore
+
+    observers = Observers()
+    assert (observers.hears_requests, observers.hears_outcomes) == (False, False)
+    observers.add(Observer())
+    assert (observers.hears_requests, observers.hears_outcomes) == (False, False)
+    only, replaced = OnlyRequests(), Replaced()
+    observers.add(only)
+    assert (observers.hears_requests, observers.hears_outcomes) == (True, False)
+    observers.add(replaced)
+    assert observers.hears_outcomes
+    observers.on_outcome(OUTCOME)
+    assert replaced.seen == [OUTCOME]
+    observers.remove(only)
+    assert (observers.hears_requests, observers.hears_outcomes) == (False, True)
+    # Observers of observers are asked for everything.
+    assert Observers(observers).hears_requests

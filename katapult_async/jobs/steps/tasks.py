@@ -171,7 +171,7 @@ class TaskWait:
         at = line.queued_at if transition.status is LineStatus.UNKNOWN else now
         await record_outcome(self._writer, line.number, transition, at, line.attempts)
         observers = self._client.session.observers
-        if observers.active:
+        if observers.hears_outcomes:
             observers.on_outcome(_event(line, transition, now))
 
 
