@@ -37,7 +37,7 @@ from katapult_async.cli.words import clock_time
 from katapult_async.errors import APIError
 from katapult_async.jobs import Journal, LineStatus, RunKind
 from katapult_async.jobs.journal import NewLine, new_info
-from katapult_async.jobs.preflight.forecast import Pace, seconds_for
+from katapult_async.jobs.preflight.forecast import Throughput, seconds_for
 
 
 class Terminal(io.StringIO):
@@ -225,8 +225,8 @@ def test_the_end_agrees_with_the_preflight() -> None:
     """Both ask the same function. A run that begins as the preflight ends gets the same answer."""
     meter = Meter()
     meter.add(request(6000.0, permitted=1000, remaining=750))
-    pace = Pace(limit=1000, remaining=750, measured=32 / 0.1)
-    assert meter.seconds_for(5000, 6010.0) == pytest.approx(seconds_for(5000, pace, 6010.0))
+    throughput = Throughput(limit=1000, remaining=750, measured=32 / 0.1)
+    assert meter.seconds_for(5000, 6010.0) == pytest.approx(seconds_for(5000, throughput, 6010.0))
     meter.max_per_second = 10.0
     assert meter.seconds_for(5000, 6010.0) == pytest.approx(500.0)
 

@@ -15,7 +15,7 @@ import msgspec
 from katapult_async.resources.actions import action_named
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
+class Throughput(msgspec.Struct, frozen=True, kw_only=True):
     """What limits the requests of a run.
 
     Attributes:
@@ -34,32 +34,32 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     measured: float | None = None
 
 
-def seconds_for(requests: int, pace: Pace, now: float) -> float | None:
+def seconds_for(requests: int, throughput: Throughput, now: float) -> float | None:
     """Return the seconds until the last of the requests has been sent.
 
-    None if nothing is known about the pace.
+    None if nothing is known about the throughput.
 
     Args:
         requests: Requests that are still to be sent.
-        pace: What limits them.
+        throughput: What limits them.
         now: Unix time in seconds, for the position in the current window.
     """
     if requests <= 0:
         return 0.0
-    own = [rate for rate in (pace.max_per_second, pace.measured) if rate is not None and rate > 0]
+    own = [rate for rate in (throughput.max_per_second, throughput.measured) if rate is not None and rate > 0]
     fastest = min(own, default=math.inf)
-    if pace.limit is None:
+    if throughput.limit is None:
         # Without a limit only a maximum of the user says how long it takes.
-        return requests / fastest if pace.max_per_second is not None else None
-    to_boundary = pace.period - now % pace.period
-    remaining = pace.limit if pace.remaining is None else max(pace.remaining, 0)
+        return requests / fastest if throughput.max_per_second is not None else None
+    to_boundary = throughput.period - now % throughput.period
+    remaining = throughput.limit if throughput.remaining is None else max(throughput.remaining, 0)
     in_this_window = min(remaining, fastest * to_boundary)
     if requests <= in_this_window:
         return requests / fastest
     left = requests - in_this_window
-    per_window = min(pace.limit, fastest * pace.period)
+    per_window = min(throughput.limit, fastest * throughput.period)
     full_windows = math.ceil(left / per_window) - 1
-    return to_boundary + full_windows * pace.period + (left - full_windows * per_window) / fastest
+    return to_boundary + full_windows * throughput.period + (left - full_windows * per_window) / fastest
 
 
 def action_requests(lines: int, action: str) -> int:

@@ -18,7 +18,7 @@ from katapult_async.jobs.journal.records import Finding, LineFinding
 from katapult_async.logs import package_logger
 from katapult_async.observer import Observer, RequestEvent
 
-from .forecast import Pace, seconds_for
+from .forecast import Throughput, seconds_for
 from .snapshot import compare_data_centers, examine_machines, read_lists
 
 log = package_logger("jobs")
@@ -101,7 +101,7 @@ async def make_preflight(
         # A machine with disks to attach is read once before, and about twice while its tasks run.
         seconds=seconds_for(
             to_send + attach + 3 * machines_to_attach,
-            Pace(
+            Throughput(
                 limit=limit,
                 remaining=watch.remaining,
                 period=period,
