@@ -16,7 +16,7 @@ import msgspec
 
 from katapult_async.client import Client
 from katapult_async.errors import KatapultError
-from katapult_async.resources.runs import TASK_TIMEOUT
+from katapult_async.resources.bulk_runs import TASK_TIMEOUT
 from katapult_async.transport.address import is_same_base_url
 
 from .errors import JournalError, JournalMismatch

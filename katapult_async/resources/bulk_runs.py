@@ -1,4 +1,7 @@
-"""Start bulk runs with the client's settings, check their input, and return their reports."""
+"""Start bulk runs in memory with the client's settings, and return their reports.
+
+A bulk run keeps nothing on disk. A durable run, with a journal, is `katapult_async.jobs.Run`.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ log = package_logger("resources")
 TASK_TIMEOUT = 600.0
 
 
-class Runs:
-    """Starts the bulk runs of one client.
+class BulkRuns:
+    """Starts the bulk runs of one client. They are in memory only.
 
     Args:
         session: Sends the requests.

@@ -20,6 +20,7 @@ from katapult_async.models import (
 )
 from katapult_async.transport import Session
 
+from .bulk_runs import BulkRuns
 from .disk_actions import (
     ASSIGN,
     ASSIGNING,
@@ -39,7 +40,6 @@ from .disk_changes import DELETE, IO_PROFILE, RESIZE, UPDATE, DiskUpdate, update
 from .disk_creation import CREATE, LIST, NewDisk, create_body
 from .many_disks import ManyDisks
 from .pages import pages
-from .runs import Runs
 from .tasks import wait_for
 
 __all__ = [
@@ -78,7 +78,7 @@ class Disks(ManyDisks):
     Every method raises a subclass of KatapultError. Writing needs a token with the scope `disks`.
     """
 
-    def __init__(self, session: Session, runs: Runs) -> None:
+    def __init__(self, session: Session, runs: BulkRuns) -> None:
         super().__init__(runs)
         self._session = session
 

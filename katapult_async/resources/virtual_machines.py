@@ -10,6 +10,7 @@ from katapult_async.models.responses import AttachedDiskPage, VirtualMachinePage
 from katapult_async.ratelimit import Priority
 from katapult_async.transport import Meter, Operation, Session
 
+from .bulk_runs import TASK_TIMEOUT, BulkRuns
 from .pages import pages
 from .power_actions import (
     GET,
@@ -20,7 +21,6 @@ from .power_actions import (
     Machine,
     learn_machine,
 )
-from .runs import TASK_TIMEOUT, Runs
 
 DISKS = Operation("GET", "/virtual_machines/virtual_machine/disks", AttachedDiskPage)
 LIST = Operation("GET", "/organizations/organization/virtual_machines", VirtualMachinePage)
@@ -51,7 +51,7 @@ class VirtualMachines:
     Every method raises a subclass of KatapultError.
     """
 
-    def __init__(self, session: Session, runs: Runs) -> None:
+    def __init__(self, session: Session, runs: BulkRuns) -> None:
         self._session = session
         self._runs = runs
 
