@@ -32,7 +32,16 @@ def has_colors(stream: TextIO | None, environment: Mapping[str, str] = os.enviro
 
 
 def width_of(stream: TextIO) -> int:
-    """Return the current columns of the terminal behind `stream`."""
+    """Return the current columns of the terminal behind `stream`. 80 without a terminal.
+
+    All uses of the width of a terminal:
+
+    - `wrapped`: sentences of `preflight`.
+    - `live.Live`: passes the width to `Progress.lines` (progress.py) and `_lines` (watch.py).
+
+    Other texts have a fixed width: help (`max_content_width` in program.py) and tables (`WIDTH` in
+    jobs/report/text.py).
+    """
     try:
         columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):

@@ -3,8 +3,9 @@
 - `disks`, `virtual_machines`, `tasks`, `io_profiles`, `pages`: the typed methods of a client.
 - `disk_actions`, `disk_changes`, `disk_creation`, `power_actions`: the actions of bulk runs. Add a
   bulk action here. `actions` finds them by name.
-- `many_disks`, `bulk_runs`: the `…_many` and `…_each` methods, and the bulk runs in memory that they
-  start. A durable run, with a journal, is `katapult_async.jobs.Run`.
+- `many_disks`: the `…_many` and `…_each` methods of disks.
+- `bulk_runs`: starts their bulk runs, which are in memory only. A durable run, with a journal, is
+  `katapult_async.jobs.Run`.
 """
 
 from __future__ import annotations

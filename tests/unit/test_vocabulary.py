@@ -12,7 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OLD_NAMES = ("katapult_async/jobs/__init__.py", "tests/unit/test_exports.py")
-COLUMNS = ("katapult_async/jobs/journal/schema.py", "tests/unit/test_run_state.py")
+COLUMNS = (
+    "katapult_async/jobs/journal/schema.py",
+    "katapult_async/jobs/journal/first_version.py",
+    "tests/unit/test_run_state.py",
+)
 PACE = (
     "katapult_async/ratelimit/pace.py",
     "katapult_async/ratelimit/backoff.py",

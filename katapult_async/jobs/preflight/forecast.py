@@ -1,9 +1,7 @@
-"""How long a number of requests will take under a rate limit.
+"""Compute how long a number of requests takes under a rate limit.
 
-`plan` and the live display both ask here.
-
-Pure arithmetic. It assumes windows of the server's clock, a server clock like this machine's, and
-no retries.
+`plan`, `run`, `status`, `rollback` and the live display use it. Pure functions. They assume windows
+of the server's clock, a server clock equal to this machine's, and no retries.
 """
 
 from __future__ import annotations
@@ -16,15 +14,15 @@ from katapult_async.resources.actions import action_named
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True):
-    """What limits the requests of a run.
+    """What limits the number of requests per second of a run.
 
     Attributes:
-        limit: Requests permitted in a window. None while it is not known.
+        limit: Requests permitted in a window. None if not known.
         remaining: Requests permitted in the rest of the current window. None for a full window.
         period: Length of the window in seconds.
-        max_per_second: The user's own maximum of requests per second. None for none.
-        measured: Requests per second that the connection has carried while it did not wait. None
-            while it is not known.
+        max_per_second: The user's maximum of requests per second. None without one.
+        measured: Requests per second that the run reaches while it does not wait for permits. None
+            if not known.
     """
 
     limit: int | None
@@ -37,10 +35,10 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True):
 def seconds_for(requests: int, throughput: Throughput, now: float) -> float | None:
     """Return the seconds until the last of the requests has been sent.
 
-    None if nothing is known about the throughput.
+    None if neither the limit nor the user's maximum is known.
 
     Args:
-        requests: Requests that are still to be sent.
+        requests: The number of requests to send.
         throughput: What limits them.
         now: Unix time in seconds, for the position in the current window.
     """
@@ -49,7 +47,7 @@ def seconds_for(requests: int, throughput: Throughput, now: float) -> float | No
     own = [rate for rate in (throughput.max_per_second, throughput.measured) if rate is not None and rate > 0]
     fastest = min(own, default=math.inf)
     if throughput.limit is None:
-        # Without a limit only a maximum of the user says how long it takes.
+        # Without a limit, only the user's maximum determines the time.
         return requests / fastest if throughput.max_per_second is not None else None
     to_boundary = throughput.period - now % throughput.period
     remaining = throughput.limit if throughput.remaining is None else max(throughput.remaining, 0)
@@ -63,10 +61,10 @@ def seconds_for(requests: int, throughput: Throughput, now: float) -> float | No
 
 
 def action_requests(lines: int, action: str) -> int:
-    """Return how many requests a run of an action needs at least: polling is not counted.
+    """Return how many requests a run of an action needs without retries and polls.
 
     Args:
-        lines: Its lines.
+        lines: The number of its lines.
         action: The name of the action.
     """
     return lines * (2 if action_named(action).read_first else 1)
