@@ -52,7 +52,9 @@ class LineState(enum.IntEnum):
 
 
 class LineStatus(str, enum.Enum):
-    """The status of a line, for people and programs. LineState is the progress of its step."""
+    """The status of a line."""
+
+    # For people and programs. LineState is the progress of the line's step.
 
     ASSIGNED = "assigned"
     ALREADY_ASSIGNED = "already_assigned"
