@@ -10,8 +10,8 @@ nox.options.default_venv_backend = "venv"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
-#: Most tests wait for most of their time: six processes are faster than two also on two cores.
-PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "6", "--dist", "worksteal")
+#: Most tests wait for most of their time: four processes are faster than two also on two cores.
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "4", "--dist", "worksteal")
 
 
 def install(session: nox.Session, *groups: str, extras: str = "cli,otel,redis") -> None:

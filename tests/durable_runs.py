@@ -70,7 +70,7 @@ def client_for(emulator: KatapultEmulator, **settings: object) -> Client:
     options: dict[str, object] = {
         "base_url": emulator.url,
         "retry": RetryPolicy(base=0.01, cap=0.05),
-        "timeout": Timeout(total=0.5),
+        "timeout": Timeout(total=2),
         **settings,
     }
     return Client("token", **options)  # type: ignore[arg-type]

@@ -16,10 +16,14 @@ DISK = b'{"disk":{"id":"disk_1","virtual_machine_disk":null}}'
 async def raw_server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A server that answers with whatever bytes the handler writes; its base URL."""
     tasks: set[asyncio.Task[None]] = set()
+    closing = False
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if closing:  # accepted in the same round of the event loop
+            writer.close()
+            return
         tasks.add(task)
         try:
             await handler(reader, writer)
@@ -33,11 +37,16 @@ async def raw_server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> 
     try:
         yield f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}/core/v1"
     finally:
+        closing = True
         server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
         await server.wait_closed()
+        # A connection that asyncio was accepting gets its task now, and ends it at once.
+        for _ in range(3):
+            await asyncio.sleep(0)
 
 
 def answering(*responses: bytes) -> Handler:

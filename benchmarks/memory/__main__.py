@@ -19,6 +19,8 @@ from benchmarks.server import Server, serve
 
 from .measured import FEW, Cost
 
+#: Runs of FEW items after a large one.
+RUNS_OF_FEW = 5
 #: MiB by which the largest run may need more than the smallest one.
 MOST_GROWTH = 60.0
 #: A larger run may need this many bytes more for each additional item, and NOISE KiB in any case.
@@ -45,14 +47,16 @@ def main() -> int:
 def measure(result: Result) -> None:
     few = (2_000, 20_000) if result.quick else (10_000, 100_000)
     many = few if result.quick else (*few, 1_000_000)
-    sizes = {"sdk": many, "durable": many, "refused": few, "gather": few}
+    others = (1_000, 5_000) if result.quick else few
+    sizes = {"sdk": many, "durable": many, "refused": others, "gather": others}
+    runs_of_few = 1 if result.quick else RUNS_OF_FEW
     found: dict[str, list[Cost]] = {}
     with serve() as server:
         result.notes.append(f"server, in a process of its own: {server.name}")
         for who, counts in sizes.items():
             for n in counts:
                 print(f"{WHO[who]}: {n:,}", file=sys.stderr, flush=True)
-                found.setdefault(who, []).append(_measured(who, server, n))
+                found.setdefault(who, []).append(_measured(who, server, n, runs_of_few))
     result.tables += [_memory(found), _lag(found)]
     result.data |= {who: [msgspec.structs.asdict(cost) for cost in costs] for who, costs in found.items()}
     ours = found["sdk"]
@@ -90,9 +94,9 @@ def kept_of_items(who: str, costs: list[Cost]) -> Check:
     )
 
 
-def _measured(who: str, server: Server, n: int) -> Cost:
+def _measured(who: str, server: Server, n: int, runs_of_few: int) -> Cost:
     url = {"refused": server.refusing_url, "durable": server.echo_url}.get(who, server.url)
-    command = [sys.executable, "-m", "benchmarks.memory.measured", who, url, str(n)]
+    command = [sys.executable, "-m", "benchmarks.memory.measured", who, url, str(n), str(runs_of_few)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     return msgspec.json.decode(done.stdout, type=Cost)
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.memory.measured`: measure one bulk run, and print its cost as JSON.
 
 The program is a process of its own for each run. Its arguments are the client (see RUNS), the
-server's base URL and the number of assignments.
+server's base URL, the number of assignments, and the number of runs of FEW items that follow.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 #: Seconds between two looks at the loop: what blocks it for less is not seen in full.
 TICK = 0.002
 _MAX_SAMPLES = 200_000
-#: Items of a run that a large one is compared with, and how many such runs there are.
-FEW, RUNS_OF_FEW = 10_000, 5
+#: Items of a run that a large one is compared with.
+FEW = 10_000
 
 
 class Cost(msgspec.Struct):
@@ -104,14 +104,14 @@ def _ticking(costs: Cost) -> Iterator[None]:
         costs.lag_longest = ticker.longest
 
 
-async def sdk(url: str, n: int, costs: Cost) -> None:
+async def sdk(url: str, n: int, costs: Cost, runs_of_few: int) -> None:
     """`assign_many` over a generator."""
-    report = await _assign_many(url, n, costs, runs_of_few=RUNS_OF_FEW)
+    report = await _assign_many(url, n, costs, runs_of_few=runs_of_few)
     if not report.ok or report.total != n:
         raise AssertionError(f"not all were assigned: {report}")
 
 
-async def refused(url: str, n: int, costs: Cost) -> None:
+async def refused(url: str, n: int, costs: Cost, _runs_of_few: int) -> None:
     """The same where the API finds no disk: the report keeps every failure."""
     report = await _assign_many(url, n, costs)
     if len(report.failures) != n or report.requests != n:
@@ -136,7 +136,7 @@ async def _assign_many(url: str, n: int, costs: Cost, *, runs_of_few: int = 0) -
         return report
 
 
-async def durable(url: str, n: int, costs: Cost) -> None:
+async def durable(url: str, n: int, costs: Cost, _runs_of_few: int) -> None:
     """A durable run. Making its journal is in the peak, too, and not in the times."""
     from benchmarks.throughput.clients import durable_run
     from katapult_async import Client
@@ -152,7 +152,7 @@ async def durable(url: str, n: int, costs: Cost) -> None:
         raise AssertionError(f"not all were assigned: {summary}")
 
 
-async def gather(url: str, n: int, costs: Cost) -> None:
+async def gather(url: str, n: int, costs: Cost, _runs_of_few: int) -> None:
     """The quick solution: aiohttp, a semaphore, and one `asyncio.gather` over everything."""
     import aiohttp
 
@@ -175,9 +175,9 @@ RUNS = {"sdk": sdk, "durable": durable, "refused": refused, "gather": gather}
 
 
 def main() -> None:
-    who, url, count = sys.argv[1:]
+    who, url, count, runs_of_few = sys.argv[1:]
     costs = Cost(int(count), 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    asyncio.run(RUNS[who](url, costs.n, costs))
+    asyncio.run(RUNS[who](url, costs.n, costs, int(runs_of_few)))
     costs.peak = peak_memory()
     sys.stdout.buffer.write(msgspec.json.encode(costs))
 

@@ -57,6 +57,9 @@ async def again_and_again(path: str, most: int) -> None:
                     await writer.submit(RECORD_OUTCOME, [outcome(number) for number in numbers]).durable()
                     first += BATCH
                 session.end("finished", None)
+        if first == 5 * BATCH:
+            sys.stdout.write("recorded\n")
+            sys.stdout.flush()
 
 
 async def main(path: str, most: int) -> None:

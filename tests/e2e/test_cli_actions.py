@@ -178,7 +178,7 @@ async def test_a_killed_run_is_resumed_and_the_ledger_agrees(
             for machine in emulator.world.virtual_machines.values():
                 machine.state = "stopped"
         Path("m.csv").write_text(manifest(emulator))
-        words = ("run", action, "m.csv", "--yes", "--timeout", "0.5", "--base-url", emulator.url)
+        words = ("run", action, "m.csv", "--yes", "--timeout", "2", "--base-url", emulator.url)
         process = await asyncio.create_subprocess_exec(
             *PROGRAM,
             *words,
@@ -194,7 +194,7 @@ async def test_a_killed_run_is_resumed_and_the_ledger_agrees(
         await process.wait()
         _, out, _ = await run("status", "m.csv.run", env={"KATAPULT_BASE_URL": emulator.url})
         resume = shlex.split(out.split("Resume: ", 1)[1].split("\n", 1)[0])[1:]
-        code, _, err = await run(*resume, "--timeout", "0.5", env={**ENV, "KATAPULT_BASE_URL": emulator.url})
+        code, _, err = await run(*resume, "--timeout", "2", env={**ENV, "KATAPULT_BASE_URL": emulator.url})
         assert code in (0, 1), err
         found = await report("m.csv.run")
         check(emulator, action, found["lines"])  # type: ignore[arg-type]

@@ -72,7 +72,7 @@ async def test_a_killed_run_ends_as_its_journal_says_and_can_be_undone(
             machine = emulator.virtual_machine_ids[(number + elsewhere) % DISKS]
             emulator.world.disks[emulator.disk_ids[number]].virtual_machine = machine
         before = homes(emulator)
-        common = ("--timeout", "0.5", "--yes")
+        common = ("--timeout", "1.5", "--yes")
         address = ("--base-url", emulator.url)
         # A third of the kills come before the first assignment.
         wait = rng.uniform(0.2, 0.9) if seed % 3 == 0 else rng.uniform(0.8, 3.0)

@@ -168,7 +168,7 @@ async def test_closing_a_client_ends_only_its_own_waits(what: str) -> None:
                 other = asyncio.create_task(lasting.disks.get(emulator.disk_ids[0]))
                 await asyncio.sleep(0.05)
                 sent = emulator.ledger.total
-            with anyio.fail_after(0.5):
+            with anyio.fail_after(5):
                 report = await run
                 await asyncio.wait([single])
             assert "the client is closed" in str(report.stopped_by)

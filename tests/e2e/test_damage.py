@@ -154,7 +154,7 @@ def test_a_journal_is_never_refused_because_its_process_was_killed(tmp_path: Pat
     with Manifest.from_items((f"disk_{number}", "vm_1") for number in range(LINES)) as manifest:
         Run.create(path, manifest).close()
     sessions = 0
-    for _ in range(KILLS):
+    for number in range(KILLS):
         process = subprocess.Popen(  # noqa: S603 - our own child
             [sys.executable, "-W", "error", str(CHILD), str(path), str(LINES), "again"],
             stdout=subprocess.PIPE,
@@ -162,6 +162,8 @@ def test_a_journal_is_never_refused_because_its_process_was_killed(tmp_path: Pat
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"recording\n"
+        if number == 0:  # at least one session has been recorded then
+            assert process.stdout.readline() == b"recorded\n"
         try:
             process.wait(rng.uniform(0.0, 0.3))
         except subprocess.TimeoutExpired:

@@ -210,7 +210,7 @@ async def test_stop_ends_a_run_during_a_hanging_probe() -> None:
         taking = asyncio.create_task(_statuses(outcomes))
         await hanging.wait()
         outcomes.stop()
-        with anyio.fail_after(0.5):
+        with anyio.fail_after(5):
             rest = await taking
         assert client.session.gate.window.in_flight == 0
         assert set(rest) == {OutcomeStatus.NOT_ATTEMPTED}
@@ -310,7 +310,7 @@ async def test_stop_ends_a_run_at_once_during_an_outage(caplog: pytest.LogCaptur
             taking = asyncio.create_task(_statuses(outcomes))
             await until_nobody_answers(caplog)
             outcomes.stop()
-            with anyio.fail_after(0.5):
+            with anyio.fail_after(5):
                 rest = await taking
             assert client.session.gate.window.in_flight == 0
         assert outcomes.report.stopped_by is None
