@@ -36,11 +36,12 @@ def width_of(stream: TextIO) -> int:
 
     All uses of the width of a terminal:
 
-    - `wrapped`: sentences of `preflight`.
-    - `live.Live`: passes the width to `Progress.lines` (progress.py) and `_lines` (watch.py).
+    - `wrapped`: sentences of preflight.py.
+    - `Live`: passes the width to the functions that return the live lines, in progress.py, watch.py
+      and budget.py.
 
-    Other texts have a fixed width: help (`max_content_width` in program.py) and tables (`WIDTH` in
-    jobs/report/text.py).
+    Tables have a fixed width (`WIDTH` in jobs/report/text.py). Help has at most 80 columns
+    (`max_content_width` in program.py).
     """
     try:
         columns = os.get_terminal_size(stream.fileno()).columns

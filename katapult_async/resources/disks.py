@@ -70,8 +70,9 @@ class Disks(ManyDisks):
 
     Return values:
 
-    - attach, detach, resize and change_io_profile return the queued Task, with `wait=True` after it
-      has ended. None if a read showed that the disk is done, because the task is then not known.
+    - attach, detach, resize and change_io_profile return the queued Task. With `wait=True`, they
+      return it after it has ended. They return None if only a read showed that the action is done,
+      because the Task is then not known.
     - create returns the new Disk and its Task.
     - All other methods return the object: the Disk, or the TrashObject of a deleted disk.
 
