@@ -28,7 +28,7 @@ from katapult_async import (
 from katapult_async.bulk import Words
 from katapult_async.cli import terminal
 from katapult_async.cli.execute import stopping
-from katapult_async.cli.live import Live, Part, cut, fitted, width
+from katapult_async.cli.live import Live, Part, columns_of_line, cut, fitted
 from katapult_async.cli.meter import Meter
 from katapult_async.cli.progress import Progress
 from katapult_async.cli.summary import MOST_FAILURES, Ending, show_summary
@@ -300,13 +300,13 @@ def test_quiet_says_nothing_and_verbose_everything(capsys: pytest.CaptureFixture
 
 
 def test_wide_characters_take_two_columns() -> None:
-    assert width([Part("計画.csv"), Part("e\u0301")]) == 2 * 2 + 4 + 1
+    assert columns_of_line([Part("計画.csv"), Part("e\u0301")]) == 2 * 2 + 4 + 1
     assert cut("計画.csv", 5) == "計画."
     assert cut("計画", 3) == "計"
     assert cut("plan.csv", 4) == "plan"
     lines = fitted([Part("計" * 10), Part("画" * 10)], 30)
-    assert [width(line) for line in lines] == [20, 20]
-    assert width(fitted([Part("計" * 20)], 30)[0]) == 30
+    assert [columns_of_line(line) for line in lines] == [20, 20]
+    assert columns_of_line(fitted([Part("計" * 20)], 30)[0]) == 30
 
 
 def test_painting_goes_back_over_what_a_narrower_terminal_has_broken(monkeypatch: pytest.MonkeyPatch) -> None:

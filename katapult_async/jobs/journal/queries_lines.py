@@ -1,4 +1,4 @@
-"""The statements for the lines of a run while it is executed.
+"""The statements for the lines of a run during a session (one execution of the run).
 
 In the order of execution: `open_lines` reads the lines of a step, `MARK_SENT` records a line before
 its request, `RECORD_OUTCOME` writes what a line has become, `lines_with_tasks` reads the lines

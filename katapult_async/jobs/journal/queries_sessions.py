@@ -1,4 +1,7 @@
-"""The statements for the sessions of a run, and for its timeline."""
+"""The statements for the sessions of a run, and for its timeline.
+
+`begin_session` also changes lines: it opens unknown lines again, and applies the preflight.
+"""
 
 from __future__ import annotations
 
