@@ -15,8 +15,8 @@ from .models import Secret
 from .observer import Observer, check_observer
 from .ratelimit import check_max_per_second
 from .ratelimit.breaker import DEFAULT_PATIENCE, check_patience
-from .resources import Disks, IOProfiles, Runs, Tasks, VirtualMachines
-from .resources.runs import TASK_TIMEOUT
+from .resources import BulkRuns, Disks, IOProfiles, Tasks, VirtualMachines
+from .resources.bulk_runs import TASK_TIMEOUT
 from .transport import DEFAULT_BASE_URL, Operation, Query, RetryPolicy, Session, SessionPool, Timeout
 from .transport.address import (
     check_base_url,
@@ -161,7 +161,7 @@ class Client:
         self._owns_pool = pool is None
         self._pool = pool or SessionPool(allow_http=allow_http, budget=budget)
         self._session: Session | None = None
-        self._runs: Runs | None = None
+        self._runs: BulkRuns | None = None
         self._entered = False
 
     @classmethod
@@ -354,7 +354,7 @@ class Client:
         return await self._open_runs.many(action, items, wait=wait, task_timeout=task_timeout)
 
     @property
-    def _open_runs(self) -> Runs:
+    def _open_runs(self) -> BulkRuns:
         if self._runs is None:
             raise RuntimeError(_NOT_OPEN)
         return self._runs
@@ -370,7 +370,7 @@ class Client:
             max_per_second=self._max_per_second,
             observer=self._observer,
         )
-        self._runs = runs = Runs(
+        self._runs = runs = BulkRuns(
             session,
             concurrency=self._concurrency,
             per_virtual_machine=self._per_virtual_machine,

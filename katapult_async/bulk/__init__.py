@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from .action import Action, Contradiction, Read, Send, read_with, send_with
+from .action import Action, Contradiction, Read, ReadFunction, Send, read_with, send_with
 from .delivery import Recorder
 from .fan_out import Outcomes
 from .item import (
@@ -43,6 +43,7 @@ __all__ = [
     "Outcomes",
     "Read",
     "ReadBack",
+    "ReadFunction",
     "Recorder",
     "ResultT",
     "Send",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -21,11 +21,28 @@ from .outcome import DEFAULT_WORDS, Words
 from .verdict import ReadBack
 
 AnswerT = TypeVar("AnswerT")
+ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
+ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 #: Sends one request for one item. Returns the result that the response shows, and the queued task.
 Send = Callable[[Session, ItemT, Meter], Awaitable[tuple["ResultT | None", "Task | None"]]]
 #: Reads one item back. Returns the result that the response shows, and whether the item is done.
 Read = Callable[[Session, ItemT, Meter], Awaitable[tuple["ResultT | None", ReadBack]]]
+
+
+class ReadFunction(Protocol[ItemT_contra, ResultT_co]):
+    """The type of the functions that `read_with` returns: a `Read`, written as a protocol.
+
+    For a Callable, mypy infers `ResultT | None` as the result type of an Action, and then rejects
+    the `found` function. For a protocol, it infers ResultT.
+    """
+
+    def __call__(
+        self, session: Session, item: ItemT_contra, meter: Meter, /
+    ) -> Awaitable[tuple[ResultT_co | None, ReadBack]]:
+        """Read one item back, as `Read` describes."""
+        ...
+
 
 # Sent without a query, so the API responds that an argument is missing.
 _PROBE: Operation[msgspec.Raw] = Operation("GET", "/tasks/task", msgspec.Raw)
@@ -75,7 +92,7 @@ def read_with(
     query: Callable[[ItemT], Sequence[tuple[str, str]]],
     result: Callable[[AnswerT, ItemT], ResultT],
     found: Callable[[ResultT, ItemT], ReadBack],
-) -> Read[ItemT, ResultT]:
+) -> ReadFunction[ItemT, ResultT]:
     """Return a function that reads one item back with one GET.
 
     Args:
@@ -134,7 +151,8 @@ class Action(Generic[ItemT, ResultT]):
     name: str
     item: type[ItemT]
     send: Send[ItemT, ResultT]
-    read: Read[ItemT, ResultT] | None = None
+    # The protocol comes first: mypy infers ResultT from the first member that fits.
+    read: ReadFunction[ItemT, ResultT] | Read[ItemT, ResultT] | None = None
     words: Words = DEFAULT_WORDS
     may_be_done: tuple[type[KatapultError], ...] = ()
     example: str = "[item, …]"

@@ -1,6 +1,6 @@
-"""The input of a run, read one item at a time when a worker is free.
+"""Read the input of a run, one item at a time, when a worker is free.
 
-It reads no further ahead than the look-ahead allows. It does not know what the run does to an item.
+`look_ahead` limits how many items are read before their machines are free.
 """
 
 from __future__ import annotations
@@ -85,9 +85,10 @@ class Feed(Generic[ItemT]):
         return self._pulled
 
     async def next(self) -> ItemT | None:
-        """Return the next item that may start now. None if this worker is no longer needed.
+        """Return the next item that may start now. None if no item is left for this worker.
 
-        After the end of the input, a worker that finishes an item takes its machine's next one.
+        After the end of the input, parked items may remain for busy machines. The worker that
+        finishes an item of such a machine takes them.
         """
         ahead = self._ahead
         while True:

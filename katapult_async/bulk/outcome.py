@@ -19,15 +19,15 @@ class OutcomeStatus(str, enum.Enum):
     The members that are named after an action are aliases of DONE and ALREADY_DONE.
     """
 
-    #: The run did it.
+    #: The run did the action on the item.
     DONE = "done"
-    #: It was in the wanted state before the run.
+    #: The item was in the wanted state before the run.
     ALREADY_DONE = "already_done"
-    #: It is not done: the API refused it, or all attempts failed.
+    #: The item is not done: the API refused it, or all attempts failed.
     FAILED = "failed"
-    #: It was sent, and neither a response nor a read showed whether it was done.
+    #: A request was sent, and neither a response nor a read showed whether it was executed.
     UNKNOWN = "unknown"
-    #: It was not executed: never sent, or only to a server that was not available.
+    #: No request was executed: none was sent, or the server was not available.
     NOT_ATTEMPTED = "not_attempted"
 
     ASSIGNED = UNASSIGNED = ATTACHED = DETACHED = DONE
@@ -80,10 +80,10 @@ class Outcome(msgspec.Struct, Generic[ItemT, ResultT], frozen=True, kw_only=True
         status: The status.
         result: The latest object in a response of the API, for example the Disk. None without one.
         task: The queued task. With `wait=True`, the task after it has ended.
-        error: The reason. None if the status is ok.
-        certain: False if the item may already have been in this state before the run. This is the
-            case if it was not read before the first request, and that request had no response, or
-            one that does not tell (unassign with `read_first=False`).
+        error: The reason for the status. None if the status is ok.
+        certain: False if the item may already have been in this state before the run. Two cases:
+            the item was not read first, and its first request got no response; or an unassign with
+            `read_first=False`, whose response does not show the state before.
         attempts: Number of requests for this item, without 429s and reads.
         request_id: Request ID of the response that decided the status.
         started_at: Unix time in seconds. None for an item that was never sent.

@@ -34,7 +34,7 @@ MOST_POLLS = 8
 
 
 class _Awaited(msgspec.Struct, Generic[ItemT, ResultT], eq=False):
-    """One item whose task has not ended. Times are seconds of the event loop's clock."""
+    """An item whose task has not ended. Times are seconds of the event loop's clock."""
 
     work: ItemWork[ItemT, ResultT]
     outcome: Outcome[ItemT, ResultT]
@@ -90,7 +90,7 @@ class TaskWait(Generic[ItemT, ResultT]):
         self._wake()
 
     def more(self) -> None:
-        """Undo `finish`, because another worker has started."""
+        """Undo `finish`, because another worker has started, which may add items."""
         self._finished = False
 
     def stop(self) -> None:

@@ -1,6 +1,8 @@
-"""Decide the next step for an item from an error and the attempts before it. Pure functions.
+"""Decide what a bulk run does with an item after a failed attempt. Pure functions.
 
-| response | meaning | step |
+The steps of a line in a durable run are another matter: `jobs/steps/transitions.py`.
+
+| response | meaning | verdict |
 |---|---|---|
 | a response that decodes | done | (no error, no verdict) |
 | 503 service_unavailable, no connection | not executed | RETRY |
@@ -12,7 +14,8 @@
 | any other error of the API, even with an unknown code | refused | FAIL |
 | the token, the network or the scope is refused | the whole run is refused | STOP |
 
-A 429 needs no verdict: it was not executed, and its request waits for the next permit.
+A 429 needs no verdict: it was not executed, and its request waits for the next permit
+(`ratelimit/window.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ class Start(enum.Enum):
 
 
 class Verdict(enum.Enum):
-    """The next step after a failed attempt."""
+    """What the run does after a failed attempt."""
 
     RETRY = "send the item again later"
     READ_BACK = "read the item: if it is not done, send it again"
@@ -54,7 +57,7 @@ class ReadBack(enum.Enum):
 def judge(
     error: KatapultError, *, unclear_before: bool, may_be_done: tuple[type[KatapultError], ...] = ()
 ) -> Verdict:
-    """Return the next step after a failed attempt.
+    """Return what the run does after a failed attempt.
 
     Args:
         error: The error of the attempt.
@@ -62,7 +65,7 @@ def judge(
         may_be_done: Refusals that may mean that the item was already done.
 
     Returns:
-        The next step.
+        The verdict.
     """
     if error.stops_run:
         return Verdict.STOP

@@ -52,7 +52,7 @@ def cut(text: str, columns: int) -> str:
     return text
 
 
-def width(line: Line) -> int:
+def columns_of_line(line: Line) -> int:
     """Return the columns that a line takes."""
     return sum(columns_of(part.text) for part in line)
 
@@ -61,7 +61,7 @@ def fitted(parts: list[Part], columns: int) -> list[Line]:
     """Join parts with commas into lines of at most `columns`. A wider part is cut."""
     lines: list[Line] = []
     for part in parts:
-        if lines and width(lines[-1]) + 2 + columns_of(part.text) <= columns:
+        if lines and columns_of_line(lines[-1]) + 2 + columns_of(part.text) <= columns:
             lines[-1] += [Part(", "), part]
         else:
             lines.append([Part(cut(part.text, columns), part.style)])
@@ -103,7 +103,7 @@ class Live:
         # One column stays free, because some terminals move to the next row after a full one.
         lines = self._lines(max(width_of(self._stream) - 1, 20))
         text = self._back() + "\n".join(self._styled(line) for line in lines)
-        self._painted = [width(line) for line in lines]
+        self._painted = [columns_of_line(line) for line in lines]
         self._write(text)
 
     def print_above(self, text: str) -> None:

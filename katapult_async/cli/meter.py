@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from katapult_async import BudgetEvent, RequestEvent
 from katapult_async.cli.words import count
-from katapult_async.jobs.preflight.forecast import Pace, seconds_for
+from katapult_async.jobs.preflight.forecast import Throughput, seconds_for
 
 #: Seconds over which the rate is measured.
 RECENT = 10.0
@@ -103,14 +103,14 @@ class Meter:
 
     def seconds_for(self, requests: int, now: float) -> float | None:
         """Return the seconds that this many more requests take. See jobs.preflight.forecast."""
-        pace = Pace(
+        throughput = Throughput(
             limit=self.limit,
             remaining=self.remaining(now),
             period=self.period,
             max_per_second=self.max_per_second,
             measured=self.concurrency / self._latency if self._latency else None,
         )
-        return seconds_for(requests, pace, now)
+        return seconds_for(requests, throughput, now)
 
     def words(self, now: float) -> list[str]:
         """Return rate, used part of the limit, and 429s for people."""

@@ -37,7 +37,7 @@ WORTH_TELLING = 0.25
 #: Seconds without a response after which the display shows that the run waits for responses.
 QUIET = 2.0
 #: The name of each step for people.
-STEPS = {
+STEP_NAMES = {
     "look": "preflight",
     "assign": "assigning",
     "attach": "attaching",
@@ -190,7 +190,7 @@ class Progress(Observer):
     def line(self) -> str:
         """Return the progress as one plain line."""
         now = time.time()
-        start = STEPS.get(self._step, self._step)
+        start = STEP_NAMES.get(self._step, self._step)
         if self._step != "look":
             start += f": {count(self._done)} of {count(self._total)}"
         outcomes = [part.text for part in self._outcomes()]
@@ -218,7 +218,7 @@ class Progress(Observer):
         return [answers] if answers and time.monotonic() - self.responded_at >= QUIET else []
 
     def _bar(self, width: int) -> Line:
-        name = STEPS.get(self._step, self._step)
+        name = STEP_NAMES.get(self._step, self._step)
         if not self._total:
             return [Part(name[:width])]
         share = min(self._done / self._total, 1.0)

@@ -16,7 +16,7 @@ from katapult_async.cli.words import clock_time, counted, duration
 from katapult_async.client import ClientSettings
 from katapult_async.jobs import Journal, JournalError, LineStatus, Run, RunSummary, rollback_scope
 from katapult_async.jobs.location import Location, location_for_rollback
-from katapult_async.jobs.preflight.forecast import Pace, rollback_requests, seconds_for
+from katapult_async.jobs.preflight.forecast import Throughput, rollback_requests, seconds_for
 from katapult_async.transport import DEFAULT_BASE_URL
 
 
@@ -104,13 +104,13 @@ def cost(lines: int, attached: int, summary: RunSummary, settings: ClientSetting
         now: Unix time in seconds.
     """
     requests = rollback_requests(lines, attached)
-    pace = Pace(
+    throughput = Throughput(
         limit=settings.get("total_permitted") or summary.total_permitted,
         period=settings.get("rate_window", summary.period),
         max_per_second=settings.get("max_per_second"),
     )
     sentence = f"Rolling back {counted(lines, 'disk')} needs about {counted(requests, 'request')}"
-    seconds = seconds_for(requests, pace, now)
+    seconds = seconds_for(requests, throughput, now)
     if seconds is None:
         return f"{sentence}. How long that takes is not known, because the rate limit is not known yet."
     if seconds < 1:  # no wait for the rate limit; how long requests take is not known yet

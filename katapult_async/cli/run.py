@@ -11,7 +11,7 @@ from katapult_async.cli.options import Screen
 from katapult_async.cli.words import clock_time, counted, duration
 from katapult_async.client import ClientSettings
 from katapult_async.jobs import ManifestError
-from katapult_async.jobs.preflight.forecast import Pace, action_requests, seconds_for
+from katapult_async.jobs.preflight.forecast import Throughput, action_requests, seconds_for
 from katapult_async.jobs.report.command_documents import CostDocument
 from katapult_async.jobs.report.documents import encode
 from katapult_async.resources.actions import action_named
@@ -37,13 +37,13 @@ def run_cost(manifest: str, *, action: str, screen: Screen, settings: ClientSett
     except ManifestError as exc:
         return bad_input(str(exc))
     requests = action_requests(lines, action)
-    pace = Pace(
+    throughput = Throughput(
         limit=settings.get("total_permitted"),
         period=settings.get("rate_window", 60.0),
         max_per_second=settings.get("max_per_second"),
     )
     now = time.time()
-    seconds = seconds_for(requests, pace, now)
+    seconds = seconds_for(requests, throughput, now)
     if screen.as_json:
         print(encode(CostDocument(action=action, lines=lines, requests=requests, seconds=seconds)))
         return OK

@@ -12,7 +12,7 @@ from katapult_async.cli.words import clock_time, duration
 from katapult_async.jobs import Journal, JournalError
 from katapult_async.jobs.journal.latency import Latency
 from katapult_async.jobs.journal.records import LineStatus, RunKind, RunSummary, TimelineSecond
-from katapult_async.jobs.preflight.forecast import Pace, action_requests, seconds_for
+from katapult_async.jobs.preflight.forecast import Throughput, action_requests, seconds_for
 from katapult_async.jobs.report.documents import StatusDocument, encode, iso, run_document_of
 from katapult_async.jobs.report.standing import RunState, next_steps, progress, standing, state_of, title
 from katapult_async.jobs.report.text import totals
@@ -101,7 +101,7 @@ def ends_in(summary: RunSummary, recent: list[TimelineSecond], *, now: float) ->
     limit = summary.total_permitted
     used = sum(second.requests for second in recent if second.at >= now - now % summary.period)
     remaining = None if limit is None else max(limit - used, 0)
-    return seconds_for(requests, Pace(limit=limit, remaining=remaining, period=summary.period), now)
+    return seconds_for(requests, Throughput(limit=limit, remaining=remaining, period=summary.period), now)
 
 
 def document(seen: Seen) -> str:
@@ -120,7 +120,11 @@ def document(seen: Seen) -> str:
 
 def sentences(seen: Seen) -> list[str]:
     """Return the status for a person, in lines."""
-    lines = [title(seen.summary), progress(seen.summary), " ".join([standing(seen.summary), *pace(seen)])]
+    lines = [
+        title(seen.summary),
+        progress(seen.summary),
+        " ".join([standing(seen.summary), *rate_and_end(seen)]),
+    ]
     steps = _next_steps(seen)
     width = max((len(purpose) for purpose, _ in steps), default=0) + 1
     lines += [f"{purpose + ':':<{width}} {command}" for purpose, command in steps]
@@ -128,7 +132,7 @@ def sentences(seen: Seen) -> list[str]:
     return [*lines, "", *(f"{name:>28}  {value}" for name, value in rows)]
 
 
-def pace(seen: Seen) -> list[str]:
+def rate_and_end(seen: Seen) -> list[str]:
     """Return rate and expected end in sentences. Empty unless a process executes the run."""
     found = [] if seen.rate is None else [f"{seen.rate:.1f} requests/s in the last minute."]
     if seen.ends_in is not None:

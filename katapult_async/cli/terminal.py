@@ -32,7 +32,17 @@ def has_colors(stream: TextIO | None, environment: Mapping[str, str] = os.enviro
 
 
 def width_of(stream: TextIO) -> int:
-    """Return the current columns of the terminal behind `stream`."""
+    """Return the current columns of the terminal behind `stream`. 80 without a terminal.
+
+    All uses of the width of a terminal:
+
+    - `wrapped`: sentences of preflight.py.
+    - `Live` in live.py: counts the rows of the painted lines, and passes the width to the functions
+      that return the live lines, in progress.py, watch.py and budget.py.
+
+    No table depends on it. Reports have 79 columns (`WIDTH` in jobs/report/text.py). Other tables
+    are as wide as their content. Help has at most 80 columns (`max_content_width` in program.py).
+    """
     try:
         columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):

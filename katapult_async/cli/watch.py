@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from katapult_async.cli.exit_codes import INTERRUPTED, OK, REFUSED, SOME_NOT
 from katapult_async.cli.live import PAINT_EVERY, Line, Live, Part, cut, fitted
-from katapult_async.cli.status import Seen, document, pace, read_status, sentences
+from katapult_async.cli.status import Seen, document, rate_and_end, read_status, sentences
 from katapult_async.cli.terminal import is_plain
 from katapult_async.cli.words import count
 from katapult_async.jobs import LineStatus
@@ -69,7 +69,7 @@ def _in_lines(run_file: str, *, as_json: bool) -> Seen:
             print(document(seen), flush=True)
         if not seen.running:
             return seen
-        line = " ".join([progress(seen.summary), standing(seen.summary), *pace(seen)])
+        line = " ".join([progress(seen.summary), standing(seen.summary), *rate_and_end(seen)])
         if not as_json and line != shown and time.monotonic() >= due_at:
             shown, due_at = line, time.monotonic() + EVERY_LINE
             print(line, flush=True)
@@ -94,7 +94,7 @@ def _on_terminal(run_file: str) -> Seen:
 
 
 def _lines(seen: Seen, width: int) -> list[Line]:
-    words = [standing(seen.summary), *pace(seen)]
+    words = [standing(seen.summary), *rate_and_end(seen)]
     return [
         [Part(cut(title(seen.summary), width), "bold")],
         _bar(seen, width),

@@ -1,20 +1,20 @@
-"""Durable bulk jobs: a manifest says what is wanted, a run executes it, a journal records it.
+"""Durable runs: a manifest lists what to do, a run executes it, a journal records it.
 
     with Manifest.open("plan.csv") as manifest, Run.create("plan.csv.run", manifest) as run:
         async with Client.from_env() as client:
             await run.preflight(client, "acme")
             summary = await run.execute(client)
 
-Whatever ends the process, `Run.open("plan.csv.run")` and `execute` resume the run where it stopped.
-Any process can read what became of each line: `Journal.read("plan.csv.run")`, its `summary()` and
-its `lines()`.
+After any end of the process, `Run.open("plan.csv.run")` and `execute` resume the run. Any process
+can read the state of each line: `Journal.read("plan.csv.run")`, its `summary()` and its `lines()`.
 
-    manifest/    which disk is wanted on which virtual machine: read and checked
+    manifest/    reads and checks manifests
     journal/     one SQLite file for each run; all SQL
-    preflight/   compares the lines with what is there now, before anything is sent
-    steps/       executes the lines, step by step, and rolls a run back
-    report/      tables, CSV, JSON and pages
-    run.py       puts these together; location.py finds the journal of a manifest
+    preflight/   compares the lines with the current state, before the run sends anything
+    steps/       executes the lines, step by step, and creates rollbacks
+    report/      tables, CSV, JSON and HTML pages
+    location.py  finds the journal of a manifest
+    run.py       the class Run, which uses all of these
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What can go wrong with a journal.
+"""The errors of journals.
 
-Each message names the file, what is the matter, and what to do.
+Each message names the file, says what is wrong, and says what to do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class JournalError(KatapultError):
 
 
 class JournalExists(JournalError):
-    """There is a file already where a new journal was to be made."""
+    """A new journal cannot be created, because the file exists."""
 
 
 class JournalLocked(JournalError):
@@ -23,25 +23,27 @@ class JournalLocked(JournalError):
 
 
 class JournalMismatch(JournalError):
-    """It is the journal of another manifest, another kind of run, or another installation."""
+    """The journal belongs to another manifest, another kind of run, or another installation.
+
+    Also raised for a run in a state that does not permit the call, such as a run that nobody has
+    confirmed.
+    """
 
 
 class JournalDamaged(JournalError):
-    """The file is not a journal, is damaged, or is one of a newer version. It is left as it is."""
+    """The file is not a journal, is damaged, or is from a newer version. It was not changed."""
 
 
 class JournalRecordsLost(JournalDamaged):
-    """The latest records of a killed run are gone, with the file that held them.
+    """The latest records of a killed run are lost, with the file that had them.
 
-    What is left of it is sound.
-
-    `Run.open(path, records_lost=True)` resumes with what is left, and reads every disk before
-    anything is sent.
+    The other records are correct. `Run.open(path, records_lost=True)` resumes from them, and reads
+    every disk before it sends a request for it.
     """
 
 
 class JournalWriteError(JournalError):
-    """Nothing can be written to it: the disk is full, or writing is not permitted.
+    """A journal cannot be written: the disk is full, or writing is not permitted.
 
-    What was recorded stays, and the run can be resumed.
+    The earlier records are safe, and the run can be resumed.
     """

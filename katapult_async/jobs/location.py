@@ -1,7 +1,7 @@
-"""Where the journal of a run is, and whether an existing one is resumed.
+"""Find the journal of a manifest, and decide whether it is resumed.
 
-It lies beside the manifest, under its name with `.run`. A finished run stays as it is, and the next
-one gets the next number. This module makes and changes nothing.
+The journal of `plan.csv` is `plan.csv.run`, in the same folder. If that run is finished, the next
+one is `plan.csv.2.run`. This module creates and changes no file.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: The file.
-        begun: Whether it holds an unfinished run, which is to be resumed.
-        unsent: Whether it holds a run from which nothing was sent. A new run replaces it.
-        failed: Lines of a finished rollback that may be tried again.
+        begun: Whether the file has an unfinished run, to be resumed.
+        unsent: Whether the file has a run that has sent nothing. A new run replaces it.
+        failed: The number of failed lines of a finished rollback. They may be tried again.
     """
 
     path: Path
@@ -40,18 +40,18 @@ def location_for(
     """Return where the journal of a manifest is: its unfinished run, or a new file.
 
     Args:
-        manifest: Its path. The journal of standard input (`-`) or of a pipe gets a name made of the
-            time, in the current folder.
+        manifest: The path of the manifest. For standard input (`-`) or a pipe, the journal is in
+            the current folder, and its name is made from the time.
         check: The check of the manifest.
         attach: Whether the run attaches disks.
-        run: The file that the user has named. It must be new, or the unfinished run of this
+        run: The journal that the user has named. It must be new, or the unfinished run of this
             manifest.
 
     Raises:
         JournalExists: `run` is a finished run.
-        JournalMismatch: The journal is the unfinished run of something else, or is being rolled
+        JournalMismatch: The journal is the unfinished run of another manifest, or is being rolled
             back.
-        JournalDamaged: The journal is not as it was written.
+        JournalDamaged: The journal is damaged.
     """
     if run is not None:
         path = Path(run)

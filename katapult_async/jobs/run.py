@@ -1,8 +1,8 @@
-"""A durable run: made from a manifest or to roll a run back; executed, interrupted, resumed.
+"""A durable run: create it from a manifest, execute it, stop it, resume it, roll it back.
 
-Every line goes through the steps of its kind of run (`steps`), all lines through one step before
-the next begins. The journal is right at each moment: whatever ends the process, opening the run
-again and executing it resumes it.
+The kind of the run determines its steps (`steps`). All lines complete one step before the next step
+begins. The journal is correct at every moment. So a run can be opened and resumed after any end of
+its process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 from katapult_async.client import Client
 from katapult_async.errors import KatapultError
-from katapult_async.resources.runs import TASK_TIMEOUT
+from katapult_async.resources.bulk_runs import TASK_TIMEOUT
 from katapult_async.transport.address import is_same_base_url
 
 from .errors import JournalError, JournalMismatch
@@ -43,7 +43,7 @@ class Run:
                 await run.preflight(client, "acme")
                 summary = await run.execute(client)
 
-    Everything raises JournalError where the file cannot be used.
+    Every method raises JournalError if the journal cannot be used.
     """
 
     def __init__(self, journal: Journal, lock: RunLock) -> None:
@@ -53,7 +53,7 @@ class Run:
         self._stopped = False
         self._runner: StepRunner | None = None
         self._refused_by: KatapultError | None = None
-        # Whether this object has made the preflight.
+        # Whether `preflight` was called on this object.
         self._has_preflight = False
         self._resumed = self._begun = bool(journal.sessions())
 
@@ -67,7 +67,7 @@ class Run:
         self.close()
 
     def close(self) -> None:
-        """Close the journal and give the run free."""
+        """Close the journal and release the lock of the run."""
         self._journal.close()
         self._lock.release()
 
@@ -86,25 +86,25 @@ class Run:
         organization: str | None = None,
         confirmed: bool = True,
     ) -> Run:
-        """Make a run of a manifest.
+        """Create a run of a manifest.
 
-        The journal keeps what was asked for, so that another process can do it: `needs_preflight`
-        and `needs_confirmation` say what has to come before `execute`.
+        The journal stores the options, so that another process can execute the run.
+        `needs_preflight` and `needs_confirmation` show what must come before `execute`.
 
         Args:
             path: The file of the new journal.
-            manifest: The disks and the virtual machines that they are assigned to.
-            attach: Attach each disk after assigning it, where its line does not say otherwise.
-            base_url: The base URL of the installation; the run cannot be executed at any other.
-            preflight: Whether the run is to compare the manifest with the platform first.
+            manifest: The manifest.
+            attach: Whether to attach each disk after it is assigned. The `attach` column of a line
+                overrides this.
+            base_url: Base URL of the only installation that may execute the run. None for any.
+            preflight: Whether the run needs a preflight first.
             thorough: Whether that preflight reads each disk.
             organization: The organization of the disks: `org_…` or its sub-domain.
-            confirmed: Whether somebody has agreed to the changes. If not, `confirm` comes before
-                `execute`.
+            confirmed: Whether the user has agreed. If False, `confirm` must come before `execute`.
 
         Raises:
-            ManifestError: The manifest has a mistake.
-            JournalExists: There is a file already.
+            ManifestError: The manifest has an error.
+            JournalExists: The file exists already.
             JournalWriteError: The file cannot be written.
         """
         info, lines = from_manifest(
@@ -129,19 +129,19 @@ class Run:
 
         Args:
             path: The file of its journal.
-            records_lost: Accept that the latest records of a killed run are gone for good
-                (JournalRecordsLost). Every disk that is not done is then read before anything is
-                sent for it.
+            records_lost: Whether to accept that the latest records of a killed run are lost
+                (JournalRecordsLost). The run then reads every disk that is not done before it sends
+                a request for it.
 
         Raises:
-            JournalLocked: Another process executes it.
-            JournalMismatch: It has been rolled back.
-            JournalDamaged: Its journal is not as it was written, or its latest records are gone.
-            JournalWriteError: The file cannot be written to.
+            JournalLocked: Another process executes the run.
+            JournalMismatch: The run was rolled back.
+            JournalDamaged: The journal is damaged, or its latest records are lost.
+            JournalWriteError: The file cannot be written.
         """
         path = Path(path)
         if not path.exists():
-            raise JournalError(f"{path} does not exist")  # before a lock file is made for it
+            raise JournalError(f"{path} does not exist")  # before the lock creates a file
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(RunLock(path))
             journal = stack.enter_context(Journal.open(path, records_lost=records_lost))
@@ -163,29 +163,29 @@ class Run:
         attach: bool = False,
         **asked: Unpack[Options],
     ) -> Run:
-        """Open the unfinished run of a manifest, or make a new one.
+        """Open the unfinished run of a manifest, or create a new run.
 
-        The journal is beside the manifest, as `MANIFEST.run`. A finished run stays where it is, and
-        the next one is `MANIFEST.2.run`. A journal from which nothing was sent is replaced.
-        `resumed` says which of these it was.
+        The journal is `MANIFEST.run`, in the folder of the manifest. If that run is finished, the
+        next one is `MANIFEST.2.run`. A run that has sent nothing is replaced by a new one.
+        `resumed` is True if the run had been executed before.
 
         Args:
             manifest: The file of the manifest, or an open manifest.
             run: The file of the journal. It must be new, or the unfinished run of this manifest.
-            action: The name of the action whose items the lines of the file are, for example
-                `resize`. None for assignments.
-            attach: As for `create`; an unfinished run must have been made with the same value.
+            action: The name of the action for the items in the file, for example `resize`. None for
+                assignments.
+            attach: As in `create`. An unfinished run must have been created with the same value.
             **asked: The other options of `create`, for a new run.
 
         Raises:
-            ManifestError: The manifest cannot be read, or has a mistake.
+            ManifestError: The manifest cannot be read, or has an error.
             JournalExists: `run` is a finished run.
-            JournalMismatch: The journal is the unfinished run of something else, or the run of this
-                manifest is being rolled back.
+            JournalMismatch: The journal is the unfinished run of another manifest, or the run of
+                this manifest is being rolled back.
             JournalLocked: Another process executes the run.
-            JournalDamaged: The journal is not as it was written, or its latest records are gone.
+            JournalDamaged: The journal is damaged, or its latest records are lost.
             JournalWriteError: The file cannot be written.
-            ValueError: There is no such action.
+            ValueError: The action does not exist.
         """
         if not isinstance(manifest, Manifest):
             with Manifest.open(manifest, action=action) as opened:
@@ -199,14 +199,15 @@ class Run:
 
     @classmethod
     def roll_back(cls, of: str | Path, path: str | Path) -> Run:
-        """Make a run that reverts exactly what another one did.
+        """Create a rollback: a run that reverts exactly the changes of another run.
 
-        It detaches what the other run attached, and unassigns what the other run assigned.
+        It detaches the disks that the other run attached, and unassigns the disks that the other
+        run assigned. The other run cannot be resumed any more.
 
-        The other run cannot be resumed then. The rollback reads each disk right before it reverts
-        it. It leaves alone a boot disk, a disk that is on another machine now, and a disk that may
-        have been there before the run (see `rollback_scope`). A request that got no response counts
-        as done, until reading the disk shows otherwise.
+        The rollback reads each disk before it changes it. It leaves alone a boot disk, a disk that
+        is on another machine now, and a disk that may have been on its machine before the run (see
+        `rollback_scope`). A request without a response counts as executed until a read shows
+        otherwise.
 
         Args:
             of: The journal of the run to roll back.
@@ -215,17 +216,17 @@ class Run:
         Raises:
             JournalMismatch: The run is a rollback itself, or has changed nothing.
             JournalLocked: Another process executes the run.
-            JournalDamaged: Its journal is not as it was written, or its latest records are gone.
-            JournalExists: There is a file already.
+            JournalDamaged: Its journal is damaged, or its latest records are lost.
+            JournalExists: The file exists already.
             JournalWriteError: A file cannot be written.
         """
         return cls(*make_rollback(Path(of), Path(path)))
 
     def retry_failed(self) -> int:
-        """Let the next `execute` try the failed lines again, each after reading its disk.
+        """Let the next `execute` try the failed lines again. It reads the disk of each line first.
 
         Returns:
-            How many lines they are.
+            The number of failed lines.
 
         Raises:
             JournalWriteError: The journal cannot be written.
@@ -233,10 +234,7 @@ class Run:
         return self._journal.reopen_failed()
 
     def discard(self) -> None:
-        """Remove the journal of a run that has sent nothing.
-
-        Raises JournalMismatch for any other.
-        """
+        """Remove the journal of a run that was never executed. JournalMismatch for any other."""
         if self._journal.sessions():
             raise JournalMismatch(f"the run {self._journal.name} was executed, so its journal is kept")
         self._journal.close()
@@ -253,7 +251,7 @@ class Run:
 
     @property
     def journal(self) -> Journal:
-        """To read from while the run is not executed."""
+        """The journal, for reading while the run is not being executed."""
         return self._journal
 
     @property
@@ -263,20 +261,20 @@ class Run:
 
     @property
     def refused_by(self) -> KatapultError | None:
-        """The error for which the run as a whole was refused: token, network, scope, no answer."""
+        """The error that ended the whole run: refused, or no answer. None without one."""
         return self._refused_by
 
     @property
     def patience_left(self) -> float | None:
-        """Seconds until the run gives up, while the API does not answer. None while it answers."""
+        """Seconds until the run gives up on an API that does not respond. None if it responds."""
         return self._runner.patience_left if self._runner is not None else None
 
     @property
     def needs_preflight(self) -> bool:
-        """Whether a preflight was asked for and has to be made before the run begins.
+        """Whether the run was created with `preflight=True` and still needs the preflight.
 
-        True until one was made. One that was made more than ten minutes ago, or by a process that
-        ended before anybody agreed to the changes, does not count.
+        A preflight counts for ten minutes. It does not count if its process ended before the user
+        agreed to the changes.
         """
         info = self._info
         if not info.preflight or self._has_preflight or self._begun:
@@ -287,7 +285,7 @@ class Run:
 
     @property
     def needs_confirmation(self) -> bool:
-        """Whether nobody has agreed to the changes yet. `execute` refuses before `confirm`."""
+        """Whether the user has not agreed to the changes yet. `execute` then raises an error."""
         return self._info.confirmed_at is None
 
     def confirm(self) -> None:
@@ -301,7 +299,7 @@ class Run:
             self._info = self._journal.info()
 
     def summary(self) -> RunSummary:
-        """Where the run stands."""
+        """Return the progress of the run."""
         return msgspec.structs.replace(self._journal.summary(), locked_by=None)
 
     # -- executing ---------------------------------------------------------------------------------
@@ -309,17 +307,17 @@ class Run:
     async def preflight(
         self, client: Client, organization: str | None = None, *, thorough: bool | None = None
     ) -> Preflight:
-        """Compare the manifest with what the platform has now, and keep the result with each line.
+        """Compare the lines with the current state of the platform, and store what was found.
 
         Args:
-            client: The client to read with.
-            organization: The organization of the disks; by default the one the run was made for.
-            thorough: Whether to read each disk; by default what the run was made with.
+            client: Sends the requests.
+            organization: The organization of the disks. None for the one given to `create`.
+            thorough: Whether to read each disk. None for the value given to `create`.
 
         Raises:
-            ValueError: No organization is known, or the run is one of an action.
-            NotFound: There is no such organization.
-            JournalMismatch: The client is one of another installation.
+            ValueError: No organization is known, or the run executes another action than assign.
+            NotFound: The organization does not exist.
+            JournalMismatch: The client uses another installation.
         """
         if self._info.action is not None:
             raise ValueError(f"a run of {self._info.action} has no preflight")
@@ -346,21 +344,21 @@ class Run:
         limit_lines: int | None = None,
         max_failures: int | None = None,
     ) -> RunSummary:
-        """Execute the run, or resume it, and return where it stands then.
+        """Execute or resume the run, and return its progress.
 
-        Returns early after `stop`, or when the run is refused (`refused_by`). Nothing is raised for
-        a line. Lines that the preflight found done or impossible are recorded without a request.
+        Returns early after `stop`, or if the API refuses the whole run (`refused_by`). A line that
+        fails raises no error. A line that the preflight found done or impossible is recorded
+        without a request.
 
         Args:
-            client: The client to send with.
+            client: Sends the requests.
             task_timeout: Seconds that one task may take.
-            limit_lines: Send only so many lines. A later `execute` sends the others.
-            max_failures: Stop when more lines than that have failed in this session.
+            limit_lines: The most lines to send. A later `execute` sends the others. None for all.
+            max_failures: Stop when more lines than this have failed or are unknown in this session.
 
         Raises:
-            JournalMismatch: The client is one of another installation, or the run is not confirmed.
-            JournalWriteError: Nothing can be recorded any more. The run ends at once, and can be
-                resumed.
+            JournalMismatch: The client uses another installation, or the run is not confirmed.
+            JournalWriteError: The journal cannot be written. The run ends, and can be resumed.
         """
         self._check_installation(client)
         if self.needs_confirmation:
@@ -389,7 +387,7 @@ class Run:
         return self.summary()
 
     def stop(self) -> None:
-        """Send nothing new. `execute` records what is in flight, and returns."""
+        """Send no new requests. `execute` records the outcomes of those in flight, and returns."""
         self._stopped = True
         if self._runner is not None:
             self._runner.stop()

@@ -139,9 +139,9 @@ class AlignedWindows(msgspec.Struct):
         probe_at = self.kind.probe_at(limit / self.period)
         if probe_at is not None and not in_flight and probe_at < boundary:
             if now < probe_at:
-                return Wait(probe_at, WaitReason.WINDOW), Role.CANARY
+                return Wait(probe_at, WaitReason.WINDOW), Role.PROBE
             self.kind.note_probe_sent()
-            return None, Role.CANARY
+            return None, Role.PROBE
         return Wait(boundary, WaitReason.WINDOW), Role.ENTRY
 
     def boundary(self) -> float:
@@ -298,7 +298,7 @@ class AlignedWindows(msgspec.Struct):
             known = permit.alone and not self.others.present
             if known and slides(remaining, limit=limit, admitted=trailing.admissions.count(now)):
                 shows = Reading.SLIDES
-        elif permit.role is Role.CANARY and not refused:
+        elif permit.role is Role.PROBE and not refused:
             self.kind.note_probe_permitted()
         self.counter.add_reading(permit.sent, now, remaining)
         if certain:

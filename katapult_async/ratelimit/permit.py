@@ -31,12 +31,15 @@ class Wait(msgspec.Struct, frozen=True, gc=False):
 
 
 class Role(enum.Enum):
-    """The role of a request in the state machine. All roles but PLAIN are solo."""
+    """The role of a request in the state machine. All roles but PLAIN are solo.
+
+    Shared budgets store the values, so a value never changes.
+    """
 
     PLAIN = "one of many"
     FIRST = "the first request, while nothing is known"
     ENTRY = "the first request in a new window of the server's clock"
-    CANARY = "a probe after a 429"
+    PROBE = "a probe after a 429"
 
 
 class Permit(msgspec.Struct, eq=False):

@@ -239,7 +239,7 @@ class Window(msgspec.Struct):
             # The trailing count can leave nothing for longer than one period. The window of the
             # refusal has ended by then.
             until = min(until, max(closure.until, closure.since + self.period))
-        return Wait(until, WaitReason.REFUSED) if now < until else None, Role.CANARY
+        return Wait(until, WaitReason.REFUSED) if now < until else None, Role.PROBE
 
     def _decide_trailing(self, now: float) -> Wait | None:
         if self._limit.value is None:

@@ -12,12 +12,12 @@ from katapult_async.bulk import Action
 
 from . import disk_actions, disk_changes, disk_creation, power_actions
 
-#: Returns when an earlier process first sent an item, in Unix seconds. None if it never did.
+#: Takes an item. Returns the time when an earlier process first sent it, in Unix seconds, or None.
 SentAt = Callable[[object], "float | None"]
 
 
 def by_name(actions: Iterable[Action[Any, Any]]) -> dict[str, Action[Any, Any]]:
-    """Return the actions by name. Raises ValueError if two have the same."""
+    """Return the actions by name. Raises ValueError if two actions have the same name."""
     found: dict[str, Action[Any, Any]] = {}
     for action in actions:
         if action.name in found:
@@ -30,7 +30,7 @@ _MODULES = (disk_actions, disk_changes, power_actions)
 _KNOWN = by_name(
     [
         *(action for module in _MODULES for action in module.DURABLE_ACTIONS),
-        disk_creation.creating(None),  # made anew for each run
+        disk_creation.creating(None),  # `action_named` creates a new one for each run
     ]
 )
 #: The names that `action_named` accepts.
@@ -42,7 +42,7 @@ def action_named(name: str, sent_at: SentAt | None = None) -> Action[Any, Any]:
 
     Args:
         name: One of `ACTION_NAMES`. A hyphen stands for an underscore.
-        sent_at: Returns when an earlier process first sent an item.
+        sent_at: Returns the time when an earlier process first sent an item. Only `create` uses it.
 
     Returns:
         The action.

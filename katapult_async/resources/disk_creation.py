@@ -130,8 +130,9 @@ def creating(sent_at: Callable[[object], float | None] | None = None) -> Action[
     """Return the action of one run that creates disks. It keeps the names that the run has sent.
 
     Args:
-        sent_at: Returns when an earlier process first sent an item, in Unix seconds. A disk that
-            was created since then can be the item's. None if there was no earlier process.
+        sent_at: Returns the time when an earlier process first sent an item, in Unix seconds. A
+            disk that was created after that may belong to the item. None if there was no earlier
+            process.
 
     Returns:
         The action, for one run only.

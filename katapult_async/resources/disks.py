@@ -20,6 +20,7 @@ from katapult_async.models import (
 )
 from katapult_async.transport import Session
 
+from .bulk_runs import BulkRuns
 from .disk_actions import (
     ASSIGN,
     ASSIGNING,
@@ -39,7 +40,6 @@ from .disk_changes import DELETE, IO_PROFILE, RESIZE, UPDATE, DiskUpdate, update
 from .disk_creation import CREATE, LIST, NewDisk, create_body
 from .many_disks import ManyDisks
 from .pages import pages
-from .runs import Runs
 from .tasks import wait_for
 
 __all__ = [
@@ -70,15 +70,16 @@ class Disks(ManyDisks):
 
     Return values:
 
-    - attach, detach, resize and change_io_profile return the queued Task, with `wait=True` after it
-      has ended. None if a read showed that the disk is done, because the task is then not known.
+    - attach, detach, resize and change_io_profile return the queued Task. With `wait=True`, they
+      return it after it has ended. They return None if only a read showed that the action is done,
+      because the Task is then not known.
     - create returns the new Disk and its Task.
     - All other methods return the object: the Disk, or the TrashObject of a deleted disk.
 
     Every method raises a subclass of KatapultError. Writing needs a token with the scope `disks`.
     """
 
-    def __init__(self, session: Session, runs: Runs) -> None:
+    def __init__(self, session: Session, runs: BulkRuns) -> None:
         super().__init__(runs)
         self._session = session
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Iterable
 from katapult_async.bulk import Assignment, BulkReport, Items, Outcomes, Recorder
 from katapult_async.models import Disk, TrashObject
 
+from .bulk_runs import TASK_TIMEOUT, BulkRuns
 from .disk_actions import (
     ASSIGNING,
     ATTACHING,
@@ -24,7 +25,6 @@ from .disk_changes import (
     Resize,
 )
 from .disk_creation import NewDisk, creating
-from .runs import TASK_TIMEOUT, Runs
 
 #: Inputs of the bulk methods: sync or async iterables. A run reads them only as fast as it works.
 Resizes = Iterable[Resize | tuple[str, int]] | AsyncIterable[Resize | tuple[str, int]]
@@ -51,7 +51,7 @@ class ManyDisks:
     - recorder: Decides how the work on each item starts, and records outcomes.
     """
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: BulkRuns) -> None:
         self._runs = runs
 
     def assign_each(self, pairs: Items, *, recorder: Recorder | None = None) -> Outcomes:

@@ -86,7 +86,8 @@ def _power(
         operation: The endpoint.
         name: The action in one word.
         words: The action's words.
-        *wanted: The states of a machine while and after the task runs. None if no state shows it.
+        *wanted: The states of a machine during and after the task. Empty if no state shows that the
+            action was done.
     """
     read_once = read_with(GET, query=_query, result=_shown, found=_found(*wanted))
     return Action(

@@ -10,6 +10,7 @@ from katapult_async.models.responses import AttachedDiskPage, VirtualMachinePage
 from katapult_async.ratelimit import Priority
 from katapult_async.transport import Meter, Operation, Session
 
+from .bulk_runs import TASK_TIMEOUT, BulkRuns
 from .pages import pages
 from .power_actions import (
     GET,
@@ -20,7 +21,6 @@ from .power_actions import (
     Machine,
     learn_machine,
 )
-from .runs import TASK_TIMEOUT, Runs
 
 DISKS = Operation("GET", "/virtual_machines/virtual_machine/disks", AttachedDiskPage)
 LIST = Operation("GET", "/organizations/organization/virtual_machines", VirtualMachinePage)
@@ -40,9 +40,10 @@ Machines = Iterable[Machine | str] | AsyncIterable[Machine | str]
 class VirtualMachines:
     """`client.virtual_machines`. Machines are named by ID (`vm_…`) or FQDN.
 
-    A power action returns its Task, with `wait=True` after it has ended. After an unclear response
-    the client reads the machine. If that shows that the action is done, it returns None instead of
-    a Task. A wait has no time-out: use `anyio.fail_after`.
+    A power action returns its Task. With `wait=True`, it returns the Task after it has ended. After
+    an unclear response the client reads the machine. If the read shows that the action is done, the
+    method returns None, because the Task is not known. A wait has no time-out: use
+    `anyio.fail_after`.
 
     The bulk methods work on one item per machine at a time. `…_each` is a stream of outcomes,
     `…_many` returns the report. They do not raise the error of an item. See `Client.bulk_each` and
@@ -51,7 +52,7 @@ class VirtualMachines:
     Every method raises a subclass of KatapultError.
     """
 
-    def __init__(self, session: Session, runs: Runs) -> None:
+    def __init__(self, session: Session, runs: BulkRuns) -> None:
         self._session = session
         self._runs = runs
 

@@ -1,4 +1,8 @@
-"""Whether and when a failed request is sent again: a pure policy, without clock and sleep."""
+"""Whether and when a failed request is sent again: a pure policy, without clock and sleep.
+
+A 429 is not a failure. `ratelimit/window.py` (`Window._read_refusal`) decides what a 429 means and
+when its request is sent again.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 
 from katapult_async import Observer, OutcomeEvent
 from katapult_async.jobs import Finding, Journal, LineRecord, LineStatus, Manifest, Run
-from katapult_async.jobs.preflight.forecast import Pace, seconds_for
+from katapult_async.jobs.preflight.forecast import Throughput, seconds_for
 from katapult_async.testing import Arrival, Fault, FaultKind, KatapultEmulator
 from tests.durable_runs import client_for, plan_of
 from tests.unit.test_run_state import change, first_version
@@ -136,8 +136,8 @@ def test_a_killed_session_has_lasted_as_long_as_it_recorded(tmp_path: Path) -> N
 def test_a_forecast_honours_the_client_s_own_limit(
     requests: int, limit: int | None, remaining: int | None, per_second: float | None, seconds: float | None
 ) -> None:
-    pace = Pace(limit=limit, remaining=remaining, max_per_second=per_second)
-    found = seconds_for(requests, pace, now=40.0)
+    throughput = Throughput(limit=limit, remaining=remaining, max_per_second=per_second)
+    found = seconds_for(requests, throughput, now=40.0)
     assert found == (None if seconds is None else pytest.approx(seconds, abs=0.11))
 
 

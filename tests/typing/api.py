@@ -26,8 +26,10 @@ from katapult_async import (
     Timeout,
     UnableToAssign,
     VirtualMachine,
+    read_with,
     send_with,
 )
+from katapult_async.bulk import ReadBack
 from katapult_async.jobs import (
     Journal,
     LineRecord,
@@ -44,6 +46,7 @@ from katapult_async.jobs import (
 from katapult_async.models import DiskState, IOProfile, Secret, TrashObject
 from katapult_async.otel import OpenTelemetryObserver
 from katapult_async.resources import Machine, NewDisk, Resize
+from katapult_async.transport import Meter, Session
 
 
 async def one_disk(client: Client) -> None:
@@ -116,6 +119,7 @@ class PurgeAnswer(msgspec.Struct):
 
 
 PURGE = Operation("DELETE", "/trash_objects/trash_object", PurgeAnswer)
+SHOW = Operation("GET", "/trash_objects/trash_object", PurgeAnswer)
 
 
 def purge_body(item: Purge) -> PurgeBody:
@@ -138,6 +142,55 @@ async def own_action(client: Client) -> None:
             assert_type(outcome.item, Purge)
             assert_type(outcome.result, str | None)
     await client.bulk(PURGING, ["trsh_1"])  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+
+
+def purge_query(item: Purge) -> list[tuple[str, str]]:
+    return [("trash_object[id]", item.trash_object)]
+
+
+def purge_found(result: str, item: Purge) -> ReadBack:
+    return ReadBack.DONE if result == item.trash_object else ReadBack.UNCLEAR
+
+
+async def own_action_inside_a_call(client: Client, items: list[Purge]) -> None:
+    """Type checkers infer the result of an action with a `read` function that has no name."""
+    report = await client.bulk(
+        Action(
+            "purge",
+            Purge,
+            send_with(PURGE, body=purge_body, result=purged),
+            read=read_with(SHOW, query=purge_query, result=purged, found=purge_found),
+        ),
+        items,
+    )
+    assert_type(report, BulkReport[Purge, str])
+    outcomes = client.bulk_each(
+        Action(
+            "purge",
+            Purge,
+            send_with(
+                PURGE,
+                body=lambda item: PurgeBody(item.trash_object),
+                result=lambda _answer, item: item.trash_object,
+            ),
+            read=read_with(
+                SHOW,
+                query=lambda item: [("trash_object[id]", item.trash_object)],
+                result=lambda _answer, item: item.trash_object,
+                found=lambda result, item: (
+                    ReadBack.DONE if result == item.trash_object else ReadBack.NOT_DONE
+                ),
+            ),
+        ),
+        items,
+    )
+    assert_type(outcomes, Outcomes[Purge, str])
+
+    async def read(session: Session, item: Purge, meter: Meter) -> tuple[str | None, ReadBack]:
+        return None, ReadBack.UNCLEAR
+
+    written = Action("purge", Purge, send_with(PURGE, body=purge_body, result=purged), read=read)
+    assert_type(written, Action[Purge, str])
 
 
 async def watched() -> None:

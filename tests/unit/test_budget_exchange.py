@@ -5,12 +5,14 @@ Exchanges may be repeated, or lost, or about a lost state.
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from katapult_async.budget import BudgetError, Look, Looked, State, exchange
 from katapult_async.budget.exchange import copy_of
 from katapult_async.budget.state import Report, Want
 from katapult_async.ratelimit import Permit, read_evidence
+from katapult_async.ratelimit.permit import Role
 
 WANTS = (Want("", 1, 3),)
 ANSWER = read_evidence(200, {})
@@ -119,3 +121,19 @@ def test_nothing_is_taken_in_advance_while_somebody_waits_or_the_limit_is_not_kn
     exchange(state, 2.1, look("b", number=1, wants=(Want("", 1, 20),)))
     more = exchange(state, 2.2, look(number=4, received=3, state=state, spare=(2, "")))
     assert more.seen.permits == ()
+
+
+def test_a_stored_permit_of_a_probe_stays_readable() -> None:
+    """Stores hold the values of enums, so a member may be renamed and its value may not."""
+    stored = msgspec.msgpack.encode(
+        {
+            "sent": 1.0,
+            "serial": 7,
+            "alone": True,
+            "role": "a probe after a 429",
+            "window": None,
+            "after": 0,
+            "lowest": None,
+        }
+    )
+    assert msgspec.msgpack.decode(stored, type=Permit).role is Role.PROBE

@@ -28,7 +28,7 @@ from katapult_async import (
 from katapult_async.bulk import Words
 from katapult_async.cli import terminal
 from katapult_async.cli.execute import stopping
-from katapult_async.cli.live import Live, Part, cut, fitted, width
+from katapult_async.cli.live import Live, Part, columns_of_line, cut, fitted
 from katapult_async.cli.meter import Meter
 from katapult_async.cli.progress import Progress
 from katapult_async.cli.summary import MOST_FAILURES, Ending, show_summary
@@ -37,7 +37,7 @@ from katapult_async.cli.words import clock_time
 from katapult_async.errors import APIError
 from katapult_async.jobs import Journal, LineStatus, RunKind
 from katapult_async.jobs.journal import NewLine, new_info
-from katapult_async.jobs.preflight.forecast import Pace, seconds_for
+from katapult_async.jobs.preflight.forecast import Throughput, seconds_for
 
 
 class Terminal(io.StringIO):
@@ -225,8 +225,8 @@ def test_the_end_agrees_with_the_preflight() -> None:
     """Both ask the same function. A run that begins as the preflight ends gets the same answer."""
     meter = Meter()
     meter.add(request(6000.0, permitted=1000, remaining=750))
-    pace = Pace(limit=1000, remaining=750, measured=32 / 0.1)
-    assert meter.seconds_for(5000, 6010.0) == pytest.approx(seconds_for(5000, pace, 6010.0))
+    throughput = Throughput(limit=1000, remaining=750, measured=32 / 0.1)
+    assert meter.seconds_for(5000, 6010.0) == pytest.approx(seconds_for(5000, throughput, 6010.0))
     meter.max_per_second = 10.0
     assert meter.seconds_for(5000, 6010.0) == pytest.approx(500.0)
 
@@ -300,13 +300,13 @@ def test_quiet_says_nothing_and_verbose_everything(capsys: pytest.CaptureFixture
 
 
 def test_wide_characters_take_two_columns() -> None:
-    assert width([Part("計画.csv"), Part("e\u0301")]) == 2 * 2 + 4 + 1
+    assert columns_of_line([Part("計画.csv"), Part("e\u0301")]) == 2 * 2 + 4 + 1
     assert cut("計画.csv", 5) == "計画."
     assert cut("計画", 3) == "計"
     assert cut("plan.csv", 4) == "plan"
     lines = fitted([Part("計" * 10), Part("画" * 10)], 30)
-    assert [width(line) for line in lines] == [20, 20]
-    assert width(fitted([Part("計" * 20)], 30)[0]) == 30
+    assert [columns_of_line(line) for line in lines] == [20, 20]
+    assert columns_of_line(fitted([Part("計" * 20)], 30)[0]) == 30
 
 
 def test_painting_goes_back_over_what_a_narrower_terminal_has_broken(monkeypatch: pytest.MonkeyPatch) -> None:

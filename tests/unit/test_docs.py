@@ -66,3 +66,29 @@ def test_prose_has_at_most_100_characters_a_line(page: str) -> None:
         r"^ *```.*?^ *```$|<!-- benchmark: .*?<!-- /benchmark -->", "", text, flags=re.MULTILINE | re.DOTALL
     )
     assert [line for line in prose.splitlines() if len(line) > 100 and not line.startswith("|")] == []
+
+
+def test_the_modules_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`([\w/]+\.py)`", text))
+    assert len(named) > 15
+    package = ROOT / "katapult_async"
+    missing = {name for name in named if not any(package.glob(f"**/{name}")) and not (ROOT / name).exists()}
+    assert missing == set()
+
+
+def test_width_of_lists_all_uses_of_the_width_of_a_terminal() -> None:
+    """Who uses a width gets it from `width_of`, `wrapped` or `Live`."""
+    from katapult_async.cli import terminal
+
+    sources = {path.stem: path.read_text() for path in (ROOT / "katapult_async" / "cli").glob("*.py")}
+
+    def users(name: str) -> set[str]:
+        return {stem for stem, source in sources.items() if re.search(rf"(?<!def )\b{name}\(", source)}
+
+    assert {stem for stem, source in sources.items() if re.search(r"\)\.columns\b", source)} == {"terminal"}
+    assert users("width_of") == {"terminal", "live"}
+    assert users("wrapped") == {"preflight"}
+    listed = terminal.width_of.__doc__ or ""
+    others = {"live", "program", "text"}
+    assert set(re.findall(r"(\w+)\.py", listed)) == users("wrapped") | users("Live") | others

@@ -78,6 +78,12 @@ OLD_NAMES_OF_JOBS = {
 }
 
 
+def test_the_old_name_of_bulk_runs_warns_and_is_the_new_one() -> None:
+    resources = importlib.import_module("katapult_async.resources")
+    with pytest.warns(DeprecationWarning, match="Runs is called BulkRuns"):
+        assert resources.Runs is resources.BulkRuns
+
+
 @pytest.mark.parametrize(("old", "new"), OLD_NAMES_OF_JOBS.items())
 def test_an_old_name_of_jobs_warns_and_is_the_new_one(old: str, new: str) -> None:
     jobs = importlib.import_module("katapult_async.jobs")

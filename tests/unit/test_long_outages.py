@@ -14,7 +14,7 @@ from yarl import URL
 from katapult_async import Assignment, NoAnswer, Outcome, OutcomeStatus, RetryPolicy
 from katapult_async.errors import ConnectError, ConnectionLost, RequestTimeout
 from katapult_async.ratelimit import GateByType, Window
-from katapult_async.resources import Disks, Runs
+from katapult_async.resources import BulkRuns, Disks
 from katapult_async.transport import Reply, Session
 from tests.virtual_time import run
 
@@ -97,7 +97,9 @@ async def assign(
 ) -> tuple[list[Outcome], Disks, object]:
     gate = GateByType(Window.start(period=60, limit=100_000))
     session = Session(model, gate, base_url="http://api.test/core/v1", retry=policy or RetryPolicy())
-    disks = Disks(session, Runs(session, concurrency=concurrency, per_virtual_machine=1, patience=patience))
+    disks = Disks(
+        session, BulkRuns(session, concurrency=concurrency, per_virtual_machine=1, patience=patience)
+    )
     async with disks.assign_each(items) as outcomes:
         got = [outcome async for outcome in outcomes]
     assert gate.window.in_flight == 0
@@ -168,7 +170,7 @@ def test_a_silent_server_ends_the_run_after_five_time_outs() -> None:
     async def main() -> None:
         gate = GateByType(Window.start(period=60))
         session = Session(model, gate, base_url="http://api.test/core/v1", retry=RetryPolicy())
-        disks = Disks(session, Runs(session, concurrency=32, per_virtual_machine=1))
+        disks = Disks(session, BulkRuns(session, concurrency=32, per_virtual_machine=1))
         report = await disks.assign_many(items_on(500, 40))
         # Four time-outs of 60 s, started 6 s apart, and the time-out of the probe.
         assert asyncio.get_running_loop().time() < 60 + 3 * 6 + 60 + 7

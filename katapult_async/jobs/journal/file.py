@@ -1,6 +1,6 @@
-"""The file of a journal, as a file: what is refused, how it is opened, how a new one gets its name.
+"""The file of a journal: refuse wrong files, open a file, give a new file its name.
 
-Nothing here knows what stands in a journal, but for the number of its format.
+Of the content, this module reads only the version of the format.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .statements import pragma
 
 #: No SQLite file is smaller than its header (bytes).
 _SMALLEST = 100
-#: What SQLite keeps beside a file while it is open, and after a crash. It is as good as part of the
-#: file.
+#: Suffixes of the files that SQLite creates next to an open file. After a crash they remain, and
+#: are part of the journal.
 SIDE_FILES = ("-wal", "-shm", "-journal")
 _open_here: Counter[tuple[int, int]] = Counter()
 
@@ -31,7 +31,7 @@ def cannot_write(path: Path | None, exc: Exception) -> JournalWriteError:
 
     Args:
         path: The file. None for the temporary journal of a preview.
-        exc: What was raised.
+        exc: The cause.
     """
     if path is None:
         return JournalWriteError(
@@ -44,18 +44,18 @@ def cannot_write(path: Path | None, exc: Exception) -> JournalWriteError:
 
 
 def reason_of(exc: Exception) -> str:
-    """Why, in the words of the system where it has some."""
+    """Return the reason of an error. For an OSError, the message of the operating system."""
     return str(exc.strerror) if isinstance(exc, OSError) and exc.strerror else str(exc)
 
 
 def sync(path: Path) -> None:
-    """See that it is on the disk."""
+    """Write a file to the disk (fsync)."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def publish(draft: Path, path: Path) -> None:
-    """Give the finished file its name, unless there is something of that name."""
+    """Give a complete draft its name. Raises JournalExists if that file exists."""
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -73,15 +73,15 @@ def publish(draft: Path, path: Path) -> None:
 
 
 def side_file(path: Path, ending: str) -> Path:
-    """What SQLite keeps beside a journal, beside the file itself, whatever links lead to it."""
+    """Return the path of a side file of a journal. Symbolic links of the journal are resolved."""
     real = Path(os.path.realpath(path))
     return real.with_name(real.name + ending)
 
 
 def check_free(path: Path) -> None:
-    """Refuse a name beside which files of an older run lie.
+    """Raise JournalExists if the file or one of its side files exists.
 
-    SQLite would take its write-ahead log for the new journal's.
+    SQLite would read an old write-ahead log as that of the new journal.
     """
     if path.exists():
         raise JournalExists(f"{path} exists already. Name another file for this run")
@@ -94,10 +94,10 @@ def check_free(path: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no journal before SQLite sees it.
+    """Raise an error for a file that cannot be a journal, before SQLite opens it.
 
-    The file is not opened: closing it would take away the locks that another connection of this
-    process has on it.
+    This function must not open the file: closing it would release the locks of this process's other
+    connections (POSIX).
     """
     try:
         found = path.stat()
@@ -125,7 +125,7 @@ def note_open(path: Path, *, more: int) -> None:
 
 
 def is_open_here(path: Path) -> bool:
-    """Whether this process has a connection to the file."""
+    """Return whether this process has a connection to the file."""
     try:
         return _open_here[_identity(path)] > 0
     except OSError:
@@ -138,7 +138,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def state_of(path: Path) -> tuple[object, ...]:
-    """What changes when a file or its write-ahead log is written to."""
+    """Return a value that changes when the file or its write-ahead log is written."""
     return _state_of(path), _state_of(side_file(path, "-wal"))
 
 
@@ -151,14 +151,18 @@ def _state_of(file: Path) -> tuple[int, int, int] | None:
 
 
 def reading_mode(path: Path) -> str:
-    """For looking at a file that must not be written to."""
-    # Without a write-ahead log there is nothing beside the file, and "ro" would put something
-    # there.
+    """Return the mode to open a file that must not change."""
+    # Without a write-ahead log, "ro" alone would create side files.
     return "ro" if side_file(path, "-wal").exists() else "ro&immutable=1"
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """mode: of SQLite's own, as in "rw". Raises JournalError."""
+    """Open a connection. Raises JournalError.
+
+    Args:
+        path: The file.
+        mode: The mode in SQLite's URI, such as "rw".
+    """
     try:
         return sqlite3.connect(
             f"file:{quote(str(path.absolute()))}?mode={mode}",
@@ -172,9 +176,11 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:
-    """Refuse a file that is not a journal, and a newer version's; the version of its format.
+    """Return the version of a journal's format.
 
-    Raises sqlite3.OperationalError as it is.
+    Raises:
+        JournalDamaged: The file is not a journal, or is from a newer version.
+        sqlite3.OperationalError: The file cannot be read.
     """
     try:
         application = pragma(connection, "application_id")
@@ -196,7 +202,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def translate(path: Path, exc: sqlite3.Error) -> JournalError:
-    """What an error of SQLite means for a journal."""
+    """Return the JournalError for an error of SQLite."""
     if isinstance(exc, sqlite3.OperationalError):
         return cannot_write(path, exc)
     return JournalDamaged(f"{path} is damaged: {exc}. It was not changed")

@@ -1,8 +1,8 @@
-"""Durable writing while a run is under way: one thread, one transaction for all that has come up.
+"""Write records durably while a run is executed, in one thread and few transactions (group commit).
 
-A record counts as written when its transaction has been synchronised to the disk. While that
-happens the next records collect, so that a slow disk makes larger transactions and not a slower
-run. Knows statements, not their meaning.
+A record counts as written when its transaction is synchronised to the disk. Records that arrive
+meanwhile form the next transaction. So a slow disk makes transactions larger, and not the run
+slower.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ P = ParamSpec("P")
 Row = TypeVar("Row", bound=msgspec.Struct)
 T = TypeVar("T")
 
-#: Seconds between the beginnings of two transactions, at least: what collects meanwhile costs less
-#: together, and no request waits for it, because lines are marked ahead of their turn.
+#: The fewest seconds between the starts of two transactions. Larger transactions cost less, and no
+#: request waits for them, because lines are marked as sent before their turn.
 SPACING = 0.002
 
 
 class Batch:
-    """What goes into one transaction: rows by statement, in the order of the first row of each."""
+    """The rows of one transaction, by statement, in the order in which statements came first."""
 
     __slots__ = ("done", "error", "rows")
 
@@ -45,7 +45,7 @@ class Batch:
         self.error: JournalError | None = None
 
     async def durable(self) -> None:
-        """Wait until it is on the disk. Raises JournalWriteError if it will not be."""
+        """Wait until the batch is on the disk. Raises JournalWriteError if it cannot be written."""
         if not self.done.is_set():
             await self.done.wait()
         if self.error is not None:
@@ -55,10 +55,10 @@ class Batch:
 class Writer:
     """Writes to a journal from the event loop.
 
-    Use it as an async context manager; meanwhile the journal is its own.
+    Use it as an async context manager. Do not use the journal otherwise inside the block.
 
-    Statements of one batch are carried out statement by statement: rows whose order matters across
-    statements must be awaited one after the other, which a run does anyway.
+    A batch executes one statement after the other, each for all of its rows. If the order of rows
+    of two statements matters, wait for the first batch before you submit the second row.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -87,8 +87,8 @@ class Writer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # The thread uses the connection until it has ended. A cancellation waits for that, and so
-        # does a second one of the task itself, from which an anyio scope does not protect.
+        # The thread uses the connection until the thread ends, so a cancellation must wait for it.
+        # An anyio scope does not shield from a second cancellation of the asyncio task itself.
         ending = asyncio.ensure_future(self._end())
         cancelled: asyncio.CancelledError | None = None
         with anyio.CancelScope(shield=True):
@@ -102,27 +102,27 @@ class Writer:
             raise cancelled
 
     async def _end(self) -> None:
-        """Write what is left, and end the thread."""
+        """Write the remaining rows, and end the thread."""
         while (batch := self._writing or (self._next if self._next.rows else None)) is not None:
             await batch.done.wait()
         self._orders.put(None)
         await asyncio.to_thread(self._thread.join)
 
     async def write(self, statement: BatchStatement[Row], row: Row) -> None:
-        """Write one row, durably. Raises JournalWriteError; from then on every call does."""
+        """Write one row durably. Raises JournalWriteError. Then every later call raises it, too."""
         await self.submit(statement, (row,)).durable()
 
     def submit(self, statement: BatchStatement[Row], rows: Iterable[Row]) -> Batch:
-        """Write some rows soon, and return the batch.
+        """Add rows to the next transaction, and return its batch.
 
-        Raises JournalWriteError once nothing can be written.
+        Raises JournalWriteError if an earlier transaction could not be written.
         """
         if self._failure is not None:
             raise self._failure
         return self._add(statement, rows)
 
     def note(self, statement: BatchStatement[Row], row: Row) -> None:
-        """Write one row soon. It is lost without an error once nothing can be written any more."""
+        """Add a row to the next transaction. It is dropped if the journal cannot be written."""
         if self._failure is None:
             self._add(statement, (row,))
 
@@ -135,10 +135,10 @@ class Writer:
     async def call(
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Carry out a query in the thread, after everything that was noted before.
+        """Call a query function in the thread, after all rows that were added before.
 
-        What it writes is in no transaction unless it begins one. Raises JournalWriteError for what
-        SQLite raises.
+        The function must begin a transaction if it needs one. An error of SQLite becomes a
+        JournalWriteError.
         """
         pending = self._next if self._next.rows else self._writing
         if pending is not None and not pending.done.is_set():
@@ -150,7 +150,7 @@ class Writer:
         def order() -> None:
             try:
                 value = self._journal.query(work, *args, **kwargs)
-            except BaseException as exc:  # noqa: BLE001 - handed to the one who waits
+            except BaseException as exc:  # noqa: BLE001 - raised in the caller of `call`
                 self._loop.call_soon_threadsafe(_fail, result, self._translate(exc))
             else:
                 self._loop.call_soon_threadsafe(_succeed, result, value)
@@ -158,7 +158,7 @@ class Writer:
         self._orders.put(order)
         return await result
 
-    # -- the two sides -----------------------------------------------------------------------------
+    # -- the event loop and the thread -------------------------------------------------------------
 
     def _flush(self) -> None:
         if self._writing is not None or not self._next.rows or self._timer is not None:
@@ -180,7 +180,7 @@ class Writer:
         error: JournalError | None = None
         try:
             self._journal.query(_write, batch)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, somebody waits for this batch
+        except Exception as exc:  # noqa: BLE001 - raised in the tasks that wait for this batch
             error = cannot_write(self._journal.path, exc)
         self._loop.call_soon_threadsafe(self._committed, batch, error)
 
@@ -190,7 +190,7 @@ class Writer:
         if error is None:
             self._flush()
         else:
-            # Nothing that comes after it is written either, so that the journal has no holes.
+            # Write no later rows either, so that the journal has no gaps.
             self._failure = error
             lost, self._next = self._next, Batch()
             lost.error = error
@@ -213,7 +213,7 @@ def _write(db: sqlite3.Connection, batch: Batch) -> None:
             statement.execute(db, rows)
         db.execute("COMMIT")
     except BaseException:
-        with contextlib.suppress(sqlite3.Error):  # the error that matters is the first one
+        with contextlib.suppress(sqlite3.Error):  # raise the first error, not this one
             if db.in_transaction:
                 db.execute("ROLLBACK")
         raise

@@ -1,29 +1,33 @@
-"""Whether a journal says what was recorded in it: nothing changed, missing, or from another time.
+"""Check that a journal has exactly what was recorded: nothing changed, missing or outdated.
 
-SQLite finds a damaged page, but not a changed value, and it takes a lost end of a journal for no
-end at all. So each row has a second copy of what it says (`seal`), each line a checksum of what the
-manifest says (`origin`), and one row (`tally`) counts the lines, sums a number of each row
-(`weight`) and knows whether the file is open for writing. Checks on opening compare them; the
-tables are in `schema`.
+SQLite finds a damaged page. It does not find a changed value, and it opens a file whose write-ahead
+log is missing. So a journal has redundant data, which is compared when it is opened (the tables are
+in `schema`):
 
-A journal that was closed is one file, and its tally says so. A journal whose process was killed has
-its end in the write-ahead log (`-wal`), and the tally in the file itself says that it is open:
-without the log, or with one of another time or run, records are lost. How the end of the log is
-judged:
+- `seal`: a second copy of the columns of each row.
+- `origin`: a checksum of each line of the manifest.
+- `weight`: a checksum of each row.
+- `tally`: one row with the number of lines, the sum of all weights, and whether the file is open
+  for writing.
 
-- SQLite ignores a damaged frame and all that follow it. A request leaves only after its transaction
-  was synchronised, so at most the last transaction may be incomplete: frames behind the end of a
-  damaged transaction prove damage.
-- SQLite's index of the log (`-shm`) is written after each commit and survives the process. A log
-  that holds less than the index says, or is of an earlier cycle, has lost records.
-- A damaged frame in the last transaction is a torn write where the index is there and does not say
-  otherwise: such a transaction was never synchronised, and nothing was sent because of it. Without
-  the index nobody can tell, and the journal is refused.
-- The log has a least size while it is in use, so that one that was cut off is found without its
-  index, too.
+A closed journal is one file, and its tally says that it is closed. If the process was killed, the
+latest records are in the write-ahead log (`-wal`), and the tally says that the file is open. If the
+log is then missing, or from another run or an earlier time, records are lost.
 
-What cannot be found: all files of a journal replaced, together, by their own copies of an earlier
-moment.
+The log is checked like this:
+
+- SQLite ignores a damaged frame and all frames after it. A request is sent only after its
+  transaction is synchronised. So only the last transaction may be incomplete. A frame after a
+  damaged transaction proves damage.
+- SQLite writes its index of the log (`-shm`) after each commit, and the index survives the process.
+  If the log has fewer frames than the index, or is from an earlier cycle, records are lost.
+- A damaged frame in the last transaction is a torn write, if the index does not have that
+  transaction. It was never synchronised, so nothing was sent after it. Without the index the two
+  cases look the same, and the journal is refused.
+- While the file is open, the log has a minimum size. So a truncated log is found without the index,
+  too.
+
+One case is not found: all files of a journal are replaced together by an earlier copy of them.
 """
 
 from __future__ import annotations
@@ -43,8 +47,7 @@ from .schema import MIGRATIONS, VERSION, migrate
 from .statements import pragma
 from .wal import HEADER, Log, knows_more, read_log
 
-#: What SQLite and Python raise for what is not as it was written. A message about it may not even
-#: be text.
+#: What SQLite and Python raise for damaged data. Even the message of SQLite may be undecodable.
 _MALFORMED = (sqlite3.DatabaseError, OverflowError, ValueError, TypeError)
 
 
@@ -52,19 +55,19 @@ _MALFORMED = (sqlite3.DatabaseError, OverflowError, ValueError, TypeError)
 
 
 def check_ending(path: Path, *, indexed: bool = True) -> Tally | None:
-    """Check that the end of a journal is there, and return the tally of the file itself.
+    """Check that the latest records of a journal exist, and return the tally of the file itself.
 
     Args:
         path: The file. No process writes to it.
-        indexed: Whether the index may be opened. Closing it takes away the locks that other
-            connections of this process have on it.
+        indexed: Whether the index may be opened. Closing it releases the locks of this process's
+            other connections.
 
     Returns:
-        None for a journal of the first version, which has no tally.
+        The tally. None for a journal of the first version, which has no tally.
 
     Raises:
-        JournalRecordsLost: The end is missing.
-        JournalDamaged: The file is not as it was written.
+        JournalRecordsLost: The latest records are lost.
+        JournalDamaged: The file is damaged.
     """
     wal = side_file(path, "-wal")
     content = wal.read_bytes() if wal.exists() else None
@@ -74,7 +77,7 @@ def check_ending(path: Path, *, indexed: bool = True) -> Tally | None:
     except JournalDamaged:
         if not log.committed:
             raise
-        tally = None  # its page was being written: the log has it, too
+        tally = None  # the page was being written, and the log has a copy of it
     if tally is not None and tally.writing:
         if log.size < HEADER:
             raise _lost(path, f"{wal} is missing" if content is None else f"{wal} is empty")
@@ -85,7 +88,7 @@ def check_ending(path: Path, *, indexed: bool = True) -> Tally | None:
 
 
 def _tally_of_file(path: Path) -> Tally | None:
-    """The tally as it is in the file itself, without what is in the write-ahead log."""
+    """Return the tally in the file itself, without the write-ahead log."""
     with contextlib.closing(connect(path, "ro&immutable=1")) as connection:
         try:
             return read_tally(connection, path) if check_version(connection, path) >= 2 else None
@@ -121,11 +124,11 @@ def _lost(path: Path, why: str) -> JournalRecordsLost:
     )
 
 
-# -- what SQLite reads from them -------------------------------------------------------------------
+# -- the content, read by SQLite -------------------------------------------------------------------
 
 
 def read_tally(connection: sqlite3.Connection, path: Path) -> Tally:
-    """Raises JournalDamaged, sqlite3.Error."""
+    """Return the tally. Raises JournalDamaged if it was changed, or sqlite3.Error."""
     tally = queries.tally(connection)
     if tally is None:
         raise _damaged(path, "the row that counts its lines was changed")
@@ -140,21 +143,21 @@ def check_content(
     *,
     logged: bool = True,
 ) -> None:
-    """Check all that a journal says. Of one of the first version, which has no seals, its pages.
+    """Check the whole content of a journal. The first version has no seals: check its pages only.
 
     Args:
         connection: The open file.
-        path: Its path.
+        path: The path of the file.
         in_file: The tally of the file itself, if it was read.
         version: The version of the file.
-        logged: Whether SQLite reads the write-ahead log, too. It does not where the file is opened
-            as immutable.
+        logged: Whether SQLite reads the write-ahead log, too. It does not if the file is opened as
+            immutable.
 
     Raises:
-        JournalDamaged: The file is not as it was written.
+        JournalDamaged: The file is damaged.
     """
     try:
-        # What the folder or the disk refuses is not the journal's fault, and is raised as it is.
+        # An error of the folder or the disk does not show damage: raise it unchanged.
         queries.touch(connection)
     except sqlite3.OperationalError:
         raise
@@ -183,7 +186,7 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse a file that SQLite finds damaged. Raises JournalDamaged, sqlite3.Error."""
+    """Raise JournalDamaged for a file that SQLite finds damaged. May raise sqlite3.Error."""
     complaint = pragma(connection, "integrity_check(1)")
     if complaint != "ok":
         raise _damaged(path, f"SQLite says: {str(complaint).splitlines()[-1]}")

@@ -1,7 +1,7 @@
-"""The journal: one SQLite file that knows everything about one run. Makes and opens it.
+"""Create and open the journal of a run: one SQLite file.
 
-A file that is not a sound journal of a known version is refused and never written to. Nothing here
-knows what a run does. While one is executed, `group_commit` writes.
+A damaged file, or a file of an unknown version, is refused and never changed. While a run is
+executed, `group_commit` writes to its journal.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from katapult_async.jobs.errors import (
     JournalWriteError,
 )
 
-from . import queries
+from . import queries_run as queries
 from .file import (
     cannot_write,
     check_file,
@@ -59,8 +59,8 @@ from .writing_mark import begin_writing, close, close_as_killed
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Times that a reader looks at a journal that seems damaged while its process begins or ends, and
-#: seconds between.
+#: How often to read a journal that seems damaged while another process opens or closes it, and the
+#: seconds between two attempts.
 _ATTEMPTS, _ATTEMPT_PAUSE = 5, 0.05
 
 
@@ -76,8 +76,8 @@ class Journal(JournalReader):
         writing: bool = False,
     ) -> None:
         super().__init__(connection, path)
-        # Also when nobody closes it: what SQLite itself would do would leave a file that looks as
-        # if its end were lost.
+        # Also closes a journal that is garbage-collected. If SQLite alone closed it, the file would
+        # look as if its latest records were lost.
         self._finalizer = weakref.finalize(
             self,
             close,
@@ -102,20 +102,21 @@ class Journal(JournalReader):
         self.close()
 
     def close(self) -> None:
-        """Close the file. What was not committed is not in it."""
+        """Close the file. Changes that were not committed are lost."""
         self._finalizer()
 
     def summary(self) -> RunSummary:
-        """Where the run stands now, and how far its rollback is, if there is one."""
+        """Return the progress of the run, and of its rollback, if there is one."""
         summary = super().summary()
         if summary.info.rolled_back_by is None:
             return summary
         return msgspec.structs.replace(summary, rollback=self._rollback(summary.info.rolled_back_by))
 
     def _rollback(self, path: str) -> RollbackProgress:
-        """Return how far the rollback in that journal is.
+        """Return the progress of the rollback in that journal.
 
-        Both files may have moved: the rollback may lie beside this journal.
+        If the path does not exist, look in the folder of this journal: both files may have been
+        moved.
         """
         beside = self.path.with_name(Path(path).name) if self.path is not None else Path(path)
         place = Path(path) if Path(path).exists() else beside
@@ -131,19 +132,19 @@ class Journal(JournalReader):
             finished=summary.finished,
         )
 
-    # -- making and opening ------------------------------------------------------------------------
+    # -- creating and opening ----------------------------------------------------------------------
 
     @classmethod
     def create(cls, path: Path, info: RunInfo, lines: Iterable[NewLine]) -> Journal:
-        """Make a new journal, whole or not at all.
+        """Create a new journal. After an error the file does not exist.
 
         Args:
             path: The new file.
             info: The run.
-            lines: Its lines. What iterating them raises is raised.
+            lines: The lines of the run. An error of this iterable is raised unchanged.
 
         Raises:
-            JournalExists: There is a file already.
+            JournalExists: The file exists already.
             JournalWriteError: The file cannot be written.
         """
         check_free(path)
@@ -175,10 +176,10 @@ class Journal(JournalReader):
 
     @classmethod
     def temporary(cls, info: RunInfo, lines: Iterable[NewLine]) -> Journal:
-        """A journal without a file of its own, for looking ahead. It keeps little in memory."""
+        """Create a journal in a temporary file, for a preview. It needs little memory."""
         connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         try:
-            pragma(connection, "cache_size = -16000")  # KiB; the rest lies in a temporary file
+            pragma(connection, "cache_size = -16000")  # KiB; the rest is in a temporary file
             queries.fill(connection, info, lines)
         except BaseException:
             connection.close()
@@ -187,18 +188,18 @@ class Journal(JournalReader):
 
     @classmethod
     def open(cls, path: Path, *, records_lost: bool = False) -> Journal:
-        """Open a journal to write to it. One of an older version is brought up to date.
+        """Open a journal for writing. A journal of an older version is updated.
 
         Args:
             path: The file.
-            records_lost: Accept that its latest records are gone. Every line that is not done then
-                counts as one that may have been sent.
+            records_lost: Whether to accept that the latest records are lost. Every line that is not
+                done then counts as one that may have been sent.
 
         Raises:
-            JournalError: There is no such file, or it cannot be read.
-            JournalRecordsLost: Its latest records are gone.
-            JournalDamaged: It is not a journal, or not as it was written.
-            JournalWriteError: It cannot be written to.
+            JournalError: The file does not exist, or cannot be read.
+            JournalRecordsLost: The latest records are lost.
+            JournalDamaged: The file is not a journal, or is damaged.
+            JournalWriteError: The file cannot be written.
         """
         check_file(path)
         lost, in_file = False, None
@@ -228,17 +229,17 @@ class Journal(JournalReader):
 
     @classmethod
     def read(cls, path: str | Path) -> Journal:
-        """Open a journal to read it, also while another process executes the run.
+        """Open a journal for reading, also while another process executes the run.
 
-        The whole journal is checked before anything of it can be read.
+        Checks the whole journal first.
 
         Args:
             path: The file.
 
         Raises:
-            JournalError: There is no such file, or it cannot be read.
-            JournalRecordsLost: Its latest records are gone.
-            JournalDamaged: It is not a journal, or not as it was written.
+            JournalError: The file does not exist, or cannot be read.
+            JournalRecordsLost: The latest records are lost.
+            JournalDamaged: The file is not a journal, or is damaged.
         """
         path = Path(path)
         check_file(path)
@@ -247,8 +248,8 @@ class Journal(JournalReader):
             try:
                 return cls._read(path, held=held is not None)
             except JournalDamaged:
-                # A run may have begun or ended just now, between one look at the files and the
-                # next.
+                # Another process may have opened or closed the journal between two reads of its
+                # files.
                 if attempt == _ATTEMPTS - 1 or (before == state_of(path) and held == held_by(path)):
                     raise
             time.sleep(_ATTEMPT_PAUSE)
@@ -256,11 +257,10 @@ class Journal(JournalReader):
 
     @classmethod
     def _read(cls, path: Path, *, held: bool) -> Journal:
-        # A process that executes the run has the end of it in memory.
+        # While a process executes the run, the files are not complete.
         in_file = None if held else check_ending(path, indexed=not is_open_here(path))
-        # A connection that may write takes away, when it is closed, what SQLite needs beside the
-        # file. One that may not leaves it as it was: the remains of a run that was killed are no
-        # reader's business.
+        # A connection that may write removes the write-ahead log when it is closed. A reader must
+        # leave the log of a killed run there.
         connection = connect(path, "ro" if side_file(path, "-wal").exists() else "rw")
         try:
             current = check_version(connection, path) == VERSION
@@ -268,7 +268,7 @@ class Journal(JournalReader):
             if current:
                 check_content(connection, path, in_file)
         except sqlite3.OperationalError:
-            current = False  # SQLite cannot set up its shared memory in a folder of somebody else's
+            current = False  # the folder is read-only, so SQLite cannot create its shared memory
         except BaseException:
             connection.close()
             raise
@@ -279,7 +279,7 @@ class Journal(JournalReader):
 
     @classmethod
     def _read_a_copy(cls, path: Path, in_file: Tally | None) -> Journal:
-        """Read a copy: of a file in a read-only folder, or of an old version, updated."""
+        """Open a temporary copy of a file in a read-only folder, or of an older version."""
         copy = TemporaryDirectory(prefix="katapult-async-")
         try:
             target = Path(copy.name, "journal")
@@ -300,7 +300,7 @@ class Journal(JournalReader):
             raise
         return cls(connection, path, copy=copy)
 
-    # -- changing what is not a line's progress ----------------------------------------------------
+    # -- changing a run outside its execution ------------------------------------------------------
 
     def note_rolled_back(self, by: Path) -> None:
         """Record that the run in `by` is rolling this one back. Raises JournalWriteError."""
@@ -311,7 +311,7 @@ class Journal(JournalReader):
         self._change(queries.note_confirmed, at)
 
     def reopen_failed(self) -> int:
-        """Let the lines that have failed wait again. Return how many. Raises JournalWriteError."""
+        """Set failed lines to waiting. Return their number. Raises JournalWriteError."""
         return self._change(queries.reopen_failed)
 
     def _change(
@@ -324,10 +324,10 @@ class Journal(JournalReader):
 
 
 def _check(path: Path, in_file: Tally | None) -> None:
-    """Check what a journal says.
+    """Check the content of a journal.
 
-    The file is opened so that nothing can be written to it: closing a connection that may write
-    would write to a damaged file, too.
+    Opens the file read-only, because SQLite may change a damaged file when a connection that may
+    write is closed.
     """
     mode = reading_mode(path)
     with contextlib.closing(connect(path, mode)) as connection:

@@ -1,8 +1,7 @@
-"""How long requests took, in a small histogram that is exact to two digits and can be added up.
+"""Response times, in a small histogram. Histograms can be added.
 
-Each bucket is 2 % wider than the one below it, so that a percentile is within 1 % of the true
-value. A bucket that is empty takes no place: an hour of requests makes some hundred pairs of
-numbers. Reads and writes nothing.
+Each bucket is 2 % wider than the one below it, so a percentile is within 1 % of the true value.
+Empty buckets are not stored: an hour of requests needs a few hundred pairs of numbers.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The lock of a run: one process at a time executes it.
+"""The lock of a run: only one process at a time executes it.
 
-The operating system releases the lock when the process ends.
-
-It lies in a file of its own beside the journal: SQLite's locks on the journal itself would be lost
-when any other handle on that file is closed. The file goes away with the lock.
+The operating system releases the lock when the process ends. The lock is on a file of its own, next
+to the journal. On the journal itself, closing any handle of the process would release SQLite's
+locks. The lock file is removed when the lock is released.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if sys.platform == "win32":  # pragma: no cover - the same with Windows' own cal
 
     def _try_lock(handle: int) -> bool:
         try:
-            # Far behind the text, which others may then still read.
+            # Lock a byte far behind the text, so that other processes can read the text.
             os.lseek(handle, 1 << 20, os.SEEK_SET)
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -40,7 +39,7 @@ else:
 
 
 class RunLock:
-    """The right to execute the run of one journal."""
+    """The lock of one run. Use it as a context manager, or call `acquire` and `release`."""
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
@@ -54,8 +53,8 @@ class RunLock:
         """Take the lock.
 
         Raises:
-            JournalLocked: Another process has it. The message names the process.
-            JournalWriteError: The file of the lock cannot be written.
+            JournalLocked: Another process has the lock. The message names the process.
+            JournalWriteError: The lock file cannot be written.
         """
         while True:
             try:
@@ -70,7 +69,7 @@ class RunLock:
                 )
             if self._is_still_there(handle):
                 break
-            os.close(handle)  # the one who had it has removed the file meanwhile
+            os.close(handle)  # the previous holder has removed this file
         self._handle = handle
         try:
             os.ftruncate(handle, 0)
@@ -92,13 +91,13 @@ class RunLock:
             return False
 
     def release(self) -> None:
-        """Give it back. Without effect if it is not held."""
+        """Release the lock. Without effect if it is not held."""
         handle, self._handle = self._handle, None
         if handle is None:
             return
         try:
-            # While it is held, nobody else takes it. Another file of that name, made after somebody
-            # has removed this one, is the lock of another process.
+            # A different file of that name is the lock of another process: leave it. That happens
+            # if somebody has removed this file.
             if self._is_still_there(handle):
                 self._path.unlink(missing_ok=True)
         finally:
@@ -118,7 +117,7 @@ class RunLock:
 
 
 def _try_for_a_moment(handle: int) -> bool:
-    # Whoever asks for the holder takes the lock for an instant, too.
+    # `held_by` of another process takes the lock for an instant, too.
     for _ in range(5):
         if _try_lock(handle):
             return True
@@ -127,20 +126,20 @@ def _try_for_a_moment(handle: int) -> bool:
 
 
 def lock_path(journal: Path) -> Path:
-    """Where the lock of a journal lies: beside the file itself, whatever links lead to it."""
+    """Return the path of a journal's lock file. Symbolic links of the journal are resolved."""
     real = Path(os.path.realpath(journal))
     return real.with_name(real.name + ".lock")
 
 
 def held_by(journal: Path) -> str | None:
-    """Who executes this run at this moment, as in "process 4711 on host"; None if nobody does."""
+    """Return the process that executes a run now, such as "process 4711 on host", or None."""
     try:
-        handle = os.open(lock_path(journal), os.O_RDONLY)  # somebody else's run may be looked at, too
+        handle = os.open(lock_path(journal), os.O_RDONLY)  # read-only, for runs of other users
     except OSError:
         return None
     try:
         if _try_lock(handle):
-            return None  # left behind by a process that was killed
+            return None  # a killed process has left the file
         return os.read(handle, 200).decode("utf-8", "replace").strip() or "another process"
     finally:
         os.close(handle)

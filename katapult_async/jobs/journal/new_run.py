@@ -1,4 +1,4 @@
-"""What a new journal is filled with: its run and its lines. Knows nothing of files."""
+"""The content of a new journal: the run, and its lines from a manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Asked(TypedDict, total=False):
-    """What a run was asked to do, as RunInfo has it."""
+    """The options of a run, as fields of RunInfo."""
 
     base_url: str | None
     preflight: bool
@@ -38,16 +38,16 @@ class Options(TypedDict, total=False):
 
 
 class NewLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A line as it enters a journal.
+    """A new line of a journal.
 
     Attributes:
         number: The line of the manifest.
-        disk: The ID of its disk.
-        virtual_machine: Its virtual machine, as the manifest names it.
+        disk: The ID of the disk.
+        virtual_machine: The virtual machine, as the manifest names it.
         step: The first step.
         machine_id: The ID of the virtual machine, if it is known and `virtual_machine` is a name.
-        second_step: Whether the second step of the run is wanted, too: attaching after assigning,
-            or unassigning after detaching.
+        second_step: Whether the line also needs the second step of the run: attach after assign, or
+            unassign after detach.
         note: The note of the manifest.
         item: The item of the run's action, as JSON.
     """
@@ -63,7 +63,7 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def new_info(kind: RunKind, manifest: str, digest: str, lines: int, **more: object) -> RunInfo:
-    """Return a run that begins its life now."""
+    """Return a new run, created now, with a new ID."""
     known = {"run_id": uuid.uuid4().hex[:12], "kind": kind, "created_at": time.time()}
     return msgspec.convert({**known, "manifest": manifest, "digest": digest, "lines": lines, **more}, RunInfo)
 
@@ -71,16 +71,17 @@ def new_info(kind: RunKind, manifest: str, digest: str, lines: int, **more: obje
 def from_manifest(
     manifest: Manifest, *, attach: bool, **asked: Unpack[Asked]
 ) -> tuple[RunInfo, Iterator[NewLine]]:
-    """Return what the journal of a manifest begins with.
+    """Return the run and the lines of a manifest, for a new journal.
 
     Args:
-        manifest: The manifest. It is read again while the lines are iterated.
-        attach: Whether disks are attached where their lines do not say otherwise.
+        manifest: The manifest. Iterating the lines reads it again.
+        attach: Whether disks are attached if their lines do not say otherwise.
         **asked: Further fields of RunInfo.
 
     Raises:
-        ManifestError: The manifest has a mistake, or is changed while its lines are read.
-        ValueError: It is one of an action, and more was asked for than the action.
+        ManifestError: The manifest has an error, or changes while its lines are read.
+        ValueError: The manifest is for another action than assign, and `attach`, `preflight` or
+            `thorough` is given.
     """
     action = manifest.action
     if action is not None and (attach or asked.get("preflight") or asked.get("thorough")):

@@ -1,4 +1,4 @@
-"""The statements that check a journal, and those that mark its file as open for writing."""
+"""The statements that check a journal, and that mark its file as open for writing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .statements import execute, number, pragma, rows
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """The row that counts the others. See the columns of that name."""
+    """The row of the table `tally`: checksums of all other rows. See the table in `schema`."""
 
     nonce: int
     lines: int
@@ -31,7 +31,7 @@ def tally(db: sqlite3.Connection) -> Tally | None:
 
 
 def has_all_lines(db: sqlite3.Connection) -> bool:
-    """Return whether there are as many lines as the run and the tally say."""
+    """Return whether the number of lines equals the numbers in the run and in the tally."""
     counts = execute(
         db, "SELECT count(*), (SELECT lines FROM run), (SELECT lines FROM tally) FROM line"
     ).fetchone()
@@ -39,21 +39,21 @@ def has_all_lines(db: sqlite3.Connection) -> bool:
 
 
 def has_its_weight(db: sqlite3.Connection, version: int) -> bool:
-    """Return whether the rows of a file of this version weigh what the tally says."""
+    """Return whether the weights of all rows of a file of this version add up to the tally."""
     statement = f"SELECT {weight_of(version)}, (SELECT weight FROM tally)"
     found, expected = execute(db, statement).fetchone()
     return bool(found == expected)
 
 
 def is_as_written(db: sqlite3.Connection, version: int) -> bool:
-    """Return whether each row of a file of this version says what was written to it."""
+    """Return whether no row of a file of this version was changed after it was written."""
     changed = (f"SELECT count(*) FROM {table} WHERE seal IS NOT {SEALS[table]}" for table in tallied(version))
     if any(number(db, statement) for statement in changed):
         return False
     db.create_function("origin_of", -1, origin_of, deterministic=True)
     item = "item" if version >= 3 else "NULL"
     origin = f"origin_of(number, disk, virtual_machine, {SECOND_STEP}, note, {item})"
-    # No note is empty, and the checksum takes one that is for none.
+    # An empty note and no note have the same checksum, but no writer stores an empty note.
     return not number(db, f"SELECT count(*) FROM line WHERE origin IS NOT {origin} OR note = ''")
 
 
@@ -63,7 +63,7 @@ def tables(db: sqlite3.Connection) -> list[tuple[str, ...]]:
 
 
 def touch(db: sqlite3.Connection) -> None:
-    """Read something, so that SQLite has opened the file and what lies beside it."""
+    """Read something, so that SQLite opens the file, its write-ahead log and its index."""
     execute(db, "SELECT count(*) FROM sqlite_master").fetchall()
 
 
@@ -72,7 +72,7 @@ def begin_writing(db: sqlite3.Connection, reserved: int) -> None:
 
     Args:
         db: The journal.
-        reserved: The least size of its write-ahead log meanwhile (bytes).
+        reserved: The smallest size of its write-ahead log while it is open, in bytes.
     """
     execute(
         db,
@@ -82,6 +82,6 @@ def begin_writing(db: sqlite3.Connection, reserved: int) -> None:
 
 
 def end_writing(db: sqlite3.Connection) -> None:
-    """Record that nothing more comes, and move everything from the write-ahead log to the file."""
+    """Record that the file is closed, and move the whole write-ahead log to the file."""
     execute(db, "UPDATE tally SET writing = 0 WHERE writing")
     pragma(db, "wal_checkpoint(TRUNCATE)")

@@ -1,4 +1,9 @@
-"""The statements about the lines of a run while it is executed, step by step."""
+"""The statements for the lines of a run during a session (one execution of the run).
+
+In the order of execution: `open_lines` reads the lines of a step, `MARK_SENT` records a line before
+its request, `RECORD_OUTCOME` writes what a line has become, `lines_with_tasks` reads the lines
+whose tasks have not ended. `steps/` calls all of these.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +29,12 @@ class OpenLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         number: The line of the manifest.
         disk: The ID of its disk.
-        virtual_machine: The ID of its virtual machine, or its name while the ID is not known.
-        second_step: Whether the second step of the run is wanted, too.
+        virtual_machine: The ID of its virtual machine, or its name if the ID is not known.
+        second_step: Whether the line also needs the second step of the run.
         attempts: Requests so far that were to change something.
-        state: How far the line is with its step.
-        read_first: Whether its disk is to be read before anything is sent.
-        seen_free: Whether the preflight has seen its disk on no machine.
+        state: The progress of the step.
+        read_first: Whether to read the disk before a request is sent.
+        seen_free: Whether the preflight found the disk on no machine.
         sent_at: When its request was first sent, in Unix seconds.
         item: The item of the run's action, as JSON.
     """
@@ -54,10 +59,10 @@ def open_lines(
     Args:
         db: The journal.
         step: The step.
-        after: The number of the last line before them.
-        sent_last: Whether to return the lines that a run sends last, because they may be ready by
-            then, or the others.
-        limit: How many lines, at most.
+        after: Return only lines with a higher number than this.
+        sent_last: True for the lines that a run sends last, because their disks or machines were
+            not ready or not listed. False for the others.
+        limit: The most lines to return.
     """
     statement = f"""
         SELECT number, disk, {MACHINE} AS virtual_machine, {SECOND_STEP} AS second_step, attempts, state,
@@ -77,13 +82,13 @@ def count_open(db: sqlite3.Connection, step: Step) -> int:
 
 
 def count_busy(db: sqlite3.Connection, step: Step, code: str) -> int:
-    """Return the number of open lines with this error code."""
+    """Return the number of open lines that were not sent because of this error code."""
     statement = f"SELECT count(*) FROM line WHERE {_OPEN} AND state = :state_waiting AND code = :code"
     return number(db, statement, step=step.value, code=code)
 
 
 class SentLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A line whose request is sent, and when, in Unix seconds."""
+    """A line whose request is sent, and the time in Unix seconds."""
 
     number: int
     at: float
@@ -119,9 +124,9 @@ NOTE_SEEN_FREE = BatchStatement(
 
 
 class LineOutcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """What a line has become.
+    """The new state of a line. See LineRecord and Transition.
 
-    None leaves `request_id`, `task` and `sent_at` as they are. See LineRecord.
+    If `request_id`, `task` or `sent_at` is None, the column keeps its value.
     """
 
     number: int
@@ -167,18 +172,18 @@ SET_MACHINE_ID = BatchStatement(
 
 
 def machines_to_attach_to(db: sqlite3.Connection) -> list[str]:
-    """Return the machines of the lines to attach.
+    """Mark the lines to attach, so that their disks are read first. Return their machines.
 
-    Each line's disk is read first, unless its machine shows it.
+    `record_listed` removes the mark of a disk that its machine lists.
     """
     execute(db, f"UPDATE line SET {READ_FIRST} = 1 WHERE {_TO_ATTACH}")
     return names(db, f"SELECT DISTINCT {MACHINE} FROM line WHERE {_TO_ATTACH}")
 
 
 def record_not_running(db: sqlite3.Connection, machine: str, detail: str, now: float) -> None:
-    """Record the lines of a machine that is not running as assigned.
+    """Record the lines of a machine that does not run as assigned.
 
-    Their disks are attached when it starts.
+    Their disks are attached when the machine starts.
     """
     statement = f"""
         UPDATE line SET state = :state_settled, code = NULL, detail = :detail, finished_at = :now,
@@ -192,7 +197,7 @@ def record_not_running(db: sqlite3.Connection, machine: str, detail: str, now: f
 def record_listed(
     db: sqlite3.Connection, machine: str, listed: Sequence[str], attached: Sequence[str], now: float
 ) -> None:
-    """Record which disks were seen on a machine, and which of them are attached already."""
+    """Record which disks a machine lists, and which of them are already attached."""
     lines = execute(
         db, f"SELECT number, disk FROM line WHERE {MACHINE} = :machine AND {_TO_ATTACH}", machine=machine
     ).fetchall()
@@ -234,12 +239,12 @@ def count_tasks(db: sqlite3.Connection, step: Step) -> int:
 
 
 def machines_with_tasks(db: sqlite3.Connection, step: Step) -> list[str]:
-    """Return the machines with such lines."""
+    """Return the machines with lines whose task has not ended."""
     return names(db, f"SELECT DISTINCT {MACHINE} FROM line WHERE {_HAS_TASK}", step=step.value)
 
 
 def lines_with_tasks(db: sqlite3.Connection, step: Step, machine: str) -> list[LineWithTask]:
-    """Return such lines of a machine."""
+    """Return the lines of a machine whose task has not ended."""
     statement = f"""
         SELECT number, disk, {MACHINE} AS virtual_machine, task, attempts, finished_at AS queued_at,
             {SECOND_STEP} AS second_step

@@ -1,7 +1,8 @@
-"""The statements of the preflight: what the platform has, in temporary tables of a journal.
+"""The statements of the preflight, on temporary tables of a journal.
 
-`snapshot_disk` and `snapshot_machine` hold what was read, `sorted` the finding for each line that
-has not been sent.
+`snapshot_disk` and `snapshot_machine` have the disks and machines that were read. `sorted` has the
+finding for each line that was not sent. `not_read` has the names that were not read, because they
+were too many.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .records import Finding, LineFinding
 from .schema import SECOND_STEP
 from .statements import execute, names, number, rows
 
-# The transitional states are the API's.
+# The API's transitional states of a machine.
 _NOT_READY = (
     VirtualMachineState.STARTING,
     VirtualMachineState.ALLOCATING,
@@ -50,7 +51,7 @@ _DATA_CENTER_UNKNOWN = """
 
 
 class SnapshotDisk(msgspec.Struct, frozen=True, kw_only=True):
-    """A disk as it was read. machine, fqdn: of the virtual machine that it is on."""
+    """A disk as it was read. `machine` and `fqdn` are the ID and name of its virtual machine."""
 
     id: str
     state: str | None = None
@@ -71,7 +72,7 @@ class SnapshotMachine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_tables(db: sqlite3.Connection) -> None:
-    """Make the temporary tables, empty."""
+    """Create the temporary tables, empty."""
     db.executescript("""
         DROP TABLE IF EXISTS temp.snapshot_disk;
         DROP TABLE IF EXISTS temp.snapshot_machine;
@@ -88,7 +89,7 @@ def make_tables(db: sqlite3.Connection) -> None:
 
 
 def put_disks(db: sqlite3.Connection, disks: Iterable[SnapshotDisk]) -> None:
-    """Keep some disks."""
+    """Store some disks."""
     statement = """
         INSERT OR REPLACE INTO temp.snapshot_disk (id, state, machine, fqdn, data_center, trashed)
         VALUES (:id, :state, :machine, :fqdn, :data_center, :trashed)
@@ -97,7 +98,7 @@ def put_disks(db: sqlite3.Connection, disks: Iterable[SnapshotDisk]) -> None:
 
 
 def put_machines(db: sqlite3.Connection, machines: Iterable[SnapshotMachine]) -> None:
-    """Keep some virtual machines."""
+    """Store some virtual machines."""
     statement = """
         INSERT OR REPLACE INTO temp.snapshot_machine (id, fqdn, state, data_center, trashed)
         VALUES (:id, :fqdn, :state, :data_center, :trashed)
@@ -120,22 +121,22 @@ def count_lines(db: sqlite3.Connection) -> int:
 
 
 def count_disks_missing(db: sqlite3.Connection) -> int:
-    """Return the number of disks wanted that were not read."""
+    """Return the number of disks of the lines that were not read."""
     return number(db, f"SELECT count(DISTINCT l.disk) {_DISKS_MISSING}")
 
 
 def count_machines_missing(db: sqlite3.Connection) -> int:
-    """Return the number of virtual machines wanted that were not read."""
+    """Return the number of virtual machines of the lines that were not read."""
     return number(db, f"SELECT count(DISTINCT {_RESOLVED}) {_MACHINES_MISSING}")
 
 
 def disks_missing(db: sqlite3.Connection, most: int | None) -> list[str]:
-    """Return the disks wanted that were not read. Those after `most` count as not read."""
+    """Return at most `most` disks that were not read. Note the others in `not_read`."""
     return _missing(db, "l.disk", _DISKS_MISSING, most)
 
 
 def machines_missing(db: sqlite3.Connection, most: int | None) -> list[str]:
-    """Return the machines wanted that were not read. Those after `most` count as not read."""
+    """Return at most `most` machines that were not read. Note the others in `not_read`."""
     return _missing(db, "l.virtual_machine", _MACHINES_MISSING, most)
 
 
@@ -151,7 +152,7 @@ def _missing(db: sqlite3.Connection, column: str, missing: str, most: int | None
 
 
 def count_state_unknown(db: sqlite3.Connection) -> int:
-    """Return the number of virtual machines wanted whose state is not known."""
+    """Return the number of virtual machines of the lines whose state is not known."""
     return number(db, f"SELECT count(*) {_STATE_UNKNOWN}")
 
 
@@ -166,7 +167,7 @@ def count_data_center_unknown(db: sqlite3.Connection) -> int:
 
 
 def disks_of_unknown_data_center(db: sqlite3.Connection, most: int) -> list[str]:
-    """Return the first of these disks."""
+    """Return the first disks to assign whose data centre is not known, at most `most`."""
     return names(db, f"SELECT l.disk {_DATA_CENTER_UNKNOWN} LIMIT :most", most=most)
 
 
@@ -174,7 +175,7 @@ def disks_of_unknown_data_center(db: sqlite3.Connection, most: int) -> list[str]
 
 
 def sort_lines(db: sqlite3.Connection) -> None:
-    """Fill `sorted`: for each line that has not been sent, the finding and its detail."""
+    """Fill `sorted` with the finding for each line that was not sent, and its detail."""
     db.executescript("""
         DROP TABLE IF EXISTS temp.sorted;
         CREATE TEMP TABLE sorted (number INTEGER PRIMARY KEY, found TEXT, detail TEXT);
@@ -211,7 +212,12 @@ def sort_lines(db: sqlite3.Connection) -> None:
 
 
 def keep_findings(db: sqlite3.Connection, now: float) -> None:
-    """Keep the findings with the lines, and when the preflight was made, in Unix seconds."""
+    """Copy the findings to the lines, and record the time of the preflight.
+
+    Args:
+        db: The journal.
+        now: Unix time in seconds.
+    """
     db.execute("BEGIN IMMEDIATE")
     db.execute(
         "UPDATE line SET found = s.found, detail = s.detail FROM temp.sorted AS s WHERE s.number = line.number"

@@ -1,4 +1,7 @@
-"""The statements about executions of a run, and about its timeline."""
+"""The statements for the sessions of a run, and for its timeline.
+
+`begin_session` also changes lines: it opens unknown lines again, and applies the preflight.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ _LAST = "number = (SELECT max(number) FROM session)"
 
 
 def begin_session(db: sqlite3.Connection, now: float, period: float, preflight_holds: float) -> None:
-    """Begin a session: unknown lines are open again, and findings of a recent preflight count.
+    """Begin a session: open unknown lines again, and apply the findings of a recent preflight.
 
     Args:
         db: The journal.
         now: Unix time in seconds.
         period: Length of the rate limit's window in seconds.
-        preflight_holds: Seconds after which a preflight does not count any more: the server
-            decides.
+        preflight_holds: Seconds for which the findings "already there" and "impossible" count.
+            Lines with older findings are sent, and the API decides.
     """
     db.execute("BEGIN IMMEDIATE")
     execute(db, "UPDATE line SET status = :status_waiting WHERE status = :status_unknown")
@@ -38,8 +41,7 @@ def begin_session(db: sqlite3.Connection, now: float, period: float, preflight_h
         period=period,
     )
     db.execute("COMMIT")
-    # So that the file itself says that it is being executed, also when it is copied without its
-    # write-ahead log.
+    # A copy of the file without its write-ahead log must show, too, that the run has begun.
     pragma(db, "wal_checkpoint(PASSIVE)")
 
 
@@ -53,8 +55,7 @@ def _record_already_there(db: sqlite3.Connection, now: float) -> None:
 
 
 def _record_impossible(db: sqlite3.Connection, now: float) -> None:
-    # Journals of the first version have 'conflict' for what is called as the API's clients know it
-    # now.
+    # Journals of the first version have 'conflict' instead of the code 'assignment_conflict'.
     statement = f"""
         UPDATE line SET state = :state_settled, status = :status_failed, finished_at = :now,
             code = CASE found WHEN 'conflict' THEN :found_conflict ELSE found END,
@@ -94,12 +95,12 @@ END_SESSION = BatchStatement(
 
 
 class Sharing(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """With whom the last session shares its rate limit. See RunSession.
+    """A process that shares the rate limit with the last session. See RunSession.
 
     Args:
-        place: Of the budget; empty if it has none.
-        process: Another process; empty while there is none.
-        run: The run that this process executes; empty if it executes none.
+        place: The place of the budget. Empty without a budget.
+        process: The other process. Empty if no process was seen.
+        run: The run that the other process executes. Empty if it executes none.
     """
 
     place: str
@@ -120,7 +121,7 @@ ADD_SHARING = BatchStatement(
 
 
 class SecondCounts(msgspec.Struct, kw_only=True, array_like=True):
-    """What is added to a second of the timeline. See TimelineSecond."""
+    """Counts to add to a second of the timeline. See TimelineSecond."""
 
     at: int
     requests: int = 0
@@ -157,8 +158,12 @@ ADD_WAIT = BatchStatement(
 
 
 class LatencySums(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """The sums since a preflight or a session began: a later row replaces an earlier one. buckets:
-    JSON.
+    """Response times since a preflight or a session began. A later row replaces the earlier one.
+
+    Args:
+        since: When the preflight or session began, in Unix seconds.
+        buckets: The histogram, as JSON: `[[bucket, count], ...]`.
+        waited: Seconds of waiting for permits.
     """
 
     since: float

@@ -1,6 +1,6 @@
-"""Reading an open journal: its run, where that stands, its lines and its timeline.
+"""Read an open journal: its run and progress, its lines and its timeline.
 
-Opens and writes nothing. A file that is damaged while it is open is noticed here, too.
+If the file was damaged after it was opened, reading it raises JournalDamaged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from katapult_async.jobs.errors import JournalDamaged
 
-from . import queries
+from . import queries_run as queries
 from .latency import Histogram, Latency
 from .lock import held_by
 from .records import LineRecord, RunInfo, RunSession, RunSummary, TimelineSecond, TimelineWait
@@ -23,11 +23,11 @@ T = TypeVar("T")
 
 
 class JournalReader:
-    """What can be read from a journal."""
+    """The reading methods of a journal."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
         self._connection = connection
-        #: None for one that exists only as long as it is open.
+        #: None for a temporary journal.
         self.path = path
 
     def __repr__(self) -> str:
@@ -35,30 +35,30 @@ class JournalReader:
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """The name of the journal in messages."""
         return str(self.path) if self.path is not None else "<temporary journal>"
 
     def query(
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Carry out a query of this package's `queries` modules, and return what it returns.
+        """Call a function of one of the `queries_…` modules, and return its result.
 
         Args:
-            work: The query. It gets the connection first.
-            *args: Its further arguments.
-            **kwargs: Its further arguments.
+            work: The function. Its first argument is the connection.
+            *args: Further arguments.
+            **kwargs: Further arguments.
 
         Raises:
-            sqlite3.Error: What SQLite says, untranslated.
+            sqlite3.Error: An error of SQLite, unchanged.
         """
         return work(self._connection, *args, **kwargs)
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Read everything as of one moment while this is open, whatever another process records.
+        """Return a context manager in which all reads show the journal of one moment.
 
-        One snapshot inside another changes nothing. A journal through which a run is executed
-        cannot record anything meanwhile: open it a second time with `read`.
+        A snapshot inside another one has no effect. While a Journal has a snapshot, nothing can be
+        written through it. To read during an execution, open the file again with `read`.
         """
         if self._connection.in_transaction:
             yield
@@ -72,7 +72,7 @@ class JournalReader:
                 self._connection.execute("ROLLBACK")
 
     def info(self) -> RunInfo:
-        """Return what the run is."""
+        """Return the run as it was created."""
         with self._damage_noticed():
             info = queries.info(self._connection)
         if info is None:
@@ -80,8 +80,8 @@ class JournalReader:
         return info
 
     def summary(self) -> RunSummary:
-        """Return where the run stands now."""
-        # Asked first: a run that ends meanwhile must not look like one that was killed.
+        """Return the progress of the run."""
+        # Read first, so that a run that ends during this call does not look killed.
         locked_by = held_by(self.path) if self.path is not None else None
         with self._damage_noticed():
             counts = queries.status_counts(self._connection)
@@ -113,7 +113,7 @@ class JournalReader:
             return list(queries.waits(self._connection))
 
     def latency(self) -> Latency:
-        """Return how long the requests of all sessions took, and how long they waited."""
+        """Return the response times of all sessions, and how long requests waited for permits."""
         histogram, waited = Histogram(), 0.0
         with self._damage_noticed():
             for buckets, seconds in queries.latencies(self._connection):
@@ -128,8 +128,7 @@ class JournalReader:
 
     @contextlib.contextmanager
     def _damage_noticed(self) -> Iterator[None]:
-        # A damaged file is often noticed only in the middle, by SQLite or by a value that cannot
-        # be.
+        # SQLite may find the damage only while it reads rows, or a row has an impossible value.
         try:
             yield
         except (sqlite3.DatabaseError, ValueError, TypeError) as exc:

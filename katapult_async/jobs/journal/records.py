@@ -1,6 +1,6 @@
-"""What a journal knows, as plain data: lines, runs, seconds and waits. Reads and writes nothing.
+"""The records of a journal, as plain data: lines, runs, sessions, seconds and waits.
 
-The enums are the words that a journal stores, so their values never change.
+A journal stores the values of the enums, so these never change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class RunKind(str, enum.Enum):
 
     ASSIGN = "assign"
     ROLLBACK = "rollback"
-    #: Carries out the action of its name on each item.
+    #: Executes one action on each item. `RunInfo.action` has its name.
     ACTION = "action"
 
     def __str__(self) -> str:
@@ -24,13 +24,13 @@ class RunKind(str, enum.Enum):
 
 
 class Step(str, enum.Enum):
-    """What is done with a line, one after the other."""
+    """One step of a line. `steps.transitions.STEPS` has the order."""
 
     ASSIGN = "assign"
     ATTACH = "attach"
     DETACH = "detach"
     UNASSIGN = "unassign"
-    #: The action of the run, whatever it is.
+    #: The action of the run. `RunInfo.action` has its name.
     ACTION = "action"
 
     def __str__(self) -> str:
@@ -38,20 +38,23 @@ class Step(str, enum.Enum):
 
 
 class LineState(enum.IntEnum):
-    """How far a line is with its current step."""
+    """The progress of a line's current step."""
 
-    #: Nothing of the step has been executed.
+    #: The step was not sent.
     WAITING = 0
-    #: Its request may have been sent, and the journal has no outcome: it is read back first.
+    #: The request may have been sent, and the journal has no outcome. A resumed run reads the line
+    #: back first.
     SENT = 1
-    #: A task has been queued and has not ended.
+    #: A task is queued and has not ended.
     TASK = 2
-    #: Nothing is left to do.
+    #: The line has no further step.
     SETTLED = 3
 
 
 class LineStatus(str, enum.Enum):
-    """What became of a line."""
+    """The status of a line."""
+
+    # For people and programs. LineState is the progress of the line's step.
 
     ASSIGNED = "assigned"
     ALREADY_ASSIGNED = "already_assigned"
@@ -60,17 +63,17 @@ class LineStatus(str, enum.Enum):
     #: Unassigned by a rollback.
     UNASSIGNED = "unassigned"
     ALREADY_UNASSIGNED = "already_unassigned"
-    #: Detached by a rollback, of a run that had attached it without having assigned it.
+    #: Detached by a rollback. Its run had attached the disk and not assigned it.
     DETACHED = "detached"
-    #: Of a run of any action: the run has done it.
+    #: In a run of any action: the run did it.
     DONE = "done"
-    #: Of a run of any action: it was so before.
+    #: In a run of any action: it was done before.
     ALREADY_DONE = "already_done"
     FAILED = "failed"
-    #: Its request was sent, and neither a response nor reading back told the outcome. Resuming the
-    #: run reads it back again.
+    #: The request was sent, and neither a response nor a read shows the result. A resumed run reads
+    #: it back again.
     UNKNOWN = "unknown"
-    #: Not executed yet. Resuming the run executes it.
+    #: Not executed yet. A resumed run executes it.
     WAITING = "waiting"
 
     def __str__(self) -> str:
@@ -78,25 +81,25 @@ class LineStatus(str, enum.Enum):
 
     @property
     def ok(self) -> bool:
-        """Whether the disk is as it was wanted."""
+        """Whether the line is done."""
         return self not in (LineStatus.FAILED, LineStatus.UNKNOWN, LineStatus.WAITING)
 
 
 class Changes(enum.IntFlag):
-    """What a run has changed about a disk. A rollback reverts exactly this."""
+    """The changes of a run to a disk. A rollback reverts exactly these."""
 
     NOTHING = 0
     ASSIGNED = 1
     ATTACHED = 2
     DETACHED = 4
     UNASSIGNED = 8
-    #: The disk is on the machine and this run's request got no response, but nothing shows that the
-    #: disk was elsewhere before. A rollback leaves it alone.
+    #: The disk is on the machine, the run's request got no response, and the disk may have been
+    #: there before. A rollback leaves it alone.
     PERHAPS_ASSIGNED = 16
 
 
 class Finding(str, enum.Enum):
-    """What a preflight has found about a line."""
+    """The result of a preflight for a line."""
 
     TO_ASSIGN = "to_assign"
     ALREADY_THERE = "already_there"
@@ -107,8 +110,8 @@ class Finding(str, enum.Enum):
     IN_TRASH = "in_trash"
     #: The disk or the machine is in a transitional state. It is sent last.
     NOT_READY = "not_ready"
-    #: The organization's lists do not show the disk or the machine, and too many are missing to
-    #: read each. It is sent last.
+    #: The lists of the organization do not show the disk or the machine, and it was not read,
+    #: because too many are missing. It is sent last.
     NOT_LISTED = "not_listed"
     DATA_CENTERS_DIFFER = "data_centers_differ"
 
@@ -131,14 +134,14 @@ class Finding(str, enum.Enum):
 
 
 class LineFinding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a preflight has found about one line.
+    """A line with the finding of a preflight.
 
     Attributes:
         number: The line of the manifest.
-        disk: The ID of its disk.
-        virtual_machine: Its virtual machine, as the manifest names it.
+        disk: The ID of the disk.
+        virtual_machine: The virtual machine, as the manifest names it.
         found: The finding.
-        detail: What was read, where that says more than the finding.
+        detail: More about the finding, in words. None if there is nothing to add.
     """
 
     number: int
@@ -152,21 +155,21 @@ class LineRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of a run.
 
     Attributes:
-        number: The line of the manifest; its position, from 1, if it came from an iterable.
-        disk: The ID of its disk.
-        virtual_machine: Its virtual machine, as the manifest names it.
+        number: The line of the manifest. For an iterable, the position of the item, from 1.
+        disk: The ID of the disk.
+        virtual_machine: The virtual machine, as the manifest names it.
         note: The note of the manifest.
-        step: The step that is executed now, or was executed last.
-        state: How far the line is with that step.
-        status: What became of the line.
+        step: The current step, or the last one.
+        state: The progress of that step.
+        status: The status of the line.
         code: The API's error code, or the kind of failure.
         detail: The reason in words.
         attempts: Requests that were to change something.
-        request_id: The request ID of the response that decided.
-        task: The last task that was queued for it.
-        sent_at: When its first request was sent, in Unix seconds.
-        finished_at: When its last outcome was known, in Unix seconds.
-        attach: Whether the disk is to be attached after it is assigned.
+        request_id: The request ID of the response that decided the status.
+        task: The ID of the last queued task.
+        sent_at: When the first request was sent, in Unix seconds.
+        finished_at: When the last outcome was known, in Unix seconds.
+        attach: Whether the disk is attached after it is assigned.
         item: The item of the run's action, as JSON.
     """
 
@@ -189,26 +192,25 @@ class LineRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it was made.
+    """A run as it was created, and its confirmation, preflight and rollback.
 
     Attributes:
-        run_id: Its ID.
-        kind: What it does with its lines.
-        manifest: The name of its manifest.
-        digest: Checksum of what the manifest says.
-        created_at: When it was made, in Unix seconds.
-        lines: How many lines it has.
-        attach: Whether disks are attached where their lines do not say otherwise.
-        parent: The ID of the run that this rollback reverts.
+        run_id: The ID of the run.
+        kind: The kind of the run.
+        manifest: The name of the manifest.
+        digest: Checksum of the items of the manifest.
+        created_at: When the run was created, in Unix seconds.
+        lines: The number of lines.
+        attach: Whether disks are attached if their lines do not say otherwise.
+        parent: The ID of the run that this rollback reverts. None for other kinds.
         base_url: The base URL of the installation.
-        rolled_back_by: The journal of the rollback that reverts this run. It cannot be resumed
-            then.
-        preflight: Whether a preflight was asked for.
+        rolled_back_by: The journal of the rollback of this run. The run cannot be resumed then.
+        preflight: Whether the run was created with a preflight.
         thorough: Whether that preflight reads each disk.
         organization: The organization whose disks the preflight compares.
-        confirmed_at: When the user, or the program, agreed to the changes, in Unix seconds.
-        looked_at: When the last preflight was made, in Unix seconds.
-        action: The name of the action of a run of that kind.
+        confirmed_at: When the user or the program agreed to the changes, in Unix seconds.
+        looked_at: When the last preflight ended, in Unix seconds.
+        action: The name of the action, if the kind is ACTION.
     """
 
     run_id: str
@@ -240,10 +242,10 @@ class TimelineSecond(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         at: The second, in Unix seconds.
-        requests: Requests sent in it, 429s included.
-        rate_limited: 429s among them.
+        requests: Requests sent in this second, including 429s.
+        rate_limited: The number of 429s among them.
         failed: Requests that got another response than 2xx or 429, or none.
-        permitted: Requests permitted in a window, by the last headers or 429. None while unknown.
+        permitted: Requests permitted per window, by the last headers or 429. None if not known.
     """
 
     at: int
@@ -259,7 +261,7 @@ class TimelineWait(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         since: Its start, in Unix seconds.
         until: Its end, in Unix seconds.
-        reason: Why they waited, in words.
+        reason: What they waited for, in words.
     """
 
     since: float
@@ -268,19 +270,19 @@ class TimelineWait(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RunSession(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One execution of a run, from its start to its end.
+    """A session: one execution of a run, from its start to its end. Times are Unix seconds.
 
     Attributes:
-        started_at: Its start, in Unix seconds.
-        finished_at: Its end. None if it is under way, or was killed.
-        active_until: Its end, or else the last time at which it is known to have been active.
-        ended: How it ended: finished, interrupted, refused, no_answer, or failed.
-        reason: Why it ended so, in words.
+        started_at: When the session started.
+        finished_at: When the session ended. None if it runs, or was killed.
+        active_until: When the session ended. If that is not known, when it was last active.
+        ended: How the session ended: finished, interrupted, refused, no_answer, or failed.
+        reason: The reason, in words.
         period: Length of the rate limit's window, in seconds.
-        budget: Where the budget is kept through which it shares the rate limit. Empty for none.
-            None if it is not known: earlier versions did not record it.
-        shared_with: The other processes that shared it meanwhile, such as "process 4711 on host
-            (run other.csv.run)". At most 100.
+        budget: The place of the budget that shares the rate limit. Empty without a budget. None if
+            not known, because earlier versions did not record it.
+        shared_with: Other processes that shared the rate limit, such as "process 4711 on host (run
+            other.csv.run)". At most 100.
     """
 
     started_at: float
@@ -294,14 +296,14 @@ class RunSession(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RollbackProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the rollback of a run is.
+    """The progress of the rollback of a run.
 
     Attributes:
-        path: Its journal.
-        lines: Disks that it is to roll back.
-        done: Disks that it has rolled back.
-        finished: Whether nothing is left to do for it.
-        reachable: Whether its journal could be read. If not, the numbers are 0.
+        path: The journal of the rollback.
+        lines: The number of disks to roll back.
+        done: The number of disks that are rolled back.
+        finished: Whether the rollback has no waiting or unknown line left.
+        reachable: Whether the journal could be read. If not, the numbers are 0.
     """
 
     path: str
@@ -312,17 +314,17 @@ class RollbackProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
-        info: What the run is.
-        counts: Lines per status, for each status that occurs.
-        requests: Requests of all sessions together, reading back and polling included.
-        rate_limited: 429s among them.
-        total_permitted: Requests permitted in a window. None while unknown.
-        sessions: The executions of the run.
-        locked_by: The process that executes it now, such as "process 4711 on host". None for none.
-        rollback: How far its rollback is. None if it was not rolled back.
+        info: The run.
+        counts: The number of lines by status, for each status that occurs.
+        requests: Requests of all sessions together, including reads and polls.
+        rate_limited: The number of 429s among them.
+        total_permitted: Requests permitted per window. None if not known.
+        sessions: The sessions of the run.
+        locked_by: The process that executes the run now, such as "process 4711 on host", or None.
+        rollback: The progress of its rollback. None without a rollback.
     """
 
     info: RunInfo
@@ -350,7 +352,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do for a resumed run."""
+        """Whether a resumed run would have nothing to do: no line is waiting or unknown."""
         return not (self.counts.get(LineStatus.WAITING) or self.counts.get(LineStatus.UNKNOWN))
 
     @property
@@ -360,5 +362,5 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def elapsed(self) -> float:
-        """Seconds of all sessions together. A killed one counts until its last request."""
+        """Seconds of all sessions together. A killed session counts until it was last active."""
         return sum(session.active_until - session.started_at for session in self.sessions)

@@ -1,10 +1,10 @@
-"""The journal's tables, version by version.
+"""The tables of a journal, as a list of migrations.
 
-A file is brought up to date when it is opened for writing. The table `line` is that of migration 2
-with the column `item` of migration 3; `records.LineRecord` explains the columns.
+`LINE_TABLE` shows how a line is stored. The other tables are in migration 2 and later ones.
 
-`user_version` is the number of the migrations that a file has had. One that is published is never
-changed again.
+A journal is updated when it is opened for writing. Its `user_version` is the number of migrations
+that were applied to it. A published migration never changes, not even in a comment: `integrity`
+compares the text of each table.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import sqlite3
 import zlib
 from collections.abc import Sequence
 
+from .first_version import FIRST_VERSION
+
 #: In the header of every journal, so that no other SQLite file is taken for one ("KAPA").
 APPLICATION_ID = 0x4B415041
 
-#: Columns that are named otherwise in the code: a migration that only renames is not worth its
-#: risk.
+#: Columns with another name than in the code. A migration that only renames is not worth its risk.
 CHANGES, READ_FIRST, ROLLED_BACK_BY, SECOND_STEP = "did", "look", "taken_back_by", "further"
-#: What `seal` holds, by table: all that a row says. Never changed for a migration that is
-#: published.
+#: The expression of the column `seal`, by table: a copy of all other columns. Part of published
+#: migrations, so it never changes.
 SEALS = {
     "tally": (
         "nonce * 3 + lines * 5 + weight * 7 + changes * 11 + generation * 13 + writing * 17 + reserved * 19"
@@ -43,17 +44,17 @@ SEALS = {
     "latency": ("printf('%d|%s|%d', since * 4194304, buckets, waited * 4194304)"),
     "sharing": ("printf('%d|%s|%s|%s', session, place, process, run)"),
 }
-#: Every table whose rows count in `tally`, since the version of that number.
+#: The tables whose rows count in `tally`, each with the first version in which they do.
 TALLIED = {"run": 2, "line": 2, "second": 2, "wait": 2, "session": 2, "latency": 2, "sharing": 4}
 
 
 def tallied(version: int) -> list[str]:
-    """Return the tables whose rows count in the tally of a file of this version."""
+    """Return the tables that count in the tally of a file of this version."""
     return [table for table, since in TALLIED.items() if since <= version]
 
 
 def weight_of(version: int) -> str:
-    """Return the sum of the weights of all rows of a file of this version, as an expression."""
+    """Return an SQL expression: the sum of the weights of all rows of a file of this version."""
     return " + ".join(f"(SELECT coalesce(sum(weight), 0) FROM {table})" for table in tallied(version))
 
 
@@ -65,9 +66,10 @@ FIRST_TALLY = f"""
 
 
 def _counting(table: str) -> str:
-    """Return the triggers that keep `tally` right.
+    """Return the triggers that update `tally` when a row changes.
 
-    Nothing is ever deleted, and lines are made with the journal: no triggers for that.
+    Rows are never deleted. Runs and lines are inserted only before FIRST_TALLY. So these need no
+    triggers.
     """
     triggers = f"""
     CREATE TRIGGER {table}_changed AFTER UPDATE ON {table} BEGIN
@@ -86,37 +88,23 @@ def _counting(table: str) -> str:
 def origin_of(
     number: int, disk: str, virtual_machine: str, second_step: int, note: str | None, item: str | None = None
 ) -> int:
-    """Return the checksum of what a manifest says about a line."""
+    """Return the checksum of a line of a manifest."""
     said = f"{number}|{disk}|{virtual_machine}|{second_step:d}|{'' if note is None else note}"
     if item is not None:
         said = f"{said}|{item}"
     return zlib.crc32(said.encode("utf-8", "surrogatepass"))
 
 
-MIGRATIONS: tuple[str, ...] = (
-    # 1: runs, lines, timeline.
-    """
-    CREATE TABLE run (
-        only INTEGER PRIMARY KEY CHECK (only = 1),
-        run_id TEXT NOT NULL,
-        kind TEXT NOT NULL,
-        manifest TEXT NOT NULL,
-        digest TEXT NOT NULL,
-        created_at REAL NOT NULL,
-        lines INTEGER NOT NULL,
-        attach INTEGER NOT NULL,
-        parent TEXT,
-        base_url TEXT,
-        looked_at REAL,                     -- when the preflight was made
-        taken_back_by TEXT                  -- the rollback of this run, which cannot be resumed
-    );
-    CREATE TABLE line (
+#: How a line is stored. Migration 3 adds the column `item`. `records.LineRecord` explains the
+#: columns. `queries_lines.RECORD_OUTCOME` writes what a line has become.
+LINE_TABLE = f"""CREATE TABLE line (
         number INTEGER PRIMARY KEY,
         disk TEXT NOT NULL,
         virtual_machine TEXT NOT NULL,
         machine_id TEXT,                    -- of a machine that is named by its FQDN, once it is known
         further INTEGER NOT NULL,           -- whether the second step of its run is wanted, too
         note TEXT,
+        origin INTEGER NOT NULL,            -- checksum of what the manifest says
         found TEXT,                         -- what the preflight saw
         look INTEGER NOT NULL DEFAULT 0,    -- whether its disk is to be read before its step is sent
         step TEXT NOT NULL,
@@ -129,33 +117,28 @@ MIGRATIONS: tuple[str, ...] = (
         request_id TEXT,
         task TEXT,
         sent_at REAL,
-        finished_at REAL
-    );
-    CREATE INDEX line_machine ON line (coalesce(machine_id, virtual_machine));
-    CREATE TABLE second (
-        at INTEGER PRIMARY KEY,
-        requests INTEGER NOT NULL,
-        rate_limited INTEGER NOT NULL,
-        failed INTEGER NOT NULL,
-        permitted INTEGER
-    );
-    CREATE TABLE wait (since REAL NOT NULL, until REAL NOT NULL, reason TEXT NOT NULL);
-    CREATE TABLE session (
-        number INTEGER PRIMARY KEY,
-        started_at REAL NOT NULL,
         finished_at REAL,
-        ended TEXT,
-        reason TEXT
-    );
-    """,
-    # 2: what a run was asked to do, and what shows that nothing of it was lost or changed (see
-    # `integrity`).
+        seal TEXT NOT NULL GENERATED ALWAYS AS (
+            {SEALS["line"]}
+        ) STORED,
+        weight INTEGER GENERATED ALWAYS AS (
+            (origin + number * 40503 + state * 97 + did * 1009 + attempts * 10007 + look * 5 + length(seal) * 13
+                + unicode(status) * 11 + coalesce(CAST(sent_at * 4194304 AS INTEGER), 0) * 5
+                + coalesce(CAST(finished_at * 4194304 AS INTEGER), 0) * 3) & 4294967295
+        ) VIRTUAL
+    )"""
+
+
+MIGRATIONS: tuple[str, ...] = (
+    # 1: runs, lines and the timeline. Obsolete: migration 2 replaces each of these tables.
+    FIRST_VERSION,
+    # 2: the options of a run, and the columns that show lost or changed rows (see `integrity`).
     #
-    # seal: a second copy of what a row says, written by SQLite with the row itself. weight: a
-    # number of it; their sum is in `tally`, so that a missing row and one from an earlier time are
-    # found, too. SQLite computes all of it while the interpreter's lock is free. Times are
-    # multiplied by 2^22, which is exact, and are never formatted: versions of SQLite format
-    # floating-point numbers differently.
+    # seal: a second copy of the columns of a row. It shows a changed value.
+    # weight: a checksum of a row. `tally` has the sum of all weights, which shows a missing row and
+    # a row from an earlier time.
+    # SQLite computes both, without the interpreter's lock. Times are multiplied by 2^22, which is
+    # exact, because versions of SQLite format floating-point numbers differently.
     f"""
     CREATE TABLE tally (
         only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -203,36 +186,7 @@ MIGRATIONS: tuple[str, ...] = (
         FROM old_run;
     DROP TABLE old_run;
     ALTER TABLE line RENAME TO old_line;
-    CREATE TABLE line (
-        number INTEGER PRIMARY KEY,
-        disk TEXT NOT NULL,
-        virtual_machine TEXT NOT NULL,
-        machine_id TEXT,                    -- of a machine that is named by its FQDN, once it is known
-        further INTEGER NOT NULL,           -- whether the second step of its run is wanted, too
-        note TEXT,
-        origin INTEGER NOT NULL,            -- checksum of what the manifest says
-        found TEXT,                         -- what the preflight saw
-        look INTEGER NOT NULL DEFAULT 0,    -- whether its disk is to be read before its step is sent
-        step TEXT NOT NULL,
-        state INTEGER NOT NULL DEFAULT 0,
-        status TEXT NOT NULL DEFAULT 'waiting',
-        did INTEGER NOT NULL DEFAULT 0,     -- bits: what this run has changed
-        code TEXT,
-        detail TEXT,
-        attempts INTEGER NOT NULL DEFAULT 0,
-        request_id TEXT,
-        task TEXT,
-        sent_at REAL,
-        finished_at REAL,
-        seal TEXT NOT NULL GENERATED ALWAYS AS (
-            {SEALS["line"]}
-        ) STORED,
-        weight INTEGER GENERATED ALWAYS AS (
-            (origin + number * 40503 + state * 97 + did * 1009 + attempts * 10007 + look * 5 + length(seal) * 13
-                + unicode(status) * 11 + coalesce(CAST(sent_at * 4194304 AS INTEGER), 0) * 5
-                + coalesce(CAST(finished_at * 4194304 AS INTEGER), 0) * 3) & 4294967295
-        ) VIRTUAL
-    );
+    {LINE_TABLE};
     INSERT INTO line (number, disk, virtual_machine, machine_id, further, note, origin, found, look, step, state, status,
             did, code, detail, attempts, request_id, task, sent_at, finished_at)
         SELECT number, disk, virtual_machine, machine_id, further, note,
@@ -308,10 +262,9 @@ MIGRATIONS: tuple[str, ...] = (
     """
     + FIRST_TALLY
     + "".join(_counting(table) for table in tallied(2)),
-    # 3: runs of any action. Its name stands in `run.kind`; `origin` is the checksum of the item,
-    # too.
+    # 3: runs of any action. `run.kind` has the name of the action. `origin` includes the item.
     "ALTER TABLE line ADD COLUMN item TEXT",
-    # 4: with whom each session shares the rate limit.
+    # 4: the processes that share the rate limit with each session.
     f"""
     CREATE TABLE sharing (
         session INTEGER NOT NULL,
@@ -329,16 +282,15 @@ MIGRATIONS: tuple[str, ...] = (
     """
     + _counting("sharing"),
 )
-#: What `run.kind` begins with for a run of any action. The name of the action follows.
+#: The prefix of `run.kind` in a run of any action, before the name of the action.
 ACTION_KIND = "action:"
 VERSION = len(MIGRATIONS)
-#: A line's machine: its id, or the name that the manifest has for it as long as the id is not
-#: known.
+#: A line's machine: its ID, or the name in the manifest if the ID is not known.
 MACHINE = "coalesce(machine_id, virtual_machine)"
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
-    """Carry out the migrations that a file has not had, each in a transaction of its own."""
+    """Apply the migrations that were not applied to a file, each in its own transaction."""
     connection.create_function("origin_of", -1, origin_of, deterministic=True)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     for number, script in enumerate(migrations[version:], start=version + 1):

@@ -1,7 +1,7 @@
-"""One execution of a run, as the journal records it: its beginning, its length, its end.
+"""Record a session (one execution of a run): when it starts, how long it lasts, how it ends.
 
-The time of day says when it began; how long it lasts is the monotonic clock's, as the time of day
-can be set back.
+The start is a time of day. The duration comes from the monotonic clock, because the time of day can
+be set back.
 """
 
 from __future__ import annotations
@@ -27,22 +27,21 @@ from .queries_sessions import (
 )
 from .timeline import TimelineRecorder
 
-#: Seconds after which the result of a preflight does not count any more.
+#: Seconds for which the result of a preflight counts.
 PREFLIGHT_HOLDS = 600.0
-#: Seconds between two records of how long a session has lasted: a killed one is known to have
-#: lasted so long.
+#: Seconds between two records of the duration. For a killed session, the last one counts.
 PULSE = 1.0
-#: Other processes that a session names, at most.
+#: The most other processes to record for a session.
 MOST_OTHERS = 100
 
 
 class SessionRecorder(Observer):
-    """Records how long a session lasts, and with whom it shares its rate limit.
+    """Records how long a session lasts, and which processes share its rate limit.
 
-    Watches requests and waits, as something must say that time goes by.
+    Each request and each wait is an occasion to record the duration.
 
     Args:
-        writer: Of the journal.
+        writer: Writes to the journal.
         run: The ID of the run.
     """
 
@@ -53,19 +52,19 @@ class SessionRecorder(Observer):
         self._began = self._recorded = time.monotonic()
 
     async def begin(self, period: float, budget: str | None) -> None:
-        """Record the beginning of the session.
+        """Record the start of the session.
 
         Args:
             period: Length of the rate limit's window in seconds.
-            budget: Where the budget is kept through which the rate limit is shared; None for none.
+            budget: The place of the budget that shares the rate limit. None without a budget.
         """
         await self._writer.call(begin_session, time.time(), period, PREFLIGHT_HOLDS)
         self._writer.note(ADD_SHARING, Sharing(place=budget or ""))
 
     def on_budget(self, event: BudgetEvent) -> None:
-        """Record processes that have not shared the budget before.
+        """Record processes that are new in the budget.
 
-        A process that executes this run is an earlier one that was killed.
+        Skips a process that executes this run: it is an earlier one that was killed.
         """
         for other in event.others:
             if other.run == self._run:
@@ -76,11 +75,11 @@ class SessionRecorder(Observer):
                 self._writer.note(ADD_SHARING, sharing)
 
     def on_request(self, event: RequestEvent) -> None:  # noqa: ARG002 - any will do
-        """A request has ended."""
+        """Record the duration of the session so far."""
         self._record()
 
     def on_wait(self, event: WaitEvent) -> None:  # noqa: ARG002 - any will do
-        """A request waits."""
+        """Record the duration of the session so far."""
         self._record()
 
     def _record(self) -> None:
@@ -97,7 +96,7 @@ class SessionRecorder(Observer):
 
 @contextlib.asynccontextmanager
 async def recording(journal: Journal, client: Client) -> AsyncIterator[Writer]:
-    """Write to a journal while this is open, and record the timeline of the client's requests."""
+    """Return a context manager with a Writer. It also records the timeline of the requests."""
     mark = run_id.set(journal.info().run_id)
     try:
         async with Writer(journal) as writer:

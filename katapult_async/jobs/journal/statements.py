@@ -1,8 +1,8 @@
-"""How statements are carried out: named parameters, the words of the enums, rows as structs.
+"""Execute statements with named parameters, and return rows as structs.
 
-The words of `records` are parameters of every statement: `:state_sent`, `:status_failed`,
-`:step_attach`, `:found_to_assign`, `:changed_assigned`. A word that does not exist is an error of
-SQLite. Knows no statement.
+The members of the enums of `records` are parameters of every statement: `:state_sent`,
+`:status_failed`, `:step_attach`, `:found_to_assign`, `:changed_assigned`. SQLite raises an error
+for a parameter that does not exist.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def execute(db: sqlite3.Connection, statement: str, **values: object) -> sqlite3.Cursor:
-    """Carry out a statement."""
+    """Execute a statement."""
     return db.execute(statement, {**WORDS, **values})
 
 
@@ -45,14 +45,15 @@ def number(db: sqlite3.Connection, statement: str, **values: object) -> int:
 
 
 def names(db: sqlite3.Connection, statement: str, **values: object) -> list[str]:
-    """Return the first column of what a statement selects."""
+    """Return the first column of the rows that a statement selects."""
     return [row[0] for row in execute(db, statement, **values)]
 
 
 def rows(db: sqlite3.Connection, kind: type[T], statement: str, **values: object) -> Iterator[T]:
-    """Yield a struct for each row, by the names of its columns.
+    """Yield a struct for each row. The columns have the names of its fields.
 
-    Raises ValueError for a value of another type.
+    Raises:
+        ValueError: If a value has another type than its field.
     """
     cursor = execute(db, statement, **values)
     columns = [column[0] for column in cursor.description]
@@ -61,7 +62,7 @@ def rows(db: sqlite3.Connection, kind: type[T], statement: str, **values: object
 
 
 def pragma(db: sqlite3.Connection, text: str) -> Any:
-    """Carry out a pragma, and return the value that it answers with, if any."""
+    """Execute a pragma, and return its value, if it has one."""
     answer = db.execute(f"PRAGMA {text}").fetchall()
     return answer[0][0] if answer else None
 
@@ -69,13 +70,12 @@ def pragma(db: sqlite3.Connection, text: str) -> Any:
 class BatchStatement(Generic[Row]):
     """A statement for many rows at once.
 
-    The rows are one JSON array, which SQLite works through without the interpreter. Row by row it
-    would wait for the interpreter's lock at each one, and make the event loop wait for it.
+    The rows are one JSON array, which SQLite reads without the interpreter's lock. One statement
+    per row would need the lock each time, and delay the event loop.
 
     Args:
         row: The type of the rows, with `array_like=True`.
-        text: The statement. `{name}` stands for a field of the row, `{rows}` for the table of all
-            rows.
+        text: The statement. `{name}` is a field of the row. `{rows}` is the table of all rows.
     """
 
     def __init__(self, row: type[Row], text: str) -> None:
@@ -85,5 +85,5 @@ class BatchStatement(Generic[Row]):
         self._text = text.format(rows="json_each(:rows) AS r", **fields)
 
     def execute(self, db: sqlite3.Connection, rows: Iterable[Row]) -> None:
-        """Carry it out."""
+        """Execute the statement for these rows."""
         execute(db, self._text, rows=_encode(rows).decode())

@@ -1,9 +1,7 @@
-"""The timeline of a run: how many requests in which second, and how long they took.
+"""Record the timeline of a run: requests per second, waits, and response times.
 
-Written now and then.
-
-An observer like any other. The timeline is for the report, so a crash may lose its last second.
-What matters for resuming the run is recorded durably by `steps.recorder`.
+The timeline is for reports only, so a crash may lose its last second. `steps.recorder` durably
+records what a resumed run needs.
 """
 
 from __future__ import annotations
@@ -19,13 +17,13 @@ from .group_commit import Writer
 from .latency import Histogram
 from .queries_sessions import ADD_SECOND, ADD_WAIT, SET_LATENCY, LatencySums, SecondCounts, Wait
 
-#: Seconds of waiting that are worth a mark in the report.
+#: The shortest wait that is recorded, in seconds.
 WORTH_A_MARK = 1.0
 _encode = msgspec.json.Encoder().encode
 
 
 class TimelineRecorder(Observer):
-    """Counts requests per second and how long they took, and notes the waits.
+    """Counts requests per second, and records response times and waits.
 
     Call `flush` at the end.
     """
@@ -37,13 +35,12 @@ class TimelineRecorder(Observer):
         self._permitted: int | None = None
         self._waits_until = 0.0
         self._latency = Histogram()
-        # Seconds of the waits that are over, and the latest one: it may end earlier than was
-        # foreseen.
+        # Seconds of all earlier waits, and the latest wait, which may end earlier than announced.
         self._waited = 0.0
         self._wait: tuple[float, float] | None = None
 
     def on_request(self, event: RequestEvent) -> None:
-        """Count it in the second in which it was sent."""
+        """Count a request in the second in which it was sent."""
         second = math.floor(event.sent_at)
         if second not in self._seconds:
             self.flush()
@@ -56,12 +53,12 @@ class TimelineRecorder(Observer):
         counts.failed += not (succeeded or event.rate_limited)
         counts.permitted = self._permitted
         took = event.ended_at - event.sent_at
-        # Below 0 the clock was set back, and nobody knows how long it took.
+        # A negative duration means that the clock was set back. The true one is not known.
         if event.status is not None and took >= 0:
             self._latency.record(took)
 
     def on_wait(self, event: WaitEvent) -> None:
-        """Note it, once for all requests that wait for the same."""
+        """Record a wait. Requests that wait until about the same time count as one wait."""
         if event.until is None:
             return
         self._waited += self._waited_since(event.since)
@@ -71,14 +68,14 @@ class TimelineRecorder(Observer):
         if event.until - self._waits_until >= WORTH_A_MARK:
             self._waits_until = event.until
             self._writer.note(ADD_WAIT, Wait(since=event.since, until=event.until, reason=event.reason))
-            self.flush()  # nothing more may happen for a minute, and somebody may ask where the run stands
+            self.flush()  # no other event may follow for a minute, and `status` should show the timeline
 
     def learnt(self, permitted: int | None) -> None:
-        """The permitted rate, where no header tells it."""
+        """Note the limit that was learnt from a 429, without headers."""
         self._permitted = permitted or self._permitted
 
     def flush(self) -> None:
-        """Hand what has been gathered to the writer."""
+        """Give the counts so far to the writer."""
         seconds, self._seconds = self._seconds, {}
         for counts in seconds.values():
             self._writer.note(ADD_SECOND, counts)
@@ -88,7 +85,7 @@ class TimelineRecorder(Observer):
             self._writer.note(SET_LATENCY, LatencySums(since=self._since, buckets=buckets, waited=waited))
 
     def _waited_since(self, now: float) -> float:
-        """Seconds of the latest wait until now."""
+        """Return the seconds of the latest wait so far."""
         if self._wait is None:
             return 0.0
         since, until = self._wait

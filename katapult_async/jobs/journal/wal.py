@@ -1,9 +1,9 @@
-"""What a write-ahead log of SQLite holds, checked frame by frame.
+"""Read a write-ahead log of SQLite, and check each frame.
 
-SQLite itself ignores the rest after a damaged frame.
+SQLite itself ignores a damaged frame and all frames after it.
 
-Pure: takes the bytes of the log, and of SQLite's index of it (`-shm`), and says what is in them.
-Judges nothing. The formats are described at
+Pure functions of the bytes of the log and of SQLite's index of the log (`-shm`). `integrity`
+decides what the result means. The formats are described at
 https://www.sqlite.org/fileformat2.html#the_write_ahead_log and
 https://www.sqlite.org/walformat.html.
 """
@@ -24,12 +24,15 @@ _INDEX = struct.Struct("=IIIBBHII8s8s8s")
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found in a write-ahead log.
+    """The state of a write-ahead log.
 
-    size: its bytes. sound: whether its header is right. salt: names the cycle of the log; frames of
-    earlier cycles have another one. committed: frames up to the last transaction that is complete.
-    broken: whether a frame of this cycle is damaged or was not written to its end. later: whether
-    frames of this cycle are left behind the end of a transaction that has such a frame.
+    Attributes:
+        size: The size in bytes.
+        sound: Whether the header is valid.
+        salt: The ID of the current cycle of the log. Frames of earlier cycles have another one.
+        committed: The number of frames up to the last complete transaction.
+        broken: Whether a frame of this cycle is damaged or incomplete.
+        later: Whether frames of this cycle follow after the end of a transaction with such a frame.
     """
 
     size: int
@@ -59,7 +62,7 @@ def _read_frames(content: bytes, page: int, checked: tuple[int, int], *, big: bo
     for number, header, body in _frames(content, page):
         ours = header[8:16] == salt
         if end:
-            # These cannot be checked any more: a checksum goes on from the frame before.
+            # No later frame can be checked, because a checksum includes the frame before.
             broken = broken or ours
             later = later or (ours and ended)
         elif ours:
@@ -97,11 +100,11 @@ def _checksum(content: bytes, start: tuple[int, int], *, big: bool) -> tuple[int
 
 
 def knows_more(index: bytes, log: Log) -> bool:
-    """Return whether the index of a log (`-shm`) knows commits that the log does not hold.
+    """Return whether the index of a log (`-shm`) has commits that the log does not have.
 
-    SQLite writes the index after the log was synchronised, and never synchronises the index. So an
-    index of the same cycle or of a later one is right. After a power cut the file may be left from
-    an earlier cycle, and proves nothing. The first half of a salt counts the cycles.
+    SQLite writes the index after it has synchronised the log, and never synchronises the index. So
+    an index of the same cycle or of a later one is correct. After a power cut, the index may be
+    from an earlier cycle, and then proves nothing. The first half of a salt counts the cycles.
     """
     if len(index) < 2 * _INDEX.size or index[: _INDEX.size] != index[_INDEX.size : 2 * _INDEX.size]:
         return False
@@ -111,5 +114,5 @@ def knows_more(index: bytes, log: Log) -> bool:
     if salt == log.salt:
         return bool(committed > log.committed)
     ahead = (int.from_bytes(salt[:4], "big") - int.from_bytes(log.salt[:4], "big")) % 2**32
-    # A cycle begins in the index, before its first frame is in the log.
+    # A new cycle is in the index before its first frame is in the log.
     return committed > 0 and 0 < ahead < 2**31

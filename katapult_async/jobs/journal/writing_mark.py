@@ -1,8 +1,7 @@
-"""The mark in a journal's file that it is open for writing.
+"""The mark in a journal's file that shows that it is open for writing (`tally.writing`).
 
-It is set before the first record, and removed with the last.
-
-What a file with the mark and without its write-ahead log means is judged by `integrity`.
+It is set before the first record, and removed when the file is closed. `integrity` decides what a
+file with the mark and without its write-ahead log means.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ from .file import connect, note_open, side_file
 from .statements import pragma
 from .wal import FRAME_HEADER, HEADER
 
-#: Frames of the write-ahead log that SQLite writes before it starts again from the beginning,
-#: mostly.
+#: The usual number of frames that SQLite writes before it starts again at the beginning of the log.
 RESERVED_FRAMES = 1000
 
 
@@ -34,7 +32,7 @@ def begin_writing(
     Args:
         connection: The open file.
         path: Its path.
-        first: A change that is made in the same transaction.
+        first: Called in the same transaction, before the mark is set.
     """
     size = HEADER + RESERVED_FRAMES * (FRAME_HEADER + pragma(connection, "page_size"))
     connection.execute("BEGIN IMMEDIATE")
@@ -48,7 +46,7 @@ def begin_writing(
 
 
 def _reserve(wal: Path, size: int) -> bool:
-    """Make the log at least so long. It needs no space on most file systems: nothing is written."""
+    """Extend the log to at least `size` bytes. Most file systems need no space for it (sparse)."""
     try:
         with wal.open("rb+") as file:
             if os.fstat(file.fileno()).st_size < size:
@@ -60,7 +58,7 @@ def _reserve(wal: Path, size: int) -> bool:
 
 
 def end_writing(connection: sqlite3.Connection) -> None:
-    """Record that nothing more comes, and take over the whole log. Raises sqlite3.Error."""
+    """Remove the mark, and move the whole log to the file. Raises sqlite3.Error."""
     if connection.in_transaction:
         connection.execute("ROLLBACK")
     queries.end_writing(connection)
@@ -77,18 +75,18 @@ def close(
 
     Args:
         connection: The open file.
-        written: Its path, if it was open for writing.
-        counted: Its path, if it counts as open.
-        copy: The folder of the copy that was read.
-        process: The process that opened it.
+        written: The path, if the file was open for writing. Else None.
+        counted: The path, if `note_open` has counted this connection. Else None.
+        copy: The folder of the temporary copy, if the connection reads a copy.
+        process: The ID of the process that opened the file.
     """
     if os.getpid() != process:
-        return  # SQLite's connections do not survive a fork
+        return  # a forked process must not use the connections of its parent
     try:
         if written is not None:
             end_writing(connection)
     except sqlite3.Error:
-        close_as_killed(connection, written)  # a full disk, which has been complained about before
+        close_as_killed(connection, written)  # probably a full disk, which an earlier error has reported
     else:
         connection.close()
     if counted is not None:
@@ -98,9 +96,9 @@ def close(
 
 
 def close_as_killed(connection: sqlite3.Connection, path: Path | None) -> None:
-    """Close the file so that it says that it is open, and leave its write-ahead log.
+    """Close the connection and leave the mark and the write-ahead log, as after a kill.
 
-    Another connection keeps SQLite from removing the log.
+    SQLite does not remove the log while another connection is open.
     """
     with contextlib.suppress(sqlite3.Error, JournalError), contextlib.ExitStack() as stack:
         if path is not None:

@@ -1,4 +1,4 @@
-"""The manifest of a run: which disk is wanted on which machine. Knows nothing of journals."""
+"""Manifests: the input of a run, such as which disk to assign to which virtual machine."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Finds disks that a manifest lists twice.
-
-Keeps them on disk where they are many, so that memory stays the same.
-"""
+"""Find disks that a manifest lists twice, in a temporary SQLite file, so that memory is bounded."""
 
 from __future__ import annotations
 
@@ -19,11 +16,11 @@ def _statements() -> dict[str, str]:
 
 
 class Duplicates:
-    """The disks that were listed already. Use it as a context manager."""
+    """The disks of the lines so far. Use it as a context manager."""
 
     def __enter__(self) -> Duplicates:
         self._statements = _statements()
-        self._db = sqlite3.connect("", isolation_level=None)  # a temporary file that goes away by itself
+        self._db = sqlite3.connect("", isolation_level=None)  # SQLite removes this temporary file
         self._db.executescript(self._statements["make"])
         return self
 
@@ -36,7 +33,7 @@ class Duplicates:
         self._db.close()
 
     def complaint(self, line: ManifestLine) -> str | None:
-        """Return what is wrong with a line, if its disk or machine was listed before.
+        """Add a line. Return a complaint if an earlier line has the same disk or machine.
 
         Raises:
             sqlite3.Error: The temporary folder is full.

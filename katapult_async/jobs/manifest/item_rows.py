@@ -1,6 +1,6 @@
-"""What a line of an action's manifest says: one item, by the names of its fields.
+"""Convert the records of an action's manifest to items. A column is a field of the item.
 
-Judges one record at a time. A text stands for a number or a choice, because CSV has nothing else.
+Numbers and booleans may be text, because CSV has only text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ItemRows:
         self._action: Action[Any, Any] = action_named(action)
         needed, names = fields_of(self._action.item)
         self.columns = Columns((*names, "note"), names[:needed])
-        # What a line is about: a disk, what is created, or else a machine.
+        # Whether the action creates something. Its name is then the subject of a line.
         self._created = "virtual_machine" not in self.columns.required
 
     @property
@@ -43,7 +43,7 @@ class ItemRows:
         return self._action.name
 
     def line_of(self, number: int, fields: Fields) -> ManifestLine:
-        """Return what a record says. Raises BadRecord."""
+        """Return a record as a line. Raises BadRecord if it is not valid."""
         if isinstance(fields, BadRecord):
             raise fields
         if strange := sorted(set(fields) - set(self.columns.all)):
@@ -69,7 +69,7 @@ class ItemRows:
 
     def _item(self, given: dict[str, object]) -> object:
         machine = given.get("virtual_machine")
-        if isinstance(machine, str) and "." in machine:  # names of hosts are compared without case
+        if isinstance(machine, str) and "." in machine:  # host names ignore case
             given["virtual_machine"] = machine.lower().removesuffix(".")
         try:
             return self._action.reader(msgspec.convert(given, self._action.item, strict=False))
@@ -79,7 +79,7 @@ class ItemRows:
             raise BadRecord(str(exc)) from None
 
     def fields_of(self, item: object) -> Fields:
-        """Return the record that stands for an item which Python code gives."""
+        """Return an item of Python code as a record."""
         try:
             read = cast("object", self._action.reader(item))
         except (TypeError, ValueError) as exc:
@@ -88,7 +88,7 @@ class ItemRows:
 
 
 def _reason(error: str, given: dict[str, object]) -> str:
-    """What is wrong with a field, in the words of a manifest."""
+    """Return msgspec's error message with the field name of the manifest first."""
     found = _WRONG_TYPE.match(error)
     if found is None:
         return error

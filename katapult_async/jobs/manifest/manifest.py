@@ -1,7 +1,7 @@
-"""The manifest: which disk is wanted on which machine, from CSV, JSON Lines or any iterable.
+"""Read and check a manifest from CSV, JSON Lines or any iterable.
 
-Checked whole before anything is done with it, and streamed: a million lines need no more memory
-than ten. Repairs nothing.
+The whole manifest is checked before a run uses it. It is read line by line, so a million lines need
+no more memory than ten. Errors are reported, never repaired.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .item_rows import ItemRows
 from .reader import Source, Unreadable
 from .rows import AssignmentRows, BadRecord, Digest, ManifestLine, Rows
 
-#: Complaints that are kept. The others are counted.
+#: The most complaints to keep. The others are only counted.
 MOST_COMPLAINTS = 20
 
 
@@ -28,11 +28,11 @@ class ManifestError(ValueError):
 
 
 class Complaint(msgspec.Struct, frozen=True):
-    """What is wrong with one line.
+    """An error in one line.
 
     Attributes:
         file: The name of the manifest.
-        line: The line, from 1.
+        line: The number of the line, from 1.
         reason: What is wrong.
     """
 
@@ -45,13 +45,13 @@ class Complaint(msgspec.Struct, frozen=True):
 
 
 class ManifestCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check has found.
+    """The result of a check.
 
     Attributes:
-        lines: Items of the manifest.
-        digest: Checksum of what the lines say, not of how they are written.
+        lines: The number of items.
+        digest: Checksum of the items. The format of the file does not matter.
         complaints: The first complaints.
-        complaint_count: How many complaints there are.
+        complaint_count: The number of all complaints.
     """
 
     lines: int
@@ -61,16 +61,14 @@ class ManifestCheck(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Whether there is nothing to complain about."""
+        """Whether there are no complaints."""
         return not self.complaint_count
 
 
 class Manifest:
-    """A manifest that can be read as often as needed.
+    """A manifest. It can be iterated several times.
 
-    Use it as a context manager; leaving it closes the file.
-
-    Make one with `open` or `from_items`.
+    Create it with `open` or `from_items`. Use it as a context manager, which closes the file.
 
     with Manifest.open("plan.csv") as manifest:
         if manifest.check().ok:
@@ -87,18 +85,18 @@ class Manifest:
     def open(cls, path: str | Path, *, action: str | None = None, stdin: BinaryIO | None = None) -> Manifest:
         """Open a file or standard input.
 
-        What cannot be read twice (standard input, a pipe, a FIFO) is read to its end at once and
-        spooled.
+        Standard input, a pipe or a FIFO is copied to a temporary file at once, because it can be
+        read only once.
 
         Args:
-            path: The file; `-` for standard input.
-            action: The name of the action whose items the lines are, for example `resize`. None for
-                assignments.
+            path: The file. `-` for standard input.
+            action: The name of the action for the items of the lines, for example `resize`. None
+                for assignments.
             stdin: Standard input. None if it is closed.
 
         Raises:
-            ManifestError: It cannot be read.
-            ValueError: There is no such action.
+            ManifestError: The manifest cannot be read.
+            ValueError: The action does not exist.
         """
         rows = _rows(action)
         try:
@@ -114,18 +112,18 @@ class Manifest:
     def from_items(
         cls, items: Iterable[object], *, action: str | None = None, name: str = "<items>"
     ) -> Manifest:
-        """Make a manifest of an iterable, which is read to its end at once and spooled.
+        """Create a manifest of an iterable. The items are copied to a temporary file at once.
 
         Args:
-            items: Assignments, pairs (disk, virtual_machine) or ManifestLines; or what the action
-                takes as items. A line's number is the item's position, from 1. `check` complains
-                about wrong items.
-            action: The name of the action whose items these are. None for assignments.
-            name: What to call the manifest in messages.
+            items: Assignments, pairs (disk, virtual_machine) or ManifestLines. With `action`, the
+                items of that action. The number of a line is the position of its item, from 1.
+                `check` complains about wrong items.
+            action: The name of the action for these items. None for assignments.
+            name: The name of the manifest in messages.
 
         Raises:
-            ManifestError: The spool cannot be written.
-            ValueError: There is no such action.
+            ManifestError: The temporary file cannot be written.
+            ValueError: The action does not exist.
         """
         rows = _rows(action)
         try:
@@ -149,13 +147,14 @@ class Manifest:
 
     @property
     def action(self) -> str | None:
-        """The name of the action whose items the lines are. None for assignments."""
+        """The name of the action for the items of the lines. None for assignments."""
         return self._rows.action
 
     def __iter__(self) -> Iterator[ManifestLine]:
-        """Yield the items.
+        """Yield the lines.
 
-        Raises ManifestError at the first bad line, and where the file cannot be read.
+        Raises:
+            ManifestError: A line is not valid, or the file cannot be read.
         """
         number = 0
         try:
@@ -169,12 +168,12 @@ class Manifest:
             raise _not_read(self.name, exc) from exc
 
     def check(self, limit: int = MOST_COMPLAINTS) -> ManifestCheck:
-        """Read everything once, and return what is wrong.
+        """Read the whole manifest, and return its errors.
 
-        Malformed lines, a disk twice, a disk on two machines.
+        Errors are lines that are not valid, and a disk that is listed twice.
 
         Args:
-            limit: Complaints that are kept.
+            limit: The most complaints to keep.
 
         Raises:
             ManifestError: The manifest cannot be read or checked to its end.

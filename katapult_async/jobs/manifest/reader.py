@@ -1,7 +1,7 @@
-"""The text of a manifest (CSV, JSON Lines, or items), cut into records with their lines.
+"""Split the text of a manifest (CSV, JSON Lines, or items) into records with line numbers.
 
-Knows encodings, quotes, and files that can be read only once. What a record must say is for the
-manifest to judge.
+This module handles encodings, quotes, and files that can be read only once. `rows` and `item_rows`
+check the records.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from .rows import AssignmentRows, BadRecord, Columns, Fields
 
 _ASSIGNMENTS = AssignmentRows.columns
 
-#: Characters of a line, at most. No line of a manifest is nearly as long; what is, is some other
-#: file.
+#: The most characters of a line. A file with a longer line is not a manifest.
 LONGEST_LINE = 1 << 16
 _DELIMITERS = ",;\t"
-#: What a byte that is no UTF-8 is decoded to ("surrogateescape"); UTF-8 itself has none of these.
+#: The characters that stand for bytes that are not UTF-8 (error handler "surrogateescape").
 _STRAY = re.compile("[\udc80-\udcff]")
-#: In a line that is more than the empty cells of a spreadsheet.
+#: A character of a line that has more than the empty cells of a spreadsheet.
 _NOT_BLANK = re.compile(r"[^\s,;\"]")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, object]).decode
@@ -36,7 +35,7 @@ _decode_item = msgspec.json.Decoder(dict[str, object] | str).decode
 
 
 class Unreadable(Exception):
-    """Why nothing can be read from this line on."""
+    """The text cannot be read from this line on."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
@@ -44,20 +43,20 @@ class Unreadable(Exception):
 
 
 class Source:
-    """A text that is read from its beginning as often as `records` is called."""
+    """The text of a manifest. Each call of `records` reads it from its beginning."""
 
     def __init__(self, file: BinaryIO, columns: Columns = _ASSIGNMENTS, *, items: bool = False) -> None:
-        # What is no UTF-8 is looked for line by line: a strict decoder works ahead and would not
-        # know the line.
+        # `_lines` finds bytes that are not UTF-8, and their line. A strict decoder reads ahead,
+        # and does not know the line.
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         self._items = items
         self._columns = columns
 
     @classmethod
     def of(cls, file: BinaryIO, columns: Columns = _ASSIGNMENTS) -> Source:
-        """The text of an open file, which becomes the source's.
+        """Return the source of an open file, which it closes.
 
-        One that cannot be read twice (a pipe) is spooled.
+        A file that can be read only once, such as a pipe, is copied to a temporary file.
         """
         if file.seekable():
             return cls(file, columns)
@@ -66,12 +65,12 @@ class Source:
 
     @classmethod
     def spooled(cls, file: BinaryIO, columns: Columns = _ASSIGNMENTS) -> Source:
-        """The text of a file that is read to its end at once."""
+        """Return the source of a file that is copied to a temporary file at once."""
         return cls(_spool(_until_too_long(iter(lambda: file.read(1 << 16), b""))), columns)
 
     @classmethod
     def of_items(cls, items: Iterable[Fields]) -> Source:
-        """What an iterable yields, read to its end at once; the line is the position, from 1."""
+        """Return the source of an iterable, which is read at once. Lines are positions, from 1."""
         return cls(_spool(map(_item, items)), items=True)
 
     def close(self) -> None:
@@ -82,7 +81,7 @@ class Source:
         """Yield each record and the line on which it starts.
 
         Raises:
-            Unreadable: Nothing can be read from some line on.
+            Unreadable: The text cannot be read from some line on.
             OSError: The file cannot be read.
         """
         if self._items:
@@ -122,14 +121,14 @@ class Source:
     def _csv(self) -> Iterator[tuple[int, Fields]]:
         header = next(filter(_NOT_BLANK.search, self._lines()), "")
         delimiter = next((mark for mark in _DELIMITERS if mark in header), ",")
-        # strict: a quote that is never closed would otherwise swallow the rest of the file in
-        # silence.
+        # strict: raises an error for a quote that is never closed. Otherwise the rest of the file
+        # would be one field.
         rows = csv.reader(self._lines(), delimiter=delimiter, strict=True)
         columns: list[str] = []
         start = 1
         try:
             for row in rows:
-                # `line_num` is where a record ends: a field in quotes may go over several lines.
+                # `line_num` is the last line of a record. A field in quotes may have several lines.
                 number, start = start, rows.line_num + 1
                 if not any(field.strip() for field in row):
                     continue
@@ -168,7 +167,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _object(line: str) -> Fields:
     fields = _decode(line)
-    # Each key has a colon, so that a line is read again only where it has more of them.
+    # Each key has a colon. Only a line with more colons than keys can have a key twice.
     if line.count(":") == len(fields):
         return fields
     twice: list[str] = []
@@ -181,18 +180,18 @@ def _object(line: str) -> Fields:
 
 
 def _until_too_long(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Nothing more once a line is too long: it is refused, and what comes after it is not read."""
+    """Yield the chunks up to the first line that is too long. The rest is not read."""
     length = 0
     for chunk in chunks:
         yield chunk
         end = chunk.rfind(b"\n")
         length = length + len(chunk) if end < 0 else len(chunk) - end - 1
-        if length > 4 * LONGEST_LINE:  # characters are counted there, and one may have four bytes
+        if length > 4 * LONGEST_LINE:  # a character may have four bytes
             return
 
 
 def _item(fields: Fields) -> bytes:
-    """One line of a spool: an object, or a text that says what is wrong."""
+    """Return a record as a line of JSON: an object, or a text that says what is wrong."""
     try:
         said = _encode(str(fields) if isinstance(fields, BadRecord) else fields)
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""One record of a manifest: what it must say, and what is wrong with one that does not. Pure."""
+"""Check the records of a manifest of assignments, and convert them to lines. Pure."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Columns(NamedTuple):
     """The columns of a manifest.
 
     Attributes:
-        all: Those that it may have.
-        required: Those that it must have.
+        all: The permitted columns.
+        required: The required columns.
     """
 
     all: tuple[str, ...]
@@ -41,10 +41,10 @@ class Columns(NamedTuple):
 
 
 class BadRecord(Exception):
-    """What is wrong with one record. The records after it can be read."""
+    """A record that is not valid. The records after it can be read."""
 
 
-#: What a record says by column, or why that cannot be known.
+#: The values of a record by column, or the reason why it cannot be read.
 Fields = dict[str, object] | BadRecord
 
 
@@ -52,13 +52,14 @@ class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One item of a manifest.
 
     Attributes:
-        number: The line on which it starts.
-        disk: The ID of the disk.
-        virtual_machine: An ID, or an FQDN in lower case and without a final dot.
+        number: The number of the line on which the record starts.
+        disk: The ID of the disk. For an action that creates disks, the name of the new disk. Empty
+            if the item has no disk.
+        virtual_machine: An ID, or an FQDN in lower case and without a final dot. Empty if the item
+            has no machine.
         attach: Whether to attach the disk. None if the manifest does not say.
         note: The note. None if the manifest has none.
-        item: The item of an action, as JSON. The disk, or the name of a new one, and the machine
-            are empty if the item has none.
+        item: The item of the action, as JSON. None for assignments.
     """
 
     number: int
@@ -70,24 +71,24 @@ class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Rows(Protocol):
-    """What the records of a manifest mean."""
+    """Converts the records of a manifest to lines."""
 
     @property
     def columns(self) -> Columns:
-        """The columns."""
+        """The columns of the manifest."""
         ...
 
     @property
     def action(self) -> str | None:
-        """The name of the action whose items the records are. None for assignments."""
+        """The name of the action for the items of the records. None for assignments."""
         ...
 
     def line_of(self, number: int, fields: Fields) -> ManifestLine:
-        """Return what a record says. Raises BadRecord."""
+        """Return a record as a line. Raises BadRecord if it is not valid."""
         ...
 
     def fields_of(self, item: object) -> Fields:
-        """Return what an item of an iterable says, as a record."""
+        """Return an item of an iterable as a record."""
         ...
 
 
@@ -98,11 +99,11 @@ class AssignmentRows:
     action = None
 
     def line_of(self, number: int, fields: Fields) -> ManifestLine:
-        """Return what a record says. Raises BadRecord."""
+        """Return a record as a line. Raises BadRecord if it is not valid."""
         return _line_of(number, fields)
 
     def fields_of(self, item: object) -> Fields:
-        """Return what an item of an iterable says, as a record."""
+        """Return an item of an iterable as a record."""
         return _fields_of(item)
 
 
@@ -177,17 +178,17 @@ def _fields_of(item: object) -> Fields:
 
 
 class Digest:
-    """Sums up what the lines of a manifest say, one after the other.
+    """A checksum of the lines of a manifest.
 
     Args:
-        action: The action whose items they are.
+        action: The name of the action. None for assignments.
     """
 
     def __init__(self, action: str | None = None) -> None:
         self._hash = hashlib.sha256((action or "").encode())
 
     def add(self, line: ManifestLine) -> None:
-        """One more line. Its number does not count: blank lines change nothing."""
+        """Add a line. Its number has no effect, so that blank lines have none."""
         said = (line.disk, line.virtual_machine, line.attach, line.note)
         self._hash.update(_encode(said if line.item is None else (line.item, line.note)))
 

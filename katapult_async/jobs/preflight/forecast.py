@@ -1,9 +1,7 @@
-"""How long a number of requests will take under a rate limit.
+"""Compute how long a number of requests takes under a rate limit.
 
-`plan` and the live display both ask here.
-
-Pure arithmetic. It assumes windows of the server's clock, a server clock like this machine's, and
-no retries.
+`plan`, `run`, `status`, `rollback` and the live display use it. Pure functions. They assume windows
+of the server's clock, a server clock equal to this machine's, and no retries.
 """
 
 from __future__ import annotations
@@ -15,16 +13,16 @@ import msgspec
 from katapult_async.resources.actions import action_named
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """What limits the requests of a run.
+class Throughput(msgspec.Struct, frozen=True, kw_only=True):
+    """What limits the number of requests per second of a run.
 
     Attributes:
-        limit: Requests permitted in a window. None while it is not known.
+        limit: Requests permitted in a window. None if not known.
         remaining: Requests permitted in the rest of the current window. None for a full window.
         period: Length of the window in seconds.
-        max_per_second: The user's own maximum of requests per second. None for none.
-        measured: Requests per second that the connection has carried while it did not wait. None
-            while it is not known.
+        max_per_second: The user's maximum of requests per second. None without one.
+        measured: Requests per second that the run reaches while it does not wait for permits. None
+            if not known.
     """
 
     limit: int | None
@@ -34,39 +32,39 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     measured: float | None = None
 
 
-def seconds_for(requests: int, pace: Pace, now: float) -> float | None:
+def seconds_for(requests: int, throughput: Throughput, now: float) -> float | None:
     """Return the seconds until the last of the requests has been sent.
 
-    None if nothing is known about the pace.
+    None if neither the limit nor the user's maximum is known.
 
     Args:
-        requests: Requests that are still to be sent.
-        pace: What limits them.
+        requests: The number of requests to send.
+        throughput: What limits them.
         now: Unix time in seconds, for the position in the current window.
     """
     if requests <= 0:
         return 0.0
-    own = [rate for rate in (pace.max_per_second, pace.measured) if rate is not None and rate > 0]
+    own = [rate for rate in (throughput.max_per_second, throughput.measured) if rate is not None and rate > 0]
     fastest = min(own, default=math.inf)
-    if pace.limit is None:
-        # Without a limit only a maximum of the user says how long it takes.
-        return requests / fastest if pace.max_per_second is not None else None
-    to_boundary = pace.period - now % pace.period
-    remaining = pace.limit if pace.remaining is None else max(pace.remaining, 0)
+    if throughput.limit is None:
+        # Without a limit, only the user's maximum determines the time.
+        return requests / fastest if throughput.max_per_second is not None else None
+    to_boundary = throughput.period - now % throughput.period
+    remaining = throughput.limit if throughput.remaining is None else max(throughput.remaining, 0)
     in_this_window = min(remaining, fastest * to_boundary)
     if requests <= in_this_window:
         return requests / fastest
     left = requests - in_this_window
-    per_window = min(pace.limit, fastest * pace.period)
+    per_window = min(throughput.limit, fastest * throughput.period)
     full_windows = math.ceil(left / per_window) - 1
-    return to_boundary + full_windows * pace.period + (left - full_windows * per_window) / fastest
+    return to_boundary + full_windows * throughput.period + (left - full_windows * per_window) / fastest
 
 
 def action_requests(lines: int, action: str) -> int:
-    """Return how many requests a run of an action needs at least: polling is not counted.
+    """Return how many requests a run of an action needs without retries and polls.
 
     Args:
-        lines: Its lines.
+        lines: The number of its lines.
         action: The name of the action.
     """
     return lines * (2 if action_named(action).read_first else 1)

@@ -1,7 +1,7 @@
-"""Reads the organization's lists only as far as that costs less than single reads.
+"""Read a list of the organization only as long as that costs fewer requests than single reads.
 
-A manifest of one line must not cost a list of 100,000 disks. Decides by the number of pages that
-the first page names. What is kept of a page is the business of `snapshot`.
+A manifest of one line must not cost a list of 100,000 disks. The first page has the number of
+pages, which decides.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from katapult_async.resources.pages import Page
 
 
 def is_rest_dearer(missing: int, *, read: int, total: int | None) -> bool:
-    """Return whether the rest of a list costs more requests than, or as many as, single reads.
+    """Return whether the rest of a list costs at least as many requests as single reads.
 
     Args:
-        missing: Wanted things that the pages so far have not shown.
-        read: Pages so far.
+        missing: Wanted disks or machines that no page so far has shown.
+        read: Pages read so far.
         total: Pages of the list. None for a large set, whose pages the API does not count.
     """
-    # What is read singly shows more than a list. Of a list of unknown length, so much more is
-    # expected as was read.
+    # If both cost the same, single reads win, because they show more fields. If the length of the
+    # list is not known, assume that as many pages follow as were read.
     return missing <= (read if total is None else total - read)
 
 
@@ -30,22 +30,22 @@ async def read_while_cheap(
     keep: Callable[[Page], Awaitable[None]],
     missing: Callable[[], Awaitable[int]],
 ) -> bool:
-    """Read the pages of a list.
+    """Read the pages of a list until single reads are cheaper.
 
     Args:
         pages: The list.
-        keep: Keeps what a page shows.
-        missing: Counts the wanted things that no page has shown.
+        keep: Stores the objects of a page.
+        missing: Counts the wanted objects that no page has shown.
 
     Returns:
-        Whether the list was read to its end. If not, the rest is cheaper to read singly.
+        Whether the list was read to its end.
     """
     number = 0
     async for page in pages:
         number += 1
         await keep(page)
         total = _total_pages(page.pagination)
-        # Counting reads all lines: after the first page, the second, the fourth and so on.
+        # Counting reads all lines, so count only after pages 1, 2, 4, 8 and so on.
         if number & (number - 1) or number == total:
             continue
         if is_rest_dearer(await missing(), read=number, total=total):

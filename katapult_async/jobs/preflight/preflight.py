@@ -1,8 +1,8 @@
-"""The preflight: compares every line of a journal with what is on the platform now.
+"""The preflight: compare every line of a journal with the current state of the platform.
 
-Lists are read with pages of 200, so that 20,000 disks cost some 100 requests. Disks and machines
-are read one by one only where the lists cannot tell and the requests are few. Changes nothing on
-the platform, and no outcome of a line.
+It reads lists with pages of 200, so 20,000 disks cost about 100 requests. It reads disks and
+machines singly only if the lists do not show enough and few requests are needed. It changes nothing
+on the platform, and no status of a line.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from katapult_async.jobs.journal.records import Finding, LineFinding
 from katapult_async.logs import package_logger
 from katapult_async.observer import Observer, RequestEvent
 
-from .forecast import Pace, seconds_for
+from .forecast import Throughput, seconds_for
 from .snapshot import compare_data_centers, examine_machines, read_lists
 
 log = package_logger("jobs")
 
 
 class Preflight(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run would find and cost.
+    """The result of a preflight: findings, and the expected cost of the run.
 
     Attributes:
-        counts: Lines per finding, for each finding that occurs.
+        counts: The number of lines by finding, for each finding that occurs.
         first: The first lines of each finding.
         requests: Requests that the preflight has used.
-        assign_requests: Requests that assigning will use, if nothing goes wrong.
-        attach: Lines to attach afterwards. Each needs one request more.
-        attach_machines: Their virtual machines. Each needs some requests for reading it and for its
-            tasks.
-        total_permitted: Requests permitted in a window. None while unknown.
-        remaining: Requests permitted in the rest of the current window.
-        seconds: From now until the last request leaves. None while the rate is not known.
+        assign_requests: Requests that the assign step needs without retries.
+        attach: Lines to attach. Each needs one more request.
+        attach_machines: Machines with lines to attach. Each needs some requests: to read it, and to
+            poll its tasks.
+        total_permitted: Requests permitted per window. None if not known.
+        remaining: Requests that remain in the current window. None if not known.
+        seconds: Expected seconds until the last request is sent. None if the rate is not known.
         not_compared: Disks whose data centre was not read.
         not_examined: Virtual machines whose state was not read.
     """
@@ -56,25 +56,26 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lines(self) -> int:
-        """All of them."""
+        """The number of all lines."""
         return sum(self.counts.values())
 
 
 async def make_preflight(
     client: Client, writer: Writer, organization: str, *, thorough: bool = False, examples: int = 5
 ) -> Preflight:
-    """Compare the lines that have not been sent with what is there now, and keep the findings.
+    """Compare the lines that were not sent with the current state, and store the findings.
 
     Args:
-        client: The client to read with.
-        writer: Of the journal.
+        client: Sends the requests.
+        writer: Writes to the journal.
         organization: `org_…` or its sub-domain.
-        thorough: Whether to read each disk to be assigned, which uses a request each and shows its
-            data centre, and everything that the lists do not show.
-        examples: Lines of each finding to return.
+        thorough: Whether to read each disk to be assigned, and every disk and machine that the
+            lists do not show. That costs one request each. A single read shows the data centre of
+            a disk.
+        examples: The number of lines to return for each finding.
 
     Raises:
-        NotFound: There is no such organization.
+        NotFound: The organization does not exist.
     """
     watch = _Watch()
     with client.session.watching(watch):
@@ -101,7 +102,7 @@ async def make_preflight(
         # A machine with disks to attach is read once before, and about twice while its tasks run.
         seconds=seconds_for(
             to_send + attach + 3 * machines_to_attach,
-            Pace(
+            Throughput(
                 limit=limit,
                 remaining=watch.remaining,
                 period=period,
@@ -118,7 +119,7 @@ async def make_preflight(
 
 
 class _Watch(Observer):
-    """Counts the requests of a preflight, and measures the rate."""
+    """Counts the requests of a preflight, and sums up their durations."""
 
     def __init__(self) -> None:
         self.requests = 0

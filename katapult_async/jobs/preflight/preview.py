@@ -1,4 +1,4 @@
-"""A preflight without a run: what a manifest would find and cost."""
+"""A preflight of a manifest without a run."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ async def preview(
     thorough: bool = False,
     examples: int = 5,
 ) -> Preflight:
-    """Compare every line of a manifest with what is there now, and return what a run would cost.
+    """Compare every line of a manifest with the current state, and return the cost of a run.
 
     Changes nothing.
 
     Args:
-        client: The client to read with.
-        manifest: The disks and the virtual machines that they would be assigned to.
+        client: Sends the requests.
+        manifest: The manifest.
         organization: The organization of the disks: `org_…` or its sub-domain.
-        attach: Whether the run would attach each disk, where its line does not say otherwise.
-        thorough: Whether to read each disk, and everything that the organization's lists do not
-            show.
-        examples: Lines of each finding to return.
+        attach: Whether the run would attach each disk. The `attach` column of a line overrides
+            this.
+        thorough: Whether to read each disk, and every machine that the lists of the organization do
+            not show.
+        examples: The number of lines to return for each finding.
 
     Raises:
-        ManifestError: The manifest has a mistake.
-        NotFound: There is no such organization.
-        ValueError: It is a manifest of an action.
+        ManifestError: The manifest has an error.
+        NotFound: The organization does not exist.
+        ValueError: The manifest is for another action than assign.
     """
     if manifest.action is not None:
         raise ValueError(f"a run of {manifest.action} has no preflight")

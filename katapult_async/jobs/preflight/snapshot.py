@@ -1,7 +1,7 @@
-"""What the platform has now: reads disks and machines, from lists where that is cheaper.
+"""Read the current state of disks and machines: from lists if that is cheaper, else singly.
 
-Reads from the platform, and keeps what it reads in temporary tables of the journal
-(`queries_preflight`). What the lines are sorted into is decided there.
+The result is stored in temporary tables of the journal. `queries_preflight` has these tables, and
+decides the finding for each line.
 """
 
 from __future__ import annotations
@@ -22,28 +22,27 @@ from katapult_async.resources.pages import MOST_PER_PAGE, Page, pages
 
 from .lists import read_while_cheap
 
-#: Single reads of disks or machines that the lists do not show, at most, unless all of them are
-#: asked for.
+#: The most single reads of disks, and of machines, that the lists do not show. `thorough` has no
+#: such limit.
 MOST_MISSING = 100
-#: Disks to assign, at most, that are read one by one to compare data centres without being asked
-#: to.
+#: The most disks to read singly for their data centres. `thorough` has no such limit.
 MOST_COMPARED = 100
-#: Machines are read one by one, for their state, up to this many, or up to a tenth of the lines.
+#: The most machines to read singly for their states, or a tenth of the lines if that is more.
 MOST_MACHINES = 50
-#: Disks whose data centres are read before the journal is asked again.
+#: The number of disks to take from the journal at a time, to read their data centres.
 _AT_A_TIME = 1000
 
 
 async def read_lists(client: Client, writer: Writer, organization: str, *, thorough: bool) -> None:
-    """Read the organization's lists, and singly the wanted disks and machines not in them.
+    """Read the organization's lists, then singly the wanted disks and machines not in them.
 
-    A list is left where reading the rest singly needs as few requests.
+    Stops reading a list as soon as single reads of the rest cost no more requests.
 
     Args:
-        client: The client to read with.
-        writer: Of the journal.
+        client: Sends the requests.
+        writer: Writes to the journal.
         organization: `org_…` or its sub-domain.
-        thorough: Whether to read everything that the lists do not show.
+        thorough: Whether to read every disk and machine that the lists do not show.
     """
     await writer.call(queries.make_tables)
     query = [lookups.organization(organization).query("organization")]
@@ -68,14 +67,14 @@ async def read_lists(client: Client, writer: Writer, organization: str, *, thoro
     async def machines_missing() -> int:
         return await writer.call(queries.count_machines_missing)
 
-    # The first page of disks is always read: it shows that there is such an organization.
+    # Always read the first page of disks, because it shows whether the organization exists.
     disk_pages = pages(client.session, disks.LIST, query, MOST_PER_PAGE)
     whole = await read_while_cheap(disk_pages, keep_disks, disks_missing)
     machines_whole = False
     if await machines_missing() > 1:
         machine_pages = pages(client.session, virtual_machines.LIST, query, MOST_PER_PAGE)
         machines_whole = await read_while_cheap(machine_pages, keep_machines, machines_missing)
-    # What the lists do not show may be in the trash, or belong to another organization.
+    # A disk or machine that no list shows may be in the trash, or belong to another organization.
     missing = await writer.call(queries.disks_missing, MOST_MISSING if whole and not thorough else None)
     await each(missing, lambda name: _read_disk(client, writer, name))
     missing = await writer.call(
@@ -85,9 +84,10 @@ async def read_lists(client: Client, writer: Writer, organization: str, *, thoro
 
 
 async def examine_machines(client: Client, writer: Writer) -> int:
-    """Read the state of the machines wanted, which the list does not show.
+    """Read the states of the wanted machines, which the list does not show.
 
-    Return how many were too many to read.
+    Returns:
+        The number of machines whose state was not read.
     """
     count = await writer.call(queries.count_state_unknown)
     if count > max(MOST_MACHINES, await writer.call(queries.count_lines) // 10):
@@ -98,7 +98,11 @@ async def examine_machines(client: Client, writer: Writer) -> int:
 
 
 async def compare_data_centers(client: Client, writer: Writer, *, thorough: bool) -> int:
-    """Read disks one by one, for their data centres. Return how many were too many to read."""
+    """Read disks singly for their data centres.
+
+    Returns:
+        The number of disks whose data centre was not read.
+    """
     count = await writer.call(queries.count_data_center_unknown)
     if count > MOST_COMPARED and not thorough:
         return count
@@ -107,7 +111,7 @@ async def compare_data_centers(client: Client, writer: Writer, *, thorough: bool
         await each(names, lambda name: _read_disk(client, writer, name, is_listed=True))
         count = await writer.call(queries.count_data_center_unknown)
         if count >= before:
-            break  # the rest shows no data centre
+            break  # the API shows no data centre for the rest
     return count
 
 
@@ -116,10 +120,10 @@ async def _read_disk(client: Client, writer: Writer, name: str, *, is_listed: bo
         disk = _disk(await client.disks.get(name))
     except ObjectInTrash:
         if is_listed:
-            return  # since a moment ago: assigning will say so
+            return  # trashed just now: the assign request will show it
         disk = SnapshotDisk(id=name, trashed=True)
     except (NotFound, PermissionDenied):
-        return  # assigning will say so
+        return  # the assign request will show it
     await writer.call(queries.put_disks, [disk])
 
 
@@ -128,10 +132,10 @@ async def _read_machine(client: Client, writer: Writer, name: str, *, is_listed:
         machine = _machine(await client.virtual_machines.get(name))
     except ObjectInTrash:
         if is_listed:
-            return  # since a moment ago: assigning will say so
+            return  # trashed just now: the assign request will show it
         machine = SnapshotMachine(id=name, fqdn=name, trashed=True)
     except (NotFound, PermissionDenied):
-        return  # assigning will say so
+        return  # the assign request will show it
     await writer.call(queries.put_machines, [machine])
 
 
@@ -160,7 +164,7 @@ def _machine(machine: VirtualMachine) -> SnapshotMachine:
 async def each(
     names: Iterable[str], work: Callable[[str], Awaitable[None]], *, concurrency: int = 16
 ) -> None:
-    """Do some work for each name, some at a time. The first exception ends it and is raised."""
+    """Call `work` for each name, at most `concurrency` at a time. Raises the first exception."""
     waiting = iter(names)
     failures: list[Exception] = []
 

@@ -1,7 +1,7 @@
-"""What became of a run: a table, CSV, JSON, JSON Lines, a manifest, and a page for a browser.
+"""Reports of a run: a table, CSV, JSON, JSON Lines, an HTML page, or a manifest.
 
-A report streams, and reads its journal at one moment, also while another process executes the run.
-`write_report` chooses the form by the name of the file.
+A report shows the journal of one moment, also while another process executes the run. It is written
+line by line, so its size does not matter. `write_report` chooses the form by the name of the file.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""The file that a report is written to: whole, or left as it was.
+"""Write a report to a file atomically: after an error, the file is as it was before.
 
-It is never one of the run's own files.
-
-Knows nothing of what is written.
+A report never overwrites a file of a journal.
 """
 
 from __future__ import annotations
@@ -22,10 +20,13 @@ from katapult_async.jobs.journal.lock import lock_path
 
 @contextlib.contextmanager
 def written_whole(path: Path, journal: Path | None) -> Iterator[TextIO]:
-    """Yield a text file that takes the place of `path` when the block ends without an error.
+    """Yield a text file that replaces `path` when the block ends without an error.
 
-    A device, a pipe or another special file is written to as it stands. Raises JournalError for a
-    file that belongs to `journal`, OSError.
+    A device, a pipe or another special file is written directly.
+
+    Raises:
+        JournalError: If `path` belongs to `journal`.
+        OSError: If the file cannot be written.
     """
     if journal is not None and _belongs_to(journal, path):
         raise JournalError(f"{path} belongs to the journal {journal}: name another file for the report")
@@ -33,7 +34,7 @@ def written_whole(path: Path, journal: Path | None) -> Iterator[TextIO]:
         with path.open("w", encoding="utf-8", newline="") as file:
             yield file
         return
-    target = Path(os.path.realpath(path))  # a link stays one
+    target = Path(os.path.realpath(path))  # replace the target of a symbolic link, not the link
     draft = target.with_name(f".report-{uuid.uuid4().hex[:8]}.new")
     try:
         with draft.open("x", encoding="utf-8", newline="") as file:
@@ -47,7 +48,7 @@ def written_whole(path: Path, journal: Path | None) -> Iterator[TextIO]:
 
 
 def _belongs_to(journal: Path, path: Path) -> bool:
-    # SQLite's files lie beside the journal itself, the lock beside the name by which it was opened.
+    # Include the side files and the locks of the path and of the file that it links to.
     names = {name for link in (journal, Path(os.path.realpath(journal))) for name in (link, lock_path(link))}
     names |= {name.with_name(name.name + end) for name in names for end in SIDE_FILES}
     return any(_is_same(path, name) for name in names)
@@ -55,15 +56,15 @@ def _belongs_to(journal: Path, path: Path) -> bool:
 
 def _is_same(one: Path, other: Path) -> bool:
     if os.path.realpath(one) == os.path.realpath(other):
-        return True  # also when it is not there (yet)
+        return True  # the paths are equal, even if no file exists
     with contextlib.suppress(OSError):
         return one.samefile(other)
     return False
 
 
 def _is_special(path: Path) -> bool:
-    # /dev/stdout and /dev/fd/3 are files that somebody has open. A regular one among them is not to
-    # be replaced either: what is written would not reach the one who has it open.
+    # A process has /dev/stdout or /dev/fd/3 open. Do not replace even a regular file among them,
+    # because that process would not see the new file.
     folder = os.path.realpath(path.parent)
     if folder in ("/dev", "/dev/fd") or folder.startswith("/proc/"):
         return True

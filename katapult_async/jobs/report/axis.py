@@ -1,6 +1,6 @@
-"""The axis of time of a chart: where a moment is drawn, and which times are left out.
+"""The time axis of a chart. Times between two sessions are left out: the axis has a break there.
 
-Pure. The time between two sessions is left out: the axis is broken there.
+Pure functions.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ import msgspec
 
 from katapult_async.jobs.journal.records import RunSession, TimelineSecond
 
-#: Seconds without a session or a request after which the axis is broken, and how wide a break is
-#: drawn.
+#: Seconds without a session or a request that become a break of the axis, and the width of a break.
 _BREAK, BREAK_WIDTH = 120.0, 26.0
-#: Labels are at least this far apart, and their middle is this far from the right edge of the
-#: drawing.
+#: The smallest distance of two labels, and of the last one from the right edge of the drawing.
 _LABEL_WIDTH, _LABEL_HALF = 70.0, 28.0
 _STEPS = (
     *(1, 2, 5, 10, 15, 30),
@@ -28,12 +26,12 @@ _STEPS = (
 
 
 class Axis(msgspec.Struct, frozen=True):
-    """Where a moment is drawn.
+    """Converts times to x coordinates.
 
     Args:
-        spans: The times that are shown, in order (Unix seconds).
-        left: Where the axis begins, in units of the drawing.
-        right: Where it ends.
+        spans: The periods that are shown, in order, in Unix seconds.
+        left: The x coordinate of the start of the axis.
+        right: The x coordinate of its end.
     """
 
     spans: tuple[tuple[float, float], ...]
@@ -42,7 +40,7 @@ class Axis(msgspec.Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
-        """How much time is shown."""
+        """Seconds that are shown."""
         return sum(end - start for start, end in self.spans)
 
     @property
@@ -52,11 +50,11 @@ class Axis(msgspec.Struct, frozen=True):
 
     @property
     def _break_width(self) -> float:
-        # Many sessions must not leave the breaks more place than what was done.
+        # The breaks of many sessions must not need more than half of the axis.
         return min(BREAK_WIDTH, (self.right - self.left) / 2 / len(self.spans))
 
     def x(self, at: float) -> float:
-        """Return the place of a moment; of one that is not shown, the nearest that is."""
+        """Return the x coordinate of a time. For a time that is left out, the nearest one."""
         x = self.left
         for start, end in self.spans:
             if at <= end:
@@ -65,18 +63,18 @@ class Axis(msgspec.Struct, frozen=True):
         return x - self._break_width
 
     def pieces(self, since: float, until: float) -> Iterable[tuple[float, float]]:
-        """Yield the parts of a time that are shown."""
+        """Yield the parts of a period that are shown."""
         for start, end in self.spans:
             if since < end and until > start:
                 yield max(since, start), min(until, end)
 
     def breaks(self) -> Iterable[tuple[float, float]]:
-        """Yield the middle of each break and how many seconds are left out there."""
+        """Yield the x coordinate of each break, and the seconds that are left out there."""
         for (_, end), (start, _) in pairwise(self.spans):
             yield self.x(end) + self._break_width / 2, start - end
 
     def labels(self) -> Iterable[tuple[float, str]]:
-        """Yield where to write which time of this machine's clock. No two labels touch."""
+        """Yield x coordinates and texts of labels, in local time. No two labels overlap."""
         most = max((self.right - self.left) / 110, 1)
         step = next((step for step in _STEPS if self.seconds / step <= most), _STEPS[-1])
         form = "%H:%M:%S" if step < 60 else "%a %H:%M" if step >= 6 * 3600 else "%H:%M"
@@ -96,7 +94,7 @@ def axis_of(
     left: float = 0.0,
     right: float = 900.0,
 ) -> Axis | None:
-    """Return the axis for these; None if there is nothing to show."""
+    """Return the axis for these seconds and sessions. None if no request was sent."""
     times = [(s.started_at, s.active_until) for s in sessions]
     times += [(float(s.at), s.at + 1.0) for s in seconds]
     spans: list[tuple[float, float]] = []
@@ -105,6 +103,6 @@ def axis_of(
             spans[-1] = (spans[-1][0], max(spans[-1][1], end))
         else:
             spans.append((start, end))
-    # A session in which nothing was sent takes no time that could be seen.
+    # A session without requests may have no visible length: show at least one second.
     shown = tuple((start, max(end, start + 1.0)) for start, end in spans)
     return Axis(shown, left, right) if shown and seconds else None

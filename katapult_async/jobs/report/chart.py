@@ -1,8 +1,8 @@
-"""The timeline of a run as an SVG drawing: requests per second and per window, and the limit.
+"""Draw the timeline of a run as SVG: requests per second and per window, and the limit.
 
-Pure: takes what a journal knows, returns text. Where there are more seconds than places to draw
-them, the busiest second of each place is drawn: a peak is never averaged away. Two layouts exist,
-because text in a drawing that is scaled down cannot be read on a telephone.
+Pure functions. If there are more seconds than bars, each bar shows the busiest second of several:
+an average would hide a peak. There are two layouts, because a wide drawing that is scaled down
+cannot be read on a telephone.
 """
 
 from __future__ import annotations
@@ -22,14 +22,23 @@ from .axis import Axis, axis_of
 
 _MINUTE = 60
 _NARROWEST = 2.0
-#: A budget that is so many times higher than the highest bar is named and not drawn: the bars would
-#: disappear.
+#: If the budget is this many times higher than the highest bar, a remark replaces its line.
+#: Otherwise the bars would be too small to see.
 _OUT_OF_SCALE = 4
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """The measures of a drawing. seconds, windows: top and bottom of the two plots. stacked:
-    remarks have a line of their own.
+    """The measures of a drawing.
+
+    Attributes:
+        name: The CSS class.
+        width: The width of the drawing.
+        height: Its height.
+        left: The left margin.
+        right: The right margin.
+        seconds: Top and bottom of the plot of seconds.
+        windows: Top and bottom of the plot of windows.
+        stacked: Whether remarks have their own line.
     """
 
     name: str
@@ -71,15 +80,15 @@ def draw(
     layout: Layout = WIDE,
     period: float = 60.0,
 ) -> str:
-    """Return the drawing; an empty string if no request was sent.
+    """Return the drawing. An empty string if no request was sent.
 
     Args:
-        seconds: What was sent in each second.
-        waits: When the run waited for permits.
-        sessions: When it was executed.
+        seconds: The seconds in which requests were sent.
+        waits: The times in which the run waited for permits.
+        sessions: The executions of the run.
         layout: The measures of the drawing.
-        period: Length of the rate limit's window in seconds. Bars stand for whole seconds, so it is
-            rounded to those.
+        period: Length of the rate limit's window in seconds. It is rounded to whole seconds, like
+            the bars.
     """
     axis = axis_of(seconds, sessions, left=layout.left, right=layout.width - layout.right)
     if axis is None:
@@ -101,11 +110,11 @@ def draw(
 
 
 def window_phase(seconds: Sequence[TimelineSecond], window: int = 60) -> int:
-    """Return the second of this machine's window at which the server's windows begin.
+    """Return by how many seconds the server's windows start later than windows of this machine.
 
-    It is 0 unless a window that begins then would exceed what is permitted. The server's clock and
-    this machine's differ: the bursts of two windows may fall into one here. Then the second that
-    exceeds the budget least is the best guess.
+    The two clocks differ, so the bursts of two windows of the server may be in one window of this
+    machine, and exceed the limit. Then the result is the number of seconds with which the limit is
+    exceeded least. Otherwise it is 0.
     """
     permitted = max((second.permitted or 0 for second in seconds), default=0)
     if not permitted or _busiest_window(seconds, window, 0) <= permitted:
@@ -123,9 +132,9 @@ def _busiest_window(seconds: Sequence[TimelineSecond], window: int, phase: int) 
     return busiest
 
 
-# One bar: from when, for how many seconds, how high, and what it says when pointed at.
+# One bar: its start, its length in seconds, its height, and its tooltip.
 _Bar = tuple[float, float, int, str]
-# A line of what is permitted: its class, since when it holds, how high it is, and what it says.
+# A line of the limit: its CSS class, its start, its height, and its tooltip.
 _Line = tuple[str, float, float, str]
 _Height = Callable[[float], float]
 
@@ -196,7 +205,7 @@ def _per(window: int) -> str:
 
 
 def _changes(seconds: Sequence[TimelineSecond]) -> list[tuple[float, int]]:
-    """When a number of requests was permitted first, and which, where it changes."""
+    """Return each time when the limit changed, with the new limit."""
     steps: list[tuple[float, int]] = []
     for second in seconds:
         if second.permitted is not None and (not steps or steps[-1][1] != second.permitted):
@@ -317,6 +326,6 @@ def _value(value: float) -> str:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 4, 6, 10, 20, 40, ...: a scale whose half is a plain number, too."""
+    """Return the next of 1, 2, 4, 6, 10, 20, 40 and so on. Half of these is a round number, too."""
     power = 10.0 ** math.floor(math.log10(max(value, 1.0)))
     return next(digit * power for digit in (1, 2, 4, 6, 10) if digit * power >= max(value, 1.0))

@@ -1,6 +1,6 @@
-"""The JSON of commands that show no run: `config` and `budget`.
+"""The structs that commands without a journal encode as JSON: `config`, `budget`, `run --dry-run`.
 
-See `documents` for the rules of all JSON.
+`documents` has the rules of all JSON documents.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CostDocument(
     tag_field="schema",
     tag="katapult-async/cost/1",
 ):
-    """What carrying out an action costs: `katapult-async run ACTION MANIFEST --dry-run --json`."""
+    """The cost of a run of an action: `katapult-async run ACTION MANIFEST --dry-run --json`."""
 
     action: str
     lines: int
@@ -110,7 +110,7 @@ class BudgetDocument(
     budgets: list[BudgetState]
 
 
-#: What is documented in docs/schemas, by file.
+#: The documents by the name of their file in docs/schemas.
 COMMAND_DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "budget": BudgetDocument,
     "config": ConfigDocument,

@@ -38,7 +38,7 @@ def write_json(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus
     """Write a `ReportDocument`: the totals, and each line with one of `statuses`."""
     with journal.snapshot():
         empty = encode(ReportDocument(run=run_document(journal), lines=[]))
-        out.write(empty.removesuffix("]}"))  # a run may have a million lines: they follow one by one
+        out.write(empty.removesuffix("]}"))  # then write the lines singly: there may be a million
         separator = "\n"
         for line in selected(journal, statuses):
             out.write(separator + encode(line_document(line)))
@@ -55,5 +55,5 @@ def json_lines(journal: Journal, *, statuses: Collection[LineStatus] = EVERY_LIN
 
 
 def write_json_lines(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus] = EVERY_LINE) -> None:
-    """Write what `json_lines` yields, one object a line."""
+    """Write the rows of `json_lines`, one JSON object a line."""
     out.writelines(f"{text}\n" for text in json_lines(journal, statuses=statuses))

@@ -1,8 +1,8 @@
-"""The JSON of runs as types: `docs/schemas` documents the structs that are encoded.
+"""The structs that are encoded as JSON documents about runs. `docs/schemas` has their schemas.
 
-Each document names its schema and the schema's version. A field is added without a new version; a
-field that changes its meaning, or goes away, makes one. Times are ISO 8601 in UTC, durations are
-seconds.
+Each document names its schema and the version of the schema. A new field does not change the
+version. A field that is removed, or gets another meaning, does. Times are ISO 8601 in UTC.
+Durations are seconds.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LineDocument(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_u
 
 
 class SessionDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One time the run was executed. Without `finished_at` it is under way, or it was killed."""
+    """One execution of the run. Without `finished_at`, it runs now or was killed."""
 
     started_at: Timestamp
     finished_at: Timestamp | None
@@ -60,9 +60,7 @@ class SessionDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     reason: str | None
     budget: Annotated[
         str | None,
-        Meta(
-            description="Where the budget is kept that shares the rate limit. Empty: none. null: not known."
-        ),
+        Meta(description="Place of the budget that shares the rate limit. Empty: none. null: not known."),
     ]
     shared_with: Annotated[list[str], Meta(description="Other processes that shared the rate limit.")]
 
@@ -139,19 +137,19 @@ class StatusDocument(
     tag_field="schema",
     tag="katapult-async/status/1",
 ):
-    """Where a run stands: `katapult-async status RUN --json`."""
+    """The progress of a run: `katapult-async status RUN --json`."""
 
     journal: str
     run: RunDocument
     rate: Annotated[float | None, Meta(description="Requests a second in the last minute, while it runs.")]
-    expected_end: Annotated[Timestamp | None, Meta(description="When it will end, about, while it runs.")]
-    next: Annotated[list[str], Meta(description="Commands that lead on, the most useful one first.")]
+    expected_end: Annotated[Timestamp | None, Meta(description="Expected end, while it runs.")]
+    next: Annotated[list[str], Meta(description="The next commands, the most useful one first.")]
 
 
 class ListedRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A journal in a folder.
 
-    One that cannot be read has a `problem`, and nothing else is known of it.
+    A journal that cannot be read has a `problem` and no other field.
     """
 
     journal: str
@@ -181,7 +179,7 @@ class RunsDocument(
     runs: list[ListedRun]
 
 
-#: What is documented in docs/schemas, by file.
+#: The documents by the name of their file in docs/schemas.
 DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "line": LineRow,
     "report": ReportDocument,
@@ -193,7 +191,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encode(document: msgspec.Struct) -> str:
-    """Encode a document as JSON in one line, without a character that a terminal would act on."""
+    """Encode a document as JSON in one line, without characters that control a terminal."""
     return for_json(_encode(document).decode())
 
 
@@ -206,12 +204,12 @@ def iso(at: float | None) -> str | None:
 
 
 def line_document(line: LineRecord) -> LineDocument:
-    """Return one line as JSON and CSV show it."""
+    """Return a line for JSON and CSV."""
     return _line(LineDocument, line)
 
 
 def line_row(line: LineRecord) -> LineRow:
-    """Return one line as JSON Lines show it."""
+    """Return a line for JSON Lines."""
     return _line(LineRow, line)
 
 

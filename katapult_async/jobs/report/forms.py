@@ -1,4 +1,4 @@
-"""The forms of a report by name, and which one the name of a file stands for."""
+"""The forms of a report, and the form for the name of a file."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class ReportForm(str, enum.Enum):
 
     @classmethod
     def of(cls, path: Path) -> ReportForm:
-        """Return the form that the end of a file's name stands for.
+        """Return the form for the suffix of a file.
 
         Raises:
-            ValueError: The name does not end like one of them.
+            ValueError: No form has this suffix.
         """
         form = _BY_SUFFIX.get(path.suffix.lower())
         if form is None:
@@ -85,8 +85,8 @@ def write_form(
         out: A text file, open for writing.
         journal: The journal to read.
         form: The form.
-        statuses: Lines with one of these. None for what suits the form: failures for people, every
-            line for programs, what is not done for a manifest.
+        statuses: The statuses of the lines to write. None for the default of the form: failures for
+            people, every line for programs, lines that are not done for a manifest.
     """
     write = _WRITERS[form]
     if statuses is None:
@@ -105,13 +105,15 @@ def write_report(
     """Write the report of a run to a file, whole or not at all.
 
     Args:
-        run: A run that is not being executed by this object, a journal, or the path of a journal.
-        path: The file. Its name chooses the form: .csv, .json, .jsonl, .html, or .txt for a table.
-        form: The form, whatever the file is called.
-        statuses: Lines with one of these. None for what suits the form (see `write_form`).
+        run: A Run that does not execute now, a journal, or the path of a journal.
+        path: The file. Its suffix chooses the form: .csv, .json, .jsonl, .html, or .txt for a
+            table.
+        form: The form, whatever the suffix is.
+        statuses: The statuses of the lines to write. None for the default of the form (see
+            `write_form`).
 
     Raises:
-        ValueError: The name stands for no form.
+        ValueError: No form has this suffix.
         JournalError: The journal cannot be read, or `path` is one of its own files.
         OSError: The file cannot be written.
     """

@@ -1,8 +1,8 @@
-"""The report of a run as one page: totals, timeline, sessions, and a table of failures.
+"""The report of a run as one HTML page: totals, timeline, sessions, and a table of failures.
 
-One file that needs nothing else, no server and no network (its content security policy permits
-none), may be mailed about, and can be read with scripts switched off: they only add the search and
-the sorting. Times are those of the machine that makes the page, with their zone.
+The page is one file, and needs no server and no network. Its content security policy permits no
+requests. Its scripts only add search and sorting, so it can be read without them. Times have the
+time zone of the machine that writes the page.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ def write_page(
         out: Where to write it.
         summary: The run.
         lines: The lines of the table, in order.
-        statuses: Which lines those are.
+        statuses: The statuses that these lines have.
         timeline: The seconds in which requests were sent.
         waits: The times in which requests waited for permits.
-        latency: How long requests took.
-        path: The journal, for the commands that lead on.
-        now: When the page is made (Unix seconds).
+        latency: The response times.
+        path: The path of the journal, for the next commands. None without a file.
+        now: Unix time in seconds, as the time of the page.
     """
     out.writelines(_head(summary))
     out.writelines(_overview(summary, latency, path, now))

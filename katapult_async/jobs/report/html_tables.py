@@ -1,4 +1,4 @@
-"""The tables of the page for a browser: lines and sessions."""
+"""The tables of the HTML page: lines and sessions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from katapult_async.words import count, local_time
 
 from .selection import FAILURES
 
-#: More lines than anybody reads; a page with a million rows does not open.
+#: The most lines to show. Browsers do not open a page with a million rows.
 MOST_LINES = 20_000
 _HEADINGS = (
     "line",
@@ -30,14 +30,14 @@ _HEADINGS = (
 
 
 def text(value: object) -> str:
-    """Return what a page shows for a value; nothing for None."""
+    """Return a value as HTML text. Empty for None."""
     return "" if value is None else escape(for_terminal(str(value)))
 
 
 def lines_table(
     summary: RunSummary, lines: Iterable[LineRecord], statuses: Collection[LineStatus]
 ) -> Iterator[str]:
-    """Yield the table of lines, with a heading and what they have in common."""
+    """Yield the table of lines, with a heading and the number of lines by error code."""
     total = sum(summary.counts.get(status, 0) for status in statuses)
     name = "Failures" if frozenset(statuses) == FAILURES else "Lines"
     yield f"<h2>{name} ({count(total)})</h2>\n"
@@ -82,7 +82,7 @@ def _row(line: LineRecord) -> str:
 
 
 def _detail(line: LineRecord) -> str:
-    """The reason, without the request ID, which has a column of its own."""
+    """Return the reason without the request ID, which has its own column."""
     detail = line.detail or ""
     if line.request_id:
         detail = re.sub(rf"\s*\(request id {re.escape(line.request_id)}\)", "", detail, flags=re.IGNORECASE)

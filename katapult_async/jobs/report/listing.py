@@ -1,4 +1,4 @@
-"""The journals in a folder. Looks only: a journal that cannot be read is listed with the reason."""
+"""List the journals in a folder. A journal that cannot be read is listed with the reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from katapult_async.safe_text import for_terminal
 from .documents import ListedRun, iso
 from .standing import state_of
 
-#: Names that are journals, whatever is in the file by now.
+#: The endings of names of journals. Such a file is listed even if its content is damaged.
 _NAMES = (".run", ".rollback")
 #: Where SQLite keeps a file's application ID, and how long it is (bytes).
 _ID_AT, _ID_LENGTH = 68, 4
@@ -25,10 +25,11 @@ _ID_AT, _ID_LENGTH = 68, 4
 def listed_runs(folder: Path) -> list[tuple[ListedRun, float | None]]:
     """Return the runs of a folder, the oldest first.
 
-    Each has the time when it was executed last (Unix seconds).
+    Each comes with the time when it was last active, in Unix seconds. None if it was never
+    executed, or cannot be read.
 
     Args:
-        folder: The folder. Those inside it are not searched.
+        folder: The folder. Its subfolders are not searched.
 
     Raises:
         OSError: The folder cannot be read.
@@ -38,7 +39,7 @@ def listed_runs(folder: Path) -> list[tuple[ListedRun, float | None]]:
 
 
 def journals_in(folder: Path) -> Iterator[Path]:
-    """Yield what is a journal by its name or by its content. Raises OSError."""
+    """Yield the files that are journals by name or by content. Raises OSError."""
     for path in sorted(folder.iterdir()):
         if path.name.endswith((*SIDE_FILES, ".lock")) or path.name.startswith("."):
             continue
@@ -48,8 +49,8 @@ def journals_in(folder: Path) -> Iterator[Path]:
 
 def _is_journal(path: Path) -> bool:
     if lock_path(path).exists():
-        # A run is being executed, perhaps by this process. Opening and closing its file here would
-        # take away SQLite's locks.
+        # A process executes this run. If it is this process, closing the file here would release
+        # SQLite's locks.
         return True
     try:
         with path.open("rb") as file:

@@ -18,11 +18,11 @@ from .selection import NOT_DONE, selected
 def write_manifest(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus] = NOT_DONE) -> None:
     r"""Write each line with one of `statuses` as a manifest for another run.
 
-    It is CSV for `assign`, and JSON Lines for `run`.
+    The manifest is CSV for `assign`, and JSON Lines for `run`.
 
-    The columns `attach` and `note` are there if one of these lines has them. A note keeps its
-    words, line breaks and tabs. Other control characters in it become visible, such as `\x1b`. A
-    cell that looks like a formula stays as it was in the first manifest.
+    It has the columns `attach` and `note` if one of these lines has a value for them. Line breaks
+    and tabs in a note are kept. Other control characters are escaped, such as `\x1b`. A cell that
+    looks like a formula is kept as it was in the first manifest.
 
     Raises:
         JournalMismatch: The run is a rollback. It has no manifest of its own.
@@ -32,7 +32,7 @@ def write_manifest(out: TextIO, journal: Journal, *, statuses: Collection[LineSt
         if kind is RunKind.ACTION:
             for line in selected(journal, statuses):
                 said = {**json.loads(line.item or "{}"), "note": line.note}
-                # json escapes whatever is not ASCII: no terminal acts on it.
+                # json.dumps escapes everything but ASCII, so the text cannot control a terminal.
                 out.write(
                     json.dumps({name: value for name, value in said.items() if value is not None}) + "\n"
                 )

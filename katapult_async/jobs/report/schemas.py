@@ -1,6 +1,6 @@
-"""Writes the JSON schemas: `python -m katapult_async.jobs.report.schemas docs/schemas`.
+"""Write the JSON schemas: `python -m katapult_async.jobs.report.schemas docs/schemas`.
 
-They are made from the structs that are encoded, so that they cannot say anything else.
+They are generated from the structs that are encoded, so both always agree.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def _schema(document: type[msgspec.Struct]) -> str:
     }
     definitions: dict[str, dict[str, Any]] = schema["$defs"]
     for definition in definitions.values():
-        # A later version of this package may add fields. What it prints today is tested to have
-        # these only.
+        # A later version of this package may add fields. Tests check that today's documents have
+        # these fields only.
         definition.pop("additionalProperties", None)
         for field in definition.get("properties", {}).values():
-            # Only some versions of msgspec say which keys a mapping has.
+            # Only some versions of msgspec add the keys of a mapping.
             field.pop("propertyNames", None)
-        # Docstrings are broken for editors.
+        # A docstring has line breaks. A description has none.
         if "description" in definition:
             definition["description"] = " ".join(definition["description"].split())
     return json.dumps(schema, indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""Which lines of a run a report shows."""
+"""Select the lines that a report shows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.records import LineRecord, LineStatus
 
 EVERY_LINE: frozenset[LineStatus] = frozenset(LineStatus)
-#: What a person wants to see first.
+#: The lines in reports for people.
 FAILURES: frozenset[LineStatus] = frozenset({LineStatus.FAILED, LineStatus.UNKNOWN})
-#: What is left for another run.
+#: The lines that another run has to do.
 NOT_DONE: frozenset[LineStatus] = FAILURES | {LineStatus.WAITING}
 
 

@@ -1,6 +1,6 @@
-"""Where a run stands: a word for programs, sentences for people, and the next commands.
+"""The state of a run: one word for programs, sentences for people, and the next commands.
 
-Decides from a summary only. Nothing is read or printed here.
+Pure functions of a RunSummary.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ _COMMAND = "katapult-async"
 
 
 class RunState(str, enum.Enum):
-    """Where a run stands."""
+    """The state of a run."""
 
-    #: A process executes it.
+    #: A process executes the run.
     RUNNING = "running"
-    #: Nobody has agreed to it yet, and nothing was sent.
+    #: The user has not agreed to the changes yet, and nothing was sent.
     NOT_CONFIRMED = "not_confirmed"
-    #: It was agreed to, and nothing was sent.
+    #: The user has agreed to the changes, and nothing was sent.
     NOT_STARTED = "not_started"
     #: Every line is done.
     DONE = "done"
-    #: It has ended, and some lines failed.
+    #: The run has ended, and some lines failed.
     DONE_WITH_FAILURES = "done_with_failures"
-    #: It has ended, and some lines are open: a task did not end in time, or an outcome is unknown.
+    #: The run has ended, and some lines are waiting or unknown.
     OPEN = "open"
-    #: Somebody stopped it.
+    #: The user stopped the run, or it reached a limit such as `max_failures`.
     INTERRUPTED = "interrupted"
-    #: The API refused the run as a whole.
+    #: The API refused the whole run.
     REFUSED = "refused"
-    #: The API did not answer.
+    #: The API did not respond.
     NO_ANSWER = "no_answer"
-    #: An error in this program ended it.
+    #: An error in this program ended the run.
     STOPPED_BY_ERROR = "stopped_by_error"
-    #: Its process ended without a word: a kill, a crash, a power cut.
+    #: The process ended without a record: a kill, a crash, a power cut.
     KILLED = "killed"
-    #: Its rollback has begun and is not finished.
+    #: The rollback of the run has begun and is not finished.
     ROLLBACK_UNFINISHED = "rollback_unfinished"
     ROLLED_BACK = "rolled_back"
 
@@ -52,7 +52,7 @@ class RunState(str, enum.Enum):
 
     @property
     def resumable(self) -> bool:
-        """Whether `resume` is what leads on."""
+        """Whether `resume` is the next command."""
         return self in _RESUMABLE
 
 
@@ -76,7 +76,7 @@ _BY_END = {
     "no_answer": RunState.NO_ANSWER,
     "failed": RunState.STOPPED_BY_ERROR,
 }
-#: What a run in each state is called in a list.
+#: The words for each state in a list of runs.
 STATE_WORDS = {
     RunState.RUNNING: "running",
     RunState.NOT_CONFIRMED: "not confirmed",
@@ -95,7 +95,7 @@ STATE_WORDS = {
 
 
 def state_of(summary: RunSummary) -> RunState:
-    """Return where a run stands."""
+    """Return the state of a run."""
     if summary.locked_by is not None:
         return RunState.RUNNING
     if summary.rollback is not None:
@@ -108,7 +108,7 @@ def state_of(summary: RunSummary) -> RunState:
 
 
 def title(summary: RunSummary) -> str:
-    """Return what the run is: `Assignment of plan.csv`."""
+    """Return the title of a run: `Assignment of plan.csv`."""
     info = summary.info
     what = "Assignment" if info.kind is RunKind.ASSIGN else "Rollback"
     if info.action is not None:
@@ -122,7 +122,7 @@ def in_sentence(word: str) -> str:
 
 
 def progress(summary: RunSummary) -> str:
-    """Say how many lines are done, failed, and open, in one sentence."""
+    """Return a sentence with the numbers of lines that are done, failed, unknown and waiting."""
     lines = summary.info.lines
     done = sum(number for status, number in summary.counts.items() if status.ok)
     if summary.ok:
@@ -140,7 +140,7 @@ _NOT_DONE = {LineStatus.FAILED: "failed", LineStatus.UNKNOWN: "unknown", LineSta
 
 
 def standing(summary: RunSummary) -> str:
-    """Say in a sentence or two where the run stands. Lines are counted by `progress`."""
+    """Return the state of a run in one or two sentences. `progress` has the numbers of lines."""
     state, last = state_of(summary), summary.sessions[-1] if summary.sessions else None
     match state:
         case RunState.RUNNING if not summary.sessions:
@@ -165,7 +165,7 @@ def standing(summary: RunSummary) -> str:
             active = f" It was last active {local_time(last.active_until)}." if last is not None else ""
             return f"Stopped unexpectedly.{active}"
         case _:
-            # Refused by the API, or nobody has answered: the reason says it.
+            # REFUSED, NO_ANSWER or STOPPED_BY_ERROR: the reason shows which.
             how = "Stopped by an error" if state is RunState.STOPPED_BY_ERROR else "Stopped"
             why = f": {for_terminal(last.reason).rstrip('.')}" if last is not None and last.reason else ""
             return f"{how}{_when(last)}{why}."
@@ -190,16 +190,16 @@ def _open_lines(summary: RunSummary) -> int:
 def next_steps(
     summary: RunSummary, journal: str | Path, *, base_url: str = DEFAULT_BASE_URL
 ) -> list[tuple[str, str]]:
-    """Return what can be done next, as pairs of a purpose and a command, the most useful one first.
+    """Return the next commands, as pairs of a purpose and a command, the most useful one first.
 
     Args:
         summary: The run.
-        journal: The path of its journal, as the user names it.
-        base_url: The base URL that a command uses if it names none.
+        journal: The path of its journal, as the user has written it.
+        base_url: The base URL that a command uses without `--base-url`.
     """
     state, steps, made_for = state_of(summary), list[tuple[str, str]](), summary.info.base_url
-    # A command that sends requests has to name another host than this: the journal alone may not
-    # choose it.
+    # If the run uses another host, commands that send requests must name it. The journal alone must
+    # not choose the host that gets the token.
     host = [] if made_for is None or is_same_base_url(made_for, base_url) else ["--base-url", made_for]
     if state is RunState.RUNNING:
         steps.append(("Watch it", command("status", journal, "--watch")))

@@ -1,4 +1,4 @@
-"""A report as a table for a terminal: totals, then the lines that are asked for."""
+"""A report as text with a fixed width of 79 columns: totals, then a table of lines."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from katapult_async.words import count, duration, milliseconds
 from .selection import FAILURES, selected
 from .standing import progress, standing, title
 
-#: Columns of a table.
+#: The width of a table in columns, on every terminal.
 WIDTH = 79
 
 
 def write_table(out: TextIO, journal: Journal, *, statuses: Collection[LineStatus] = FAILURES) -> None:
-    """Write what the run is, its totals, then each line with one of `statuses` and its reason."""
+    """Write the title of the run, its totals, and each line with one of `statuses`."""
     with journal.snapshot():
         summary, latency = journal.summary(), journal.latency()
         out.write(f"{title(summary)}\n{progress(summary)} {standing(summary)}\n\n")
@@ -33,10 +33,7 @@ def write_table(out: TextIO, journal: Journal, *, statuses: Collection[LineStatu
 
 
 def _rows(line: LineRecord) -> str:
-    """Return rows for a line: what it is, and its reason below.
-
-    A table with a column for the reason is too wide.
-    """
+    """Return a row for a line, and its reason in rows below: a column for it would be too wide."""
     row = (
         f"{line.number:>8}  {for_terminal(line.disk):<21}  {for_terminal(line.virtual_machine):<21}"
         f"  {line.status.value.replace('_', ' ')}\n"
@@ -59,14 +56,14 @@ def _rows(line: LineRecord) -> str:
 
 
 def subject(line: LineRecord) -> str:
-    """Return what a line is about: its disk, its virtual machine, or both."""
+    """Return the subject of a line: its disk, its virtual machine, or both."""
     return " -> ".join(part for part in (line.disk, line.virtual_machine) if part)
 
 
 def reason(line: LineRecord) -> str:
-    """Return why a line is what it is, with the API's code once.
+    """Return the reason for the status of a line, with the API's code at most once.
 
-    Names of failures without a response are not codes.
+    The class name of an error without a response is not a code of the API, and is left out.
     """
     named = (
         line.code is None or re.fullmatch(r"[A-Z][A-Za-z]+", line.code) or line.code in (line.detail or "")
@@ -80,7 +77,7 @@ def totals(summary: RunSummary, *, latency: Latency | None = None) -> list[tuple
 
     Args:
         summary: The run.
-        latency: How long requests took, where that is to be shown.
+        latency: The response times. None leaves them out.
     """
     rows = [
         (status.value.replace("_", " "), count(summary.counts[status]))
@@ -103,7 +100,7 @@ def totals(summary: RunSummary, *, latency: Latency | None = None) -> list[tuple
 
 
 def _others(summary: RunSummary, *, shared: bool) -> str:
-    """Return with whom the sessions of a run have shared the rate limit, in words."""
+    """Return the processes that shared the rate limit with the run, in words."""
     others = list(dict.fromkeys(other for session in summary.sessions for other in session.shared_with))
     if not others:
         return "nobody" if shared else "nobody (no budget)"
@@ -112,7 +109,7 @@ def _others(summary: RunSummary, *, shared: bool) -> str:
 
 
 def latency_rows(latency: Latency) -> list[tuple[str, str]]:
-    """Return how long requests took and how long permits were waited for, by name, in words."""
+    """Return response times, and the time of waiting for permits, by name, in words."""
     rows = [("waited for permits", duration(latency.waited))]
     for name, seconds in (("p50", latency.p50), ("p95", latency.p95), ("p99", latency.p99)):
         if seconds is not None:

@@ -1,7 +1,7 @@
-"""Remembers which machines accept no further task now, so that no request is wasted on them. Pure.
+"""Remember which machines accept no further task, so that a run sends them no request. Pure.
 
-A machine that refused a task (406 task_queueing_error) is left alone until the next round. If a
-task of this run was under way on it, the machine gets one task in each round from then on.
+A machine that refused a task (406 task_queueing_error) gets no request until the next round. If a
+task of this run was in progress on that machine, it gets only one task per round from then on.
 """
 
 from __future__ import annotations
@@ -37,6 +37,6 @@ class BusyMachines:
             self._took_one.add(machine)
 
     def next_round(self) -> None:
-        """Begin a new round: the tasks under way have ended, as far as is known."""
+        """Begin a new round. Call it when the tasks in progress have ended or timed out."""
         self._refused.clear()
         self._took_one.clear()

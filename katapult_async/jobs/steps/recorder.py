@@ -1,8 +1,10 @@
-"""Between a journal and the fan-out: lines go out as items, and come back as durable records.
+"""Connect a journal with a bulk run: read lines as items, and write outcomes to the journal.
 
-Lines are marked as sent some dozens at a time, before their turn comes, so that few requests wait
-for the disk. After a crash, a resumed run reads back every marked line, also one that was never
-sent. So no more lines are marked ahead. A session that ends by itself removes such marks.
+`before_send` records that a line is sent, before its request. `persist` records the outcomes.
+
+A recorder marks up to MARK_AHEAD lines as sent in one transaction, before their turn. So few
+requests wait for the disk. After a crash, a resumed run reads back every marked line, also a line
+that was never sent. A session that ends normally removes the marks of lines that were not sent.
 """
 
 from __future__ import annotations
@@ -42,9 +44,9 @@ MARK_AHEAD = 32
 
 
 class StepRecorder(Recorder[Any, Any]):
-    """The lines of one step: an async iterable of items for the fan-out, and its recorder."""
+    """The lines of one step: the async iterable of items for a bulk run, and the run's recorder."""
 
-    #: Lines marked as sent at a time, before their turn comes.
+    #: The most lines to mark as sent in one transaction, before their turn.
     _mark_at_a_time = MARK_AHEAD
 
     def __init__(
@@ -66,10 +68,11 @@ class StepRecorder(Recorder[Any, Any]):
         self._ready: deque[OpenLine] = deque()
         self._last = 0
         self._sent_last = False
-        # By id() of the item. The item is kept, so that no other object gets its id.
+        # By id() of the item. The entry keeps the item alive, so that its id() stays unique.
         self._open: dict[int, tuple[object, OpenLine]] = {}
-        # Marks of lines whose turn has not come, by line number, and how many of `_ready` have one.
+        # Marks of lines whose turn has not come, by line number.
         self._marks: dict[int, Batch] = {}
+        # How many of the first lines in `_ready` are marked.
         self._marked_ready = 0
         # Numbers of lines that were skipped because their machine accepts no further task.
         self._left: set[int] = set()
@@ -102,11 +105,11 @@ class StepRecorder(Recorder[Any, Any]):
         return self._open[id(item)][1]
 
     def _reads_first(self, line: OpenLine) -> bool:
-        # A rollback reverts a disk only if the disk is as the run left it.
+        # A rollback changes a disk only if it is still in the state in which the run left it.
         return line.read_first or self._kind is RunKind.ROLLBACK
 
     async def before_send(self, item: object) -> Start:
-        """Record durably that the item is sent, and say how its work begins."""
+        """Record durably that the item is sent, and return how the work on it starts."""
         line = self._line(item)
         if line.state is LineState.SENT:
             return Start.READ_BACK
@@ -131,23 +134,23 @@ class StepRecorder(Recorder[Any, Any]):
         self._marked_ready += len(coming)
 
     def on_outcome(self, outcome: Outcome[Any, Any]) -> None:
-        """Note at once whether the machine accepts another task."""
+        """Count failures, and note whether the machine accepts another task."""
         if self._on_outcome is not None:
             self._on_outcome(outcome)
         if self._busy is not None:
             self._busy.note(self._line(outcome.item).virtual_machine, outcome)
 
     async def persist(self, outcomes: Sequence[Outcome[Any, Any]]) -> None:
-        """Record what became of them."""
+        """Write the outcomes to the journal, durably."""
         recorded: list[LineOutcome] = []
         names: list[LineMachine] = []
         free: list[LineNumber] = []
         for outcome in outcomes:
             _, line = self._open.pop(id(outcome.item))
             if mark := self._marks.pop(line.number, None):
-                await mark.durable()  # stopped before its turn: what is recorded now must come after it
+                await mark.durable()  # stopped before its turn: the mark must be written before the outcome
             if line.state is LineState.SENT and outcome.started_at is None:
-                continue  # stopped before it was read back: it stays as it was
+                continue  # stopped before it was read back: its record does not change
             if line.number in self._left:
                 self._left.discard(line.number)
                 transition = Transition.machine_busy(self._step)
@@ -177,10 +180,7 @@ class StepRecorder(Recorder[Any, Any]):
             await self._writer.submit(RECORD_OUTCOME, recorded).durable()
 
     def close(self) -> None:
-        """Remove the marks of lines whose turn has not come.
-
-        Call it when nothing is in flight any more.
-        """
+        """Remove the marks of lines that were not sent. Call it when no request is in flight."""
         for number in self._marks:
             self._writer.note(UNMARK_SENT, LineNumber(number))
         self._marks.clear()
@@ -189,13 +189,13 @@ class StepRecorder(Recorder[Any, Any]):
 class ActionRecorder(StepRecorder):
     """The lines of a run of any action.
 
-    They are marked as sent one by one, as their turn comes: most actions cannot be read back, so
-    that a line that was marked and not sent would come out as unknown after a crash.
+    It marks each line singly, when its turn comes. Most actions cannot be read back, so after a
+    crash a line that was marked and not sent would be unknown.
 
     Args:
-        writer: Writes the journal.
-        admits: Whether a line may be executed now.
-        on_outcome: Is told each outcome at once.
+        writer: Writes to the journal.
+        admits: Returns whether the line of this number may be executed now.
+        on_outcome: Called with each outcome as soon as it is known.
     """
 
     _mark_at_a_time = 0
@@ -208,8 +208,7 @@ class ActionRecorder(StepRecorder):
         on_outcome: Callable[[Outcome[Any, Any]], None] | None,
     ) -> None:
         super().__init__(writer, RunKind.ACTION, Step.ACTION, admits=admits, on_outcome=on_outcome)
-        #: Set before the first line is asked for. The action asks this recorder when an item was
-        #: sent.
+        #: Must be set before the first line is read. The action itself calls `sent_at`.
         self.action: Action[Any, Any] | None = None
 
     def sent_at(self, item: object) -> float | None:
@@ -226,7 +225,7 @@ class ActionRecorder(StepRecorder):
 
 
 def _newly_known(line: OpenLine, outcome: Outcome[Any, Any]) -> str | None:
-    """The id of the machine that the disk has been put on, where the line only names it."""
+    """Return the ID of the disk's machine if the line has only its name."""
     if outcome.disk is None or not outcome.ok or line.virtual_machine.startswith("vm_"):
         return None
     bond = outcome.disk.virtual_machine_disk
@@ -236,7 +235,15 @@ def _newly_known(line: OpenLine, outcome: Outcome[Any, Any]) -> str | None:
 async def record_outcome(
     writer: Writer, number: int, transition: Transition, at: float, attempts: int
 ) -> None:
-    """Record, durably, what a line has become. at: Unix seconds."""
+    """Record the new state of a line durably.
+
+    Args:
+        writer: Writes to the journal.
+        number: The line of the manifest.
+        transition: The new state.
+        at: When the outcome was known, in Unix seconds.
+        attempts: Requests so far that were to change something.
+    """
     await writer.write(RECORD_OUTCOME, _line_outcome(number, transition, at, attempts))
 
 

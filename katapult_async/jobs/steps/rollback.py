@@ -1,7 +1,6 @@
-"""What a rollback reverts: exactly what its run has changed, as far as that is known.
+"""Create the journal of a rollback from the journal of its run.
 
-Reads the journal of the run that is rolled back, and makes the journal of the rollback. Sends
-nothing.
+A rollback reverts exactly the changes that the run certainly made. This module sends no requests.
 """
 
 from __future__ import annotations
@@ -17,17 +16,18 @@ import msgspec
 from katapult_async.jobs.errors import JournalDamaged, JournalError, JournalMismatch
 from katapult_async.jobs.journal import Journal, NewLine, new_info
 from katapult_async.jobs.journal.lock import RunLock
-from katapult_async.jobs.journal.queries import changed_lines, count_changed, count_perhaps_changed
+from katapult_async.jobs.journal.queries_run import changed_lines, count_changed, count_perhaps_changed
 from katapult_async.jobs.journal.records import Changes, RunKind, Step
 
 
 class RollbackScope(msgspec.Struct, frozen=True):
-    """The lines of a run by what a rollback does with them.
+    """How many lines of a run a rollback reverts, and how many it leaves alone.
 
     Attributes:
-        lines: Lines that it reverts.
-        uncertain: Lines that it leaves alone: the disks may have been there before the run. Their
-            requests got no response, and no preflight had seen them on no machine.
+        lines: Lines that the rollback reverts.
+        uncertain: Lines that it leaves alone, because their disks may have been on their machines
+            before the run. Their requests got no response, and no preflight showed those disks on
+            no machine.
     """
 
     lines: int
@@ -56,14 +56,14 @@ def _new_lines(parent: Journal) -> Iterator[NewLine]:
 
 
 def make_rollback(of: Path, path: Path) -> tuple[Journal, RunLock]:
-    """Make the journal of a rollback in `path`, and lock it. See Run.roll_back."""
+    """Create the journal of a rollback in `path`, and lock it. See Run.roll_back."""
     if not of.exists():
         raise JournalError(f"{of} does not exist")
     with RunLock(of), Journal.open(of) as parent:
         before = parent.info()
         if before.kind is RunKind.ACTION:
             raise JournalMismatch(
-                f"{of} is a run of {before.action}, which cannot be rolled back: nobody has recorded how it was before"
+                f"{of} is a run of {before.action}, which cannot be rolled back: the state before it was not recorded"
             )
         if before.kind is not RunKind.ASSIGN:
             raise JournalMismatch(f"{of} is a rollback itself. Run the manifest again instead")

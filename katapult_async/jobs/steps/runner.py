@@ -1,7 +1,6 @@
-"""Carries out the steps of a run: all its open lines through one step, then through the next.
+"""Execute the steps of a run in one session: first one step for all open lines, then the next step.
 
-Works on the journal through its writer and on the platform through the client. How a run is made
-and how a session ends is the business of `run`.
+`transitions` decides what follows the step of a line. `run` creates a run and opens its journal.
 """
 
 from __future__ import annotations
@@ -52,24 +51,24 @@ NOT_RUNNING = frozenset(
         VirtualMachineState.ORPHANED,
     )
 )
-#: Seconds until machines that took no task are asked again: at first, and at most.
+#: Seconds until the run tries busy machines again: the first pause, and the longest one.
 BUSY_PAUSE, LONGEST_BUSY_PAUSE = 2.0, 30.0
-#: Times that a rollback goes through its steps. More than once where a disk was attached since it
-#: was assigned.
+#: The most passes of a rollback through its steps. A later pass detaches disks that another client
+#: attached after the run.
 MOST_PASSES = 3
 
 
 class FirstLines:
-    """Admits the first lines that ask, and these lines again in later steps.
+    """Admits a limited number of lines to a session. An admitted line may run all its steps.
 
     Args:
-        limit: How many lines. None for all.
+        limit: The number of lines. None for all.
     """
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
         self._admitted: set[int] = set()
-        #: Whether a line had to wait for a later session.
+        #: Whether a line was not admitted. A later session executes it.
         self.held_back = False
 
     def admits(self, number: int) -> bool:
@@ -84,9 +83,9 @@ class FirstLines:
 
 
 class _Failures(Observer):
-    """Counts lines that failed or are unknown, and stops a session when they are too many.
+    """Counts lines that failed or are unknown, and stops the session when there are too many.
 
-    Outcomes of requests come from the recorder, at once. The ends of tasks come as events.
+    The recorder reports outcomes of requests. Observer events report the ends of tasks.
     """
 
     def __init__(self, most: int, stop: Callable[[], None]) -> None:
@@ -114,15 +113,16 @@ class _Failures(Observer):
 class StepRunner:
     """Executes the steps of a run in one session.
 
-    `refused_by` is the error that ended it, if one did.
+    `refused_by` is the error that ended the session, or None.
 
     Args:
-        client: The client to send with.
-        writer: Of the run's journal.
-        info: The run: its kind says which steps.
+        client: Sends the requests.
+        writer: Writes to the journal of the run.
+        info: The run. Its kind determines the steps.
         task_timeout: Seconds that a task may take.
-        limit_lines: Send only so many lines.
-        max_failures: Stop when more lines than that have failed or are unknown.
+        limit_lines: The most lines to send. None for all.
+        max_failures: The session stops when more lines than this have failed or are unknown. None
+            for no limit.
     """
 
     def __init__(
@@ -149,16 +149,16 @@ class StepRunner:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more is to be done."""
+        """Whether the session has to end."""
         return self.stopped or self.refused_by is not None
 
     @property
     def patience_left(self) -> float | None:
-        """Seconds until the run gives up, while the API does not answer. None while it answers."""
+        """Seconds until the run gives up on an API that does not respond. None if it responds."""
         return self._outcomes.patience_left if self._outcomes is not None else None
 
     def stop(self) -> None:
-        """Send nothing new, and wait for what is in flight."""
+        """Send no new requests. `run` returns after the requests in flight."""
         self.stopped = True
         if self._outcomes is not None:
             self._outcomes.stop()
@@ -166,7 +166,7 @@ class StepRunner:
             self._scope.cancel()
 
     async def run(self) -> None:
-        """Carry out all steps, as far as the session gets, and record the session."""
+        """Execute the steps until the run is done or the session stops. Record the session."""
         recorder, gate = SessionRecorder(self._writer, self._run_id), self._client.session.gate
         budget = gate.watchers.place if isinstance(gate, SharedGate) else None
         await recorder.begin(gate.window.period, budget)
@@ -187,7 +187,7 @@ class StepRunner:
             recorder.end(ended, reason)
 
     def _ending(self, error: BaseException | None) -> tuple[str, str | None]:
-        """Return how the session has ended, and why. See RunSession."""
+        """Return `ended` and `reason` of RunSession."""
         if self.refused_by is not None:
             ended = "no_answer" if isinstance(self.refused_by, NoAnswer) else "refused"
             return ended, self.refused_by.message
@@ -207,8 +207,7 @@ class StepRunner:
             for step in steps:
                 if not self.over:
                     await self._carry_out(step)
-            # A disk that was to be unassigned only, and turned out to be attached, goes back to
-            # being detached.
+            # A rollback that finds a disk attached sends its line back to the first step, detach.
             if self._kind is not RunKind.ROLLBACK or self.over:
                 return
             if not await self._writer.call(count_open, first):
@@ -223,10 +222,10 @@ class StepRunner:
             await self._queue_tasks(step)
 
     async def _queue_tasks(self, step: Step) -> None:
-        """Attach or detach: send what the machines take, and wait for the tasks, again and again.
+        """Attach or detach in rounds: send what the machines accept, then wait for the tasks.
 
-        When they have been busy for as long as a task may take, and not one line got through
-        meanwhile, the rest is left to a resumed run.
+        Ends when no line waits for a busy machine. Also ends if no line was accepted for
+        `task_timeout` seconds. A resumed run then tries the rest.
         """
         task_wait = TaskWait(self._client, self._writer, step, time_out=self._task_timeout, since=self._began)
         machines = BusyMachines()
@@ -271,23 +270,23 @@ class StepRunner:
     def _outcomes_of(
         self, step: Step, machines: BusyMachines | None
     ) -> tuple[StepRecorder, Outcomes[Any, Any]]:
-        told = self._failures.count_outcome if self._failures is not None else None
+        on_outcome = self._failures.count_outcome if self._failures is not None else None
         if self._action is None:
             recorder = StepRecorder(
-                self._writer, self._kind, step, machines, admits=self._lines.admits, on_outcome=told
+                self._writer, self._kind, step, machines, admits=self._lines.admits, on_outcome=on_outcome
             )
             return recorder, _fan_out_of(self._client, step)(recorder, recorder=recorder)
-        items = ActionRecorder(self._writer, admits=self._lines.admits, on_outcome=told)
+        items = ActionRecorder(self._writer, admits=self._lines.admits, on_outcome=on_outcome)
         items.action = action = action_named(self._action, items.sent_at)
         return items, self._client.bulk_each(
             action, items, recorder=items, wait=True, task_timeout=self._task_timeout
         )
 
     async def _read_machines(self) -> None:
-        """Read which machines run, and which disks are on them and attached: two requests each.
+        """Read each machine and its disks before attaching: two requests for each machine.
 
-        A disk that is not on it is read by itself before it is attached: attaching names the disk
-        alone, wherever it is by then.
+        A disk that its machine does not list is read singly before the attach request, because the
+        API attaches a disk on whatever machine it is.
         """
         client, writer = self._client, self._writer
 
@@ -304,7 +303,7 @@ class StepRunner:
                 if error.stops_run:
                     raise
                 log.info("%s: %s", name, error, request_id=error.request_id)
-                return  # attaching reports the reason for each disk
+                return  # the attach request of each disk shows the reason
             if state in NOT_RUNNING:
                 detail = f"the virtual machine is {state}: the disk is attached when it starts"
                 await writer.call(record_not_running, name, detail, time.time())

@@ -1,8 +1,11 @@
-"""Waits for the tasks that attach and detach disks: one question for a machine with several.
+"""Wait for the tasks that attach and detach disks.
 
-Asks at low priority, so that waiting never takes a permit from work, and less and less often. A
-task that has failed is its line's outcome. One that does not end in time leaves its line open: a
-resumed run asks again.
+One request shows all disks of a machine, so a machine with several tasks is polled instead of each
+task. Polls have low priority: they never take a permit that other work waits for. They become less
+and less frequent.
+
+A line whose task fails is failed. A line whose task does not end in time is unknown, and a resumed
+run polls its task again.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from .transitions import Transition, reached
 
 log = package_logger("jobs")
 
-#: Seconds until machines are asked first, and the longest pause between two rounds.
+#: Seconds before the first poll, and the longest pause between two rounds of polls.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 
 
@@ -41,10 +44,11 @@ class TaskWait:
     """Waits for all tasks of one step.
 
     Args:
-        client: The client to ask with.
-        writer: Of the run's journal.
+        client: Sends the polls.
+        writer: Writes to the journal of the run.
         step: The step.
-        time_out: Seconds for each task, from when it was queued or the session began.
+        time_out: Seconds for each task, from the moment when it was queued. If an earlier session
+            queued it, from the start of this session.
         since: When the session began, in Unix seconds.
     """
 
@@ -61,10 +65,13 @@ class TaskWait:
             self._wanted, self._before = AttachmentState.DETACHED, AttachmentState.ATTACHED
 
     async def run(self) -> int:
-        """Wait until no line waits for a task, and return how many did.
+        """Wait until no line has a task that runs.
+
+        Returns:
+            The number of lines that had a task at the start.
 
         Raises:
-            KatapultError: The error that stops the run, if the token is refused meanwhile.
+            KatapultError: The API refuses the whole run, for example its token.
         """
         lines = await self._writer.call(count_tasks, self._step)
         if lines:
@@ -74,11 +81,11 @@ class TaskWait:
             log.debug("waiting for tasks on %d machines", len(machines))
             await anyio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
-            await each(machines, self._ask_machine)
+            await each(machines, self._poll_machine)
             self._rounds += 1
         return lines
 
-    async def _ask_machine(self, machine: str) -> None:
+    async def _poll_machine(self, machine: str) -> None:
         lines = await self._writer.call(lines_with_tasks, self._step, machine)
         try:
             several = len(lines) > 1 or lines[0].task is None
@@ -90,14 +97,14 @@ class TaskWait:
             return
         for line in lines:
             try:
-                transition = await self._ask(line, states)
+                transition = await self._poll(line, states)
             except KatapultError as error:
                 self._consider(line.disk, error)
                 transition = None
             await self._conclude(line, transition)
 
     async def _states(self, machine: str) -> dict[str, object]:
-        """Return the disks on a machine. None are on one that is gone: then each disk is read."""
+        """Return the attachment states of a machine's disks. Empty if there is no such machine."""
         try:
             listed = self._client.virtual_machines.disks(machine, priority=Priority.LOW)
             return {entry.disk.id: entry.state async for entry in listed}
@@ -105,17 +112,17 @@ class TaskWait:
             return {}
 
     def _consider(self, name: str, error: KatapultError) -> None:
-        """Log an error of a poll, which is repeated. Raise one that ends the run."""
+        """Raise an error that ends the run. Log any other: the next round polls again."""
         if error.stops_run:
             raise error
         log.info("%s: %s", name, error, request_id=error.request_id)
 
-    async def _ask(self, line: LineWithTask, states: dict[str, object] | None) -> Transition | None:
-        """Return what the line has become. None if its task has not ended.
+    async def _poll(self, line: LineWithTask, states: dict[str, object] | None) -> Transition | None:
+        """Return the new state of a line. None if its task has not ended.
 
         Args:
             line: The line.
-            states: Of the disks on its machine, if it was asked.
+            states: The attachment states of its machine's disks. None if they were not read.
         """
         if states is not None:
             state = states.get(line.disk)
@@ -126,13 +133,13 @@ class TaskWait:
             if state is None or line.task is None:
                 return await self._read_disk(line)
             if state is self._before and self._rounds % 3 != 2:
-                return None  # most likely it has not begun; its task is asked now and then
+                return None  # the task has probably not begun: every third round polls the task itself
         if line.task is None:
             return await self._read_disk(line)
         try:
             task = await self._client.tasks.get(line.task, priority=Priority.LOW)
         except NotFound:
-            return await self._read_disk(line)  # tasks are not kept for ever
+            return await self._read_disk(line)  # the API deletes old tasks
         if task.status is TaskStatus.COMPLETED:
             return self._reached(line)
         return Transition.task_failed(self._step, line.task) if task.status is TaskStatus.FAILED else None
@@ -181,7 +188,7 @@ def _event(line: LineWithTask, transition: Transition, now: float) -> OutcomeEve
         action="wait",
         disk=line.disk,
         virtual_machine=line.virtual_machine,
-        # A detached disk still has to be unassigned: its line is not through, but its task is.
+        # The line of a detached disk may still wait for its next step. Its task has ended.
         status=transition.status.value if transition.status is not LineStatus.WAITING else "detached",
         ok=not failed,
         code=transition.code,

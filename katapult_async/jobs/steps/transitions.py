@@ -1,11 +1,15 @@
-"""What a step's outcome means for its line: a pure function to the line's next state.
+"""What follows a line's step in a durable run. Pure functions.
 
-    assign a disk:   assign ─> attach (where it is wanted) ─> its task ─> done
-    roll it back:    detach (what the run attached) ─> its task ─> unassign ─> done
-    any action:      action ─> its task ─> done
+    assignment:   assign ─> attach (if wanted) ─> wait for its task ─> done
+    rollback:     detach (if the run attached it) ─> wait for its task ─> unassign ─> done
+    any action:   action, with its task ─> done
 
-A line that is WAITING may be sent. One that is SENT is read back before anything else. One that is
-UNKNOWN is not done: a resumed run reads it back again.
+`STEPS` has the order of the steps. `after` returns the next step and state of a line from the
+outcome of a request. `reached` does the same when a task has ended. The recorder writes the result
+to the journal.
+
+The run sends a line whose state is WAITING. It reads a line back whose state is SENT. A line whose
+status is UNKNOWN is not done: a resumed run reads it back again.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from katapult_async.jobs.journal.records import Changes, LineState, LineStatus, 
 from katapult_async.models import AttachmentState, Disk, TaskStatus
 from katapult_async.resources.disks import is_on
 
-#: The API's word for a machine that takes no task now.
+#: The API's error code for a machine that accepts no task now.
 BUSY = "task_queueing_error"
 UNASSIGNED_BY_SOMEBODY = "it is unassigned, by this run or by others: this run got no response to its request"
 #: The steps of each kind of run, in the order in which all lines go through them.
@@ -32,17 +36,18 @@ STEPS: dict[RunKind, tuple[Step, ...]] = {
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a line becomes.
+    """The new state of a line.
 
     Attributes:
-        step: Its next step.
-        state: How far it is with that step.
-        status: What became of it.
-        changes: What the run has changed about its disk with this outcome.
-        reverted: What the run had not changed after all, or has changed back.
+        step: The next step.
+        state: The progress of that step.
+        status: The status of the line.
+        changes: What the run changed about the disk with this outcome.
+        reverted: Earlier `changes` that do not hold any more: the run changed them back, or never
+            made them.
         code: The API's error code, or the kind of failure.
         detail: The reason in words.
-        task: The task that was queued for it.
+        task: The ID of the queued task.
     """
 
     step: Step
@@ -68,7 +73,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def moved(cls, step: Step, machine: str, *, task: str | None = None) -> Transition:
-        """The disk is on another machine now, and so is the task that was queued for it."""
+        """The disk is on another machine now. A queued task works on that machine."""
         there = f", where the task {task} is at work on it" if task is not None else ""
         return cls.gone(step, AssignmentConflict.code, f"it is on {machine} now{there}", task=task)
 
@@ -100,7 +105,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def task_timed_out(cls, step: Step, task: str | None, seconds: float) -> Transition:
-        """The task of a line has not ended in time. A resumed run asks again."""
+        """The task of a line has not ended in time. A resumed run polls it again."""
         return cls(
             step=step,
             state=LineState.TASK,
@@ -112,7 +117,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def machine_busy(cls, step: Step) -> Transition:
-        """The machine of a line is busy with another task, so that no request was sent to it."""
+        """No request was sent for a line, because its machine is busy with another task."""
         detail = "its virtual machine was busy with another task"
         return cls(step=step, state=LineState.WAITING, code=BUSY, detail=detail)
 
@@ -120,15 +125,15 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 def after(
     step: Step, outcome: Outcome[Any, Any], *, second_step: bool, seen_free: bool = False
 ) -> Transition:
-    """Return what a line becomes with an outcome of its step.
+    """Return the new state of a line after the outcome of its step.
 
     Args:
         step: The step.
-        outcome: Its outcome.
-        second_step: Whether the second step of the run is wanted, too.
-        seen_free: Whether the preflight has seen the disk on no machine.
+        outcome: The outcome of the step.
+        second_step: Whether the line also needs the second step of the run.
+        seen_free: Whether the preflight found the disk on no machine.
     """
-    # Without operation and request ID, which the line has.
+    # `message` has no operation and no request ID. The line has both already.
     status, detail = outcome.status, outcome.error.message if outcome.error is not None else None
     if status is OutcomeStatus.NOT_ATTEMPTED:
         return Transition(step=step, state=LineState.WAITING, code=outcome.code, detail=detail)
@@ -159,7 +164,7 @@ def _acted(outcome: Outcome[Any, Any]) -> Transition:
         step=Step.ACTION,
         state=LineState.SETTLED,
         status=status,
-        # Nobody knows the ID of a new disk yet.
+        # The manifest cannot have the ID of a new disk, so the detail has it.
         detail=made.id if isinstance(made, Disk) else None,
         task=outcome.task.id if outcome.task is not None else None,
     )
@@ -181,7 +186,7 @@ def _unassigned(outcome: Outcome) -> Transition:
     status = LineStatus.UNASSIGNED if done else LineStatus.ALREADY_UNASSIGNED
     changes, detail = Changes.UNASSIGNED if done else Changes.NOTHING, None
     if done and not outcome.certain:
-        # Its request may not even have been sent: lines are recorded as sent a moment before.
+        # The request may never have been sent: a line is recorded as sent before its request.
         changes, detail = Changes.NOTHING, UNASSIGNED_BY_SOMEBODY
     return Transition(
         step=Step.UNASSIGN, state=LineState.SETTLED, status=status, changes=changes, detail=detail
@@ -189,24 +194,23 @@ def _unassigned(outcome: Outcome) -> Transition:
 
 
 def _after_queueing(step: Step, outcome: Outcome, *, second_step: bool) -> Transition:
-    """Attaching and detaching: a task has been queued, or it was so already."""
+    """Return the new state after attach or detach. A task is queued, or nothing was left to do."""
     machine = _machine_of(outcome.disk)
     if (
         machine is not None
         and outcome.disk is not None
         and not is_on(outcome.disk, outcome.assignment.virtual_machine)
     ):
-        # Attaching and detaching name the disk alone, wherever it is.
+        # The API attaches and detaches a disk on whatever machine it is.
         return Transition.moved(step, machine, task=outcome.task.id if outcome.task is not None else None)
     changes = Changes.ATTACHED if step is Step.ATTACH else Changes.DETACHED
     if outcome.status in (OutcomeStatus.ALREADY_ATTACHED, OutcomeStatus.ALREADY_DETACHED):
         if _attachment(outcome) in (AttachmentState.ATTACHING, AttachmentState.DETACHING):
-            return Transition(
-                step=step, state=LineState.TASK
-            )  # somebody else's task: waited for all the same
+            # Another client's task. The run waits for it like for its own.
+            return Transition(step=step, state=LineState.TASK)
         return reached(step, second_step=second_step)
     if outcome.task is None and _attachment(outcome) in (AttachmentState.ATTACHED, AttachmentState.DETACHED):
-        # An unclear response, and reading the disk showed that it is done.
+        # The response was unclear, and the read showed that the step is done.
         return reached(step, changes, second_step=second_step)
     task = outcome.task.id if outcome.task is not None else None
     if outcome.task is not None and outcome.task.status is TaskStatus.FAILED:
@@ -220,7 +224,7 @@ def _machine_of(disk: Disk | None) -> str | None:
 
 
 def reached(step: Step, changes: Changes = Changes.NOTHING, *, second_step: bool) -> Transition:
-    """Return what a line becomes when its disk is attached or detached, as the step wanted."""
+    """Return the new state of a line whose disk is attached or detached, as its step wanted."""
     if step is Step.ATTACH:
         return Transition.attached(changes)
     return Transition.detached(changes, second_step=second_step)
@@ -234,22 +238,22 @@ def _attachment(outcome: Outcome[Any, Any]) -> object:
 def _failed(step: Step, outcome: Outcome[Any, Any], detail: str | None) -> Transition:
     error = outcome.error
     if step is Step.DETACH and isinstance(error, AssignmentConflict) and error.on_no_machine:
-        # Somebody has unassigned it since: nothing is left to roll back.
+        # Another client has unassigned the disk: nothing is left to roll back.
         return Transition(step=Step.UNASSIGN, state=LineState.SETTLED, status=LineStatus.ALREADY_UNASSIGNED)
-    plug = _attachment(outcome)
-    if step is Step.UNASSIGN and plug in (AttachmentState.ATTACHED, AttachmentState.ATTACHING):
-        # It was assigned only, and was attached since: by a start of its machine, for example.
+    attachment = _attachment(outcome)
+    if step is Step.UNASSIGN and attachment in (AttachmentState.ATTACHED, AttachmentState.ATTACHING):
+        # The run only assigned the disk. It was attached later, for example when its machine
+        # started.
         return Transition(step=Step.DETACH, state=LineState.WAITING, code=outcome.code, detail=detail)
     if error is not None and error.execution is Execution.UNCLEAR:
-        # All tries were unclear, and each time the disk showed that nothing was done; the last one
-        # may still come late.
+        # All attempts were unclear, and no read showed the change. The last request may still be
+        # executed late.
         return Transition(step=step, state=LineState.SENT, code=outcome.code, detail=detail)
     busy = step in (Step.ATTACH, Step.DETACH) and isinstance(error, TaskQueueingError)
-    nobody = error is not None and (error.stops_run or error.execution is Execution.NOT_EXECUTED)
-    if busy or nobody:
-        # Busy: another task keeps the machine, and the run decides whether it is worth another try.
-        # Nobody: the token was refused or nobody was there; that is no fault of the line, and a
-        # resumed run tries it again.
+    refused = error is not None and (error.stops_run or error.execution is Execution.NOT_EXECUTED)
+    if busy or refused:
+        # busy: another task runs on the machine. The step runner decides whether to try again.
+        # refused: the API refused the token or was not available. A resumed run tries again.
         return Transition(step=step, state=LineState.WAITING, code=outcome.code, detail=detail)
     if step is Step.ATTACH:
         detail = f"assigned, but not attached: {detail}"

@@ -1,8 +1,10 @@
-"""What is read from a journal and changed about its run: every statement is a named function.
+"""The statements that read a whole run, fill a new journal, and select what a rollback reverts.
 
-The lines of a step are the business of `queries_lines`, the preflight's tables that of
-`queries_preflight`, the checks that of `queries_integrity`. A value that cannot be read raises
-ValueError or TypeError.
+The statements for lines while a run is executed are in `queries_lines`: open lines, marks before a
+request, outcomes, tasks.
+
+Each statement is a function. A function that reads raises ValueError or TypeError for a value of a
+wrong type.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ _decode_buckets = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 
 def info(db: sqlite3.Connection) -> RunInfo | None:
-    """Return what the run is."""
+    """Return the run as it was created. None if the row is missing."""
     statement = f"""
         SELECT run_id, iif(kind LIKE :actions, :kind_action, kind) AS kind,
             iif(kind LIKE :actions, substr(kind, :prefix + 1), NULL) AS action, manifest, digest, created_at, lines, attach, parent, base_url,
@@ -83,8 +85,7 @@ def last_permitted(db: sqlite3.Connection) -> int | None:
 
 def sessions(db: sqlite3.Connection) -> Iterator[RunSession]:
     """Yield the executions of the run, in order."""
-    # A session of the first version has no `elapsed`. Of one that was killed, too, only its last
-    # request is known.
+    # A session of the first version has no `elapsed`. Its end, or else its last request, counts.
     statement = """
         SELECT started_at, finished_at, ended, reason, period, CASE
             WHEN elapsed IS NOT NULL THEN started_at + elapsed
@@ -140,12 +141,12 @@ def latencies(db: sqlite3.Connection) -> Iterator[tuple[list[tuple[int, int]], f
         yield _decode_buckets(buckets), float(waited)
 
 
-# -- making ----------------------------------------------------------------------------------------
+# -- filling a new journal -------------------------------------------------------------------------
 
 
 def fill(db: sqlite3.Connection, run: RunInfo, new_lines: Iterable[NewLine]) -> None:
-    """Make the tables of a new journal, and put its run and its lines in."""
-    pragma(db, "journal_mode = OFF")  # nobody sees the file before it is whole
+    """Create the tables of a new journal, and insert its run and its lines."""
+    pragma(db, "journal_mode = OFF")  # the file gets its name only when it is complete
     pragma(db, "synchronous = OFF")
     pragma(db, f"application_id = {APPLICATION_ID}")
     migrate(db)
@@ -179,7 +180,7 @@ def _values_of_line(line: NewLine) -> dict[str, object]:
     return {**msgspec.structs.asdict(line), "origin": origin}
 
 
-# -- changing what is not a line's progress --------------------------------------------------------
+# -- changing a run outside its execution ----------------------------------------------------------
 
 
 def note_rolled_back(db: sqlite3.Connection, by: str) -> None:
@@ -188,12 +189,12 @@ def note_rolled_back(db: sqlite3.Connection, by: str) -> None:
 
 
 def note_confirmed(db: sqlite3.Connection, at: float) -> None:
-    """Record when somebody agreed to the changes, in Unix seconds."""
+    """Record when the user agreed to the changes, in Unix seconds."""
     execute(db, "UPDATE run SET confirmed_at = :at", at=at)
 
 
 def reopen_failed(db: sqlite3.Connection) -> int:
-    """Let the failed lines wait again, each to be read first, and return their number."""
+    """Set failed lines to waiting, to be read first. Return their number."""
     statement = f"""
         UPDATE line SET state = :state_waiting, status = :status_waiting, code = NULL, detail = NULL,
             finished_at = NULL, found = NULL, {READ_FIRST} = 1
@@ -203,10 +204,7 @@ def reopen_failed(db: sqlite3.Connection) -> int:
 
 
 def doubt_all(db: sqlite3.Connection) -> None:
-    """Let every line that is not done count as one that may have been sent.
-
-    Its disk is read first.
-    """
+    """Treat every line that is not done as one that may have been sent. Its disk is read first."""
     statement = f"""
         UPDATE line SET state = :state_sent, {READ_FIRST} = 1
         WHERE state = :state_waiting AND status IN (:status_waiting, :status_unknown)
@@ -216,8 +214,8 @@ def doubt_all(db: sqlite3.Connection) -> None:
 
 # -- rolling back ----------------------------------------------------------------------------------
 
-# A request that got no response counts as done, where the disk was seen on no machine before. Each
-# disk is read before anything is done to it.
+# A request without a response counts as executed if the preflight found the disk on no machine. The
+# rollback reads each disk before it changes it.
 _DONE_BY_RUN = f"""(
     {CHANGES} & (:changed_assigned | :changed_attached)
     OR (state = :state_sent AND (step = :step_attach OR found IN (:found_to_assign, :found_not_ready)))
@@ -225,7 +223,7 @@ _DONE_BY_RUN = f"""(
 
 
 class ChangedLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A line that its run has changed, or may have."""
+    """A line whose disk the run has changed, or may have changed."""
 
     number: int
     disk: str
@@ -238,7 +236,7 @@ class ChangedLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_attached(self) -> bool:
-        """Whether the run has attached its disk, or may have."""
+        """Whether the run has attached the disk, or may have attached it."""
         return bool(self.changes & Changes.ATTACHED) or (
             self.step is Step.ATTACH and self.state is LineState.SENT
         )

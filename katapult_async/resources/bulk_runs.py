@@ -1,4 +1,7 @@
-"""Start bulk runs with the client's settings, check their input, and return their reports."""
+"""Start bulk runs in memory with the client's settings, and return their reports.
+
+A bulk run keeps nothing on disk. A durable run, with a journal, is `katapult_async.jobs.Run`.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ log = package_logger("resources")
 TASK_TIMEOUT = 600.0
 
 
-class Runs:
-    """Starts the bulk runs of one client.
+class BulkRuns:
+    """Starts the bulk runs of one client. They are in memory only.
 
     Args:
         session: Sends the requests.
@@ -100,13 +103,20 @@ class Runs:
         return outcome
 
     async def task(self, action: Action[ItemT, ResultT], item: ItemT, *, wait: bool) -> Task | None:
-        """Work on one item and return its task, with `wait` after its end. None if not known."""
+        """Work on one item and return its task. None if the task is not known.
+
+        With `wait`, return the task after it has ended.
+        """
         task = (await self.one(action, item)).task
         return task if task is None or not wait else await wait_for(self.session, task)
 
 
 async def drain(run: Outcomes[ItemT, ResultT]) -> BulkReport[ItemT, ResultT]:
-    """Complete a run and return its report. An error or a cancellation has the report, too."""
+    """Complete a run and return its report.
+
+    If the input fails, the BulkError has the report. If the call is cancelled, the CancelledError
+    has it.
+    """
     failure: Exception | None = None
     try:
         async with run as outcomes:
