@@ -76,7 +76,7 @@ def test_events_are_made_only_for_observers_that_override_their_method() -> None
     class Replaced(Observer):
         def __init__(self) -> None:
             self.seen: list[OutcomeEvent] = []
-            self.on_outcome = self.seen.append  # type: ignore[assignment]  # pyright: ignore
+            self.on_outcome = self.seen.append  # type: ignore[assignment]
 
     observers = Observers()
     assert (observers.hears_requests, observers.hears_outcomes) == (False, False)
