@@ -29,6 +29,7 @@ from .clients import (
     durable,
     httpx_client,
     niquests_session,
+    pyreqwest_client,
     sdk,
 )
 from .floor import floor
@@ -47,7 +48,9 @@ CONTENDERS = (
     Contender("aiohttp + msgspec", aiohttp_msgspec),
     Contender(ON_UVLOOP, sdk(), "uvloop", uvloop=True),
     Contender(BY_HAND_ON_UVLOOP, aiohttp_by_hand, "uvloop", uvloop=True),
-    Contender(HTTPX, httpx_client, "httpx"),
+    Contender(HTTPX, httpx_client(), "httpx"),
+    Contender("httpx2", httpx_client("httpx2"), "httpx2"),
+    Contender("pyreqwest (Rust)", pyreqwest_client, "pyreqwest"),
     Contender("niquests", niquests_session, "niquests"),
     Contender("aiosonic", aiosonic_client, "aiosonic"),
     Contender(FLOOR, floor, "httptools"),

@@ -198,16 +198,33 @@ async def aiohttp_msgspec(server: Server) -> AsyncIterator[Send]:
         yield lambda n: in_flight(bodies(n), one)
 
 
+def httpx_client(module: str = "httpx") -> Open:
+    """Return httpx, or its fork httpx2, which has the same interface."""
+
+    @asynccontextmanager
+    async def opened(server: Server) -> AsyncIterator[Send]:
+        url = _endpoint(server)
+        async with peer(module).AsyncClient(headers=HEADERS) as client:
+
+            async def one(body: dict[str, Any]) -> str:
+                response = await client.post(url, json=body)
+                response.raise_for_status()
+                return str(response.json()["disk"]["id"])
+
+            yield lambda n: in_flight(bodies(n), one)
+
+    return opened
+
+
 @asynccontextmanager
-async def httpx_client(server: Server) -> AsyncIterator[Send]:
-    httpx = peer("httpx")
+async def pyreqwest_client(server: Server) -> AsyncIterator[Send]:
+    builder = peer("pyreqwest.client").ClientBuilder()
     url = _endpoint(server)
-    async with httpx.AsyncClient(headers=HEADERS) as client:
+    async with builder.default_headers(HEADERS).error_for_status(enable=True).build() as client:
 
         async def one(body: dict[str, Any]) -> str:
-            response = await client.post(url, json=body)
-            response.raise_for_status()
-            return str(response.json()["disk"]["id"])
+            response = await client.post(url).body_json(body).build().send()
+            return str((await response.json())["disk"]["id"])
 
         yield lambda n: in_flight(bodies(n), one)
 
