@@ -21,7 +21,7 @@ import msgspec
 from benchmarks.command import run
 from benchmarks.machine import ROOT
 from benchmarks.memory.measured import Ticker
-from benchmarks.result import Check, Result, Table, wish
+from benchmarks.result import Cell, Check, Result, Table, wish
 from benchmarks.throughput.clients import assignments
 from katapult_async import Client, SessionPool
 
@@ -52,7 +52,7 @@ def measure(result: Result) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     total = tokens * items
     columns = ["tokens", "requests", "429s", "seconds", "CPU µs/request", "loop blocked, ms", "MiB"]
-    row = [tokens, total, counts.refused, elapsed, 1e6 * cpu / total, 1000 * lag, peak]
+    row: list[Cell] = [tokens, total, counts.refused, elapsed, 1e6 * cpu / total, 1000 * lag, peak]
     title = f"{limit} requests in {period:g} s for each token, {items} items each, in one process"
     result.tables.append(Table(title, columns, [row]))
     result.checks += [
