@@ -19,7 +19,7 @@ from katapult_async.transport import Session
 
 from .item import ItemT, ResultT
 from .look_ahead import machine_of
-from .outcome import BulkReport, Outcome, OutcomeStatus
+from .outcome import BulkReport, Outcome
 from .verdict import Start
 
 log = package_logger("bulk")
@@ -129,8 +129,8 @@ class Delivery(Generic[ItemT, ResultT]):
                     await self._hand_out(recorded)
 
     async def _hand_out(self, outcome: Outcome[ItemT, ResultT]) -> None:
-        self._report.add(outcome)  # before any await: it counts even if the consumer leaves now
-        if outcome.status is OutcomeStatus.FAILED or outcome.status is OutcomeStatus.UNKNOWN:
+        # Before any await: it counts even if the consumer leaves now.
+        if self._report.add(outcome):
             log.info(
                 "%s: %s: %s",
                 outcome.item,

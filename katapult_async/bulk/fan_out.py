@@ -282,16 +282,16 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         scope takes a tenth of the time of a request.
         """
         feed, delivery = self._feed, self._delivery
+        start = Start.READ_FIRST if self._action.read_first else Start.SEND
         while (item := await feed.next()) is not None:
             if self._running < self._concurrency:
                 self._start_worker()
-            start = Start.READ_FIRST if self._action.read_first else Start.SEND
             if self._recorder is not None:
                 start = await self._ask(self._recorder, item)
-            if start is Start.SKIP:
-                feed.finished(item)
-                await delivery.deliver(not_attempted(self._action, item))
-                continue
+                if start is Start.SKIP:
+                    feed.finished(item)
+                    await delivery.deliver(not_attempted(self._action, item))
+                    continue
             work = ItemWork(self._action, self._session, item, start, self._breaker)
             if self._stopped:
                 await self._deliver(work, work.interrupted())

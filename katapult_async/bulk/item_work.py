@@ -33,6 +33,11 @@ class ItemWork(Generic[ItemT, ResultT]):
 
     # What has not happened yet. Nearly all items need one request: creating each with all of these
     # values would take longer than to find them in the class.
+    _start: Start | None = None
+    # Whether any attempt may have been executed.
+    _ever_unclear = False
+    # Whether the item has only been read so far.
+    _only_reading = False
     _attempts = 0
     _error: KatapultError | None = None
     # This run's latest error of an attempt that may have been executed.
@@ -67,12 +72,11 @@ class ItemWork(Generic[ItemT, ResultT]):
         self._action = action
         self._session = session
         self._item = item
-        self._start = start
-        # Whether any attempt may have been executed.
-        self._ever_unclear = start is Start.READ_BACK
-        # Whether the item has only been read so far.
-        self._only_reading = start is Start.READ_FIRST
         self.breaker = breaker
+        if start is not Start.SEND:
+            self._start = start
+            self._ever_unclear = start is Start.READ_BACK
+            self._only_reading = start is Start.READ_FIRST
 
     @property
     def started_at(self) -> float | None:
@@ -88,7 +92,7 @@ class ItemWork(Generic[ItemT, ResultT]):
             elapsed = self.elapsed
             sent_after = breaker.number if breaker is not None else 0
             # READ_FIRST applies to each attempt, because the pause before it may have been long.
-            if self._start is Start.READ_FIRST or (self._start is Start.READ_BACK and not self._attempts):
+            if self._start is not None and (self._start is Start.READ_FIRST or not self._attempts):
                 outcome = await self._begin_by_reading()
                 if outcome is not None:
                     return outcome
@@ -242,7 +246,8 @@ class ItemWork(Generic[ItemT, ResultT]):
     ) -> Outcome[ItemT, ResultT]:
         if status is OutcomeStatus.UNKNOWN:
             certain = self._seen_before
-        drop_tracebacks(error)
+        if error is not None:
+            drop_tracebacks(error)
         return Outcome(
             item=self._item,
             status=status,

@@ -48,7 +48,8 @@ class OutcomeStatus(str, enum.Enum):
         return self not in _NOT_OK
 
 
-_NOT_OK = frozenset({OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_ATTEMPTED})
+_FAILURES = frozenset({OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN})
+_NOT_OK = _FAILURES | {OutcomeStatus.NOT_ATTEMPTED}
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -167,12 +168,14 @@ class BulkReport(msgspec.Struct, Generic[ItemT, ResultT], kw_only=True):
         """Whether the input was read to its end, and every item is done or was already done."""
         return self.complete and not any(self.counts.get(status) for status in _NOT_OK)
 
-    def add(self, outcome: Outcome[ItemT, ResultT]) -> None:
-        """Count one outcome, and keep it if it is a failure."""
+    def add(self, outcome: Outcome[ItemT, ResultT]) -> bool:
+        """Count one outcome. If it is a failure, keep it and return True."""
         status = outcome.status
         self.counts[status] = self.counts.get(status, 0) + 1
-        if status is OutcomeStatus.FAILED or status is OutcomeStatus.UNKNOWN:
+        if status in _FAILURES:
             self.failures.append(outcome)
+            return True
+        return False
 
     def raise_for_failures(self) -> None:
         """Raise an error unless the report is ok.
