@@ -198,8 +198,8 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 class Answers:
     """The asyncio server's responses for one path.
 
-    They are the same each time, except for the current `Date` (written once a second) and the
-    request ID.
+    They are the same each time, except for the current `Date` (written once a second), the request
+    ID, and what remains of the minute's limit. (nginx cannot count that down.)
     """
 
     _ids = itertools.count(1)
@@ -207,7 +207,10 @@ class Answers:
     def __init__(self, place: Place) -> None:
         self._asked = place.path == "/echoed"
         body = place.body.replace(_ASKED.encode(), DISK.encode())  # an id is as long as the other
-        fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), **place.headers}
+        headers = dict(place.headers)
+        self._limit = int(headers.pop("X-Ratelimit-Remaining", 0))
+        self._remaining = self._limit
+        fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
         lines = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
         self._status = f"{place.status} {HTTPStatus(place.status).phrase}"
         self._rest = b"\r\n" + lines.encode() + b"\r\n" + body
@@ -217,13 +220,19 @@ class Answers:
     def next(self, now: float, request: bytes) -> bytes:
         """now: seconds since 1970. request: its body."""
         if int(now) != self._second:
+            if now // 60 != self._second // 60:
+                self._remaining = self._limit
             self._second = int(now)
             date = email.utils.formatdate(self._second, usegmt=True)
             self._head = f"HTTP/1.1 {self._status}\r\nDate: {date}\r\nX-Request-Id: ".encode()
         rest = self._rest
         if self._asked and (asked := _A_DISK.search(request)):
             rest = rest.replace(DISK.encode(), asked[0])
-        return b"%s%032x%s" % (self._head, next(self._ids), rest)
+        if not self._limit:
+            return b"%s%032x%s" % (self._head, next(self._ids), rest)
+        self._remaining -= 1
+        remaining = b"\r\nX-Ratelimit-Remaining: %d" % self._remaining
+        return b"%s%032x%s%s" % (self._head, next(self._ids), remaining, rest)
 
 
 class Static(asyncio.Protocol):

@@ -82,8 +82,6 @@ def read_evidence(
     return Evidence(permitted, remaining, date, True, retry_after, True, named, named is None)
 
 
-# The same few texts repeat, and a lookup takes a third of the time of parsing.
-@lru_cache(maxsize=4096)
 def _integer(text: str | None) -> int | None:
     # isdecimal alone accepts digits of other scripts. int() accepts signs, blanks and underscores.
     if text is not None and text.isascii() and text.isdecimal() and len(text) <= 9:
