@@ -14,7 +14,7 @@ PYTHONS = nox.project.python_versions(PYPROJECT)
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "6", "--dist", "worksteal")
 
 
-def install(session: nox.Session, *groups: str, extras: str = "cli,otel,redis") -> None:
+def install(session: nox.Session, *groups: str, extras: str = "cli,load,otel,redis") -> None:
     """Install the package in place, with groups of tools."""
     session.install("-q", "-e", f".[{extras}]", *nox.project.dependency_groups(PYPROJECT, *groups))
 

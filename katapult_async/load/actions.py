@@ -73,6 +73,10 @@ class LoadAction:
         del client
         return []
 
+    def notes(self) -> list[str]:
+        """Return remarks for the result, in sentences."""
+        return []
+
 
 class ReadDisk(LoadAction):
     """Read one disk after the other (GET /disks/disk).
@@ -221,6 +225,10 @@ class Mix(LoadAction):
         for action in self._actions:
             try:
                 left += await action.restore(client)
-            except KatapultError as error:
+            except KatapultError as error:  # noqa: PERF203 - a handful of actions
                 left.append(f"{action}: {error}")
         return left
+
+    def notes(self) -> list[str]:
+        """Return the remarks of all actions."""
+        return [note for action in self._actions for note in action.notes()]

@@ -17,6 +17,7 @@ from katapult_async.client import Client
 from katapult_async.errors import Execution, KatapultError
 from katapult_async.models import lookups, requests
 from katapult_async.resources.disk_actions import ASSIGN, GET, UNASSIGN, UNASSIGNING_READ_FIRST, is_on
+from katapult_async.words import counted
 
 from .actions import LoadAction
 from .arrivals import Part
@@ -188,6 +189,12 @@ class AssignUnassign(LoadAction):
         for disk, machine in self._touched.items():
             left.append(f"{disk} may still be on {machine}")
         return left
+
+    def notes(self) -> list[str]:
+        """Return how many disks are not used."""
+        if not self.left_out:
+            return []
+        return [f"{counted(len(self.left_out), 'disk')} on a machine before the test: left out."]
 
 
 async def _on_a_machine(client: Client, disks: list[str]) -> set[str]:

@@ -61,6 +61,22 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     verdict: Verdict
 
 
+class ComparisonDocument(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="schema",
+    tag="katapult-async/load-comparison/1",
+):
+    """Two load tests side by side: `katapult-async load compare A B --json`."""
+
+    one: str
+    other: str
+    both_valid: bool
+    differences: list[Difference]
+
+
 def compare(one: LoadResult, other: LoadResult, *, seed: int = 0) -> list[Difference]:
     """Compare the latency of two tests, for all operations and for each that both have.
 

@@ -127,7 +127,7 @@ class Histogram:
         Raises:
             MissingExtra: If the package is not installed.
         """
-        made = _hdr_class()(1, LONGEST, self.digits)
+        made: HdrHistogram = _hdr_class()(1, LONGEST, self.digits)
         for value, count in self.counts.items():
             made.record_value(value, count)
         return made

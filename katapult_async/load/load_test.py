@@ -38,7 +38,8 @@ _LONGEST_WAIT = 86_400.0
 class LoadTest:
     """A load test of one process.
 
-        test = LoadTest(ReadDisk(disks), Plan(schedule=OpenLoop(arrivals=FixedRate(500)), duration=60))
+        plan = Plan(schedule=OpenLoop(arrivals=FixedRate(500)), duration=60)
+        test = LoadTest(ReadDisk(disks), plan)
         result = await test.run("token", base_url=url)
 
     It may be run once.
@@ -129,15 +130,15 @@ class LoadTest:
         }
         if timeout is not None:
             settings["timeout"] = timeout
+        unmeasured: ClientSettings = {**settings, "budget": budget}
         async with AsyncExitStack() as stack:
             # Two clients: one of them may ignore the rate limit, and repeats nothing.
-            careful = await stack.enter_async_context(Client(api_token, **settings, budget=budget))
+            careful = await stack.enter_async_context(Client(api_token, **unmeasured))
             pool = await stack.enter_async_context(
                 LoadPool(ignore_limit=self._ignore_limit, allow_http=allow_http, budget=budget)
             )
-            client = await stack.enter_async_context(
-                Client(api_token, **settings, pool=pool, retry=RetryPolicy(attempts=1))
-            )
+            measured: ClientSettings = {**settings, "pool": pool, "retry": RetryPolicy(attempts=1)}
+            client = await stack.enter_async_context(Client(api_token, **measured))
             return await self._run(careful, client, start_at, progress)
 
     async def _run(
@@ -172,7 +173,7 @@ class LoadTest:
         while not restoring.done():
             try:
                 await asyncio.wait([restoring])
-            except asyncio.CancelledError as error:
+            except asyncio.CancelledError as error:  # noqa: PERF203 - it comes once or twice
                 if cancelled is not None:
                     restoring.cancel()
                 cancelled = error
@@ -204,7 +205,7 @@ class LoadTest:
             notes=[],
             left_behind=self.left_behind,
         )
-        problems, notes = problems_of(recording, part), notes_of(recording, part)
+        problems, notes = problems_of(recording, part), [*self._action.notes(), *notes_of(recording, part)]
         return result_of(
             recording,
             parts=[replace(part, problems=problems, notes=notes)],

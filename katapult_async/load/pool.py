@@ -60,7 +60,9 @@ class TimedWire:
             if call is not None:
                 call.rate_limited += 1
             if not self._repeats:
-                raise error_from_response(reply.status, reply.headers, reply.body, operation=f"{method} {url.path}")
+                raise error_from_response(
+                    reply.status, reply.headers, reply.body, operation=f"{method} {url.path}"
+                )
         return reply
 
 

@@ -132,10 +132,6 @@ class LoadResult(
         return found
 
 
-#: The schemas of this package, by file.
-LOAD_DOCUMENTS: dict[str, type[msgspec.Struct]] = {"load": LoadResult}
-
-
 def distribution(histogram: Histogram) -> Distribution:
     """Return a histogram with its percentiles."""
     p50, p90, p95, p99, p999 = histogram.percentiles(50, 90, 95, 99, 99.9)
@@ -228,9 +224,7 @@ def second_of(found: LoadSecond) -> Second:
     second = Second()
     second.offered, second.ended, second.failed = found.offered, found.ended, found.failed
     second.rate_limited = found.rate_limited
-    second.latency = {
-        name: Histogram.decode(text, digits=COARSE) for name, text in found.latency.items()
-    }
+    second.latency = {name: Histogram.decode(text, digits=COARSE) for name, text in found.latency.items()}
     return second
 
 

@@ -93,9 +93,7 @@ class Runner:
 
     async def _open_loop(self, schedule: OpenLoop) -> None:
         plan = self._plan
-        times = arrival_times(
-            schedule.arrivals, warm_up=plan.warm_up, duration=plan.duration, part=plan.part
-        )
+        times = arrival_times(schedule.arrivals, warm_up=plan.warm_up, duration=plan.duration, part=plan.part)
         burst = 0
         for at in times:
             due = self._begin + at
@@ -110,11 +108,12 @@ class Runner:
                 if due >= self._zero:
                     self.recording.full += 1
                 await self._room(schedule.max_in_flight)
-            if self._stopping and due > self._end:
+            if self._stopping:
                 return
             if due >= self._zero:
                 self.recording.due(due - self._zero)
             self._start(Call(self._action.name, due))
+        await self._sleep_until(self._end)
 
     async def _room(self, most: int) -> None:
         while len(self._running) >= most:
@@ -155,7 +154,7 @@ class Runner:
                 await self._sleep_until(clock() + think)
 
     async def _sleep_until(self, at: float) -> None:
-        while (delay := min(at, self._end) - clock()) > 0 and not self._stopping:
+        while (delay := min(at, self._end) - clock()) > 0 and not self._stopping:  # noqa: ASYNC110 - it waits for a time
             await asyncio.sleep(min(delay, _NAP))
 
     async def _carry_out(self, call: Call, *, measure_lag: bool) -> None:

@@ -1,13 +1,22 @@
-"""Writes the JSON schema of a load test: `python -m katapult_async.load.schemas docs/schemas`."""
+"""Writes the JSON schemas of load tests: `python -m katapult_async.load.schemas docs/schemas`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import msgspec
+
 from katapult_async.jobs.report.schemas import schema_text
 
-from .result import LOAD_DOCUMENTS
+from .comparing import ComparisonDocument
+from .result import LoadResult
+
+#: The schemas of this package, by file.
+LOAD_DOCUMENTS: dict[str, type[msgspec.Struct]] = {
+    "load": LoadResult,
+    "load-comparison": ComparisonDocument,
+}
 
 
 def schemas() -> dict[str, str]:

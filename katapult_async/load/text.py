@@ -100,18 +100,18 @@ def comparison_table(one: LoadResult, other: LoadResult, differences: Sequence[D
         differences: What `compare` has found.
     """
     rows: list[tuple[str, ...]] = [("operation", "percentile", "A", "B", "B - A", "95 % interval", "B is")]
-    for found in differences:
-        rows.append(
-            (
-                for_terminal(found.operation),
-                f"p{found.percent:g}",
-                milliseconds(found.one),
-                milliseconds(found.other),
-                signed(found.other - found.one),
-                interval(found),
-                "too little data" if found.verdict == "unknown" else found.verdict,
-            )
+    rows += [
+        (
+            for_terminal(found.operation),
+            f"p{found.percent:g}",
+            milliseconds(found.one),
+            milliseconds(found.other),
+            signed(found.other - found.one),
+            interval(found),
+            verdict(found),
         )
+        for found in differences
+    ]
     lines = [for_terminal(f"A: {title(one)}"), for_terminal(f"B: {title(other)}"), ""]
     lines += _aligned(rows, left=1)
     lines += ["", *METHOD]
@@ -124,6 +124,11 @@ METHOD = (
     "The interval is a block bootstrap over the seconds of both tests (95 %). It covers noise",
     "within these two tests, not differences between one day and another.",
 )
+
+
+def verdict(found: Difference) -> str:
+    """Return whether B is faster or slower, in words."""
+    return "too little data" if found.verdict == "unknown" else found.verdict
 
 
 def signed(seconds: float) -> str:

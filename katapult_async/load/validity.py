@@ -21,7 +21,7 @@ _KEPT = 0.95
 
 
 def problems_of(recording: Recording, part: LoadPart) -> list[str]:
-    """Return why the measurement of one process is not valid, in sentences. Empty if it is valid."""
+    """Return why the measurement of one process is not valid, in sentences."""
     found: list[str] = []
     late = recording.lag.percentile(100 * (1 - _PART))
     if late > part.max_lag:
@@ -40,13 +40,13 @@ def problems_of(recording: Recording, part: LoadPart) -> list[str]:
             " machines, or the rate is too high for it."
         )
     if isinstance(part.schedule, OpenLoop):
-        found += _not_kept(recording, part)
+        found += _not_kept(recording)
     if not recording.offered:
         found.append("No call was due in the measured time.")
     return found
 
 
-def _not_kept(recording: Recording, part: LoadPart) -> list[str]:
+def _not_kept(recording: Recording) -> list[str]:
     found: list[str] = []
     waits = recording.total().wait
     held = waits.above(_PERMIT_WAIT)

@@ -97,9 +97,7 @@ def percentile_curve(*results: LoadResult) -> Plot:
     histograms = [result.histogram() for result in results]
     most = max((histogram.total for histogram in histograms), default=1)
     x_end = max(math.log10(max(most, 10)), 1.0)
-    series = [
-        Series(kind, _curve(histogram)) for kind, histogram in zip(_KINDS, histograms, strict=False)
-    ]
+    series = [Series(kind, _curve(histogram)) for kind, histogram in zip(_KINDS, histograms, strict=False)]
     ticks = [(_nines(part), name) for part, name in _NINES if _nines(part) <= x_end]
     return Plot(
         title="Latency by percentile",
@@ -171,7 +169,7 @@ def _over_time(
     value: Callable[[float], str],
     lowest: float,
 ) -> Plot:
-    end = max(max(math.ceil(result.duration) for result in results), 1)
+    end = max(*(math.ceil(result.duration) for result in results), 1)
     step = next((s for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600) if end / s <= 12), 3600)
     ticks = [(float(at), f"{at} s") for at in range(0, end + 1, step)]
     return Plot(title=title, series=series, x_end=float(end), ticks=ticks, value=value, lowest=lowest)

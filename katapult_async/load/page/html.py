@@ -11,7 +11,7 @@ from typing import TextIO
 
 from katapult_async.load.comparing import Difference
 from katapult_async.load.result import Distribution, LoadResult
-from katapult_async.load.text import METHOD, interval, signed, title
+from katapult_async.load.text import METHOD, interval, signed, title, verdict
 from katapult_async.page import asset, foot, head, text
 from katapult_async.words import count, local_time, milliseconds
 
@@ -139,7 +139,7 @@ def _differences(differences: Sequence[Difference]) -> Iterator[str]:
             milliseconds(found.other),
             signed(found.other - found.one),
             interval(found),
-            "too little data" if found.verdict == "unknown" else found.verdict,
+            verdict(found),
         )
         for found in differences
     ]
