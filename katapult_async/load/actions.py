@@ -101,8 +101,10 @@ class ReadDisk(LoadAction):
         return "read disks"
 
     async def prepare(self, client: Client, part: Part) -> None:
-        """Read one page of the organization's disks, if none are named."""
+        """Read the first disk, or one page of the organization's disks if none are named."""
         del part
+        if self._disks:
+            await client.request(GET, query=[lookups.disk(self._disks[0]).query("disk")])
         if not self._disks and self._organization is not None:
             where = lookups.organization(self._organization).query("organization")
             page = await client.request(LIST, query=[where, ("per_page", str(_SAMPLE))])
@@ -135,6 +137,11 @@ class ListDisks(LoadAction):
 
     def __str__(self) -> str:
         return "list disks"
+
+    async def prepare(self, client: Client, part: Part) -> None:
+        """Read the page once."""
+        del part
+        await client.request(LIST, query=self._query)
 
     async def perform(self, client: Client, call: Call) -> None:
         """Read the page."""

@@ -26,6 +26,8 @@ from .errors import LoadError
 
 #: Reads in flight while the disks are checked.
 _READS = 16
+#: Seconds after an unclear response within which the server may still execute the request.
+_LATE = 2.0
 _NONE_FREE = "no machine of the manifest is left: a response of each was unclear"
 
 
@@ -73,6 +75,7 @@ class AssignUnassign(LoadAction):
         self._retired: list[_Machine] = []
         self._touched: dict[str, str] = {}
         self._waiting: deque[anyio.Event] = deque()
+        self._unclear_at: float | None = None
 
     def __str__(self) -> str:
         return "assign and unassign disks"
@@ -166,6 +169,8 @@ class AssignUnassign(LoadAction):
 
     def _give_back(self, machine: _Machine, *, retire: bool) -> None:
         self._busy -= 1
+        if retire:
+            self._unclear_at = clock()
         (self._retired if retire else self._free).append(machine)
         self._wake()
         if not self._busy and not self._free:
@@ -177,7 +182,12 @@ class AssignUnassign(LoadAction):
             self._waiting.popleft().set()
 
     async def restore(self, client: Client) -> list[str]:
-        """Unassign every disk that may still be on the machine of the test. Read each first."""
+        """Unassign every disk that may still be on the machine of the test. Read each first.
+
+        After an unclear response, first waits until the server has certainly executed the request.
+        """
+        if self._unclear_at is not None:
+            await anyio.sleep(max(self._unclear_at + _LATE - clock(), 0.0))
         items = [Assignment(disk, machine) for disk, machine in self._touched.items()]
         if not items:
             return []

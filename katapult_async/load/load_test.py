@@ -19,6 +19,7 @@ from katapult_async.errors import KatapultError
 from katapult_async.jobs.report.documents import iso
 from katapult_async.models import Secret
 from katapult_async.transport import DEFAULT_BASE_URL, RetryPolicy, Timeout
+from katapult_async.words import milliseconds
 
 from .actions import LoadAction
 from .call import clock
@@ -33,6 +34,8 @@ from .validity import notes_of, problems_of
 
 #: A test that would begin later than this is a mistake in a date.
 _LONGEST_WAIT = 86_400.0
+#: Seconds after the start time that need no remark.
+_PUNCTUAL = 0.05
 
 
 class LoadTest:
@@ -68,6 +71,7 @@ class LoadTest:
         self._ignore_limit = ignore_limit
         self._owned_hosts = owned_hosts
         self._stopped = False
+        self._late = 0.0
         self.runner: Runner | None = None
         self.left_behind: list[str] = []
 
@@ -130,14 +134,17 @@ class LoadTest:
         }
         if timeout is not None:
             settings["timeout"] = timeout
-        unmeasured: ClientSettings = {**settings, "budget": budget}
         async with AsyncExitStack() as stack:
-            # Two clients: one of them may ignore the rate limit, and repeats nothing.
-            careful = await stack.enter_async_context(Client(api_token, **unmeasured))
             pool = await stack.enter_async_context(
                 LoadPool(ignore_limit=self._ignore_limit, allow_http=allow_http, budget=budget)
             )
             measured: ClientSettings = {**settings, "pool": pool, "retry": RetryPolicy(attempts=1)}
+            # The careful client repeats what fails, and never ignores the rate limit. Otherwise it
+            # shares the rate window, so that the first call need not find out about the limit.
+            unmeasured: ClientSettings = {**settings, "pool": pool}
+            if self._ignore_limit:
+                unmeasured = {**settings, "budget": budget}
+            careful = await stack.enter_async_context(Client(api_token, **unmeasured))
             client = await stack.enter_async_context(Client(api_token, **measured))
             return await self._run(careful, client, start_at, progress)
 
@@ -150,7 +157,10 @@ class LoadTest:
     ) -> LoadResult:
         await self._action.prepare(careful, self._plan.part)
         try:
-            wait = max(start_at - time.time(), 0.0) if start_at is not None else 0.0
+            wait = 0.0
+            if start_at is not None:
+                wait = max(start_at - time.time(), 0.0)
+                self._late = max(time.time() - start_at, 0.0)
             runner = self.runner = Runner(self._action, self._plan, client, begin=clock() + wait)
             started = time.time() + wait + self._plan.warm_up
             if self._stopped:
@@ -206,6 +216,8 @@ class LoadTest:
             left_behind=self.left_behind,
         )
         problems, notes = problems_of(recording, part), [*self._action.notes(), *notes_of(recording, part)]
+        if self._late > _PUNCTUAL:
+            notes.append(f"The test began {milliseconds(self._late)} after its start time: it was not ready.")
         return result_of(
             recording,
             parts=[replace(part, problems=problems, notes=notes)],

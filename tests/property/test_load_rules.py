@@ -115,7 +115,7 @@ def test_results_of_several_processes_add_up_to_that_of_one_that_saw_all(process
     assert measured(merge([from_json(to_json(part)) for part in parts])) == measured(whole)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(CALLS, CALLS, CALLS)
 def test_the_order_of_merging_makes_no_difference(
     one: list[Made], two: list[Made], three: list[Made]

@@ -27,7 +27,7 @@ def test_a_slow_server_is_no_problem_of_the_client() -> None:
             [call._replace(lag=0.1) for call in steady(0.2)],
             "could not keep up: 1 % of its calls started 100 ms late",
         ),
-        ([call._replace(waited=0.5) for call in steady(0.6)], "The rate limit held back 200 of 200 calls"),
+        ([call._replace(waited=0.6) for call in steady(0.7)], "The rate limit held back 200 of 200 calls"),
         (
             [call._replace(end=call.end + 5) for call in steady(0.01)],
             "The rate was not kept: 100 of 200 calls",
@@ -55,7 +55,7 @@ def test_too_many_in_flight_and_waits_for_machines_are_problems() -> None:
 
 def test_a_closed_loop_cannot_miss_its_rate_and_says_what_it_leaves_out() -> None:
     closed = part(schedule=ClosedLoop(in_flight=4))
-    recording = recording_of_calls([call._replace(waited=0.5) for call in steady(0.6)])
+    recording = recording_of_calls([call._replace(waited=0.6) for call in steady(0.7)])
     assert problems_of(recording, closed) == []
     notes = notes_of(recording, closed)
     assert "In a closed loop a slow server gets fewer requests" in notes[0]
