@@ -141,9 +141,9 @@ class LoadTest:
             measured: ClientSettings = {**settings, "pool": pool, "retry": RetryPolicy(attempts=1)}
             # The careful client repeats what fails, and never ignores the rate limit. Otherwise it
             # shares the rate window, so that the first call need not find out about the limit.
-            unmeasured: ClientSettings = {**settings, "pool": pool}
-            if self._ignore_limit:
-                unmeasured = {**settings, "budget": budget}
+            shared: ClientSettings = {**settings, "pool": pool}
+            alone: ClientSettings = {**settings, "budget": budget}
+            unmeasured = alone if self._ignore_limit else shared
             careful = await stack.enter_async_context(Client(api_token, **unmeasured))
             client = await stack.enter_async_context(Client(api_token, **measured))
             return await self._run(careful, client, start_at, progress)

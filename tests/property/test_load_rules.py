@@ -36,11 +36,17 @@ SCHEDULES = st.one_of(
 )
 DURATIONS = st.floats(0.1, 20)
 MICROS = st.lists(st.integers(0, 3_600_000_000), min_size=1, max_size=60)
+
+
+def made(
+    due: float, latency: float, operation: str, outcome: str, lag: float, waited: float, refused: int
+) -> Made:
+    return Made(due, due + latency, operation, outcome, lag, min(waited, latency), refused)
+
+
 CALLS = st.lists(
     st.builds(
-        lambda due, latency, operation, outcome, lag, waited, refused: Made(
-            due, due + latency, operation, outcome, lag, min(waited, latency), refused
-        ),
+        made,
         st.floats(0, 9.99),
         st.floats(0, 20),
         st.sampled_from(["disk", "assign"]),

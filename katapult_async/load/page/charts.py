@@ -17,7 +17,14 @@ from .plot import Plot, Points, Series
 #: Seconds are joined, so that a long test has at most this many points.
 _MOST_POINTS = 400
 #: The percentile curve ends where fewer than this many calls are above.
-_NINES = ((0.0, "0"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99"), (0.99999, "p99.999"))
+_NINES = (
+    (0.0, "p0"),
+    (0.9, "p90"),
+    (0.99, "p99"),
+    (0.999, "p99.9"),
+    (0.9999, "p99.99"),
+    (0.99999, "p99.999"),
+)
 #: Classes of styles for the tests A and B.
 _KINDS = ("one", "two")
 
