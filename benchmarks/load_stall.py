@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks import svg
 from benchmarks.command import run
 from benchmarks.machine import ROOT
-from benchmarks.result import Cell, Result, Table, wish
+from benchmarks.result import Cell, Check, Result, Table
 from benchmarks.svg import COLOURS, Chart, Series
 from katapult_async.load import (
     ClosedLoop,
@@ -64,11 +64,13 @@ def measure(result: Result) -> None:
         for name, found in (("open", one), ("closed", other))
     ]
     result.tables.append(Table(f"{duration:g} s with a stall of {STALL:g} s", columns, rows))
-    # 1 % of the calls are due while 1 % of the duration passes.
+    # 1 % of the calls are due while 1 % of the duration passes. On top comes the time in which the
+    # server works off its backlog.
     expected = STALL - 0.01 * duration
-    found = f"{one.latency.p99:.2f} s, expected {expected:.2f} s"
-    near = abs(one.latency.p99 - expected) < 0.1
-    result.checks.append(wish("load_stall: the open loop shows the stall", holds=near, found=found))
+    shown = one.latency.p99 >= expected - 0.01
+    found = f"{one.latency.p99:.2f} s"
+    promise = f"load_stall: the p99 of the open loop is at least {expected:.2f} s"
+    result.checks.append(Check(promise, shown, found))
     result.plots["load-stall.svg"] = picture(one, other)
     if not result.quick:
         PICTURE.write_text(result.plots["load-stall.svg"])

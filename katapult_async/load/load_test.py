@@ -71,6 +71,7 @@ class LoadTest:
         self._ignore_limit = ignore_limit
         self._owned_hosts = owned_hosts
         self._stopped = False
+        self._begun = False
         self._late = 0.0
         self.runner: Runner | None = None
         self.left_behind: list[str] = []
@@ -120,11 +121,15 @@ class LoadTest:
             MissingExtra: If the package hdrhistogram is not installed.
             LoadError: If the test cannot start.
             KatapultError: If the preparation failed. Errors of calls are outcomes.
+            RuntimeError: If the test was run before.
         """
+        if self._begun:
+            raise RuntimeError("this LoadTest was run already: make another one")
         need_hdrhistogram()
         check_host(base_url, self._owned_hosts)
         if start_at is not None and not -1.0 < start_at - time.time() < _LONGEST_WAIT:
             raise LoadError("the start time must be in the future, and at most one day away")
+        self._begun = True
         settings: ClientSettings = {
             "base_url": base_url,
             "total_permitted": total_permitted,
@@ -143,8 +148,8 @@ class LoadTest:
             # shares the rate window, so that the first call need not find out about the limit.
             shared: ClientSettings = {**settings, "pool": pool}
             alone: ClientSettings = {**settings, "budget": budget}
-            unmeasured = alone if self._ignore_limit else shared
-            careful = await stack.enter_async_context(Client(api_token, **unmeasured))
+            one = Client(api_token, **alone) if self._ignore_limit else Client(api_token, **shared)
+            careful = await stack.enter_async_context(one)
             client = await stack.enter_async_context(Client(api_token, **measured))
             return await self._run(careful, client, start_at, progress)
 

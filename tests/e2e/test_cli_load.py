@@ -97,7 +97,7 @@ async def test_a_test_is_shown_and_written_in_all_forms() -> None:
 
 async def test_an_invalid_test_exits_with_1_and_says_why() -> None:
     async with server(latency=0.3) as emulator:
-        options = ("--rate", "40", "--for", "1s", "--max-in-flight", "4", "--json")
+        options = ("--rate", "20", "--for", "1s", "--max-in-flight", "4", "--json")
         code, out, err = await run(*arguments(emulator, "disk", *options))
         assert code == 1
         found = from_json(out)
@@ -123,7 +123,7 @@ async def test_one_ctrl_c_leaves_every_disk_as_it_was() -> None:
 
 
 async def test_two_ctrl_c_also_leave_every_disk_as_it_was() -> None:
-    async with server(latency=0.8) as emulator:
+    async with server(disks=12, virtual_machines=12, latency=0.5) as emulator:
         process = await start(*arguments(emulator, "assign", "--rate", "40", "--for", "10min"))
         await until(lambda: len(assigned(emulator)) > 3)
         os.kill(process.pid, signal.SIGINT)
@@ -190,7 +190,7 @@ async def test_a_refused_token_exits_with_3() -> None:
 
 async def test_two_processes_run_one_test_and_their_results_are_merged() -> None:
     async with server() as emulator:
-        at = datetime.fromtimestamp(time.time() + 4, tz=timezone.utc).isoformat()
+        at = datetime.fromtimestamp(time.time() + 3, tz=timezone.utc).isoformat()
         common = ("--rate", "60", "--for", "1s", "--start-at", at, "--budget", "file")
         processes = [
             await start(*arguments(emulator, "assign", *common, "--part", f"{k}/2", "-o", f"{k}.json"))

@@ -180,7 +180,7 @@ async def test_without_the_limit_each_429_is_an_outcome() -> None:
 
 async def test_too_many_in_flight_start_late_and_make_it_invalid() -> None:
     async with emulator_of(latency=0.5) as emulator:
-        test = LoadTest(ReadDisk(emulator.disk_ids), open_loop(40, 1.0, max_in_flight=5))
+        test = LoadTest(ReadDisk(emulator.disk_ids), open_loop(20, 1.0, max_in_flight=5))
         result = await test.run("token", base_url=emulator.url)
         assert emulator.ledger.max_in_flight <= 5
         assert result.full > 0
@@ -344,6 +344,8 @@ async def test_a_stopped_test_has_a_result() -> None:
             "token", base_url=emulator.url, progress=once(lambda: emulator.ledger.total > 20, test.stop)
         )
         assert result.interrupted
+        with pytest.raises(RuntimeError, match="run already"):
+            await test.run("token", base_url=emulator.url)
         assert result.duration < 60
         assert result.latency.count == emulator.ledger.total - 1
 

@@ -79,9 +79,8 @@ def _span(at: int, length: int, seconds: Sequence[LoadSecond]) -> Span:
     )
 
 
-def latency_over_time(result: LoadResult) -> Plot:
-    """Return the plot of p50, p99 and the maximum in each second."""
-    found = spans(result)
+def latency_over_time(result: LoadResult, found: Sequence[Span]) -> Plot:
+    """Return the plot of p50, p99 and the maximum in each of the spans of a test."""
     series = [
         Series("three", _points(found, lambda span: span.latency.max)),
         Series("one", _points(found, lambda span: span.latency.percentile(50))),
@@ -127,9 +126,8 @@ def _nines(part: float) -> float:
     return -math.log10(1 - part) if part < 1 else math.inf
 
 
-def throughput(result: LoadResult) -> Plot:
+def throughput(result: LoadResult, found: Sequence[Span]) -> Plot:
     """Return the plot of offered and ended calls per second."""
-    found = spans(result)
     series = [
         Series("one", _points(found, lambda span: span.ended)),
         Series("two", _points(found, lambda span: span.offered)),
@@ -146,9 +144,8 @@ def compared_throughput(one: LoadResult, other: LoadResult) -> Plot:
     return _over_time("Calls per second that ended", series, [one, other], shown, 1.0)
 
 
-def errors(result: LoadResult) -> Plot:
+def errors(result: LoadResult, found: Sequence[Span]) -> Plot:
     """Return the plot of failed calls and 429s per second."""
-    found = spans(result)
     series = [
         Series("two", _points(found, lambda span: span.rate_limited)),
         Series("bad", [(span.at, span.failed) for span in found], bars=True),

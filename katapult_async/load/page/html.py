@@ -33,12 +33,13 @@ def write_page(out: TextIO, result: LoadResult, *, now: float | None = None) -> 
     out.writelines(_standing(result))
     out.writelines(_totals(result))
     out.writelines(_operations(result))
+    spans = charts.spans(result)
     out.writelines(
-        _plot(charts.latency_over_time(result), [("one", "p50"), ("two", "p99"), ("three", "maximum")])
+        _plot(charts.latency_over_time(result, spans), [("one", "p50"), ("two", "p99"), ("three", "maximum")])
     )
     out.writelines(_plot(charts.percentile_curve(result), [("one", "all calls")]))
-    out.writelines(_plot(charts.throughput(result), [("one", "ended"), ("two", "offered")]))
-    out.writelines(_plot(charts.errors(result), [("bad", "not ok"), ("two", "429s")]))
+    out.writelines(_plot(charts.throughput(result, spans), [("one", "ended"), ("two", "offered")]))
+    out.writelines(_plot(charts.errors(result, spans), [("bad", "not ok"), ("two", "429s")]))
     out.write(foot(_facts(result, now)))
 
 
