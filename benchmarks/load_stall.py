@@ -8,6 +8,7 @@ slow. The picture goes to docs/how-to/load-stall.svg, which the guide shows.
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,11 +28,23 @@ from katapult_async.load import (
     Schedule,
 )
 from katapult_async.load.page.charts import spans
-from katapult_async.testing import KatapultEmulator
 
 PICTURE = ROOT / "docs" / "how-to" / "load-stall.svg"
 RATE, USERS, STALL = 500, 10, 2.0
 OPEN, CLOSED = COLOURS[1], COLOURS[0]
+#: An emulator that stalls for as many seconds as a line of its input says, until its input ends.
+SERVER = """
+import asyncio, sys
+from katapult_async.testing import KatapultEmulator
+
+async def main():
+    async with KatapultEmulator(disks=100, virtual_machines=10, limit=1_000_000) as emulator:
+        print(emulator.url, *emulator.disk_ids, flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            emulator.stall(float(line))
+
+asyncio.run(main())
+"""
 
 
 def main() -> int:
@@ -50,7 +63,7 @@ def measure(result: Result) -> None:
         # As many calls per second as the open loop sends, while the server does not stall.
         ClosedLoop(in_flight=USERS, think=USERS / RATE),
     )
-    one, other = (asyncio.run(_test(schedule, duration)) for schedule in schedules)
+    one, other = (_test(schedule, duration) for schedule in schedules)
     columns = ["loop", "calls", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "calls over 1 s", "valid"]
     rows: list[list[Cell]] = [
         [
@@ -77,16 +90,29 @@ def measure(result: Result) -> None:
         print(f"written: {Path('docs', 'how-to', PICTURE.name)}")
 
 
-async def _test(schedule: Schedule, duration: float) -> LoadResult:
-    async with KatapultEmulator(disks=100, virtual_machines=10, limit=1_000_000) as emulator:
-        test = LoadTest(ReadDisk(emulator.disk_ids), Plan(schedule=schedule, duration=duration))
+def _test(schedule: Schedule, duration: float) -> LoadResult:
+    """Run one test against an emulator in a process of its own, which stalls in the middle."""
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    commands, stalled = server.stdin, False
+    with server:
+        url, *disks = server.stdout.readline().split()
+        test = LoadTest(ReadDisk(disks), Plan(schedule=schedule, duration=duration))
 
         def stall_in_the_middle() -> None:
+            nonlocal stalled
             middle = (duration - STALL) / 2
-            if test.runner is not None and test.runner.elapsed >= middle and not emulator.ledger.stalls:
-                emulator.stall(STALL)
+            if test.runner is not None and test.runner.elapsed >= middle and not stalled:
+                stalled = True
+                print(STALL, file=commands, flush=True)
 
-        return await test.run("token", base_url=emulator.url, progress=stall_in_the_middle)
+        try:
+            return asyncio.run(test.run("token", base_url=url, progress=stall_in_the_middle))
+        finally:
+            commands.close()  # ends the server
 
 
 def picture(one: LoadResult, other: LoadResult) -> str:
