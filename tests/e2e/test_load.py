@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import NamedTuple
 
 import pytest
@@ -373,6 +375,19 @@ async def test_a_request_that_takes_too_long_is_an_outcome() -> None:
         )
         assert result.errors == {"RequestTimeout": 1}
         assert result.latency.max >= 1
+
+
+async def test_a_test_starts_at_the_given_time() -> None:
+    async with emulator_of() as emulator:
+        at = time.time() + 0.5
+        result = await LoadTest(ReadDisk(emulator.disk_ids), open_loop(50, 0.2)).run(
+            "token", base_url=emulator.url, start_at=at
+        )
+        _, *calls = emulator.ledger.arrivals  # the first one has prepared the test
+        assert all(arrival.time >= at - 0.01 for arrival in calls)
+        started = datetime.fromisoformat(result.started_at.replace("Z", "+00:00")).timestamp()
+        assert started >= at - 0.002
+        assert result.notes == [] or "after its start time" in result.notes[0]
 
 
 async def test_other_hosts_and_past_times_are_refused() -> None:
