@@ -14,7 +14,7 @@ PYTHONS = nox.project.python_versions(PYPROJECT)
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "4", "--dist", "worksteal")
 
 
-def install(session: nox.Session, *groups: str, extras: str = "cli,otel,redis") -> None:
+def install(session: nox.Session, *groups: str, extras: str = "cli,load,otel,redis") -> None:
     """Install the package in place, with groups of tools."""
     session.install("-q", "-e", f".[{extras}]", *nox.project.dependency_groups(PYPROJECT, *groups))
 
@@ -64,5 +64,5 @@ def coverage(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run each benchmark in short. They fail on broken promises, never on a time."""
     install(session, "test", "bench")
-    for name in ("scheduling", "throughput", "decode", "memory", "manifest", "startup", "layers", "tokens"):
+    for name in ("scheduling", "throughput", "decode", "memory", "manifest", "startup", "layers", "tokens", "load"):
         session.run("python", "-m", f"benchmarks.{name}", "--quick", "--output", session.create_tmp())
