@@ -64,5 +64,15 @@ def coverage(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run each benchmark in short. They fail on broken promises, never on a time."""
     install(session, "test", "bench")
-    for name in ("scheduling", "throughput", "decode", "memory", "manifest", "startup", "layers", "tokens", "load"):
+    for name in (
+        "scheduling",
+        "throughput",
+        "decode",
+        "memory",
+        "manifest",
+        "startup",
+        "layers",
+        "tokens",
+        "load",
+    ):
         session.run("python", "-m", f"benchmarks.{name}", "--quick", "--output", session.create_tmp())

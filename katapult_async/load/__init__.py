@@ -22,6 +22,7 @@ from .hlog import write_hlog
 from .load_test import LoadTest
 from .merging import merge
 from .page import write_comparison_page, write_page
+from .response_times import ResponseTimes
 from .result import (
     Distribution,
     LoadPart,
@@ -63,6 +64,7 @@ __all__ = [
     "Poisson",
     "Ramp",
     "ReadDisk",
+    "ResponseTimes",
     "Schedule",
     "Threshold",
     "compare",

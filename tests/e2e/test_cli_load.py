@@ -26,8 +26,6 @@ from tests.command_line import (
 )
 from tests.signs import until
 
-pytest.importorskip("hdrh")
-
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

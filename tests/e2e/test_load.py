@@ -31,13 +31,12 @@ from katapult_async.load import (
     Plan,
     Poisson,
     ReadDisk,
+    ResponseTimes,
     Schedule,
 )
 from katapult_async.testing import Counting, FaultKind, Faults, KatapultEmulator
 from katapult_async.transport import Timeout
 from tests.signs import until
-
-pytest.importorskip("hdrh")
 
 
 class Form(NamedTuple):
@@ -396,3 +395,23 @@ async def test_other_hosts_and_past_times_are_refused() -> None:
         await test.run("token")
     with pytest.raises(LoadError, match="in the future"):
         await test.run("token", base_url="https://staging.example/core/v1", start_at=1.0)
+
+
+async def test_response_times_of_a_bulk_run_are_those_of_its_requests() -> None:
+    async with emulator_of(latency=0.02) as emulator:
+        emulator.faults.next(FaultKind.UNAVAILABLE)
+        times = ResponseTimes()
+        async with Client("token", base_url=emulator.url, concurrency=4) as client:
+            with client.session.watching(times):
+                pairs = [(disk, emulator.virtual_machine_ids[0]) for disk in emulator.disk_ids[:12]]
+                report = await client.disks.assign_many(pairs)
+            await client.disks.get(emulator.disk_ids[0])  # nobody watches this one
+    assert report.ok
+    found = times.of("POST /disks/disk/assign")
+    assert found.total == report.requests == 13
+    assert times.of("GET /disks/disk").total == 0
+    assert set(times.histograms) == {
+        ("POST /disks/disk/assign", "ok"),
+        ("POST /disks/disk/assign", "service_unavailable"),
+    }
+    assert found.percentile(50) >= 0.02

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, cast
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -24,8 +23,6 @@ from katapult_async.load import (
 )
 from katapult_async.load.arrivals import arrival_times
 from tests.load_results import Made, result
-
-pytest.importorskip("hdrh")
 
 RATES = st.floats(0.5, 300)
 SCHEDULES = st.one_of(

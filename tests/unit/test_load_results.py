@@ -27,8 +27,6 @@ from katapult_async.load import (
 )
 from tests.load_results import START, Made, result, steady
 
-pytest.importorskip("hdrh")
-
 EVIL = '\x1b[31m<b>&\u202e"'
 
 

@@ -7,8 +7,6 @@ import pytest
 from katapult_async.load import Threshold, failures
 from tests.load_results import Made, result, steady
 
-pytest.importorskip("hdrh")
-
 
 @pytest.mark.parametrize(
     ("text", "metric", "compare", "value"),
