@@ -1,0 +1,56 @@
+"""Sphinx calls these functions: for the markers of a page, for docstrings, and for links."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from docs.site.docstrings import as_rst
+from docs.site.generated import filled
+
+if TYPE_CHECKING:
+    from docutils.nodes import Element, TextElement
+    from sphinx.addnodes import pending_xref
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the functions."""
+    app.connect("source-read", _fill)
+    app.connect("autodoc-process-docstring", _convert, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", _skip)
+    app.connect("missing-reference", _resolve)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _fill(app: Sphinx, name: str, source: list[str]) -> None:
+    del app, name
+    source[0] = filled(source[0])
+
+
+def _convert(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    del app, what, name, obj, options
+    lines[:] = as_rst(lines)
+
+
+def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the methods that every exception and every enum inherits."""
+    del app, what, obj, options
+    return True if name in {"with_traceback", "add_note"} else skip or None
+
+
+def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: TextElement) -> Element | None:
+    """Link a name of the package by its last part.
+
+    Annotations have the module in which a class is defined, and the pages the one that exports it.
+    """
+    if node.get("refdomain") != "py":
+        return None
+    objects = env.domains.python_domain.objects
+    last = str(node["reftarget"]).rpartition(".")[2]
+    found = [name for name, entry in objects.items() if name.endswith(f".{last}") and not entry.aliased]
+    targets = [name for name in found if name.count(".") == min(each.count(".") for each in found)]
+    if len(targets) != 1:
+        return None
+    domain = env.domains.python_domain
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", targets[0], node, content)
