@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 _SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Yields|Note|Example):$")
 
@@ -31,6 +32,21 @@ def as_rst(lines: Sequence[str]) -> list[str]:
         else:
             found.append(line)
     return found
+
+
+def comment_of(name: str) -> list[str]:
+    """Return the `#:` comment above a name of a package, which autodoc finds only where it stands.
+
+    Args:
+        name: The name with its package, for example `katapult_async.errors.CODES`.
+    """
+    package, _, last = name.rpartition(".")
+    folder = Path(__file__).parents[2] / package.replace(".", "/")
+    for path in sorted(folder.glob("*.py")):
+        found = re.search(rf"((?:^#:.*\n)+)^{last}\b.*=", path.read_text("utf-8"), re.MULTILINE)
+        if found is not None:
+            return [line[2:].strip() for line in found[1].splitlines()]
+    return []
 
 
 def _begins_example(line: str, before: Sequence[str]) -> bool:

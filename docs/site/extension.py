@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from docs.site.docstrings import as_rst
+from docs.site.docstrings import as_rst, comment_of
 from docs.site.generated import filled
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def _fill(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def _convert(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    del app, what, name, obj, options
+    del app, obj, options
+    if what == "data":  # of its value's class otherwise
+        lines[:] = comment_of(name)
     lines[:] = as_rst(lines)
 
 
