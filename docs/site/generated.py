@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from docs.site.actions import actions, findings, line_statuses, run_states
 from docs.site.commands import commands, exit_codes
 from docs.site.errors import error_codes, other_errors
 from docs.site.events import events, metrics
@@ -12,12 +13,16 @@ from docs.site.schemas import schemas
 from docs.site.settings import settings
 
 PARTS: dict[str, Callable[[], str]] = {
+    "actions": actions,
     "commands": commands,
     "error-codes": error_codes,
     "events": events,
     "exit-codes": exit_codes,
+    "findings": findings,
+    "line-statuses": line_statuses,
     "metrics": metrics,
     "other-errors": other_errors,
+    "run-states": run_states,
     "schemas": schemas,
     "settings": settings,
 }

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 
 
 def cell(text: str) -> str:
-    """Return a text for a cell of a table, with the characters of Markdown taken literally."""
-    escaped = html.escape(" ".join(text.split()), quote=False)
-    for character in "\\|*_[]`":
-        escaped = escaped.replace(character, "\\" + character)
-    return escaped
+    """Return a text for a cell of a table. Backticks mark code, other characters are literal."""
+    parts = " ".join(text.split()).split("`")
+    for number in range(0, len(parts), 2):  # the others are code
+        parts[number] = html.escape(parts[number], quote=False)
+        for character in "\\*_[]":
+            parts[number] = parts[number].replace(character, "\\" + character)
+    return "`".join(parts).replace("|", "\\|")
 
 
 def code(text: str) -> str:

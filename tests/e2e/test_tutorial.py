@@ -1,4 +1,4 @@
-"""The tutorial works: its blocks are executed in order, in an empty folder, and print what it shows.
+"""The tutorial works: its blocks run in order, in an empty folder, and print what it shows.
 
 The block that installs the package is `text`, so it is not executed: the package under test is
 installed already.
@@ -100,8 +100,8 @@ class Shell:
     def run(self, code: str) -> str:
         """Run a block; what it prints. A server runs on, and prints nothing here."""
         if "katapult-async emulate" in code:
-            server = subprocess.Popen(
-                ["bash", "-c", f"exec {code}"],
+            server = subprocess.Popen(  # noqa: S603
+                ["bash", "-c", f"exec {code}"],  # noqa: S607
                 cwd=self._folder,
                 env=self._environment,
                 stdout=subprocess.PIPE,
@@ -111,8 +111,8 @@ class Shell:
             assert server.stdout is not None
             assert "listens" in server.stdout.readline()
             return ""
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", f"{code}\nenv -0 > {self._variables}"],
+        done = subprocess.run(  # noqa: S603
+            ["bash", "-euo", "pipefail", "-c", f"{code}\nenv -0 > {self._variables}"],  # noqa: S607
             cwd=self._folder,
             env=self._environment,
             stdout=subprocess.PIPE,
