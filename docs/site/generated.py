@@ -9,11 +9,13 @@ from docs.site.actions import actions, findings, line_statuses, run_states
 from docs.site.commands import commands, exit_codes
 from docs.site.errors import error_codes, other_errors
 from docs.site.events import events, metrics
+from docs.site.measured import asynclimiter
 from docs.site.schemas import schemas
 from docs.site.settings import settings
 
 PARTS: dict[str, Callable[[], str]] = {
     "actions": actions,
+    "asynclimiter": asynclimiter,
     "commands": commands,
     "error-codes": error_codes,
     "events": events,
