@@ -22,13 +22,12 @@ def error_codes() -> str:
         (
             code(name),
             ", ".join(map(str, kind.statuses)),
-            f"{{py:class}}`~katapult_async.{kind.__name__}`",
-            _AGAIN[kind.execution],
+            f"{{py:class}}`~katapult_async.{kind.__name__}`, {_AGAIN[kind.execution]}",
             ADVICE[name],
         )
         for name, kind in CODES.items()
     ]
-    return table(("code", "status", "class", "was the request executed?", "what to do"), rows)
+    return table(("code", "status", "class and execution", "what to do"), rows)
 
 
 def other_errors() -> str:
@@ -36,15 +35,14 @@ def other_errors() -> str:
     coded = set(CODES.values())
     rows = [
         (
-            f"{{py:class}}`~katapult_async.{kind.__name__}`",
+            f"{{py:class}}`~katapult_async.{kind.__name__}`, {_AGAIN[kind.execution]}",
             _first_line(kind),
-            _AGAIN[kind.execution],
             ADVICE[kind.__name__],
         )
         for kind in every_error()
         if kind not in coded and kind not in (KatapultError, APIError)
     ]
-    return table(("class", "what happened", "was the request executed?", "what to do"), rows)
+    return table(("class and execution", "what happened", "what to do"), rows)
 
 
 def every_error() -> list[type[KatapultError]]:

@@ -20,7 +20,11 @@ import pytest
 from tests.redis_server import free_port
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial"
-PAGES = ("first-call", "first-bulk-run", "durable-run", "testing")
+PAGES = (
+    *("first-call", "first-bulk-run", "durable-run", "testing"),
+    # These guides have programs that run against the same emulator.
+    *("../how-to/own-bulk-action", "../how-to/endpoint-without-a-method"),
+)
 #: Lines that only a slow machine shows, because a run is over before the first one is due.
 PROGRESS = re.compile(r"(?:preflight|assigning|unassigning): ?")
 BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

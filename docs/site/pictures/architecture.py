@@ -38,7 +38,9 @@ class Layer(NamedTuple):
 
 LAYERS = (
     Layer("Client", "client.py, resources/", "typed methods, actions of bulk runs", "items", "BulkReport"),
-    Layer("Bulk run", "bulk/", "reads items, sends, judges, reads back", "Operation, body", "struct or error"),
+    Layer(
+        "Bulk run", "bulk/", "reads items, sends, judges, reads back", "Operation, body", "struct or error"
+    ),
     Layer("Rate limit", "ratelimit/", "waits for a permit", "method, URL, bytes", "Reply, Evidence"),
     Layer("Transport", "transport/", "one request out, one whole response in", "HTTP", "HTTP"),
     Layer("Katapult Core API", "or testing/", "counts requests per token"),
@@ -72,11 +74,11 @@ def svg() -> str:
 
 
 def _box(layer: Layer, left: float, top: float, width: float, kind: str) -> list[str]:
+    right = left + width - 14
     return [
         f'<rect class="{kind}" x="{left:g}" y="{top:g}" width="{width:g}" height="{_HEIGHT}" rx="6"/>',
         f'<text class="name" x="{left + 14:g}" y="{top + 27:g}">{escape(layer.name)}</text>',
-        f'<text class="code" x="{left + width - 14:g}" y="{top + 27:g}" text-anchor="end">'
-        f"{escape(layer.package)}</text>",
+        f'<text class="code" x="{right:g}" y="{top + 27:g}" text-anchor="end">{escape(layer.package)}</text>',
         f'<text x="{left + 14:g}" y="{top + 50:g}">{escape(layer.does)}</text>',
     ]
 
