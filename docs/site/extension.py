@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from docs.site.docstrings import as_rst, comment_of
@@ -48,11 +49,22 @@ def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: Te
     """
     if node.get("refdomain") != "py":
         return None
-    objects = env.domains.python_domain.objects
-    last = str(node["reftarget"]).rpartition(".")[2]
-    found = [name for name, entry in objects.items() if name.endswith(f".{last}") and not entry.aliased]
-    targets = [name for name in found if name.count(".") == min(each.count(".") for each in found)]
-    if len(targets) != 1:
-        return None
     domain = env.domains.python_domain
-    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", targets[0], node, content)
+    names = tuple(domain.objects)
+    target = _by_last_part(names).get(str(node["reftarget"]).rpartition(".")[2])
+    if target is None:
+        return None
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
+
+
+@lru_cache(maxsize=2)
+def _by_last_part(names: tuple[str, ...]) -> dict[str, str]:
+    """Return the classes and functions of packages by their last part, if only one has it."""
+    found: dict[str, str] = {}
+    twice: set[str] = set()
+    exported = [name for name in names if name.count(".") <= 2 and name.startswith("katapult_async.")]
+    for name in exported:
+        last = name.rpartition(".")[2]
+        if found.setdefault(last, name) != name:
+            twice.add(last)
+    return {last: name for last, name in found.items() if last not in twice}
