@@ -18,8 +18,6 @@ extensions = [
     "docs.site.extension",
 ]
 exclude_patterns = ["_build", "site", "schemas"]
-suppress_warnings = ["myst.xref_missing"]  # tests/unit/test_docs_links.py checks links and anchors
-nitpicky = False
 language = "en"
 default_role = "py:obj"
 add_module_names = False

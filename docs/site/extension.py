@@ -34,6 +34,8 @@ def _convert(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
     if what == "data":  # of its value's class otherwise
         lines[:] = comment_of(name)
     lines[:] = as_rst(lines)
+    if what in {"attribute", "data", "property"} and lines:
+        lines.insert(0, "")  # napoleon takes the words before a colon of the first line for a type
 
 
 def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
