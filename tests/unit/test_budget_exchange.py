@@ -130,7 +130,9 @@ def paced(limit: int) -> tuple[State, float]:
         got = exchange(state, now, want)
         ((lease, _),) = got.seen.permits
         state, now = got.state, now + 0.1
-        asked = look(number=number, received=number, limit=None, state=state, reports=(Report(lease, answer),))
+        asked = look(
+            number=number, received=number, limit=None, state=state, reports=(Report(lease, answer),)
+        )
         exchange(state, now, asked)
         if answer is refusal:
             now += 2.0
@@ -142,7 +144,8 @@ def paced(limit: int) -> tuple[State, float]:
 def test_late_looks_do_not_slow_an_even_pace() -> None:
     """Each look comes 15 ms after the time that the store has named."""
     state, now = paced(1000)
-    begin, sent, reports = now, 0, ()
+    begin, sent = now, 0
+    reports: tuple[Report, ...] = ()
     while now < begin + 30.0:
         looked = exchange(
             state,
