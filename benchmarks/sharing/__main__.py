@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -39,7 +40,7 @@ def main() -> int:
         "sharing",
         measure,
         about="Processes that share the limit of one token: time over the optimum, 429s, fairness, cost.",
-        takes="about 35 minutes",
+        takes="about 40 minutes",
     )
 
 
@@ -54,6 +55,9 @@ def measure(result: Result) -> None:
     if redis is None:
         result.notes.append("left out, without redis-server on PATH: all ways that need Redis")
         ways = [way for way in ways if "Redis" not in way]
+    else:
+        version = subprocess.run([redis, "--version"], capture_output=True, text=True, check=True).stdout
+        result.notes.append(" ".join(version.split()[:3]))
     result.notes.append(
         "Celery's rate_limit is left out: it counts in each worker (its documentation says so), and shares nothing."
     )
