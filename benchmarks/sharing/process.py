@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import random
 import sys
 import time
@@ -18,22 +20,26 @@ from .ways import FILE, OTHERS, REDIS, SDK, Done, Turn, Work
 CONCURRENCY = 32
 
 
-async def _workers(n: int, one: Turn) -> Done:
+async def _workers(n: int, one: Turn, per_second: float = math.inf) -> Done:
     at: list[float] = []
+    began, cpu = time.monotonic(), time.process_time()
     failed = 0
     left = n
 
     async def work() -> None:
         nonlocal left, failed
         while left > 0:
+            due = began + (n - left) / per_second
             left -= 1
+            if (pause := due - time.monotonic()) > 0:
+                await asyncio.sleep(pause)
             if await one():
                 at.append(time.monotonic())
             else:
                 failed += 1
 
     await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
-    return Done(at, failed)
+    return Done(at, failed, began, time.process_time() - cpu)
 
 
 def _begin() -> None:
@@ -42,13 +48,31 @@ def _begin() -> None:
     sys.stdin.readline()
 
 
+class _Losses(logging.Handler):
+    """Counts the warnings that the budget is unavailable."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += "continues without it" in record.msg
+
+
 async def _sdk(work: Work) -> Done:
     budget: Budget | None = None
     if work.way == FILE:
         budget = FileBudget(work.folder)
     elif work.way == REDIS:
         budget = RedisBudget(work.redis)
-    async with Client("token", base_url=work.url, rate_window=work.period, budget=budget) as client:
+    losses = _Losses()
+    logging.getLogger("katapult_async.budget").addHandler(losses)
+    async with Client(
+        "token",
+        base_url=work.url,
+        rate_window=work.period,
+        budget=budget,
+    ) as client:
 
         async def one() -> bool:
             try:
@@ -58,7 +82,9 @@ async def _sdk(work: Work) -> Done:
             return True
 
         _begin()
-        return await _workers(work.n, one)
+        done = await _workers(work.n, one, work.per_second or math.inf)
+    done.alone = losses.count
+    return done
 
 
 async def _other(work: Work) -> Done:

@@ -30,6 +30,7 @@ class Work(msgspec.Struct):
         period: Seconds of a window.
         redis: The URL of a Redis server.
         folder: A folder that the processes share.
+        per_second: Requests per second of one process, evenly spaced. None for as many as possible.
     """
 
     way: str
@@ -40,6 +41,7 @@ class Work(msgspec.Struct):
     period: float
     redis: str
     folder: str
+    per_second: float | None = None
 
 
 class Done(msgspec.Struct):
@@ -48,10 +50,16 @@ class Done(msgspec.Struct):
     Attributes:
         at: When each request was answered, in seconds of the machine's monotonic clock.
         failed: How many requests failed.
+        began: When it began, in seconds of the same clock.
+        cpu: CPU seconds from then on.
+        alone: How often it has lost its budget.
     """
 
     at: list[float]
     failed: int
+    began: float = 0.0
+    cpu: float = 0.0
+    alone: int = 0
 
 
 @asynccontextmanager

@@ -16,8 +16,9 @@ from .state import Lease, Look, Place, State
 READY = 1.0
 #: Seconds after its time-out at which a request that was not reported counts as lost.
 MARGIN = 5.0
-#: Seconds of an even pace that may be sent at once, because no process looks more often.
-EVENNESS = 0.02
+#: Seconds by which a look may come late without slowing an even pace. The requests that were due
+#: meanwhile are sent at once.
+LATENESS = 0.02
 #: Seconds until the next look of a process that must leave the next permit to another one.
 MODESTY = 0.05
 #: A process counts as busy for one part in YOUNG of a period after it got a permit.
@@ -210,9 +211,9 @@ def _take(state: State, now: float, key: str, waiting: int) -> Permit | Wait:
         state.paced.pop(key, None)
         return window.take(now, waiting=waiting)
     at = state.paced.get(key, now)
-    if now < at - EVENNESS:
+    if now < at:
         return Wait(at, WaitReason.PACE)
     answer = window.take(now, waiting=waiting)
     if isinstance(answer, Permit):
-        state.paced[key] = max(at, now) + window.period / pace
+        state.paced[key] = max(at, now - LATENESS) + window.period / pace
     return answer

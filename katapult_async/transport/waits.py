@@ -88,7 +88,11 @@ class Waits:
             self._gate.unused(permit)
 
     async def _take(self, operation: str, priority: Priority) -> Permit:
-        permit = await self._gate.take(priority, operation)
+        # A ceiling lets one request at a time wait here. With a shared budget, a permit that was
+        # taken in advance saves each of them a look at the store.
+        permit = self._gate.take_nowait(operation) if self._ceiling is not None else None
+        if permit is None:
+            permit = await self._gate.take(priority, operation)
         try:
             # A request whose run was stopped while it waited must not be sent.
             await anyio.lowlevel.checkpoint_if_cancelled()

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from katapult_async.budget import SharedGate
-from katapult_async.ratelimit import Gate
+from katapult_async.ratelimit import Ceiling, Gate, Priority, read_evidence
 from katapult_async.testing.limiters import make_limiter
+from katapult_async.transport.waits import Waits
 from tests import virtual_time
 from tests.model_server import Job, ModelServer, run_job
 from tests.shared_store import MemoryStore, Shared, jain
@@ -180,6 +181,35 @@ def test_requests_of_a_dead_process_count_as_sent() -> None:
         assert [job.result().done for job in jobs[1:]] == [200, 200]
         for gate in gates:
             await gate.aclose()
+
+    virtual_time.run(main(), start=30.0)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.002])
+def test_a_ceiling_does_not_make_each_request_wait_for_a_look(delay: float) -> None:
+    """The ceiling lets one request at a time wait for a permit."""
+    shared = Shared(delay=(delay, delay))
+    evidence = read_evidence(200, {"X-Ratelimit-Permitted": "1000000", "X-Ratelimit-Remaining": "999999"})
+
+    async def main() -> None:
+        gate = SharedGate(MemoryStore(shared), period=PERIOD, limit=1_000_000, timeout=10.0)
+        waits = Waits(gate, Ceiling(1000))
+        left = 3000
+
+        async def work() -> None:
+            nonlocal left
+            while left > 0:
+                left -= 1
+                permit = await waits.permit("get", Priority.NORMAL, None, None)
+                await asyncio.sleep(0.005)
+                gate.answered(permit, evidence)
+
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
+        assert loop.time() - began < 3.3
+        assert shared.transactions < 3000 / 3
+        await gate.aclose()
 
     virtual_time.run(main(), start=30.0)
 

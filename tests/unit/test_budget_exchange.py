@@ -137,3 +137,50 @@ def test_a_stored_permit_of_a_probe_stays_readable() -> None:
         }
     )
     assert msgspec.msgpack.decode(stored, type=Permit).role is Role.PROBE
+
+
+def paced(limit: int) -> tuple[State, float]:
+    """A state that spaces requests evenly, and when its first even request may be sent."""
+    refusal = read_evidence(429, {}, total_permitted=limit)
+    state, now = None, 0.0
+    for number, answer in enumerate((ANSWER, refusal, ANSWER), 1):
+        want = look(number=number, limit=None, state=state, width=1, wants=(Want("", 1, 1),))
+        got = exchange(state, now, want)
+        ((lease, _),) = got.seen.permits
+        state, now = got.state, now + 0.1
+        asked = look(
+            number=number, received=number, limit=None, state=state, reports=(Report(lease, answer),)
+        )
+        exchange(state, now, asked)
+        if answer is refusal:
+            now += 2.0
+    assert state is not None
+    assert state.window.pace(now) == limit
+    return state, now
+
+
+def test_late_looks_do_not_slow_an_even_pace() -> None:
+    """Each look comes 15 ms after the time that the store has named."""
+    state, now = paced(1000)
+    begin, sent = now, 0
+    reports: tuple[Report, ...] = ()
+    while now < begin + 30.0:
+        looked = exchange(
+            state,
+            now,
+            look(number=9, received=9, state=state, wants=(Want("", 1, 50),), reports=reports),
+        )
+        sent += len(looked.seen.permits)
+        reports = tuple(Report(lease, ANSWER) for lease in leases(looked))
+        assert len(reports) <= 1
+        assert looked.seen.wait is not None
+        now = max(now + 0.001, looked.seen.wait.until + 0.015)
+    assert 495 <= sent <= 502
+
+
+def test_a_long_pause_of_all_processes_saves_up_no_burst() -> None:
+    state, now = paced(1000)
+    wants = (Want("", 1, 50),)
+    first = exchange(state, now, look(number=8, received=8, state=state, wants=wants))
+    later = exchange(state, now + 10.0, look(number=9, received=9, state=state, wants=wants))
+    assert len(leases(first)) == len(leases(later)) == 1
