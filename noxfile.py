@@ -20,7 +20,7 @@ PYTHONS = nox.project.python_versions(PYPROJECT)
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "4", "--dist", "worksteal")
 
 
-def install(session: nox.Session, *groups: str, extras: str = "cli,otel,redis") -> None:
+def install(session: nox.Session, *groups: str, extras: str = "cli,load,otel,redis") -> None:
     """Install the package in place, with groups of tools."""
     session.install("-q", "-e", f".[{extras}]", *nox.project.dependency_groups(PYPROJECT, *groups))
 
@@ -70,7 +70,17 @@ def coverage(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run each benchmark in short. They fail on broken promises, never on a time."""
     install(session, "test", "bench")
-    for name in ("scheduling", "throughput", "decode", "memory", "manifest", "startup", "layers", "tokens"):
+    for name in (
+        "scheduling",
+        "throughput",
+        "decode",
+        "memory",
+        "manifest",
+        "startup",
+        "layers",
+        "tokens",
+        "load",
+    ):
         session.run("python", "-m", f"benchmarks.{name}", "--quick", "--output", session.create_tmp())
 
 
@@ -112,7 +122,7 @@ def package(session: nox.Session) -> None:
         session.run("python", "-m", "venv", str(environment))
         python = str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
         session.run(
-            *(python, "-m", "pip", "install", "-q", "--no-compile", f"{distribution}[cli,otel,redis]"),
+            *(python, "-m", "pip", "install", "-q", "--no-compile", f"{distribution}[cli,load,otel,redis]"),
             *nox.project.dependency_groups(PYPROJECT, *groups),
             external=True,
         )

@@ -27,7 +27,7 @@ from katapult_async.cli.options import (
 from katapult_async.cli.program import app, command
 from katapult_async.cli.settings import ORGANIZATION
 
-__all__ = ["app", "emulator_commands", "settings_commands"]
+__all__ = ["app", "emulator_commands", "load_commands", "settings_commands"]
 
 
 @command("plan plan.csv --organization acme", "plan plan.csv --json")
@@ -374,4 +374,4 @@ def report(
 
 
 # The help lists commands in the order in which they are registered.
-from katapult_async.cli import emulator_commands, settings_commands  # noqa: E402
+from katapult_async.cli import emulator_commands, load_commands, settings_commands  # noqa: E402

@@ -20,17 +20,32 @@ app = typer.Typer(
 )
 
 
-def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def group(name: str, about: str) -> typer.Typer:
+    """Register a group of commands.
+
+    Args:
+        name: Its name.
+        about: Its help.
+    """
+    made = typer.Typer(name=name, help=about, no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(made)
+    return made
+
+
+def command(
+    *examples: str, name: str | None = None, on: typer.Typer = app
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command, with examples at the end of its help.
 
     Args:
         *examples: The examples, without the name of the program.
         name: The name of the command. None for the name of its function.
+        on: The group of the command. By default the program itself.
     """
     shown = "\b\nExamples:\n" + "\n".join(f"  katapult-async {example}" for example in examples)
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        app.command(name, epilog=shown)(grouped(function))
+        on.command(name, epilog=shown)(grouped(function))
         return function
 
     return register

@@ -38,7 +38,7 @@ def width_of(stream: TextIO) -> int:
 
     - `wrapped`: sentences of preflight.py.
     - `Live` in live.py: counts the rows of the painted lines, and passes the width to the functions
-      that return the live lines, in progress.py, watch.py and budget.py.
+      that return the live lines, in progress.py, watch.py, budget.py and load_progress.py.
 
     No table depends on it. Reports have 79 columns (`WIDTH` in jobs/report/text.py). Other tables
     are as wide as their content. Help has at most 80 columns (`max_content_width` in program.py).

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from katapult_async.testing.faults import Fault, FaultKind, Faults
-from katapult_async.testing.ledger import Arrival, Change, Ledger
+from katapult_async.testing.ledger import Arrival, Change, Ledger, Stall
 from katapult_async.testing.limiters import (
     AlignedWindow,
     FixedWindow,
@@ -50,6 +50,7 @@ __all__ = [
     "Limiter",
     "LimiterKind",
     "SlidingLog",
+    "Stall",
     "Token",
     "TokenBucket",
     "Verdict",

@@ -20,7 +20,7 @@ from katapult_async.testing import watching
 from katapult_async.testing.backend import PREFIX, Backend, Call, Incoming
 from katapult_async.testing.delivery import deliver
 from katapult_async.testing.faults import Faults
-from katapult_async.testing.ledger import Ledger
+from katapult_async.testing.ledger import Ledger, Stall
 from katapult_async.testing.population import populate
 from katapult_async.testing.settings import Answers, Counting, OldSettings, group
 from katapult_async.testing.tokens import Token
@@ -121,6 +121,7 @@ class KatapultEmulator(Backend):
         self._runner: web.ServerRunner | None = None
         self._handlers: set[asyncio.Task[Any]] = set()
         self._stopping = False
+        self._stalled_until = 0.0
 
     async def start(self) -> None:
         """Start to listen on 127.0.0.1."""
@@ -187,6 +188,24 @@ class KatapultEmulator(Backend):
         for token in self.tokens.values():
             token.set_limit(limit)
 
+    def stall(self, seconds: float) -> None:
+        """Answer nothing for some time, from now on. Requests that arrive meanwhile wait.
+
+        They are counted when they arrive, and carried out after the stall. `ledger.stalls` has the
+        time of the stall.
+
+        Args:
+            seconds: Length of the stall.
+
+        Raises:
+            ValueError: If the length is not positive.
+        """
+        if not seconds > 0:
+            raise ValueError(f"a stall lasts more than 0 seconds, not {seconds!r}")
+        now = self.now()
+        self._stalled_until = time.monotonic() + seconds
+        self.ledger.stalls.append(Stall(now, now + seconds))
+
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith(watching.PREFIX):
             return watching.answer(request.method, request.path, self)
@@ -212,10 +231,11 @@ class KatapultEmulator(Backend):
 
     async def _answer(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         pause = self._draw_latency() / 2
+        before = pause + max(self._stalled_until - time.monotonic(), 0.0)
         gone = None
-        if pause:
+        if before:
             try:
-                await asyncio.sleep(pause)
+                await asyncio.sleep(before)
             except asyncio.CancelledError as cancelled:
                 if self._stopping:
                     raise
@@ -229,6 +249,7 @@ class KatapultEmulator(Backend):
 
         def sent(status: int) -> None:
             call.arrival.status = status
+            call.arrival.answered = self.now()
 
         return await deliver(request, reply, call.effect, self.faults.hang, sent)
 

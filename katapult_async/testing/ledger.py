@@ -24,6 +24,8 @@ class Arrival:
         status: Status of the response. None before, and without a response.
         refused: Whether the limiter refused the request with 429.
         fault: Name of the request's fault.
+        answered: When the response was sent, in seconds of the server's clock. None before, and
+            without a response.
     """
 
     sequence: int
@@ -36,6 +38,14 @@ class Arrival:
     status: int | None = None
     refused: bool = False
     fault: str | None = None
+    answered: float | None = None
+
+
+class Stall(NamedTuple):
+    """A time in which the server answered nothing, in seconds of its clock."""
+
+    since: float
+    until: float
 
 
 class Change(NamedTuple):
@@ -53,6 +63,7 @@ class Ledger:
     Attributes:
         arrivals: Each `Arrival`. Empty with `keep_arrivals=False`.
         applied: Each `Change`. Empty with `keep_arrivals=False`.
+        stalls: Each `Stall`, in order.
         total: Number of requests.
         refusals: Number of requests that the limiter refused.
         by_path, by_status, by_fault, by_token: Numbers of requests.
@@ -68,6 +79,7 @@ class Ledger:
         """Forget everything, for example after a warm-up. Requests in progress are not counted."""
         self.arrivals: list[Arrival] = []
         self.applied: list[Change] = []
+        self.stalls: list[Stall] = []
         self.total = 0
         self.refusals = 0
         self.by_path: Counter[str] = Counter()

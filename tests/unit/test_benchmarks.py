@@ -351,7 +351,7 @@ def test_the_pages_show_the_results_that_are_kept(page: Path) -> None:
 
 
 #: Benchmarks whose full form has not been run on a quiet machine yet.
-NOT_KEPT = {"layers", "sharing", "tokens"}
+NOT_KEPT = {"layers", "load", "sharing", "tokens"}
 
 
 def test_the_page_of_the_benchmarks_names_each_of_them() -> None:

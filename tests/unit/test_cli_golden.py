@@ -35,6 +35,7 @@ from tests.command_line import check_golden, run_many
 COMMANDS = (
     *("plan", "assign", "run", "resume", "rollback", "status", "runs", "report"),
     *("budget", "config", "demo", "emulate"),
+    *("load", "load run", "load show", "load report", "load compare", "load merge"),
 )
 #: The first second of a minute.
 NOW = 1_795_000_020.0
@@ -52,7 +53,7 @@ def _in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.skipif(not typer.__version__.startswith("0.29."), reason="other versions lay help out otherwise")
 def test_the_help_of_all_commands(tmp_path: Path) -> None:
-    arguments = [["--help"], *([command, "-h"] for command in COMMANDS)]
+    arguments = [["--help"], *([*command.split(), "-h"] for command in COMMANDS)]
     cases: list[dict[str, object]] = [{"arguments": words, "env": [], "stdin": ""} for words in arguments]
     text = ""
     for words, one in zip(arguments, run_many(cases, tmp_path), strict=True):

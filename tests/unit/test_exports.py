@@ -16,6 +16,7 @@ PUBLIC = [
     "katapult_async",
     "katapult_async.budget",
     "katapult_async.jobs",
+    "katapult_async.load",
     "katapult_async.models",
     "katapult_async.otel",
     "katapult_async.ratelimit",
@@ -132,6 +133,12 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_importing_the_package_loads_no_http_client() -> None:
     code = "import sys, katapult_async; assert 'aiohttp' not in sys.modules; katapult_async.Client"
     code += "; assert 'aiohttp' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)  # noqa: S603
+
+
+def test_importing_load_and_the_command_line_loads_no_hdrhistogram() -> None:
+    code = "import sys, katapult_async.load, katapult_async.cli.app, katapult_async.cli.load_run"
+    code += "; assert not [name for name in sys.modules if name.split('.')[0] == 'hdrh']"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)  # noqa: S603
 
 

@@ -29,7 +29,9 @@ PACKAGES = [
     "bulk",
     "resources",
     "client",
+    "page",
     "jobs",
+    "load",
     "cli",
 ]
 #: The packages and modules of `jobs`.
@@ -111,6 +113,11 @@ def test_opentelemetry_is_an_extra_that_nothing_else_imports(module: Path) -> No
     if package_of(module) != "otel":
         names = [name for name in imports(module) if name.split(".")[0] == "opentelemetry"]
         assert not [*names, *(name for name in imports(module) if name.startswith("katapult_async.otel"))]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_hdrhistogram_is_imported_only_when_it_is_used(module: Path) -> None:
+    assert not [name for name in imports(module) if name.split(".")[0] == "hdrh"]
 
 
 def test_every_module_says_its_reason_first() -> None:

@@ -15,6 +15,7 @@ from html import escape
 import msgspec
 
 from katapult_async.jobs.journal.records import RunSession, TimelineSecond, TimelineWait
+from katapult_async.page import round_up, shown
 from katapult_async.safe_text import for_terminal
 from katapult_async.words import count, counted, duration
 
@@ -223,7 +224,7 @@ def _plot(
     lines: list[_Line],
 ) -> Iterable[str]:
     top, bottom = place
-    highest = _round_up(max([float(bar[2]) for bar in bars] + [line[2] for line in lines]))
+    highest = round_up(max([float(bar[2]) for bar in bars] + [line[2] for line in lines]))
 
     def y(value: float) -> float:
         return bottom - value / highest * (bottom - top)
@@ -238,7 +239,7 @@ def _plot(
             yield f'<text class="remark" x="{layout.left}" y="{top - 12 - 14 * number}">{remark}</text>'
     for value in (0.0, highest / 2, highest):
         yield f'<line class="grid" x1="{layout.left}" x2="{end}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
-        yield f'<text class="value" x="{layout.left - 6}" y="{y(value) + 4:.1f}">{_value(value)}</text>'
+        yield f'<text class="value" x="{layout.left - 6}" y="{y(value) + 4:.1f}">{shown(value)}</text>'
     for at, length, requests, says in bars:
         for since, until in axis.pieces(at, at + length):
             left = axis.x(since)
@@ -319,13 +320,3 @@ def _sent(requests: int, refused: int, when: str = "") -> str:
 
 def _clock(at: float) -> str:
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
-
-
-def _value(value: float) -> str:
-    return count(round(value)) if value == round(value) else f"{value:g}"
-
-
-def _round_up(value: float) -> float:
-    """Return the next of 1, 2, 4, 6, 10, 20, 40 and so on. Half of these is a round number, too."""
-    power = 10.0 ** math.floor(math.log10(max(value, 1.0)))
-    return next(digit * power for digit in (1, 2, 4, 6, 10) if digit * power >= max(value, 1.0))

@@ -7,11 +7,8 @@ time zone of the machine that writes the page.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TextIO
 
@@ -24,10 +21,11 @@ from katapult_async.jobs.journal.records import (
     TimelineSecond,
     TimelineWait,
 )
+from katapult_async.page import asset, foot, head, text
 from katapult_async.words import local_time
 
 from .chart import NARROW, WIDE, draw
-from .html_tables import lines_table, sessions_table, text
+from .html_tables import lines_table, sessions_table
 from .selection import FAILURES, selected
 from .standing import RunState, command, next_steps, progress, standing, state_of, title
 from .text import totals
@@ -86,18 +84,7 @@ def write_page(
 
 
 def _head(summary: RunSummary) -> Iterator[str]:
-    style, script = _file("report.css"), _file("report.js")
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
-    name = text(title(summary))
-    yield (
-        "<!doctype html>\n"
-        '<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{name}</title>\n<style>{style}</style></head>\n"
-        f"<body><main><h1>{name}</h1>\n"
-    )
+    yield head(title(summary), style=_file("report.css"), script=_file("report.js"))
 
 
 def _overview(summary: RunSummary, latency: Latency | None, path: Path | None, now: float) -> Iterator[str]:
@@ -147,12 +134,8 @@ def _foot(summary: RunSummary, now: float) -> Iterator[str]:
     facts += [f"rolls back run {info.parent}"] if info.parent else []
     facts += [info.organization] if info.organization else []
     facts += [info.base_url] if info.base_url else []
-    yield f"<footer>{text(' · '.join(facts))}</footer>\n</main><script>{_file('report.js')}</script></body></html>\n"
+    yield foot(facts, script=_file("report.js"))
 
 
 def _file(name: str) -> str:
-    return (resources.files("katapult_async.jobs.report") / "page" / name).read_text("utf-8")
-
-
-def _hash(content: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+    return asset("katapult_async.jobs.report", f"page/{name}")

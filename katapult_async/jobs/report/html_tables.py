@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from html import escape
 
 from katapult_async.jobs.journal.records import LineRecord, LineStatus, RunSummary
-from katapult_async.safe_text import for_terminal
+from katapult_async.page import text
 from katapult_async.words import count, local_time
 
 from .selection import FAILURES
@@ -27,11 +26,6 @@ _HEADINGS = (
     "time",
     "note",
 )
-
-
-def text(value: object) -> str:
-    """Return a value as HTML text. Empty for None."""
-    return "" if value is None else escape(for_terminal(str(value)))
 
 
 def lines_table(

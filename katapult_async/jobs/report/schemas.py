@@ -19,11 +19,12 @@ from .documents import DOCUMENTS
 def schemas() -> dict[str, str]:
     """Return the text of each schema by the name of its file."""
     return {
-        f"{name}.json": _schema(document) for name, document in {**DOCUMENTS, **COMMAND_DOCUMENTS}.items()
+        f"{name}.json": schema_text(document) for name, document in {**DOCUMENTS, **COMMAND_DOCUMENTS}.items()
     }
 
 
-def _schema(document: type[msgspec.Struct]) -> str:
+def schema_text(document: type[msgspec.Struct]) -> str:
+    """Return the schema of a document, as text of a file."""
     schema: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": document.__struct_config__.tag,
