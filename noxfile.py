@@ -103,7 +103,10 @@ INSTALLED = ("unit/test_cli_golden.py", "unit/test_errors.py", "e2e/test_resourc
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build wheel and sdist, check them, and use each as a user would."""
+    """Build wheel and sdist, check them, and use each as a user would.
+
+    With an argument, copy them into this folder at the end: nox -s package -- dist.
+    """
     session.install("-q", "--no-compile", *nox.project.dependency_groups(PYPROJECT, "package", "types"))
     tmp = Path(session.create_tmp()).resolve()
     shutil.rmtree(tmp)
@@ -140,3 +143,5 @@ def package(session: nox.Session) -> None:
     python = in_an_empty_environment(sdist, "test")
     with session.chdir(source):
         session.run(python, *PYTEST, *(f"tests/{name}" for name in INSTALLED), external=True)
+    for folder in session.posargs:
+        shutil.copytree(tmp / "dist", folder, dirs_exist_ok=True)
