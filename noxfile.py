@@ -43,7 +43,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy and pyright, both strict."""
-    install(session, "test", "types", "bench", "examples")
+    install(session, "test", "types", "bench", "examples", "docs")
     session.install("-q", "nox")
     session.run("mypy")
     session.run("pyright", "--pythonpath", f"{session.bin}/python")
@@ -54,6 +54,13 @@ def examples(session: nox.Session) -> None:
     """Run the programs of examples/, which need packages of their own."""
     install(session, "test", "examples")
     session.run("python", *PYTEST[:5], "tests/e2e/test_examples.py")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site in docs/_build. Warnings are errors. The build downloads nothing."""
+    install(session, "docs")
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-j", "2", "-b", "html", "docs", "docs/_build")
 
 
 @nox.session(python=PYTHONS)

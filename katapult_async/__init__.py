@@ -3,8 +3,8 @@
     from katapult_async import Assignment, Client
 
     async with Client.from_env() as client:
-        report = await client.disks.assign_many(Assignment(disk, machine) for disk, machine in
-        pairs) report.raise_for_failures()
+        report = await client.disks.assign_many([Assignment("disk_…", "vm_…")])
+        report.raise_for_failures()
 
 The path of one assignment: client -> resources -> bulk -> ratelimit -> transport -> models ->
 Outcome. `tests/unit/test_layers.py` has the order in which packages may import each other.

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 class Run:
     """One run and its journal. While it is open, no other process can execute it.
 
-        with Run.create("plan.csv.run", manifest, base_url=…) as run:
+        with Run.create("plan.csv.run", manifest) as run:
             async with Client.from_env() as client:
                 await run.preflight(client, "acme")
                 summary = await run.execute(client)

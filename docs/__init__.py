@@ -1,0 +1,1 @@
+"""The documentation: pages, the programs that generate parts of them, and Sphinx's settings."""

@@ -1,0 +1,60 @@
+"""The reference of the command line, from the program's own help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from typer.main import get_command
+
+from docs.site.markdown import cell, table
+from katapult_async.cli.app import app
+from katapult_async.cli.exit_codes import EXPLAINED
+
+_PROGRAM = "katapult-async"
+
+
+def every_command() -> Mapping[str, Any]:
+    """Return all commands by name. Their class differs between versions of typer."""
+    program: Any = get_command(app)
+    found: Mapping[str, Any] = program.commands
+    return found
+
+
+def help_records(name: str) -> list[tuple[str, str]]:
+    """Return the arguments and options of a command, each with its help."""
+    command = every_command()[name]
+    context = command.context_class(command, info_name=name, **command.context_settings)
+    records: list[tuple[str, str]] = []
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record is not None:
+            records.append((str(record[0]), str(record[1])))
+    return records
+
+
+def commands() -> str:
+    """Return a section for each command, in the order of the program's help."""
+    return "\n".join(_section(name, command) for name, command in every_command().items())
+
+
+def exit_codes() -> str:
+    """Return the table of exit codes."""
+    rows = [line.split(maxsplit=1) for line in EXPLAINED.splitlines()[1:]]
+    return table(("code", "meaning"), [(f"`{code}`", meaning) for code, meaning in rows])
+
+
+def _section(name: str, command: Any) -> str:
+    records = help_records(name)
+    named = [given for given, _ in records if not given.startswith("-")]
+    usage = " ".join([f"{_PROGRAM} {name}", "[OPTIONS]", *(word for word in named)])
+    parts = [f"(command-{name})=", f"## `{name}`", "", f"```text\n{usage}\n```", "", command.help.strip(), ""]
+    if examples := _examples(command.epilog):
+        parts += ["```sh", *examples, "```", ""]
+    rows = [(f"`{given}`", cell(text)) for given, text in records]
+    return "\n".join([*parts, table(("argument or option", "meaning"), rows), ""])
+
+
+def _examples(epilog: str | None) -> list[str]:
+    lines = (epilog or "").splitlines()
+    return [line.strip() for line in lines if line.startswith(f"  {_PROGRAM}")]
