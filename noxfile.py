@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tarfile
+import zipfile
 from pathlib import Path
 
 import nox
@@ -121,6 +122,10 @@ def package(session: nox.Session) -> None:
     (wheel,) = (tmp / "dist").glob("*.whl")
     (sdist,) = (tmp / "dist").glob("*.tar.gz")
     session.run("twine", "check", "--strict", str(wheel), str(sdist))
+    with zipfile.ZipFile(wheel) as built:
+        (metadata,) = (name for name in built.namelist() if name.endswith(".dist-info/METADATA"))
+        if relative := re.findall(rb"\]\((?!https?:)[^)]*\)", built.read(metadata)):
+            session.error(f"links that a package index cannot follow: {relative}")
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp, filter="data")
     source = tmp / sdist.name.removesuffix(".tar.gz")
