@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -36,7 +37,13 @@ def screenshots(folder: Path, to: Path) -> None:
     if browser is None:
         raise FileNotFoundError("there is no chromium on PATH")
     page = folder / "report.html"
-    asyncio.run(_run(folder, page))
+    to = to.absolute()
+    before = Path.cwd()
+    os.chdir(folder)  # a report has the path of its manifest as it was given
+    try:
+        asyncio.run(_run(Path("plan.csv"), page))
+    finally:
+        os.chdir(before)
     for scheme, number in _SCHEMES.items():
         subprocess.run(
             [
@@ -50,7 +57,7 @@ def screenshots(folder: Path, to: Path) -> None:
         )
 
 
-async def _run(folder: Path, page: Path) -> None:
+async def _run(plan: Path, page: Path) -> None:
     emulator = KatapultEmulator(
         disks=700,
         virtual_machines=70,
@@ -65,11 +72,15 @@ async def _run(folder: Path, page: Path) -> None:
             emulator.world.disks[disk].virtual_machine = machine
         pairs = [(disk, machines[number % 70]) for number, disk in enumerate(emulator.disk_ids)]
         pairs.append(("disk_4nTqS8mWx0cVbY2k", machines[0]))
-        plan = folder / "plan.csv"
-        plan.write_text("disk,virtual_machine\n" + "".join(f"{disk},{name}\n" for disk, name in pairs))
+        _write(plan, pairs)
         with Run.open_or_create(plan) as run:
             async with Client("token", base_url=emulator.url, rate_window=_WINDOW) as client:
                 await run.preflight(client, "acme")
                 await run.execute(client)
-    with Journal.read(folder / "plan.csv.run") as journal, page.open("w", encoding="utf-8") as out:
+    with Journal.read("plan.csv.run") as journal, page.open("w", encoding="utf-8") as out:
         write_html(out, journal)
+
+
+def _write(plan: Path, pairs: list[tuple[str, str]]) -> None:
+    lines = ["disk,virtual_machine", *(f"{disk},{machine}" for disk, machine in pairs)]
+    plan.write_text("\n".join(lines) + "\n")
