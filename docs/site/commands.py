@@ -15,9 +15,18 @@ _PROGRAM = "katapult-async"
 
 
 def every_command() -> Mapping[str, Any]:
-    """Return all commands by name. Their class differs between versions of typer."""
+    """Return all commands by name, `load run` for one of a group.
+
+    Their class differs between versions of typer.
+    """
     program: Any = get_command(app)
-    found: Mapping[str, Any] = program.commands
+    found: dict[str, Any] = {}
+    for name, command in program.commands.items():
+        group: Mapping[str, Any] | None = getattr(command, "commands", None)
+        if group is None:
+            found[name] = command
+        else:
+            found |= {f"{name} {each}": one for each, one in group.items()}
     return found
 
 
@@ -48,7 +57,15 @@ def _section(name: str, command: Any) -> str:
     records = help_records(name)
     named = [given for given, _ in records if not given.startswith("-")]
     usage = " ".join([f"{_PROGRAM} {name}", "[OPTIONS]", *(word for word in named)])
-    parts = [f"(command-{name})=", f"## `{name}`", "", f"```text\n{usage}\n```", "", command.help.strip(), ""]
+    parts = [
+        f"(command-{name.replace(' ', '-')})=",
+        f"## `{name}`",
+        "",
+        f"```text\n{usage}\n```",
+        "",
+        command.help.strip(),
+        "",
+    ]
     if examples := _examples(command.epilog):
         parts += ["```sh", *examples, "```", ""]
     rows = [(f"`{given}`", cell(text)) for given, text in records]

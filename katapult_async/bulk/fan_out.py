@@ -65,7 +65,6 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         recorder: Recorder[ItemT, ResultT] | None = None,
         patience: float = DEFAULT_PATIENCE,
         task_timeout: float | None = None,
-        only_count: bool = False,
     ) -> None:
         if concurrency < 1 or per_virtual_machine < 1:
             raise ValueError("concurrency and per_virtual_machine must be at least 1")
@@ -78,7 +77,8 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         self._concurrency = concurrency
         self._per_virtual_machine = per_virtual_machine
         self._recorder = recorder
-        self._only_count = only_count
+        #: Whether only the report is wanted: the stream then has no outcomes. Set before the run.
+        self.only_count = False
         self._patience = patience
         self._group: TaskGroup | None = None
         self._workers: TaskGroup | None = None
@@ -128,7 +128,7 @@ class Outcomes(AsyncIterator[Outcome[ItemT, ResultT]], Generic[ItemT, ResultT]):
         self._delivery = Delivery(
             self._action.name, self._session, self.report, self._recorder, concurrency=self._concurrency
         )
-        self._delivery.only_count = self._only_count
+        self._delivery.only_count = self.only_count
         self._began = asyncio.get_running_loop().time()
         self._group = anyio.create_task_group()
         await self._group.__aenter__()

@@ -101,7 +101,12 @@ def ends_in(summary: RunSummary, recent: list[TimelineSecond], *, now: float) ->
     limit = summary.total_permitted
     used = sum(second.requests for second in recent if second.at >= now - now % summary.period)
     remaining = None if limit is None else max(limit - used, 0)
-    return seconds_for(requests, Throughput(limit=limit, remaining=remaining, period=summary.period), now)
+    seconds = seconds_for(requests, Throughput(limit=limit, remaining=remaining, period=summary.period), now)
+    if seconds is not None and remaining is not None and requests <= remaining:
+        # The window has room for all of them, so the speed of the API decides.
+        rate = rate_of(summary, recent, now=now)
+        seconds = max(seconds, requests / rate) if rate else None
+    return seconds
 
 
 def document(seen: Seen) -> str:

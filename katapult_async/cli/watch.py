@@ -94,7 +94,8 @@ def _on_terminal(run_file: str) -> Seen:
 
 
 def _lines(seen: Seen, width: int) -> list[Line]:
-    words = [standing(seen.summary), *rate_and_end(seen)]
+    # One sentence, if it fits into one line.
+    words = [standing(seen.summary), *(text[0].lower() + text[1:] for text in rate_and_end(seen))]
     return [
         [Part(cut(title(seen.summary), width), "bold")],
         _bar(seen, width),

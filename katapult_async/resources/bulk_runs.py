@@ -64,12 +64,8 @@ class BulkRuns:
         recorder: Recorder[ItemT, ResultT] | None = None,
         wait: bool = False,
         task_timeout: float = TASK_TIMEOUT,
-        only_count: bool = False,
     ) -> Outcomes[ItemT, ResultT]:
-        """Start a run as a stream of outcomes. See `Client.bulk_each`.
-
-        With `only_count` the stream has no outcomes: only the report is wanted.
-        """
+        """Start a run as a stream of outcomes. See `Client.bulk_each`."""
         check_items(items, example=action.example)
         return Outcomes(
             action,
@@ -80,7 +76,6 @@ class BulkRuns:
             recorder=recorder,
             patience=self._patience,
             task_timeout=task_timeout if wait else None,
-            only_count=only_count,
         )
 
     async def many(
@@ -92,7 +87,7 @@ class BulkRuns:
         task_timeout: float = TASK_TIMEOUT,
     ) -> BulkReport[ItemT, ResultT]:
         """Complete a run and return its report. See `Client.bulk`."""
-        return await drain(self.each(action, items, wait=wait, task_timeout=task_timeout, only_count=True))
+        return await drain(self.each(action, items, wait=wait, task_timeout=task_timeout))
 
     async def one(self, action: Action[ItemT, ResultT], item: ItemT) -> Outcome[ItemT, ResultT]:
         """Work on one item. Raise its error unless it is done."""
@@ -118,6 +113,7 @@ async def drain(run: Outcomes[ItemT, ResultT]) -> BulkReport[ItemT, ResultT]:
     has it.
     """
     failure: Exception | None = None
+    run.only_count = True
     try:
         async with run as outcomes:
             try:

@@ -31,7 +31,7 @@ class ComparedWindow:
         self.responses += 1
         long = _decoder.decode(msgspec.msgpack.encode(self._window))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(window_module, "read_usual", lambda *_, **__: False)
+            patch.setattr(window_module, "read_usual", never_usual)
             long.answered(permit, now, evidence)
 
         def counting(*args: Any, **kwargs: Any) -> bool:
@@ -46,6 +46,10 @@ class ComparedWindow:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._window, name)
+
+
+def never_usual(*_args: object, **_kwargs: object) -> bool:
+    return False
 
 
 def state(window: Window) -> object:

@@ -89,9 +89,10 @@ def test_commands_and_options_exist(page: Path) -> None:
     commands = every_command()
     for line in re.findall(r"katapult-async [^`\n#|;]+", page.read_text("utf-8")):
         words = line.split()[1:]
-        if not words or words[0] not in commands:
+        name = next((name for name in (" ".join(words[:2]), *words[:1]) if name in commands), None)
+        if name is None:
             continue
-        known = {option for given, _ in help_records(words[0]) for option in re.findall(r"--?[\w-]+", given)}
+        known = {option for given, _ in help_records(name) for option in re.findall(r"--?[\w-]+", given)}
         given = {word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)}
         assert given <= known | {"--help"}, line
 
