@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2024.10.9"
@@ -83,3 +90,70 @@ def bench(session: nox.Session) -> None:
         "load",
     ):
         session.run("python", "-m", f"benchmarks.{name}", "--quick", "--output", session.create_tmp())
+
+
+@nox.session(python=PYTHONS)
+def lowest(session: nox.Session) -> None:
+    """Run quick tests with the lowest versions that pyproject.toml permits."""
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    direct = [*PYPROJECT["project"]["dependencies"], *(line for lines in extras.values() for line in lines)]
+    constraints = Path(session.create_tmp(), "lowest.txt")
+    constraints.write_text("".join(f"{re.sub('>=', '==', line, count=1)}\n" for line in direct))
+    groups = nox.project.dependency_groups(PYPROJECT, "test")
+    session.install("-q", "-c", str(constraints), "-e", f".[{','.join(extras)}]", *groups)
+    files = (f"tests/e2e/test_{name}.py" for name in ("bulk", "cli_bad_input", "fast_path", "wire"))
+    session.run("python", *PYTEST, "-m", "not slow", "tests/unit", *files, *session.posargs)
+
+
+#: The tests that run on an installed package: some of each kind, a few seconds in all.
+INSTALLED = ("unit/test_cli_golden.py", "unit/test_errors.py", "e2e/test_resources.py", "e2e/test_wire.py")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build wheel and sdist, check them, and use each as a user would.
+
+    With an argument, copy them into this folder at the end: nox -s package -- dist.
+    """
+    session.install("-q", "--no-compile", *nox.project.dependency_groups(PYPROJECT, "package", "types"))
+    tmp = Path(session.create_tmp()).resolve()
+    shutil.rmtree(tmp)
+    session.run("python", "-m", "build", "--outdir", str(tmp / "dist"), silent=True)
+    (wheel,) = (tmp / "dist").glob("*.whl")
+    (sdist,) = (tmp / "dist").glob("*.tar.gz")
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+    with zipfile.ZipFile(wheel) as built:
+        (metadata,) = (name for name in built.namelist() if name.endswith(".dist-info/METADATA"))
+        if relative := re.findall(rb"\]\((?!https?:)[^)]*\)", built.read(metadata)):
+            session.error(f"links that a package index cannot follow: {relative}")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp, filter="data")
+    source = tmp / sdist.name.removesuffix(".tar.gz")
+    # So that the installed package is tested.
+    shutil.rmtree(source / "katapult_async")
+
+    def in_an_empty_environment(distribution: Path, *groups: str) -> str:
+        environment = tmp / distribution.suffix.strip(".")
+        session.run("python", "-m", "venv", str(environment))
+        python = str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
+        session.run(
+            *(python, "-m", "pip", "install", "-q", "--no-compile", f"{distribution}[cli,load,otel,redis]"),
+            *nox.project.dependency_groups(PYPROJECT, *groups),
+            external=True,
+        )
+        with session.chdir(tmp):
+            session.run(python, "-m", "katapult_async", "--version", external=True)
+        return python
+
+    python = in_an_empty_environment(wheel)
+    consumer = (source / "tests" / "typing" / "api.py").read_text("utf-8")
+    (tmp / "consumer.py").write_text(f"# pyright: strict\n{consumer}", "utf-8")
+    with session.chdir(tmp):
+        session.run("mypy", "--config-file=", "--strict", "--python-executable", python, "consumer.py")
+        session.run("pyright", "--pythonpath", python, "consumer.py")
+
+    python = in_an_empty_environment(sdist, "test")
+    with session.chdir(source):
+        session.run(python, *PYTEST, *(f"tests/{name}" for name in INSTALLED), external=True)
+    for folder in session.posargs:
+        shutil.copytree(tmp / "dist", folder, dirs_exist_ok=True)

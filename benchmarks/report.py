@@ -5,9 +5,9 @@
     <!-- /benchmark -->
 
 The program replaces the text between the markers and leaves the rest of the page as it is.
-`benchmark: NAME table 1` is the first table alone, `benchmark: NAME checks` the checks alone.
-The program measures nothing. With `--check` it changes nothing and says whether the pages are up
-to date.
+`benchmark: NAME table 1` is the first table alone, `benchmark: NAME checks` the checks alone. The
+page is benchmarks/README.md, or each that is named. The program measures nothing. With `--check` it
+changes nothing and says whether the pages are up to date.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from .command import RESULTS
 from .result import Result, as_markdown, read
 
 PAGE = Path(__file__).parent / "README.md"
-PAGES = [PAGE, PAGE.parent.parent / "README.md"]
 _SECTION = re.compile(
     r"(<!-- benchmark: (?P<name>\w+)(?P<part> table (?P<table>\d+)| checks)? -->\n).*?(<!-- /benchmark -->)",
     re.DOTALL,
@@ -38,7 +37,7 @@ def main() -> int:
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the JSON files are")
     parser.add_argument("--check", action="store_true", help="only say whether a page would change")
-    parser.add_argument("pages", type=Path, nargs="*", default=PAGES)
+    parser.add_argument("pages", type=Path, nargs="*", default=[PAGE])
     arguments = parser.parse_args()
     results: Path = arguments.results
     pages: list[Path] = arguments.pages

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.screens`: record the README's command-line screens on the emulator.
+"""`python -m benchmarks.screens`: record the command-line screens of a long run on the emulator.
 
-In README.md, each screen follows a comment such as `<!-- screen: plan -->`. With `--write`, the
-program replaces those screens with the recorded ones. Without it, the program prints them. It takes
-about four minutes, because windows last a minute.
+In docs/how-to/plan-to-rollback.md, each screen follows a comment such as `<!-- screen: plan -->`.
+With `--write`, the program replaces those screens with the recorded ones. Without it, the program
+prints them. It takes about four minutes, because windows last a minute.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from katapult_async.testing import Faults, KatapultEmulator
 DISKS, MACHINES, LIMIT = 2000, 200, 1000
 #: Lines of progress that a screen keeps.
 PROGRESS = 3
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "how-to" / "plan-to-rollback.md"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--write", action="store_true", help="replace the screens in README.md")
+    parser.add_argument("--write", action="store_true", help=f"replace the screens in {PAGE.name}")
     write = bool(parser.parse_args().write)
     with tempfile.TemporaryDirectory(prefix="screens-") as folder:
         screens = asyncio.run(record(Path(folder)))
     if write:
-        README.write_text(replaced(README.read_text(), screens))
+        PAGE.write_text(replaced(PAGE.read_text("utf-8"), screens), "utf-8")
     else:
         for name, text in screens.items():
             print(f"-- {name}\n{text}")
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 async def record(folder: Path) -> dict[str, str]:
-    """Do what the README describes; what was typed and shown, by the name of the screen."""
+    """Do what the page describes; what was typed and shown, by the name of the screen."""
     emulator = KatapultEmulator(
         disks=DISKS,
         virtual_machines=MACHINES,
@@ -150,15 +150,15 @@ def shown(text: str, *, cut: bool = False) -> str:
     return "\n".join(lines).strip() + "\n"
 
 
-def replaced(readme: str, screens: dict[str, str]) -> str:
-    """The README with these screens."""
+def replaced(page: str, screens: dict[str, str]) -> str:
+    """The page with these screens."""
     for name, text in screens.items():
         pattern = re.compile(rf"(<!-- screen: {name} -->\n```console\n).*?(^```$)", re.DOTALL | re.MULTILINE)
-        found = pattern.search(readme)
+        found = pattern.search(page)
         if found is None:
-            raise SystemExit(f"README.md has no screen {name!r}")
-        readme = readme[: found.end(1)] + text + readme[found.start(2) :]
-    return readme
+            raise SystemExit(f"{PAGE.name} has no screen {name!r}")
+        page = page[: found.end(1)] + text + page[found.start(2) :]
+    return page
 
 
 async def until(reached: Callable[[], bool]) -> None:

@@ -1,7 +1,7 @@
 """The promises about the rate limit, checked with this SDK's real gate.
 
-The numbers are those of the README. A check is fatal if the project promises it. Other goals of
-the theory are only checked and reported.
+The numbers are those of docs/explanation/rate-limits.md. A check is fatal if the project promises
+it. Other goals of the theory are only checked and reported.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _second(run: Run, limits: Sequence[int], starts: Sequence[float], windows: i
     return [
         _refusals("2. limit given, no headers: no 429", run(SDK_TOLD, scenarios(headers=False)), 0),
         _refusals(
-            "2. limit given, with headers: no 429 (the README: at most 2)",
+            "2. limit given, with headers: no 429 (the promise: at most 2)",
             run(SDK_TOLD, scenarios(headers=True)),
             0,
             fatal=False,

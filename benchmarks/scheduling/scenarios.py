@@ -42,7 +42,7 @@ KINDS = ("aligned", "fixed", "sliding", "bucket", "burst")
 #: A minute boundary of the server's clock, long after zero.
 MIDNIGHT = 6_000_000.0
 #: Seconds into a minute at which runs begin. They leave time to send, and they avoid the moments
-#: at which a client cannot tell some kinds of servers apart (see the README).
+#: at which a client cannot tell some kinds of servers apart (see docs/explanation/rate-limits.md).
 STARTS = (7.3, 15.2, 23.1, 34.9, 43.7)
 #: Seconds of each direction: round trips of 40 to 160 ms.
 LATENCY = (0.02, 0.08)

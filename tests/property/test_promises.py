@@ -1,8 +1,7 @@
 """The promises about the rate limit, against model servers in virtual time.
 
 The servers are the emulator's limiters with a random latency. The client's gate and window are the
-real ones. The README (How the rate limit is honoured) and docs/explanation/rate-limits.md state the
-promises.
+real ones. docs/explanation/rate-limits.md (Promises, and where they hold) states the promises.
 """
 
 from __future__ import annotations

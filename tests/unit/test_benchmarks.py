@@ -336,9 +336,8 @@ def test_a_page_may_show_a_part_of_a_result(
     assert report.insert(once, tmp_path, tmp_path / "README.md") == once
 
 
-@pytest.mark.parametrize("page", report.PAGES, ids=lambda page: page.parent.name)
-def test_the_pages_show_the_results_that_are_kept(page: Path) -> None:
-    text = page.read_text()
+def test_the_page_shows_the_results_that_are_kept() -> None:
+    text = report.PAGE.read_text()
     named = report.benchmarks_of(text)
     assert named
     missing = [name for name in named if not (RESULTS / f"{name}.json").exists()]
@@ -347,7 +346,7 @@ def test_the_pages_show_the_results_that_are_kept(page: Path) -> None:
         result = read(RESULTS / f"{name}.json")
         assert not result.quick, f"{name} is a smoke test"
         assert [plot for plot in result.plots if not (RESULTS / plot).exists()] == []
-    assert report.insert(text, RESULTS, page) == text, "run python -m benchmarks.report"
+    assert report.insert(text, RESULTS, report.PAGE) == text, "run python -m benchmarks.report"
 
 
 #: Benchmarks whose full form has not been run on a quiet machine yet.
