@@ -8,6 +8,7 @@ its tools can read what is written. The package is imported only then.
 from __future__ import annotations
 
 import math
+import warnings
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -179,7 +180,10 @@ def need_hdrhistogram() -> None:
 def _hdr_class() -> Any:
     # The package has no types.
     try:
-        return cast("Any", import_module("hdrh.histogram")).HdrHistogram
+        with warnings.catch_warnings():
+            # On Python 3.14 its structures are deprecated: they have `_pack_` and no `_layout_`.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return cast("Any", import_module("hdrh.histogram")).HdrHistogram
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] != "hdrh":
             raise
