@@ -368,11 +368,11 @@ async def test_a_refused_token_ends_the_test() -> None:
 async def test_a_request_that_takes_too_long_is_an_outcome() -> None:
     async with emulator_of() as emulator:
         emulator.faults.script(lambda arrival: FaultKind.TIMEOUT_AFTER if arrival.sequence > 1 else None)
-        plan = Plan(schedule=ClosedLoop(in_flight=1), duration=0.3)
+        plan = Plan(schedule=ClosedLoop(in_flight=1), duration=2.0)
         result = await LoadTest(ReadDisk(emulator.disk_ids), plan).run(
             "token", base_url=emulator.url, timeout=Timeout(connect=1, total=1)
         )
-        assert result.errors == {"RequestTimeout": 1}
+        assert set(result.errors) == {"RequestTimeout"}
         assert result.latency.max >= 1
 
 
