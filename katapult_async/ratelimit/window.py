@@ -208,15 +208,10 @@ class Window(msgspec.Struct):
         return min(max(PATIENCE, 2 * self._longest_trip), max(PATIENCE, self.period))
 
     def _permit(self, now: float, role: Role) -> Permit:
-        aligned = self._aligned
+        aligned, numbers = self._aligned, self._aligned.numbers
+        lowest = aligned.counter.lowest
         permit = Permit(
-            now,
-            self._sends,
-            self._in_flight == 0,
-            role,
-            aligned.numbers.of_request(now),
-            aligned.numbers.newest_read,
-            aligned.counter.lowest,
+            now, self._sends, self._in_flight == 0, role, numbers.of_request(now), numbers.newest_read, lowest
         )
         if not self._sends:
             aligned.last_response_at = now

@@ -120,6 +120,10 @@ def test_hdrhistogram_is_imported_only_when_it_is_used(module: Path) -> None:
     assert not [name for name in imports(module) if name.split(".")[0] == "hdrh"]
 
 
+def test_no_module_is_longer_than_400_lines() -> None:
+    assert {m.name for m in MODULES if len(m.read_text("utf-8").splitlines()) > 400} == set()
+
+
 def test_every_module_says_its_reason_first() -> None:
     silent = [str(module) for module in MODULES if not ast.get_docstring(ast.parse(module.read_text()))]
     assert silent == []
