@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, HTTPException, Request
 
-from katapult_async import Client, KatapultError
+from katapult_async import Client, KatapultError, NotFound
 
 
 @asynccontextmanager
@@ -30,6 +30,10 @@ async def assign(request: Request, machine: str, disk: str) -> dict[str, str]:
     client: Client = request.app.state.katapult
     try:
         await client.disks.assign(disk, machine)
+    except ValueError as error:  # not the ID of a disk, or not the name of a machine
+        raise HTTPException(422, detail=str(error)) from error
+    except NotFound as error:
+        raise HTTPException(404, detail=error.message) from error
     except KatapultError as error:
         raise HTTPException(502, detail=error.message) from error
     return {"disk": disk, "machine": machine}

@@ -35,7 +35,8 @@ def _convert(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
         lines[:] = comment_of(name)
     lines[:] = as_rst(lines)
     if what in {"attribute", "data", "property"} and lines:
-        lines.insert(0, "")  # napoleon takes the words before a colon of the first line for a type
+        # napoleon takes words before a colon of the first line for a type: put a comment first.
+        lines[:0] = ["..", ""]
 
 
 def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
