@@ -61,7 +61,7 @@ async def _demonstrate(emulator: KatapultEmulator, window: float, folder: Path, 
             Manifest.from_items(wanted.items()) as manifest,
             Run.create(folder / "demo.run", manifest) as run,
         ):
-            code = await carry_out(run, "token", settings, screen=screen, task_timeout=60.0)
+            code = await carry_out(run, "token", settings, screen=screen, task_timeout=60.0, kept=False)
         twice = len(emulator.ledger.applied_more_than_once())
         there = sum(emulator.world.disks[disk].virtual_machine == machine for disk, machine in wanted.items())
     out = sys.stderr if screen.as_json else sys.stdout

@@ -36,6 +36,7 @@ async def carry_out(
     task_timeout: float,
     limit_lines: int | None = None,
     max_failures: int | None = None,
+    kept: bool = True,
 ) -> int:
     """Execute a run and show its summary. Expected errors become messages and exit codes.
 
@@ -47,6 +48,7 @@ async def carry_out(
         task_timeout: Longest time to wait for one task in seconds.
         limit_lines: How many lines to execute. None for all.
         max_failures: Stop when more lines than this have failed. None for no limit.
+        kept: Whether the journal stays. If not, the summary shows no command that needs it.
 
     Returns:
         The exit code.
@@ -74,7 +76,8 @@ async def carry_out(
             resume = command_for("resume", run.journal.name, run.info.base_url)
             bad_input(f"{exc}. When it can be used again: {resume}")
             return SOME_NOT
-        code = _conclude(run, progress, screen, interrupted=interrupted, partly=limit_lines is not None)
+        ending = Ending(interrupted or progress.stopping, run.refused_by, kept)
+        code = _conclude(run, ending, screen, partly=limit_lines is not None)
     if code == INTERRUPTED:
         ignore_signals()
     return code
@@ -91,12 +94,8 @@ async def _shown(executing: asyncio.Future[RunSummary], progress: Progress) -> b
     return False
 
 
-def _conclude(run: Run, progress: Progress, screen: Screen, *, interrupted: bool, partly: bool) -> int:
+def _conclude(run: Run, ending: Ending, screen: Screen, *, partly: bool) -> int:
     """Show the summary of a run, and return the exit code."""
-    ending = Ending(
-        interrupted=interrupted or progress.stopping,
-        refused_by=run.refused_by,
-    )
     if screen.as_json and not partly:
         print_json(run)
     show_summary(sys.stderr if screen.as_json else sys.stdout, run.journal, ending, quiet=screen.quiet)

@@ -30,10 +30,12 @@ class Ending(NamedTuple):
     Attributes:
         interrupted: Whether a signal ended it.
         refused_by: The error with which the API refused the whole run, or None.
+        kept: Whether the journal stays. If not, no command that needs it is shown.
     """
 
     interrupted: bool = False
     refused_by: KatapultError | None = None
+    kept: bool = True
 
 
 def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool = False) -> None:
@@ -47,7 +49,7 @@ def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool 
     """
     summary = journal.summary()
     if not (quiet and summary.ok):
-        print(sentence(summary, journal.name), file=file)
+        print(sentence(summary, journal.name if ending.kept else None), file=file)
     if not quiet:
         for name, value in totals(summary, latency=journal.latency()):
             print(f"{name:>28}  {value}", file=file)
@@ -56,8 +58,13 @@ def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool 
     file.flush()
 
 
-def sentence(summary: RunSummary, name: str) -> str:
-    """Return the result of a run in one sentence, with the command for the report."""
+def sentence(summary: RunSummary, name: str | None) -> str:
+    """Return the result of a run in one sentence, with the command for the report.
+
+    Args:
+        summary: The summary of the run.
+        name: The path of the journal. None if it does not stay.
+    """
     action = summary.info.action
     if action is None:
         (statuses, verb), noun = _WORK[summary.info.kind], "disk"
@@ -72,7 +79,7 @@ def sentence(summary: RunSummary, name: str) -> str:
     ]
     if others:
         text += f" ({', '.join(others)})"
-    return f"{text}. Report: {command_for('report', name, None)}"
+    return f"{text}." if name is None else f"{text}. Report: {command_for('report', name, None)}"
 
 
 def _remarks(journal: Journal, summary: RunSummary, ending: Ending) -> list[str]:
@@ -87,13 +94,14 @@ def _remarks(journal: Journal, summary: RunSummary, ending: Ending) -> list[str]
         remarks.append(shown(_refusal(refused_by)))
     elif failed > len(listed):
         more = failed - len(listed)
-        remarks.append(f"{count(more)} more failed or unknown: {command_for('report', journal.name, None)}")
+        report = f": {command_for('report', journal.name, None)}" if ending.kept else ""
+        remarks.append(f"{count(more)} more failed or unknown{report}")
     if not summary.finished:
-        reason = _stopped_by(summary, ending)
-        remarks.append(
-            f"{reason} Resume: {command_for('resume', journal.name, summary.info.base_url)}".lstrip()
-        )
-    return remarks
+        remarks.append(_stopped_by(summary, ending))
+        if ending.kept:
+            resume = command_for("resume", journal.name, summary.info.base_url)
+            remarks[-1] = f"{remarks[-1]} Resume: {resume}".lstrip()
+    return [remark for remark in remarks if remark]
 
 
 def _refusal(error: KatapultError) -> str:

@@ -447,6 +447,23 @@ async def test_the_demo_runs_without_a_terminal() -> None:
     assert code == 0
     assert "assigned  80" in out
     assert "80 disks on the wanted machine, 0 assigned twice" in out
+    assert "katapult-async " not in out  # its journal is removed, so no command can use it
+
+
+async def test_an_interrupted_demo_names_no_command() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM, "demo", stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    assert process.stderr is not None
+    line = b""
+    while b" assigned, " not in line:
+        line = await process.stderr.readline()
+        assert line, "the demo has ended"
+    process.send_signal(signal.SIGINT)
+    out, _ = await process.communicate()
+    assert process.returncode == 130
+    assert b"Interrupted." in out
+    assert b"katapult-async " not in out
 
 
 async def test_the_emulator_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
