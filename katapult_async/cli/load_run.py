@@ -155,8 +155,9 @@ def described(
     if action.writes:
         machines = len({item.virtual_machine for item in items})
         lines.append(
-            f"It assigns and unassigns {counted(len(items), 'disk')} on {counted(machines, 'machine')}. Disks that"
-            " are on a machine now are left out. All others are on no machine afterwards."
+            f"It reads {counted(len(items), 'disk')} first, one request each, then assigns and unassigns them on"
+            f" {counted(machines, 'machine')}. Disks that are on a machine now are left out. All others are on no"
+            " machine afterwards."
         )
     return lines
 
