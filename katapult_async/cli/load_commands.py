@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from katapult_async.cli.numbers import decimal, whole
-from katapult_async.cli.options import DAY, Access, Organization, Yes
+from katapult_async.cli.numbers import whole
+from katapult_async.cli.options import Limits, Organization, Yes
 from katapult_async.cli.program import command, group
-from katapult_async.cli.settings import MAX_PER_SECOND, ORGANIZATION, TOTAL_PERMITTED, Sources
+from katapult_async.cli.settings import ORGANIZATION
 
 if TYPE_CHECKING:
-    from katapult_async.client import ClientSettings
     from katapult_async.load import Schedule
 
 # Optional[...] and List[...], because typer evaluates these annotations on Python 3.10, too.
@@ -35,43 +34,6 @@ def _late(name: str) -> Any:
         return getattr(load_values, name)(value)
 
     return parse
-
-
-@dataclass(frozen=True)
-class LoadAccess(Access):
-    """The options for sending the requests of a load test."""
-
-    total_permitted: Annotated[
-        Optional[int],
-        typer.Option(
-            parser=whole(1), metavar="N", help="Requests permitted per minute, if you know the number."
-        ),
-    ] = None
-    max_per_second: Annotated[
-        Optional[float],
-        typer.Option(parser=decimal(0.001, 1e6), metavar="N", help="Maximum requests per second."),
-    ] = None
-    timeout: Annotated[
-        Optional[float],
-        typer.Option(
-            parser=decimal(0.001, DAY), metavar="SECONDS", help="Longest time for one request. [default: 60]"
-        ),
-    ] = None
-    window: Annotated[float, typer.Option(hidden=True, parser=decimal(0.1, DAY))] = 60
-
-    def settings(self, sources: Sources) -> ClientSettings:
-        """Return the client's settings without the budget."""
-        from katapult_async.transport import Timeout
-
-        settings: ClientSettings = {
-            "total_permitted": sources.find(TOTAL_PERMITTED).value,
-            "max_per_second": sources.find(MAX_PER_SECOND).value,
-            "rate_window": self.window,
-            "allow_http": self.allow_http,
-        }
-        if self.timeout is not None:
-            settings["timeout"] = Timeout(connect=min(self.timeout, 10.0), total=self.timeout)
-        return settings
 
 
 @dataclass(frozen=True)
@@ -245,7 +207,7 @@ def load_run(
     yes: Yes = False,
     as_json: AsJson = False,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False,
-    access: LoadAccess,
+    access: Limits,
 ) -> None:
     """Send a load and measure latency, throughput and errors.
 

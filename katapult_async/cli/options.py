@@ -147,19 +147,9 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Connection(Access):
-    """The options for sending requests."""
+class Limits(Access):
+    """The options that limit single requests."""
 
-    concurrency: Annotated[
-        Optional[int],
-        typer.Option(parser=whole(1), metavar="N", help="Most requests in flight. [default: 32]"),
-    ] = None
-    per_virtual_machine: Annotated[
-        Optional[int],
-        typer.Option(
-            parser=whole(1), metavar="N", help="Most requests in flight for one machine. [default: 1]"
-        ),
-    ] = None
     total_permitted: Annotated[
         Optional[int],
         typer.Option(
@@ -179,12 +169,10 @@ class Connection(Access):
     window: Annotated[float, typer.Option(hidden=True, parser=decimal(0.1, DAY))] = 60
 
     def settings(self, sources: Sources) -> ClientSettings:
-        """Return the client's settings without the budget. Exits with 2 if one is unusable."""
+        """Return the client's settings without host and budget. Exits with 2 if one is unusable."""
         from katapult_async.transport import Timeout
 
         settings: ClientSettings = {
-            "concurrency": sources.find(CONCURRENCY).value,
-            "per_virtual_machine": sources.find(PER_VIRTUAL_MACHINE).value,
             "total_permitted": sources.find(TOTAL_PERMITTED).value,
             "max_per_second": sources.find(MAX_PER_SECOND).value,
             "rate_window": self.window,
@@ -192,6 +180,29 @@ class Connection(Access):
         }
         if self.timeout is not None:
             settings["timeout"] = Timeout(connect=min(self.timeout, 10.0), total=self.timeout)
+        return settings
+
+
+@dataclass(frozen=True)
+class Connection(Limits):
+    """The options for the requests of a run."""
+
+    concurrency: Annotated[
+        Optional[int],
+        typer.Option(parser=whole(1), metavar="N", help="Most requests in flight. [default: 32]"),
+    ] = None
+    per_virtual_machine: Annotated[
+        Optional[int],
+        typer.Option(
+            parser=whole(1), metavar="N", help="Most requests in flight for one machine. [default: 1]"
+        ),
+    ] = None
+
+    def settings(self, sources: Sources) -> ClientSettings:
+        """Return the client's settings without the budget. Exits with 2 if one is unusable."""
+        settings = super().settings(sources)
+        settings["concurrency"] = sources.find(CONCURRENCY).value
+        settings["per_virtual_machine"] = sources.find(PER_VIRTUAL_MACHINE).value
         base_url = sources.find(BASE_URL).value
         if base_url is not None:
             settings["base_url"] = base_url

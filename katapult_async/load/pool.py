@@ -6,6 +6,9 @@ waits for the rate limit stays apart from the time of the server.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from yarl import URL
 
 from katapult_async.budget import Budget, SharedGate, key_of
@@ -64,20 +67,28 @@ class TimedWire:
         return reply
 
 
+@contextmanager
+def _waiting() -> Iterator[None]:
+    """Add the time of the block to the call that waits for a permit."""
+    call = current.get()
+    if call is None:
+        yield
+        return
+    began, call.held = clock(), True
+    try:
+        yield
+    finally:
+        call.waited += clock() - began
+        call.held = False
+
+
 class TimedGate(GateByType):
     """The gate of one token, which adds each wait to the call that waits."""
 
     async def take(self, priority: Priority = Priority.NORMAL, kind: str = "") -> Permit:
         """Wait for a permit. See GateByType."""
-        call = current.get()
-        if call is None:
+        with _waiting():
             return await super().take(priority, kind)
-        began, call.held = clock(), True
-        try:
-            return await super().take(priority, kind)
-        finally:
-            call.waited += clock() - began
-            call.held = False
 
 
 class TimedSharedGate(SharedGate):
@@ -85,15 +96,8 @@ class TimedSharedGate(SharedGate):
 
     async def take(self, priority: Priority = Priority.NORMAL, kind: str = "") -> Permit:
         """Wait for a permit. See SharedGate."""
-        call = current.get()
-        if call is None:
+        with _waiting():
             return await super().take(priority, kind)
-        began, call.held = clock(), True
-        try:
-            return await super().take(priority, kind)
-        finally:
-            call.waited += clock() - began
-            call.held = False
 
 
 class OpenGate(GateByType):
