@@ -184,7 +184,8 @@ class AssignUnassign(LoadAction):
     async def restore(self, client: Client) -> list[str]:
         """Unassign every disk that may still be on the machine of the test. Read each first.
 
-        After an unclear response, first waits until the server has certainly executed the request.
+        After an unclear response, first waits two seconds, because the server may still execute the
+        request. One that it executes even later leaves its disk assigned.
         """
         if self._unclear_at is not None:
             await anyio.sleep(max(self._unclear_at + _LATE - clock(), 0.0))
