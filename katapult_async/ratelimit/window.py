@@ -272,7 +272,7 @@ class Window(msgspec.Struct):
         self._end(permit)
         trip, longest = now - permit.sent, TRIP_DECAY * self._longest_trip
         self._longest_trip = trip if trip > longest else longest
-        if self._belief is Belief.ALIGNED and self._in_flight:
+        if self._in_flight and (self._belief is Belief.ALIGNED or self._belief is Belief.REFILLING):
             limit, in_flight = self._limit.value, self._in_flight
             if read_usual(self._aligned, permit, now, evidence, limit=limit, in_flight=in_flight):
                 self._trailing.admissions.add(now)

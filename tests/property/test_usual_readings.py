@@ -10,6 +10,7 @@ from hypothesis import given, settings
 
 from katapult_async.ratelimit import Evidence, Permit, Wait, Window
 from katapult_async.ratelimit import window as window_module
+from katapult_async.ratelimit.belief import Belief
 from katapult_async.ratelimit.usual import read_usual
 from tests.property.test_lies import EXAMPLES, PERIOD, Scenario, play, scenarios
 
@@ -22,6 +23,7 @@ class ComparedWindow:
     def __init__(self) -> None:
         self._window = Window.start(period=PERIOD)
         self.usual = 0
+        self.usual_while_refilling = 0
         self.responses = 0
 
     def take(self, now: float, *, waiting: int = 1) -> Permit | Wait:
@@ -37,6 +39,7 @@ class ComparedWindow:
         def counting(*args: Any, **kwargs: Any) -> bool:
             usual = read_usual(*args, **kwargs)
             self.usual += usual
+            self.usual_while_refilling += usual and self._window.belief is Belief.REFILLING
             return usual
 
         with pytest.MonkeyPatch.context() as patch:
@@ -77,3 +80,8 @@ def test_both_ways_lead_to_the_same_state(scenario: Scenario) -> None:
 def test_most_readings_of_a_busy_client_are_usual(latency: tuple[float, float]) -> None:
     window = compared(Scenario("aligned", 600, 3.0, latency, 20.0, 32, True, (), 0.5, 1))
     assert window.usual > window.responses / 3
+
+
+def test_readings_of_a_token_bucket_are_usual() -> None:
+    window = compared(Scenario("burst", 2000, 2.0, (0.02, 0.05), 20.0, 8, True, (), 0.0, 1))
+    assert window.usual_while_refilling > window.responses / 3
