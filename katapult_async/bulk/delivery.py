@@ -24,8 +24,8 @@ from .verdict import Start
 
 log = package_logger("bulk")
 
-#: The most outcomes that wait for the consumer.
-LONGEST_QUEUE = 1024
+#: The most outcomes that wait for the consumer, and for the recorder.
+LONGEST_QUEUE, LONGEST_UNRECORDED = 1024, 256
 
 
 class Recorder(Protocol[ItemT, ResultT]):
@@ -81,9 +81,10 @@ class Delivery(Generic[ItemT, ResultT]):
     def start(self, group: TaskGroup) -> None:
         """Start the recording, if the run has a recorder."""
         if self._recorder is not None:
-            # One place per request in flight, so that no request waits for the recorder.
+            # What arrives while the recorder writes to the disk becomes its next batch. With fewer
+            # places, requests would wait for the disk.
             self._unrecorded, unrecorded = anyio.create_memory_object_stream[Outcome[ItemT, ResultT]](
-                self._queue
+                LONGEST_UNRECORDED
             )
             group.start_soon(self._record, self._recorder, unrecorded)
 
@@ -109,7 +110,9 @@ class Delivery(Generic[ItemT, ResultT]):
     async def deliver(self, outcome: Outcome[ItemT, ResultT]) -> None:
         """Deliver an outcome. Waits while the consumer is slow."""
         if self._unrecorded is None:
-            await self._hand_out(outcome)
+            self._count(outcome)
+            if not self.only_count:
+                await _send(self._send, outcome)
         else:
             self.keep(outcome)
             await _send(self._unrecorded, outcome)
@@ -126,10 +129,12 @@ class Delivery(Generic[ItemT, ResultT]):
                 await recorder.persist(batch)
                 for recorded in batch:
                     del self._uncounted[id(recorded)]
-                    await self._hand_out(recorded)
+                    self._count(recorded)
+                    if not self.only_count:
+                        await _send(self._send, recorded)
 
-    async def _hand_out(self, outcome: Outcome[ItemT, ResultT]) -> None:
-        # Before any await: it counts even if the consumer leaves now.
+    def _count(self, outcome: Outcome[ItemT, ResultT]) -> None:
+        # Before it is sent to the consumer: it counts even if the consumer leaves now.
         if self._report.add(outcome):
             log.info(
                 "%s: %s: %s",
@@ -140,8 +145,6 @@ class Delivery(Generic[ItemT, ResultT]):
             )
         if self._observers.hears_outcomes:
             self._observers.on_outcome(_event(self._action, outcome))
-        if not self.only_count:
-            await _send(self._send, outcome)
 
 
 async def _send(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
-from typing import Generic
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Generic, Protocol, runtime_checkable
 
 from katapult_async.transport import MachineNames
 
@@ -19,6 +19,22 @@ from .reader import Reader
 
 class InputCancelled(RuntimeError):
     """Reading the input was cancelled by something other than the run."""
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """An asynchronous input that often has its next items in memory.
+
+    A worker takes these itself, which saves two switches of tasks for each item.
+    """
+
+    def has_next(self) -> bool:
+        """Return whether `take_next` has an item."""
+        ...
+
+    def take_next(self) -> object:
+        """Return the next item, as `__anext__` would."""
+        ...
 
 
 class Feed(Generic[ItemT]):
@@ -43,7 +59,8 @@ class Feed(Generic[ItemT]):
         names: MachineNames,
         failed: Callable[[], None],
     ) -> None:
-        self._source: Iterator[object] | None = None
+        self._source: Callable[[], object] | None = None
+        self._in_memory: ReadsAhead | None = None
         self._reader: Reader[object] | None = None
         self._read_item = read_item
         self._failed = failed
@@ -64,11 +81,12 @@ class Feed(Generic[ItemT]):
         #: The error that ended the input, if any.
         self.failure: BaseException | None = None
         if isinstance(items, AsyncIterable):
+            self._in_memory = items if isinstance(items, ReadsAhead) else None
             self._reader = Reader(
                 items.__aiter__(), wanted=self._is_wanted, take=self._take, ended=self._source_ended
             )
         else:
-            self._source = iter(items)
+            self._source = iter(items).__next__
         names.listeners.append(self._ahead.same)
 
     def __repr__(self) -> str:
@@ -97,18 +115,21 @@ class Feed(Generic[ItemT]):
                 return item
             if self.exhausted:
                 return None
-            item = (
-                self._pull(self._source)
-                if self._source is not None and not ahead.full
-                else await self._wait()
-            )
+            if ahead.full:
+                item = await self._wait()
+            elif self._source is not None:
+                item = self._pull(self._source)
+            elif self._in_memory is not None and self._in_memory.has_next():
+                item = self._pull(self._in_memory.take_next)
+            else:
+                item = await self._wait()
             if item is not None:
                 return item
 
-    def _pull(self, source: Iterator[object]) -> ItemT | None:
-        """Return the next item of a synchronous source; None to check again."""
+    def _pull(self, take: Callable[[], object]) -> ItemT | None:
+        """Return the next item of a source that does not wait; None to check again."""
         try:
-            item = self._check(next(source))
+            item = self._check(take())
         except StopIteration:
             self._source_ended(True, None)
         except (KeyboardInterrupt, SystemExit) as exc:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from katapult_async import Client, RetryPolicy
-from katapult_async.jobs import LineStatus, Manifest, Run, RunSummary
+from katapult_async import Client, Observer, RequestEvent, RetryPolicy
+from katapult_async.jobs import Journal, LineState, LineStatus, Manifest, Run, RunSummary
 from katapult_async.testing import FaultKind, KatapultEmulator
 from tests.command_line import TOKEN, emulator_with, plan, run
 
@@ -51,6 +51,29 @@ async def test_the_first_lines_are_attached_too_and_no_others(tmp_path: Path) ->
             assert counts(await durable.execute(api, limit_lines=6)) == {"attached": 6, "waiting": 54}
             assert counts(await durable.execute(api)) == {"attached": 60}
         assert emulator.ledger.applied_more_than_once() == []
+
+
+async def test_at_a_slow_pace_few_lines_are_marked_before_their_turn(tmp_path: Path) -> None:
+    path = tmp_path / "a.run"
+    marked: list[int] = []
+
+    class Looks(Observer):
+        def on_request(self, event: RequestEvent) -> None:  # noqa: ARG002 - any will do
+            if len(marked) % 5 == 4:
+                with Journal.read(path) as journal:
+                    states = [line.state for line in journal.lines()]
+                    marked.append(states.count(LineState.SENT))
+            else:
+                marked.append(0)
+
+    # After a crash, each of them would cost a request.
+    async with (
+        emulator_with(disks=300, virtual_machines=100) as emulator,
+        client(emulator, concurrency=8, max_per_second=200, observer=Looks()) as api,
+    ):
+        with run_of(emulator, path) as durable:
+            assert counts(await durable.execute(api)) == {"assigned": 300}
+    assert 0 < max(marked) <= 8 + 48
 
 
 @pytest.mark.parametrize(("most", "stops"), [(0, True), (4, True), (5, False), (100, False)])

@@ -6,7 +6,6 @@ records what a resumed run needs.
 
 from __future__ import annotations
 
-import math
 import time
 
 import msgspec
@@ -41,20 +40,25 @@ class TimelineRecorder(Observer):
 
     def on_request(self, event: RequestEvent) -> None:
         """Count a request in the second in which it was sent."""
-        second = math.floor(event.sent_at)
-        if second not in self._seconds:
+        second = int(event.sent_at)
+        counts = self._seconds.get(second)
+        if counts is None:
             self.flush()
-            self._seconds[second] = SecondCounts(at=second)
-        counts = self._seconds[second]
-        self._permitted = event.permitted or self._permitted
-        succeeded = event.status is not None and 200 <= event.status < 300
-        counts.requests += 1
-        counts.rate_limited += event.rate_limited
-        counts.failed += not (succeeded or event.rate_limited)
+            counts = self._seconds[second] = SecondCounts(at=second)
+        if event.permitted:
+            self._permitted = event.permitted
         counts.permitted = self._permitted
+        counts.requests += 1
+        status = event.status
+        if status is None:
+            counts.failed += 1
+            return
+        if not 200 <= status < 300:
+            counts.rate_limited += event.rate_limited
+            counts.failed += not event.rate_limited
         took = event.ended_at - event.sent_at
         # A negative duration means that the clock was set back. The true one is not known.
-        if event.status is not None and took >= 0:
+        if took >= 0:
             self._latency.record(took)
 
     def on_wait(self, event: WaitEvent) -> None:

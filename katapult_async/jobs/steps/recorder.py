@@ -2,9 +2,10 @@
 
 `before_send` records that a line is sent, before its request. `persist` records the outcomes.
 
-A recorder marks up to MARK_AHEAD lines as sent in one transaction, before their turn. So few
-requests wait for the disk. After a crash, a resumed run reads back every marked line, also a line
-that was never sent. A session that ends normally removes the marks of lines that were not sent.
+A recorder marks lines as sent before their turn, many in one transaction. So few requests wait for
+the disk. After a crash, a resumed run reads back every marked line, also a line that was never
+sent. So no more lines are marked than are sent during a few transactions. A session that ends
+normally removes the marks of lines that were not sent.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ from .transitions import Transition, after
 
 #: Lines read from the journal at a time.
 READ_AHEAD = 500
-#: Lines marked as sent at a time.
-MARK_AHEAD = 32
+#: Lines marked as sent at a time: at first, and at most.
+MARK_AHEAD, MOST_AHEAD = 16, 256
 
 
 class StepRecorder(Recorder[Any, Any]):
     """The lines of one step: the async iterable of items for a bulk run, and the run's recorder."""
 
-    #: The most lines to mark as sent in one transaction, before their turn.
+    #: The number of lines to mark as sent in one transaction, before their turn.
     _mark_at_a_time = MARK_AHEAD
 
     def __init__(
@@ -72,6 +73,8 @@ class StepRecorder(Recorder[Any, Any]):
         self._open: dict[int, tuple[object, OpenLine]] = {}
         # Marks of lines whose turn has not come, by line number.
         self._marks: dict[int, Batch] = {}
+        # The batch with the latest marks of such lines.
+        self._marking: Batch | None = None
         # How many of the first lines in `_ready` are marked.
         self._marked_ready = 0
         # Numbers of lines that were skipped because their machine accepts no further task.
@@ -92,6 +95,14 @@ class StepRecorder(Recorder[Any, Any]):
                 raise StopAsyncIteration
             else:
                 self._last, self._sent_last = 0, True
+        return self.take_next()
+
+    def has_next(self) -> bool:
+        """Return whether the next line has been read from the journal."""
+        return bool(self._ready)
+
+    def take_next(self) -> object:
+        """Return the item of the next line in memory."""
         line = self._ready.popleft()
         self._marked_ready = max(self._marked_ready - 1, 0)
         item = self._item(line)
@@ -127,10 +138,14 @@ class StepRecorder(Recorder[Any, Any]):
         return self._writer.submit(MARK_SENT, [SentLine(line.number, now) for line in lines])
 
     def _mark_ahead(self) -> None:
+        if self._marking is not None and not self._marking.done.is_set():
+            # Half of these lines were sent while they were written: mark more, or requests wait.
+            self._mark_at_a_time = min(2 * self._mark_at_a_time, MOST_AHEAD)
         coming = list(islice(self._ready, self._marked_ready, self._marked_ready + self._mark_at_a_time))
         lines = [line for line in coming if line.state is not LineState.SENT]
         if lines:
-            self._marks.update(dict.fromkeys((line.number for line in lines), self._mark(lines)))
+            self._marking = self._mark(lines)
+            self._marks.update(dict.fromkeys((line.number for line in lines), self._marking))
         self._marked_ready += len(coming)
 
     def on_outcome(self, outcome: Outcome[Any, Any]) -> None:
