@@ -26,7 +26,7 @@ class UnexpectedInside(Exception):
     """aiohttp's internals differ from what this package expects. Nothing has been sent."""
 
 
-class FastConnection(asyncio.Protocol):
+class FastConnection(asyncio.BufferedProtocol):
     """Carries one request at a time.
 
     Args:
@@ -34,9 +34,12 @@ class FastConnection(asyncio.Protocol):
         loop: The event loop.
         max_body: Bytes of a response that are read at most.
         reader: Reads heads of responses of this server.
+        buffer: Where the event loop writes what arrives. Connections may share it, because they
+            copy what they need at once. Without it, asyncio maps and unmaps memory for each read.
     """
 
     __slots__ = (
+        "_buffer",
         "_connection",
         "_handler",
         "_head",
@@ -53,7 +56,12 @@ class FastConnection(asyncio.Protocol):
     )
 
     def __init__(
-        self, connection: Connection, loop: asyncio.AbstractEventLoop, max_body: int, reader: HeadReader
+        self,
+        connection: Connection,
+        loop: asyncio.AbstractEventLoop,
+        max_body: int,
+        reader: HeadReader,
+        buffer: memoryview,
     ) -> None:
         handler, transport = connection.protocol, connection.transport
         if handler is None or transport is None:
@@ -70,6 +78,7 @@ class FastConnection(asyncio.Protocol):
         self._loop = loop
         self._max_body = max_body
         self._reader = reader
+        self._buffer = buffer
         self._response: asyncio.Future[Reply | None] | None = None
         # For a response whose body is incomplete: its head, its parts, and the number of missing
         # bytes.
@@ -140,9 +149,15 @@ class FastConnection(asyncio.Protocol):
             self._transport.set_protocol(self._handler)
         self._connection.release()
 
-    # -- asyncio.Protocol --------------------------------------------------------------------------
+    # -- asyncio.BufferedProtocol ------------------------------------------------------------------
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - a larger one is no use
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._receive(bytes(self._buffer[:nbytes]))
+
+    def _receive(self, data: bytes) -> None:
         response = self._response
         if response is None or response.done():
             self._connection.close()  # unsolicited, or the request was cancelled

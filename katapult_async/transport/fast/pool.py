@@ -20,6 +20,8 @@ from .response_head import HeadReader
 
 #: Seconds after which an idle connection is not used again. aiohttp uses the same value.
 KEEP_ALIVE = 15.0
+#: Bytes to read from a connection at a time. Nearly all responses are shorter.
+BUFFER = 65_536
 
 
 class Origin:
@@ -54,6 +56,7 @@ class FastPool:
         self._connector = connector
         self._max_body = max_body
         self._loop = asyncio.get_running_loop()
+        self._buffer = memoryview(bytearray(BUFFER))
         self._origins: dict[URL, Origin] = {}
         self._connections: set[FastConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -117,7 +120,7 @@ class FastPool:
         deadline = self._loop.time() + total
         borrowed = await self._connect(origin, connect)
         try:
-            connection = FastConnection(borrowed, self._loop, self._max_body, origin.reader)
+            connection = FastConnection(borrowed, self._loop, self._max_body, origin.reader, self._buffer)
         except BaseException:
             borrowed.close()
             raise
