@@ -92,11 +92,16 @@ async def test_a_canary_of_the_command_line_goes_on_only_if_all_its_lines_are_do
         Path("bad.csv").write_text(bad)
         code, out, err = await run("assign", "bad.csv", *common)
         assert code == 1
-        assert "1 line of the canary failed. The other 56 disks were not sent" in err
+        assert "1 line of the canary failed. The other 56 disks were not sent\nResume: " in err
         assert emulator.ledger.applied_total["assign"] == 4
         Path("good.csv").write_text(good)
-        code, out, _ = await run("assign", "good.csv", *common, "--json")
+        code, out, err = await run("assign", "good.csv", *common, "--json")
         assert code == 0
+        # The command continues, so it says neither that it stopped nor how to resume.
+        assert "Assigned 1 of 60 disks" in err  # the other 4 are of the first manifest
+        assert "The canary has ended.\n" in err
+        assert "Stopped" not in err
+        assert "Resume: " not in err
         assert len(out.splitlines()) == 61
         assert emulator.ledger.applied_total["assign"] == 60
 
