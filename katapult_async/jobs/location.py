@@ -17,6 +17,9 @@ from .journal.lock import held_by
 from .journal.records import LineStatus, RollbackProgress, RunKind, RunSummary
 from .manifest import ManifestCheck
 
+#: The first bytes of every SQLite file.
+_SQLITE = b"SQLite format 3\0"
+
 
 class Location(msgspec.Struct, frozen=True, kw_only=True):
     """A journal's file.
@@ -60,13 +63,44 @@ def location_for(
         return Location(path=Path(time.strftime("katapult-%Y%m%d-%H%M%S.run")))
     number = 1
     while True:
-        path = Path(f"{manifest}.run" if number == 1 else f"{manifest}.{number}.run")
+        path = _numbered(manifest, number)
         if not path.exists():
             return Location(path=path)
         location = _begun(path, check, attach=attach, named=False)
         if location is not None:
             return location
         number += 1
+
+
+def journal_beside(manifest: str | Path) -> Path | None:
+    """Return the latest journal next to a manifest, which may be missing itself.
+
+    Args:
+        manifest: The path of the manifest.
+
+    Returns:
+        None if there is no journal, or if the path is not that of a manifest, but of a folder or a
+        journal.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    given = Path(manifest)
+    if given.exists() and (not given.is_file() or _is_sqlite(given)):
+        return None
+    number, found = 1, None
+    while (path := _numbered(manifest, number)).exists():
+        number, found = number + 1, path
+    return found
+
+
+def _is_sqlite(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+def _numbered(manifest: str | Path, number: int) -> Path:
+    return Path(f"{manifest}.run" if number == 1 else f"{manifest}.{number}.run")
 
 
 def location_for_rollback(of: str | Path, *, run: str | Path | None = None) -> Location:
