@@ -11,8 +11,8 @@ from katapult_async.cli.live import PAINT_EVERY, Line, Live, Part, cut, fitted
 from katapult_async.cli.status import Seen, document, rate_and_end, read_status, sentences
 from katapult_async.cli.terminal import is_plain
 from katapult_async.cli.words import count
-from katapult_async.jobs import LineStatus
-from katapult_async.jobs.report.standing import RunState, progress, standing, state_of, title
+from katapult_async.jobs import LineStatus, RunState
+from katapult_async.jobs.report.standing import progress, standing, title
 
 #: Seconds between two reads of the journal, and between two plain lines.
 EVERY, EVERY_LINE = 1.0, 5.0
@@ -46,7 +46,7 @@ def watch_run(run_file: str, *, as_json: bool) -> int:
         return INTERRUPTED  # only --watch ends, and the run continues
     if not as_json:
         print("\n".join(sentences(last)))
-    return _EXIT_CODES.get(state_of(last.summary), SOME_NOT)
+    return _EXIT_CODES.get(last.summary.state, SOME_NOT)
 
 
 def _states(run_file: str, pause: Callable[[float], None]) -> Iterator[Seen]:

@@ -14,7 +14,8 @@ import msgspec
 from .errors import JournalExists, JournalLocked, JournalMismatch
 from .journal import Journal
 from .journal.lock import held_by
-from .journal.records import LineStatus, RollbackProgress, RunKind, RunSummary
+from .journal.records import LineStatus, RunKind
+from .journal.summary import RollbackProgress, RunSummary
 from .manifest import ManifestCheck
 
 #: The first bytes of every SQLite file.

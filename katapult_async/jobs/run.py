@@ -23,8 +23,9 @@ from .errors import JournalError, JournalMismatch
 from .journal import Journal
 from .journal.lock import RunLock
 from .journal.new_run import Options, from_manifest
-from .journal.records import RunInfo, RunSummary
+from .journal.records import RunInfo
 from .journal.session import PREFLIGHT_HOLDS, recording
+from .journal.summary import RunSummary
 from .location import location_for
 from .manifest import Manifest
 from .preflight.preflight import Preflight, make_preflight

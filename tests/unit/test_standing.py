@@ -6,9 +6,17 @@ import msgspec
 import pytest
 
 from katapult_async.cli.status import ends_in, rate_of
-from katapult_async.jobs import LineStatus, RunInfo, RunKind, RunSession, RunState, RunSummary, TimelineSecond
-from katapult_async.jobs.journal.records import RollbackProgress
-from katapult_async.jobs.report.standing import command, next_steps, progress, standing, state_of, title
+from katapult_async.jobs import (
+    LineStatus,
+    RollbackProgress,
+    RunInfo,
+    RunKind,
+    RunSession,
+    RunState,
+    RunSummary,
+    TimelineSecond,
+)
+from katapult_async.jobs.report.standing import command, next_steps, progress, standing, title
 from katapult_async.jobs.report.text import totals
 from katapult_async.words import local_time
 
@@ -165,7 +173,7 @@ NONE = {OPEN: 2000}
     ],
 )
 def test_where_a_run_stands(found: RunSummary, state: RunState, sentence: str, commands: list[str]) -> None:
-    assert state_of(found) is state
+    assert found.state is state
     assert standing(found) == sentence
     assert [line for _, line in next_steps(found, "plan.run")] == [
         f"katapult-async {line}" for line in commands

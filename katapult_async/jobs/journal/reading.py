@@ -16,7 +16,8 @@ from katapult_async.jobs.errors import JournalDamaged
 from . import queries_run as queries
 from .latency import Histogram, Latency
 from .lock import held_by
-from .records import LineRecord, RunInfo, RunSession, RunSummary, TimelineSecond, TimelineWait
+from .records import LineRecord, RunInfo, RunSession, TimelineSecond, TimelineWait
+from .summary import RunSummary
 
 P = ParamSpec("P")
 T = TypeVar("T")

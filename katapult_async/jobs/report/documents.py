@@ -15,10 +15,9 @@ from msgspec import Meta
 
 from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.latency import Latency
-from katapult_async.jobs.journal.records import LineRecord, LineStatus, RollbackProgress, RunKind, RunSummary
+from katapult_async.jobs.journal.records import LineRecord, LineStatus, RunKind
+from katapult_async.jobs.journal.summary import RollbackProgress, RunState, RunSummary
 from katapult_async.safe_text import for_json
-
-from .standing import RunState, state_of
 
 L = TypeVar("L", bound="LineDocument")
 
@@ -244,7 +243,7 @@ def run_document_of(summary: RunSummary, latency: Latency) -> RunDocument:
         run_id=info.run_id,
         kind=info.kind,
         action=info.action,
-        state=state_of(summary),
+        state=summary.state,
         manifest=info.manifest,
         created_at=iso(info.created_at) or "",
         lines=info.lines,

@@ -9,7 +9,8 @@ from typing import TextIO
 
 from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.latency import Latency
-from katapult_async.jobs.journal.records import LineRecord, LineStatus, RunSummary
+from katapult_async.jobs.journal.records import LineRecord, LineStatus
+from katapult_async.jobs.journal.summary import RunSummary
 from katapult_async.safe_text import for_terminal
 from katapult_async.words import count, duration, milliseconds
 
