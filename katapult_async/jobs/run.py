@@ -26,7 +26,7 @@ from .journal.new_run import Options, from_manifest
 from .journal.records import RunInfo
 from .journal.session import PREFLIGHT_HOLDS, recording
 from .journal.summary import RunSummary
-from .location import location_for
+from .location import location_for, why_not_resumed
 from .manifest import Manifest
 from .preflight.preflight import Preflight, make_preflight
 from .steps.rollback import make_rollback
@@ -136,7 +136,7 @@ class Run:
 
         Raises:
             JournalLocked: Another process executes the run.
-            JournalMismatch: The run was rolled back.
+            JournalMismatch: The run was rolled back, or its rollback is not finished.
             JournalDamaged: The journal is damaged, or its latest records are lost.
             JournalWriteError: The file cannot be written.
         """
@@ -147,10 +147,8 @@ class Run:
             lock = stack.enter_context(RunLock(path))
             journal = stack.enter_context(Journal.open(path, records_lost=records_lost))
             run = cls(journal, lock)
-            if run.info.rolled_back_by is not None:
-                raise JournalMismatch(
-                    f"the run {path} was rolled back by {run.info.rolled_back_by}. To repeat it, run its manifest again"
-                )
+            if run.info.rolled_back_by is not None and (rollback := journal.summary().rollback):
+                raise JournalMismatch(why_not_resumed(path, rollback))
             stack.pop_all()
         return run
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -58,9 +60,16 @@ def summary(
     )
 
 
-def rollback(*, done: int = 487, finished: bool = False, reachable: bool = True) -> RollbackProgress:
+def rollback(
+    *, done: int = 487, finished: bool = False, reachable: bool = True, locked_by: str | None = None
+) -> RollbackProgress:
     return RollbackProgress(
-        path="plan.run.rollback", lines=2000, done=done, finished=finished, reachable=reachable
+        path="plan.run.rollback",
+        lines=2000,
+        done=done,
+        finished=finished,
+        reachable=reachable,
+        locked_by=locked_by,
     )
 
 
@@ -159,6 +168,12 @@ NONE = {OPEN: 2000}
             ["status plan.run.rollback"],
         ),
         (
+            summary(ALL, rollback=rollback(locked_by="process 7 on host")),
+            RunState.ROLLBACK_UNFINISHED,
+            "Being rolled back in process 7 on host: 487 of 2,000.",
+            ["status plan.run.rollback --watch"],
+        ),
+        (
             summary(ALL, rollback=rollback(done=2000, finished=True)),
             RunState.ROLLED_BACK,
             "Rolled back: 2,000 of 2,000.",
@@ -198,6 +213,20 @@ def test_a_command_names_the_host_only_where_it_would_go_to_another_one() -> Non
 )
 def test_how_far_it_is(counts: dict[LineStatus, int], sentence: str) -> None:
     assert progress(summary(counts)) == sentence
+
+
+def test_the_journal_of_a_rollback_is_shown_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    inside, outside = tmp_path / "here" / "runs" / "a.run.rollback", tmp_path / "b.run.rollback"
+    for path, shown in ((inside, "runs/a.run.rollback"), (outside, str(outside))):
+        found = summary(ALL, rollback=msgspec.structs.replace(rollback(), path=str(path)))
+        assert [line for _, line in next_steps(found, "a.run")] == [
+            f"katapult-async resume {shown}",
+            f"katapult-async status {shown}",
+        ]
 
 
 def test_what_it_is() -> None:

@@ -131,6 +131,7 @@ class Journal(JournalReader):
             lines=summary.info.lines,
             done=sum(count for status, count in summary.counts.items() if status.ok),
             finished=summary.finished,
+            locked_by=summary.locked_by,
         )
 
     # -- creating and opening ----------------------------------------------------------------------

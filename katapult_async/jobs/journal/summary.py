@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 
 import msgspec
 
@@ -78,6 +79,7 @@ class RollbackProgress(msgspec.Struct, frozen=True, kw_only=True):
         done: The number of disks that are rolled back.
         finished: Whether the rollback has no waiting or unknown line left.
         reachable: Whether the journal could be read. If not, the numbers are 0.
+        locked_by: The process that executes the rollback now, or None.
     """
 
     path: str
@@ -85,6 +87,15 @@ class RollbackProgress(msgspec.Struct, frozen=True, kw_only=True):
     done: int = 0
     finished: bool = False
     reachable: bool = True
+    locked_by: str | None = None
+
+    @property
+    def shown_path(self) -> str:
+        """The path for people: relative to the working directory, if the journal is inside it."""
+        try:
+            return str(Path(self.path).relative_to(Path.cwd()))
+        except (ValueError, OSError):
+            return self.path
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):

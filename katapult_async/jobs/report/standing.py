@@ -1,6 +1,6 @@
 """The state of a run: one word for programs, sentences for people, and the next commands.
 
-Pure functions of a RunSummary.
+Functions of a RunSummary. Paths in the working directory are shown relative to it.
 """
 
 from __future__ import annotations
@@ -102,7 +102,10 @@ def standing(summary: RunSummary) -> str:
 
 def _rollback(rollback: RollbackProgress) -> str:
     if not rollback.reachable:
-        return f"A rollback has begun. Its journal {for_terminal(rollback.path)} cannot be read."
+        return f"A rollback has begun. Its journal {for_terminal(rollback.shown_path)} cannot be read."
+    if rollback.locked_by is not None:
+        where = for_terminal(rollback.locked_by)
+        return f"Being rolled back in {where}: {count(rollback.done)} of {count(rollback.lines)}."
     how = "Rolled back" if rollback.finished else "Rollback unfinished"
     return f"{how}: {count(rollback.done)} of {count(rollback.lines)}."
 
@@ -134,10 +137,13 @@ def next_steps(
         steps.append(("Watch it", command("status", journal, "--watch")))
     if state.resumable:
         steps.append(("Resume", command("resume", journal, *host)))
-    if summary.rollback is not None:
-        if state is RunState.ROLLBACK_UNFINISHED and summary.rollback.reachable:
-            steps.append(("Finish the rollback", command("resume", summary.rollback.path, *host)))
-        steps.append(("See the rollback", command("status", summary.rollback.path)))
+    if (rollback := summary.rollback) is not None:
+        if rollback.locked_by is not None:
+            steps.append(("Watch the rollback", command("status", rollback.shown_path, "--watch")))
+        else:
+            if state is RunState.ROLLBACK_UNFINISHED and rollback.reachable:
+                steps.append(("Finish the rollback", command("resume", rollback.shown_path, *host)))
+            steps.append(("See the rollback", command("status", rollback.shown_path)))
     if summary.counts.get(LineStatus.FAILED):
         steps.append(("See why lines failed", command("report", journal)))
         if state is RunState.DONE_WITH_FAILURES:
