@@ -97,7 +97,7 @@ async def test_an_unfinished_rollback_is_not_done() -> None:
         code, out, _ = await run("status", "plan.csv.run")
         assert code == 0
         assert f"\nRollback unfinished: {done} of 300.\n" in out
-        assert f"katapult-async resume {Path.cwd()}/plan.csv.run.rollback --base-url {emulator.url}\n" in out
+        assert f"katapult-async resume plan.csv.run.rollback --base-url {emulator.url}\n" in out
         code, out, _ = await run("runs")
         assert code == 0
         assert "plan.csv.run           rollback unfinished" in out
@@ -160,6 +160,25 @@ async def test_watching_on_a_terminal_shows_it_live_and_leaves_only_the_end() ->
             await terminal.sees("All 100 lines are done.")
             assert await terminal.ends() == 0
         assert await execution.wait() == 0
+
+
+async def test_watching_a_run_whose_process_is_killed_says_so_and_exits_with_1() -> None:
+    async with emulator_with(disks=200, virtual_machines=200, latency=0.8) as emulator:
+        Path("plan.csv").write_text(plan(emulator))
+        execution = await watched_run("a.run", emulator.url)
+        with anyio.fail_after(30):
+            while not emulator.ledger.total:
+                await anyio.sleep(0.01)
+        async with on_terminal("status", "a.run", "--watch") as terminal:
+            await terminal.sees("Ctrl-C ends the watching only.")
+            execution.kill()
+            assert await terminal.ends() == 1
+            await terminal.sees("Stopped unexpectedly: its process was killed or crashed.")
+            await terminal.sees("Resume: katapult-async resume a.run")
+        await execution.wait()
+        code, out, err = await run("status", "a.run", "--watch", "--json")
+        assert (code, err) == (1, "katapult-async: a.run is not done: its process was killed or crashed\n")
+        assert msgspec.json.decode(out, type=StatusDocument).run.state.value == "killed"
 
 
 async def test_ctrl_c_ends_the_watching_and_not_the_run() -> None:

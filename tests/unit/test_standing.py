@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from katapult_async.cli.status import ends_in, rate_of
+from katapult_async.cli.watch import exit_code
 from katapult_async.jobs import (
     LineStatus,
     RollbackProgress,
@@ -127,7 +128,7 @@ NONE = {OPEN: 2000}
         (
             summary(NONE, ended=None),
             RunState.KILLED,
-            f"Stopped unexpectedly. It was last active {ENDED}.",
+            f"Stopped unexpectedly: its process was killed or crashed. It was last active {ENDED}.",
             ["resume plan.run"],
         ),
         (
@@ -193,6 +194,27 @@ def test_where_a_run_stands(found: RunSummary, state: RunState, sentence: str, c
     assert [line for _, line in next_steps(found, "plan.run")] == [
         f"katapult-async {line}" for line in commands
     ]
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (summary(ALL), 0),
+        (summary({DONE: 1, FAILED: 1}), 1),
+        (summary(SOME), 1),
+        (summary(NONE, ended="interrupted"), 130),
+        (summary(NONE, ended="interrupted", reason="more than 3 lines failed"), 1),
+        (summary(NONE, ended="refused"), 3),
+        (summary(NONE, ended="no_answer"), 3),
+        (summary(NONE, ended="failed"), 1),
+        (summary(NONE, ended=None), 1),
+        (summary(NONE, sessions=0), 1),
+        (summary(ALL, rollback=rollback()), 1),
+        (summary(ALL, rollback=rollback(done=2000, finished=True)), 0),
+    ],
+)
+def test_a_watcher_exits_with_the_code_of_the_run(found: RunSummary, code: int) -> None:
+    assert exit_code(found) == code
 
 
 def test_a_command_names_the_host_only_where_it_would_go_to_another_one() -> None:

@@ -92,7 +92,7 @@ def standing(summary: RunSummary) -> str:
             return f"Interrupted{_when(last)}."
         case RunState.KILLED:
             active = f" It was last active {local_time(last.active_until)}." if last is not None else ""
-            return f"Stopped unexpectedly.{active}"
+            return f"Stopped unexpectedly: its process was killed or crashed.{active}"
         case _:
             # REFUSED, NO_ANSWER or STOPPED_BY_ERROR: the reason shows which.
             how = "Stopped by an error" if state is RunState.STOPPED_BY_ERROR else "Stopped"
