@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -100,8 +101,20 @@ async def test_an_unfinished_rollback_is_not_done() -> None:
         assert f"katapult-async resume plan.csv.run.rollback --base-url {emulator.url}\n" in out
         code, out, _ = await run("runs")
         assert code == 0
-        assert "plan.csv.run           rollback unfinished" in out
-        assert "plan.csv.run.rollback  interrupted" in out
+        heading, parent, rollback = out.splitlines()
+        assert heading.split() == [
+            "journal",
+            "run",
+            "ID",
+            "state",
+            "done",
+            "failed",
+            "waiting",
+            "last",
+            "active",
+        ]
+        assert re.match(r"plan.csv.run           [0-9a-f]{12}  rollback unfinished  300 of 300 ", parent)
+        assert re.match(rf"plan.csv.run.rollback  [0-9a-f]{{12}}  interrupted .* {300 - done}  2", rollback)
 
 
 # -- status --watch --------------------------------------------------------------------------------
@@ -202,10 +215,10 @@ async def test_runs_lists_every_journal_of_a_folder_and_the_damaged_ones_as_such
     code, out, err = await run("runs")
     assert (code, err) == (1, "")
     heading, damaged, *rest = out.splitlines()
-    assert heading.split() == ["journal", "state", "done", "failed", "last", "active"]
+    assert heading.split() == ["journal", "run", "ID", "state", "done", "failed", "waiting", "last", "active"]
     assert damaged.startswith("damaged.run   damaged: damaged.run ")
     assert [line.split("  ")[0] for line in rest] == ["plan.csv.run", "another name"]
-    assert "not confirmed  0 of 2,000" in out
+    assert re.search(r"not confirmed  0 of 2,000       0    2,000  never\n", out)
     code, out, _ = await run("runs", str(tmp_path), "--json")
     assert code == 1
     document = msgspec.json.decode(out, type=RunsDocument)

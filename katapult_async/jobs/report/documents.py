@@ -162,6 +162,8 @@ class ListedRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     lines: int | None = None
     done: int | None = None
     failed: int | None = None
+    unknown: int | None = None
+    waiting: int | None = None
 
 
 class RunsDocument(

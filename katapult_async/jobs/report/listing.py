@@ -78,5 +78,7 @@ def _listed(path: Path) -> tuple[ListedRun, float | None]:
         lines=summary.info.lines,
         done=sum(number for status, number in summary.counts.items() if status.ok),
         failed=summary.counts.get(LineStatus.FAILED, 0),
+        unknown=summary.counts.get(LineStatus.UNKNOWN, 0),
+        waiting=summary.counts.get(LineStatus.WAITING, 0),
     )
     return run, active_at
