@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from katapult_async import Client, RetryPolicy
-from katapult_async.jobs import LineStatus, Manifest, Run, RunSummary
+from katapult_async.jobs import Finding, LineStatus, Manifest, Run, RunSummary
+from katapult_async.jobs.report.command_documents import PlanDocument
 from katapult_async.testing import FaultKind, KatapultEmulator
 from tests.command_line import TOKEN, emulator_with, plan, run
 
@@ -137,6 +139,7 @@ async def test_a_dry_run_is_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert code == 0
         _, planned, _ = await run("plan", *words)
         assert dry.partition('"seconds"')[0] == planned.partition('"seconds"')[0]
+        assert msgspec.json.decode(planned, type=PlanDocument).counts == {Finding.TO_ASSIGN: 60}
         assert emulator.ledger.by_path["/disks/disk/assign"] == 0
     assert [path.name for path in tmp_path.iterdir()] == ["plan.csv"]
 
