@@ -24,7 +24,7 @@ from .journal import Journal
 from .journal.lock import RunLock
 from .journal.new_run import Options, from_manifest
 from .journal.records import RunInfo
-from .journal.session import PREFLIGHT_HOLDS, recording
+from .journal.session import PREFLIGHT_HOLDS, recording, timing_preflight
 from .journal.summary import RunSummary
 from .location import location_for, why_not_resumed
 from .manifest import Manifest
@@ -325,12 +325,13 @@ class Run:
             raise ValueError("the run was made without an organization: pass organization=")
         self._check_installation(client)
         async with recording(self._journal, client) as writer:
-            result = await make_preflight(
-                client,
-                writer,
-                organization,
-                thorough=self._info.thorough if thorough is None else thorough,
-            )
+            with timing_preflight(writer):
+                result = await make_preflight(
+                    client,
+                    writer,
+                    organization,
+                    thorough=self._info.thorough if thorough is None else thorough,
+                )
         self._has_preflight = True
         self._info = self._journal.info()
         return result

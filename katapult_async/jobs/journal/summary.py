@@ -104,10 +104,12 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         info: The run.
         counts: The number of lines by status, for each status that occurs.
-        requests: Requests of all sessions together, including reads and polls.
+        requests: Requests of all preflights and sessions together, including reads and polls.
         rate_limited: The number of 429s among them.
         total_permitted: Requests permitted per window. None if not known.
         sessions: The sessions of the run.
+        preflight_elapsed: Seconds of all preflights together. 0 also for a preflight of an earlier
+            version, which did not record them.
         locked_by: The process that executes the run now, such as "process 4711 on host", or None.
         rollback: The progress of its rollback. None without a rollback.
     """
@@ -118,6 +120,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     rate_limited: int
     total_permitted: int | None
     sessions: tuple[RunSession, ...]
+    preflight_elapsed: float = 0.0
     locked_by: str | None = None
     rollback: RollbackProgress | None = None
 
@@ -160,5 +163,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def elapsed(self) -> float:
-        """Seconds of all sessions together. A killed session counts until it was last active."""
+        """Seconds of all sessions together, without preflights.
+
+        A killed session counts until it was last active.
+        """
         return sum(session.active_until - session.started_at for session in self.sessions)
