@@ -14,6 +14,7 @@ import pytest
 
 import katapult_async
 import katapult_async.jobs.errors
+from docs.site.actions import actions
 from docs.site.advice import ADVICE
 from docs.site.commands import every_command, help_records
 from docs.site.docstrings import as_rst, comment_of
@@ -24,6 +25,8 @@ from docs.site.markdown import cell
 from katapult_async import APIError, KatapultError, observer, otel
 from katapult_async.cli.settings import SETTINGS
 from katapult_async.errors import CODES
+from katapult_async.jobs import Manifest
+from katapult_async.jobs.manifest.rows import AssignmentRows
 from katapult_async.jobs.report.schemas import schemas
 from katapult_async.resources.actions import ACTION_NAMES
 from tests.unit.test_exports import PUBLIC
@@ -146,6 +149,28 @@ def test_every_json_document_and_action_is_documented() -> None:
         assert f"../schemas/{name}" in text
         assert (ROOT / "docs" / "schemas" / name).exists()
     assert all(f"| `{name}` |" in page("manifest") for name in ACTION_NAMES)
+
+
+def test_the_page_of_manifests_has_every_column_and_manifests_that_can_be_read(tmp_path: Path) -> None:
+    text = page("manifest")
+    section = text.partition("\n## Assignments\n")[2].partition("\n## ")[0]
+    columns = AssignmentRows.columns
+    rows = dict(re.findall(r"^\| `(\w+)` \| `?(\w+)", section, re.MULTILINE))
+    assert tuple(rows) == columns.all
+    assert tuple(name for name, meaning in rows.items() if meaning == "required") == columns.required
+    examples = re.findall(r"```text\n(.*?)```", section, re.DOTALL)
+    assert len(examples) == 2
+    for number, example in enumerate(examples):
+        file = tmp_path / str(number)
+        file.write_text(example)
+        with Manifest.open(file) as manifest:
+            assert len([*manifest]) == 2
+
+
+def test_the_items_that_explain_the_columns_of_actions_are_documented() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*`~[\w.]+\.(\w+)` \|$", actions(), re.MULTILINE)
+    assert tuple(action for action, _ in rows) == ACTION_NAMES
+    assert {item for _, item in rows} <= {name.rpartition(".")[2] for name in DOCUMENTED}
 
 
 def test_each_generated_part_is_used_and_each_marker_is_known() -> None:
