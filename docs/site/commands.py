@@ -7,7 +7,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from docs.site.markdown import cell, table
+from docs.site.markdown import cell, code, table
 from katapult_async.cli.app import app
 from katapult_async.cli.exit_codes import EXPLAINED
 
@@ -68,7 +68,7 @@ def _section(name: str, command: Any) -> str:
     ]
     if examples := _examples(command.epilog):
         parts += ["```sh", *examples, "```", ""]
-    rows = [(f"`{given}`", cell(text)) for given, text in records]
+    rows = [(code(given), cell(text)) for given, text in records]
     return "\n".join([*parts, table(("argument or option", "meaning"), rows), ""])
 
 

@@ -17,7 +17,7 @@ import katapult_async.jobs.errors
 from docs.site.actions import actions
 from docs.site.advice import ADVICE
 from docs.site.commands import every_command, help_records
-from docs.site.docstrings import as_rst, comment_of
+from docs.site.docstrings import as_rst, comment_of, readable_signature
 from docs.site.errors import every_error
 from docs.site.events import METHODS
 from docs.site.generated import PARTS, filled, markers
@@ -201,6 +201,28 @@ def test_examples_and_tables_of_docstrings_become_restructured_text() -> None:
     ]
     assert comment_of("katapult_async.errors.CODES")[0].startswith("Every code documented")
     assert comment_of("katapult_async.errors.nothing") == []
+
+
+def test_signatures_have_no_metadata_and_no_memory_addresses() -> None:
+    meta = r"""Meta(description="a ], b's", examples=['\\', ']'])"""
+    assert readable_signature(f"(*, a: list[Annotated[int | None, {meta}]] = None, b: str = <factory>)") == (
+        "(*, a: list[int | None] = None, b: str = ...)"
+    )
+    assert readable_signature(f"(a: Annotated[dict[str, Annotated[int, {meta}]], {meta}])") == (
+        "(a: dict[str, int])"
+    )
+
+
+def test_the_keys_of_a_json_document_have_the_meanings_that_its_description_gives() -> None:
+    text = page("schemas")
+    assert "| `done` | integer | The number of disks that are rolled back. |" in text
+    assert "| `p99` | number or null | Seconds within which" in text
+    assert "Attributes:" not in text
+
+
+def test_the_values_of_an_option_stay_in_one_cell() -> None:
+    section = page("commands").partition("\n## `report`\n")[2]
+    assert "| `--format <table\\|" in section
 
 
 def test_cells_take_markdown_literally_except_for_code() -> None:
