@@ -19,7 +19,6 @@ extensions = [
 ]
 exclude_patterns = ["_build", "site", "schemas"]
 language = "en"
-smartquotes_action = "qe"  # quotes and ellipses: an option such as --yes keeps its hyphens
 default_role = "py:obj"
 add_module_names = False
 python_use_unqualified_type_names = True

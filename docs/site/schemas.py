@@ -42,7 +42,7 @@ def _described(definition: _Schema) -> tuple[str, dict[str, str]]:
     text = str(definition.get("description", ""))
     keys = "|".join(map(re.escape, definition.get("properties", ()))) or "$^"
     # A docstring in one line: "A text. Attributes: one: Its meaning. two, three: Their meaning."
-    head, *rest = re.split(rf"(?:Attributes: )?\b((?:{keys})(?:, (?:{keys}))*): ", text)
+    head, *rest = re.split(rf"(?<=\. )(?:Attributes: )?((?:{keys})(?:, (?:{keys}))*): ", text)
     meanings: dict[str, str] = {}
     for names, meaning in zip(rest[::2], rest[1::2], strict=True):
         meanings |= dict.fromkeys(names.split(", "), meaning[:1].upper() + meaning[1:].strip())

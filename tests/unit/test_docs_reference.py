@@ -218,11 +218,13 @@ def test_the_keys_of_a_json_document_have_the_meanings_that_its_description_give
     assert "| `done` | integer | The number of disks that are rolled back. |" in text
     assert "| `p99` | number or null | Seconds within which" in text
     assert "Attributes:" not in text
+    assert "\nThe report of a run: `katapult-async report RUN" in text
 
 
 def test_the_values_of_an_option_stay_in_one_cell() -> None:
     section = page("commands").partition("\n## `report`\n")[2]
-    assert "| `--format <table\\|" in section
+    assert "| `--format` &lt;table\\|csv\\|" in section
+    assert "`--status` and `--all` choose other" in section
 
 
 def test_cells_take_markdown_literally_except_for_code() -> None:
