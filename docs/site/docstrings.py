@@ -35,12 +35,14 @@ def as_rst(lines: Sequence[str]) -> list[str]:
 
 
 def readable_signature(signature: str) -> str:
-    """Return a signature without the metadata of annotations, and with `…` for made defaults.
+    """Return a signature without the metadata of annotations, and with `...` for made defaults.
 
-    `Annotated[int, Meta(…)]` becomes `int`.
+    `~typing.Annotated[int, Meta(…)]` becomes `int`. Sphinx shows the module of a name with `~` if
+    it cannot read the rest of the signature.
     """
     found = ""
-    rest = signature.replace("=<factory>", "=...").replace("= <factory>", "= ...")
+    rest = re.sub(r"~(?:\w+\.)+(?=\w)", "", signature)
+    rest = rest.replace("=<factory>", "=...").replace("= <factory>", "= ...")
     while True:
         before, annotated, rest = rest.partition("Annotated[")
         found += before

@@ -208,7 +208,7 @@ def test_signatures_have_no_metadata_and_no_memory_addresses() -> None:
     assert readable_signature(f"(*, a: list[Annotated[int | None, {meta}]] = None, b: str = <factory>)") == (
         "(*, a: list[int | None] = None, b: str = ...)"
     )
-    assert readable_signature(f"(a: Annotated[dict[str, Annotated[int, {meta}]], {meta}])") == (
+    assert readable_signature(f"(a: ~typing.Annotated[dict[str, Annotated[~a.b.int, {meta}]], {meta}])") == (
         "(a: dict[str, int])"
     )
 
