@@ -24,9 +24,13 @@ def make_files(folder: Path) -> None:
     (folder / "empty.csv").write_text("")
     (folder / "text.run").write_text("This is no journal.\n" * 100)
     (folder / "folder").mkdir()
+    (folder / "night.csv").write_text("disk,virtual_machine\ndisk_3,vm_1\n")
     for name, disk, base_url in (
         ("a.run", "disk_1", None),
         ("other.run", "disk_2", "https://other.example/core/v1"),
+        ("night.csv.run", "disk_3", None),
+        ("night.csv.2.run", "disk_3", None),
+        ("gone.csv.run", "disk_3", None),
     ):
         with Manifest.from_items([(disk, "vm_1")]) as manifest:
             Run.create(folder / name, manifest, base_url=base_url, confirmed=False).close()
@@ -238,6 +242,11 @@ CASES: list[BadInput] = [
     BadInput(("status", "text.run"), "text.run"),
     BadInput(("status", "folder"), "folder"),
     BadInput(("status", f"{ESCAPES}.run"), "does not exist"),
+    *(
+        BadInput((command, "night.csv"), "Give the journal of that manifest: night.csv.2.run")
+        for command in ("status", "report", "resume", "rollback")
+    ),
+    BadInput(("status", "gone.csv"), "Give the journal of that manifest: gone.csv.run"),
     BadInput(("report", "none.run"), "none.run does not exist"),
     BadInput(("report", "text.run"), "text.run"),
     BadInput(("report", "a.run", "--format", "pdf"), "pdf"),

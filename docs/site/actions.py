@@ -9,17 +9,24 @@ import re
 from docs.site.markdown import cell, code, table
 from katapult_async.jobs import Finding, LineStatus, RunState
 from katapult_async.jobs.manifest.item_rows import ItemRows
-from katapult_async.resources.actions import ACTION_NAMES
+from katapult_async.resources.actions import ACTION_NAMES, action_named
 
 
 def actions() -> str:
-    """Return a row for each action of `katapult-async run`, with its columns."""
-    rows: list[tuple[str, str, str]] = []
+    """Return a row for each action of `katapult-async run`, with its columns and their class."""
+    rows: list[tuple[str, str, str, str]] = []
     for name in ACTION_NAMES:
         columns = ItemRows(name).columns
         optional = [column for column in columns.all if column not in columns.required]
-        rows.append((code(name), _codes(columns.required), _codes(optional)))
-    return table(("action", "required columns", "optional columns"), rows)
+        item = f"{{py:class}}`~katapult_async.resources.{item_of(name).__name__}`"
+        rows.append((code(name), _codes(columns.required), _codes(optional), item))
+    return table(("action", "required columns", "optional columns", "fields explained in"), rows)
+
+
+def item_of(action: str) -> type[object]:
+    """Return the class of the items of an action of `katapult-async run`."""
+    item: type[object] = action_named(action).item
+    return item
 
 
 def line_statuses() -> str:

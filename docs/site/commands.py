@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from typer.main import get_command
 
-from docs.site.markdown import cell, table
+from docs.site.markdown import cell, code, table
 from katapult_async.cli.app import app
 from katapult_async.cli.exit_codes import EXPLAINED
 
@@ -63,13 +64,26 @@ def _section(name: str, command: Any) -> str:
         "",
         f"```text\n{usage}\n```",
         "",
-        command.help.strip(),
+        _with_code(command.help.strip()),
         "",
     ]
     if examples := _examples(command.epilog):
         parts += ["```sh", *examples, "```", ""]
-    rows = [(f"`{given}`", cell(text)) for given, text in records]
+    rows = [(_given(given), cell(_with_code(text))) for given, text in records]
     return "\n".join([*parts, table(("argument or option", "meaning"), rows), ""])
+
+
+def _given(text: str) -> str:
+    """Return an argument, or an option with its value. A narrow table wraps between the words."""
+    if text.startswith("-"):
+        return cell(_with_code(text))
+    name, _, kind = text.partition(" ")
+    return f"{code(name)} {cell(kind)}"
+
+
+def _with_code(text: str) -> str:
+    """Return a text with its options as code. Otherwise a dash replaces their hyphens."""
+    return re.sub(r"(?<![\w`-])--?[a-z][\w-]*", r"`\g<0>`", text)
 
 
 def _examples(epilog: str | None) -> list[str]:

@@ -34,6 +34,41 @@ def as_rst(lines: Sequence[str]) -> list[str]:
     return found
 
 
+def readable_signature(signature: str) -> str:
+    """Return a signature without the metadata of annotations, and with `...` for made defaults.
+
+    `~typing.Annotated[int, Meta(…)]` becomes `int`. Sphinx shows the module of a name with `~` if
+    it cannot read the rest of the signature.
+    """
+    found = ""
+    rest = re.sub(r"~(?:\w+\.)+(?=\w)", "", signature)
+    rest = rest.replace("=<factory>", "=...").replace("= <factory>", "= ...")
+    while True:
+        before, annotated, rest = rest.partition("Annotated[")
+        found += before
+        if not annotated:
+            return found
+        parts = _arguments(rest)
+        found += readable_signature(parts[0])
+        rest = rest[sum(map(len, parts)) + len(parts) :]
+
+
+def _arguments(text: str) -> list[str]:
+    """Return the parts between commas, up to the bracket that closes the text."""
+    parts = [""]
+    depth = 0
+    # A text in quotes may have brackets and commas.
+    for piece in re.findall(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|.", text, re.DOTALL):
+        if depth == 0 and piece == "]":
+            return parts
+        depth += (piece in "[({") - (piece in "])}")
+        if depth == 0 and piece == ",":
+            parts.append("")
+        else:
+            parts[-1] += piece
+    raise ValueError(f"no bracket closes {text[:50]!r}")
+
+
 def comment_of(name: str) -> list[str]:
     """Return the `#:` comment above a name of a package, which autodoc finds only where it stands.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from docs.site.docstrings import as_rst, comment_of
+from docs.site.docstrings import as_rst, comment_of, readable_signature
 from docs.site.generated import filled
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the functions."""
     app.connect("source-read", _fill)
     app.connect("autodoc-process-docstring", _convert, priority=400)  # before napoleon
+    app.connect("autodoc-process-signature", _shorten)
     app.connect("autodoc-skip-member", _skip)
     app.connect("missing-reference", _resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -39,10 +40,21 @@ def _convert(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
         lines[:0] = ["..", ""]
 
 
+def _shorten(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str, str | None] | None:
+    del app, what, name, obj, options
+    return None if signature is None else (readable_signature(signature), returns)
+
+
 def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out the methods that every exception and every enum inherits."""
-    del app, what, obj, options
-    return True if name in {"with_traceback", "add_note"} else skip or None
+    """Leave out what says nothing: methods of every exception, and fields of named tuples.
+
+    The class explains the fields.
+    """
+    del app, what, options
+    says_nothing = name in {"with_traceback", "add_note"} or str(obj.__doc__).startswith("Alias for field")
+    return True if says_nothing else skip or None
 
 
 def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: TextElement) -> Element | None:

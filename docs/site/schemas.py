@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, cast
 
 from docs.site.markdown import cell, code, table
@@ -26,18 +27,31 @@ def _section(file: str, schema: _Schema) -> str:
         definition = definitions[name]
         if name != root:
             parts += [f"**{name}**", ""]
-        if description := definition.get("description"):
+        description, meanings = _described(definition)
+        if description:
             parts += [cell(description), ""]
         if "enum" in definition:
             parts += ["One of " + ", ".join(code(str(value)) for value in definition["enum"]) + ".", ""]
         if properties := definition.get("properties"):
-            parts += [table(("key", "type", "meaning"), _rows(properties)), ""]
+            parts += [table(("key", "type", "meaning"), _rows(properties, meanings)), ""]
     return "\n".join(parts)
 
 
-def _rows(properties: dict[str, _Schema]) -> list[tuple[str, str, str]]:
+def _described(definition: _Schema) -> tuple[str, dict[str, str]]:
+    """Return a description, and the meaning of each key that it explains."""
+    text = str(definition.get("description", ""))
+    keys = "|".join(map(re.escape, definition.get("properties", ()))) or "$^"
+    # A docstring in one line: "A text. Attributes: one: Its meaning. two, three: Their meaning."
+    head, *rest = re.split(rf"(?<=\. )(?:Attributes: )?((?:{keys})(?:, (?:{keys}))*): ", text)
+    meanings: dict[str, str] = {}
+    for names, meaning in zip(rest[::2], rest[1::2], strict=True):
+        meanings |= dict.fromkeys(names.split(", "), meaning[:1].upper() + meaning[1:].strip())
+    return head.strip(), meanings
+
+
+def _rows(properties: dict[str, _Schema], meanings: dict[str, str]) -> list[tuple[str, str, str]]:
     return [
-        (code(key), cell(_type(value)), cell(value.get("description", "")))
+        (code(key), cell(_type(value)), cell(value.get("description", meanings.get(key, ""))))
         for key, value in properties.items()
     ]
 

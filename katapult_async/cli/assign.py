@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
-from katapult_async.cli.access import check_host, token_for
+from katapult_async.cli.access import check_host, command_for, token_for
 from katapult_async.cli.execute import carry_out, print_json
 from katapult_async.cli.exit_codes import OK, SOME_NOT, bad_input
 from katapult_async.cli.manifest import open_checked
@@ -141,6 +141,7 @@ def _execute(run: Run, token: str, settings: ClientSettings, wanted: Wanted, scr
             return _end_here(run, code, screen)
         stop = _ask_for_the_rest(run, settings, wanted, failed=_failed(run) - failed_before)
         if stop is not None:
+            print(f"Resume: {command_for('resume', run.journal.name, run.info.base_url)}", file=sys.stderr)
             return _end_here(run, stop, screen)
     return execute(None)
 

@@ -26,18 +26,11 @@ def run_emulator(
     emulator: KatapultEmulator, *, token: str, window: float, plan_out: Path | None, ledger_out: Path | None
 ) -> int:
     """Serve until Ctrl-C, and return the exit code."""
-    for path, write in ((plan_out, _write_plan), (ledger_out, _write_ledger)):
-        if path is not None:
-            try:
-                write(path, emulator)
-            except OSError as exc:
-                return bad_input(f"cannot write {path}: {exc.strerror}")
-    plan = str(plan_out or "PLAN")
-    return run_loop(_serve(emulator, token=token, window=window, plan=plan, ledger_out=ledger_out))
+    return run_loop(_serve(emulator, token=token, window=window, plan_out=plan_out, ledger_out=ledger_out))
 
 
 async def _serve(
-    emulator: KatapultEmulator, *, token: str, window: float, plan: str, ledger_out: Path | None
+    emulator: KatapultEmulator, *, token: str, window: float, plan_out: Path | None, ledger_out: Path | None
 ) -> int:
     asked_for = emulator.port
     try:
@@ -45,6 +38,14 @@ async def _serve(
     except OSError as exc:
         return bad_input(f"cannot listen on port {asked_for}: {exc.strerror}")
     try:
+        # Only now: an emulator that cannot start leaves the files of another one alone.
+        for path, write in ((plan_out, _write_plan), (ledger_out, _write_ledger)):
+            if path is not None:
+                try:
+                    write(path, emulator)
+                except OSError as exc:
+                    return bad_input(f"cannot write {path}: {exc.strerror}")
+        plan = plan_out or "PLAN"
         example = f"KATAPULT_API_KEY={token} katapult-async assign --base-url {emulator.url} --organization acme {plan}"
         if window != 60:
             example += f" --window {window:g}"
@@ -76,7 +77,7 @@ def _write_ledger(path: Path, emulator: KatapultEmulator) -> None:
 def _write_plan(path: Path, emulator: KatapultEmulator) -> None:
     machines = emulator.virtual_machine_ids
     with path.open("w", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["disk", "virtual_machine"])
         writer.writerows(
             (disk, machines[number % len(machines)]) for number, disk in enumerate(emulator.disk_ids)

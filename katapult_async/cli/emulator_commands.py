@@ -61,7 +61,14 @@ def emulate(
     window: Annotated[float, typer.Option(min=0.1, help="Length of the window in seconds.")] = 60.0,
     headers: Annotated[bool, typer.Option(help="Send the rate limit headers.")] = True,
     latency: Annotated[float, typer.Option(min=0, help="Seconds for each request.")] = 0.0,
-    faults: Annotated[float, typer.Option(min=0, max=0.9, help="Part of the requests that fail.")] = 0.0,
+    faults: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Part of the requests that fail. Some get no response, so the client waits for its time-out.",
+        ),
+    ] = 0.0,
     token: Annotated[str, typer.Option(help="The token it accepts.")] = "token",  # noqa: S107 - the emulator's own
     plan_out: Annotated[
         Optional[Path], typer.Option(help="Write a plan for all its disks to this file.")  # noqa: UP045

@@ -76,8 +76,8 @@ async def carry_out(
             resume = command_for("resume", run.journal.name, run.info.base_url)
             bad_input(f"{exc}. When it can be used again: {resume}")
             return SOME_NOT
-        ending = Ending(interrupted or progress.stopping, run.refused_by, kept)
-        code = _conclude(run, ending, screen, partly=limit_lines is not None)
+        ending = Ending(interrupted or progress.stopping, run.refused_by, kept, limit_lines)
+        code = _conclude(run, ending, screen)
     if code == INTERRUPTED:
         ignore_signals()
     return code
@@ -94,9 +94,9 @@ async def _shown(executing: asyncio.Future[RunSummary], progress: Progress) -> b
     return False
 
 
-def _conclude(run: Run, ending: Ending, screen: Screen, *, partly: bool) -> int:
+def _conclude(run: Run, ending: Ending, screen: Screen) -> int:
     """Show the summary of a run, and return the exit code."""
-    if screen.as_json and not partly:
+    if screen.as_json and ending.canary is None:
         print_json(run)
     show_summary(sys.stderr if screen.as_json else sys.stdout, run.journal, ending, quiet=screen.quiet)
     if ending.interrupted:

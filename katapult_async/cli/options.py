@@ -43,9 +43,17 @@ def checked_file(option: str, given: str | None) -> str | None:
 
 
 def checked_run(given: str) -> str:
-    """Return the name of a journal. Exits with 2 if the name is empty."""
+    """Return the name of a journal. Exits with 2 if the name is empty or that of a manifest."""
     if not given.strip():
         refuse("RUN is empty: give the journal of a run, for example plan.csv.run")
+    from katapult_async.jobs.location import journal_beside
+
+    try:
+        journal = journal_beside(given)
+    except OSError:
+        return given  # opening the journal reports why
+    if journal is not None:
+        refuse(f"{given} is not the journal of a run. Give the journal of that manifest: {journal}")
     return given
 
 

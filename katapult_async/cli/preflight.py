@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TextIO
 
 from katapult_async.cli.safe import shown
 from katapult_async.cli.terminal import wrapped
 from katapult_async.cli.words import clock_time, count, counted, duration
 from katapult_async.jobs import Finding, Preflight
+from katapult_async.jobs.report.command_documents import PlanDocument, PlanLine
+from katapult_async.jobs.report.documents import encode
 
 _WORDS = {
     Finding.TO_ASSIGN: "to assign",
@@ -92,28 +93,28 @@ def _end(preflight: Preflight, *, period: float, now: float) -> str:
 
 
 def as_json(preflight: Preflight) -> str:
-    """Return the preflight for a program, as JSON."""
-    return json.dumps(
-        {
-            "counts": {found.value: number for found, number in preflight.counts.items()},
-            "first": {
-                found.value: [
-                    {
-                        "line": line.number,
-                        "disk": line.disk,
-                        "virtual_machine": line.virtual_machine,
-                        "detail": line.detail,
-                    }
+    """Return the preflight for a program, as JSON in one line."""
+    return encode(
+        PlanDocument(
+            counts=preflight.counts,
+            first={
+                found: [
+                    PlanLine(
+                        line=line.number,
+                        disk=line.disk,
+                        virtual_machine=line.virtual_machine,
+                        detail=line.detail,
+                    )
                     for line in lines
                 ]
                 for found, lines in preflight.first.items()
             },
-            "requests": preflight.requests,
-            "assign_requests": preflight.assign_requests,
-            "attach": preflight.attach,
-            "total_permitted": preflight.total_permitted,
-            "seconds": preflight.seconds,
-            "not_compared": preflight.not_compared,
-            "not_examined": preflight.not_examined,
-        }
+            requests=preflight.requests,
+            assign_requests=preflight.assign_requests,
+            attach=preflight.attach,
+            total_permitted=preflight.total_permitted,
+            seconds=preflight.seconds,
+            not_compared=preflight.not_compared,
+            not_examined=preflight.not_examined,
+        )
     )

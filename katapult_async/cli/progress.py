@@ -128,9 +128,9 @@ class Progress(Observer):
             self.note(f"{event.operation}: retry {event.attempt} in {duration(event.delay)}: {event.reason}")
 
     def on_outcome(self, event: OutcomeEvent) -> None:
-        """Count an outcome."""
+        """Count an outcome. A line that was not attempted counts as one still to do."""
         self._counts[event.status] = self._counts.get(event.status, 0) + 1
-        self._done += 1
+        self._done += event.status != OutcomeStatus.NOT_ATTEMPTED.value
         if self._verbose:
             machine = f" -> {event.virtual_machine}" if event.virtual_machine else ""
             why = f" ({event.code})" if event.code else ""

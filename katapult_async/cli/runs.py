@@ -12,7 +12,12 @@ from katapult_async.jobs.report.standing import STATE_WORDS
 from katapult_async.safe_text import for_terminal
 from katapult_async.words import count, local_time
 
-_HEADINGS = ("journal", "state", "done", "failed", "last active")
+#: Columns that are left out if all runs have a zero there.
+_OPEN = ("unknown", "waiting")
+#: Columns that are aligned at the right.
+_NUMBERS = ("done", "failed", *_OPEN)
+_HEADINGS = ("journal", "run ID", "state", *_NUMBERS, "last active")
+_DAMAGED = "damaged"
 
 
 def run_runs(folder: str, *, as_json: bool = False) -> int:
@@ -36,26 +41,27 @@ def run_runs(folder: str, *, as_json: bool = False) -> int:
 
 
 def _table(runs: Sequence[tuple[ListedRun, float | None]]) -> Iterator[str]:
-    rows = [_HEADINGS, *(_row(run, active_at) for run, active_at in runs)]
-    widths = [max(len(row[column]) for row in rows if len(row) > 2) for column in range(len(_HEADINGS))]
-    widths[0] = max(len(row[0]) for row in rows)
+    columns = [name for name in _HEADINGS if name not in _OPEN or any(getattr(run, name) for run, _ in runs)]
+    rows = [{name: name for name in columns}, *(_row(run, active_at) for run, active_at in runs)]
+    widths = {name: max(len(row[name]) for row in rows if name in row) for name in columns}
     for row in rows:
-        if len(row) == 2:  # a damaged journal: its reason may be longer than a column
-            yield f"{row[0]:<{widths[0]}}  {row[1]}"
+        if _DAMAGED in row:  # its reason may be longer than a column
+            yield f"{row['journal']:<{widths['journal']}}  {row[_DAMAGED]}"
             continue
-        name, state, done, failed, active = row
-        yield (
-            f"{name:<{widths[0]}}  {state:<{widths[1]}}  {done:>{widths[2]}}  {failed:>{widths[3]}}  {active}"
-        ).rstrip()
+        cells = (f"{row[name]:{'>' if name in _NUMBERS else '<'}{widths[name]}}" for name in columns)
+        yield "  ".join(cells).rstrip()
 
 
-def _row(run: ListedRun, active_at: float | None) -> tuple[str, ...]:
+def _row(run: ListedRun, active_at: float | None) -> dict[str, str]:
     if run.problem is not None or run.state is None:
-        return run.journal, f"damaged: {run.problem}"
-    return (
-        run.journal,
-        STATE_WORDS[run.state],
-        f"{count(run.done or 0)} of {count(run.lines or 0)}",
-        count(run.failed or 0),
-        local_time(active_at) if active_at is not None else "never",
-    )
+        return {"journal": run.journal, _DAMAGED: f"damaged: {run.problem}"}
+    return {
+        "journal": run.journal,
+        "run ID": run.run_id or "",
+        "state": STATE_WORDS[run.state],
+        "done": f"{count(run.done or 0)} of {count(run.lines or 0)}",
+        "failed": count(run.failed or 0),
+        "unknown": count(run.unknown or 0),
+        "waiting": count(run.waiting or 0),
+        "last active": local_time(active_at) if active_at is not None else "never",
+    }

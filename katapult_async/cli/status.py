@@ -9,12 +9,12 @@ import msgspec
 from katapult_async.cli.exit_codes import OK, bad_input
 from katapult_async.cli.settings import named_base_url
 from katapult_async.cli.words import clock_time, duration
-from katapult_async.jobs import Journal, JournalError
+from katapult_async.jobs import Journal, JournalError, RunState, RunSummary
 from katapult_async.jobs.journal.latency import Latency
-from katapult_async.jobs.journal.records import LineStatus, RunKind, RunSummary, TimelineSecond
+from katapult_async.jobs.journal.records import LineStatus, RunKind, TimelineSecond
 from katapult_async.jobs.preflight.forecast import Throughput, action_requests, seconds_for
 from katapult_async.jobs.report.documents import StatusDocument, encode, iso, run_document_of
-from katapult_async.jobs.report.standing import RunState, next_steps, progress, standing, state_of, title
+from katapult_async.jobs.report.standing import next_steps, progress, standing, title
 from katapult_async.jobs.report.text import totals
 from katapult_async.safe_text import for_terminal
 from katapult_async.transport import DEFAULT_BASE_URL
@@ -45,7 +45,7 @@ class Seen(msgspec.Struct, frozen=True):
     @property
     def running(self) -> bool:
         """Whether a process executes the run."""
-        return state_of(self.summary) is RunState.RUNNING
+        return self.summary.state is RunState.RUNNING
 
 
 def run_status(run_file: str, *, as_json: bool = False, watch: bool = False) -> int:

@@ -13,6 +13,7 @@ from katapult_async.jobs import Journal, LineRecord, LineStatus, RunKind, RunSum
 from katapult_async.jobs.report import totals
 from katapult_async.jobs.report.standing import in_sentence
 from katapult_async.jobs.report.text import reason, subject
+from katapult_async.jobs.steps.runner import held_back
 from katapult_async.resources.actions import action_named
 
 #: Most failures that are shown. The others are counted.
@@ -31,11 +32,13 @@ class Ending(NamedTuple):
         interrupted: Whether a signal ended it.
         refused_by: The error with which the API refused the whole run, or None.
         kept: Whether the journal stays. If not, no command that needs it is shown.
+        canary: Lines that were to be sent before the command asks for the others. None for all.
     """
 
     interrupted: bool = False
     refused_by: KatapultError | None = None
     kept: bool = True
+    canary: int | None = None
 
 
 def show_summary(file: TextIO, journal: Journal, ending: Ending, *, quiet: bool = False) -> None:
@@ -96,12 +99,21 @@ def _remarks(journal: Journal, summary: RunSummary, ending: Ending) -> list[str]
         more = failed - len(listed)
         report = f": {command_for('report', journal.name, None)}" if ending.kept else ""
         remarks.append(f"{count(more)} more failed or unknown{report}")
-    if not summary.finished:
+    if _is_canary(summary, ending):
+        remarks.append("The canary has ended.")
+    elif not summary.finished:
         remarks.append(_stopped_by(summary, ending))
         if ending.kept:
             resume = command_for("resume", journal.name, summary.info.base_url)
             remarks[-1] = f"{remarks[-1]} Resume: {resume}".lstrip()
     return [remark for remark in remarks if remark]
+
+
+def _is_canary(summary: RunSummary, ending: Ending) -> bool:
+    """Return whether the command continues, because only the first lines were to be sent."""
+    if ending.canary is None or summary.finished or not summary.sessions:
+        return False
+    return summary.sessions[-1].reason == held_back(ending.canary)
 
 
 def _refusal(error: KatapultError) -> str:

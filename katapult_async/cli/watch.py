@@ -8,22 +8,17 @@ from collections.abc import Callable, Iterator
 
 from katapult_async.cli.exit_codes import INTERRUPTED, OK, REFUSED, SOME_NOT
 from katapult_async.cli.live import PAINT_EVERY, Line, Live, Part, cut, fitted
+from katapult_async.cli.safe import shown
 from katapult_async.cli.status import Seen, document, rate_and_end, read_status, sentences
 from katapult_async.cli.terminal import is_plain
 from katapult_async.cli.words import count
-from katapult_async.jobs import LineStatus
-from katapult_async.jobs.report.standing import RunState, progress, standing, state_of, title
+from katapult_async.jobs import LineStatus, RunState, RunSummary
+from katapult_async.jobs.report.standing import progress, standing, title
 
 #: Seconds between two reads of the journal, and between two plain lines.
 EVERY, EVERY_LINE = 1.0, 5.0
 #: Largest part of the time for reading, because reading a long journal slows down the run.
 SHARE = 0.1
-_EXIT_CODES = {
-    RunState.DONE: OK,
-    RunState.ROLLED_BACK: OK,
-    RunState.REFUSED: REFUSED,
-    RunState.INTERRUPTED: INTERRUPTED,
-}
 #: The widest bar, in columns.
 _WIDEST = 60
 
@@ -46,7 +41,25 @@ def watch_run(run_file: str, *, as_json: bool) -> int:
         return INTERRUPTED  # only --watch ends, and the run continues
     if not as_json:
         print("\n".join(sentences(last)))
-    return _EXIT_CODES.get(state_of(last.summary), SOME_NOT)
+    if last.summary.state is RunState.KILLED:
+        print(
+            f"katapult-async: {shown(run_file)} is not done: its process was killed or crashed",
+            file=sys.stderr,
+        )
+    return exit_code(last.summary)
+
+
+def exit_code(summary: RunSummary) -> int:
+    """Return the exit code of the command that executed a run. 1 if its process was killed."""
+    state = summary.state
+    if state in (RunState.DONE, RunState.ROLLED_BACK):
+        return OK
+    if state in (RunState.REFUSED, RunState.NO_ANSWER):
+        return REFUSED
+    # A session that reached --max-failures, or the end of a canary, has a reason.
+    if state is RunState.INTERRUPTED and not summary.sessions[-1].reason:
+        return INTERRUPTED
+    return SOME_NOT
 
 
 def _states(run_file: str, pause: Callable[[float], None]) -> Iterator[Seen]:
@@ -62,7 +75,7 @@ def _states(run_file: str, pause: Callable[[float], None]) -> Iterator[Seen]:
 
 
 def _in_lines(run_file: str, *, as_json: bool) -> Seen:
-    shown, due_at = "", 0.0
+    written, due_at = "", 0.0
     states = _states(run_file, time.sleep)
     for seen in states:
         if as_json:
@@ -70,8 +83,8 @@ def _in_lines(run_file: str, *, as_json: bool) -> Seen:
         if not seen.running:
             return seen
         line = " ".join([progress(seen.summary), standing(seen.summary), *rate_and_end(seen)])
-        if not as_json and line != shown and time.monotonic() >= due_at:
-            shown, due_at = line, time.monotonic() + EVERY_LINE
+        if not as_json and line != written and time.monotonic() >= due_at:
+            written, due_at = line, time.monotonic() + EVERY_LINE
             print(line, flush=True)
     raise AssertionError("the loop ends with a run that is not executed")
 

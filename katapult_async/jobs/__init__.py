@@ -38,20 +38,18 @@ from .journal.records import (
     LineRecord,
     LineState,
     LineStatus,
-    RollbackProgress,
     RunInfo,
     RunKind,
     RunSession,
-    RunSummary,
     TimelineSecond,
     TimelineWait,
 )
+from .journal.summary import RollbackProgress, RunState, RunSummary
 from .manifest import Complaint, Manifest, ManifestCheck, ManifestError, ManifestLine
 from .preflight.preflight import Preflight
 from .preflight.preview import preview
 from .report import (
     ReportForm,
-    RunState,
     write_csv,
     write_html,
     write_json,

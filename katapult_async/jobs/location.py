@@ -14,8 +14,12 @@ import msgspec
 from .errors import JournalExists, JournalLocked, JournalMismatch
 from .journal import Journal
 from .journal.lock import held_by
-from .journal.records import LineStatus, RollbackProgress, RunKind, RunSummary
+from .journal.records import LineStatus, RunKind
+from .journal.summary import RollbackProgress, RunSummary
 from .manifest import ManifestCheck
+
+#: The first bytes of every SQLite file.
+_SQLITE = b"SQLite format 3\0"
 
 
 class Location(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,13 +64,44 @@ def location_for(
         return Location(path=Path(time.strftime("katapult-%Y%m%d-%H%M%S.run")))
     number = 1
     while True:
-        path = Path(f"{manifest}.run" if number == 1 else f"{manifest}.{number}.run")
+        path = _numbered(manifest, number)
         if not path.exists():
             return Location(path=path)
         location = _begun(path, check, attach=attach, named=False)
         if location is not None:
             return location
         number += 1
+
+
+def journal_beside(manifest: str | Path) -> Path | None:
+    """Return the latest journal next to a manifest, which may be missing itself.
+
+    Args:
+        manifest: The path of the manifest.
+
+    Returns:
+        None if there is no journal, or if the path is not that of a manifest, but of a folder or a
+        journal.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    given = Path(manifest)
+    if given.exists() and (not given.is_file() or _is_sqlite(given)):
+        return None
+    number, found = 1, None
+    while (path := _numbered(manifest, number)).exists():
+        number, found = number + 1, path
+    return found
+
+
+def _is_sqlite(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+def _numbered(manifest: str | Path, number: int) -> Path:
+    return Path(f"{manifest}.run" if number == 1 else f"{manifest}.{number}.run")
 
 
 def location_for_rollback(of: str | Path, *, run: str | Path | None = None) -> Location:
@@ -87,11 +122,13 @@ def location_for_rollback(of: str | Path, *, run: str | Path | None = None) -> L
     path = Path(run) if run is not None else Path(f"{of}.rollback")
     if not path.exists():
         with Journal.read(of) as parent:
-            other = parent.info().rolled_back_by
-        if other is not None and Path(other).exists():
-            raise JournalMismatch(
-                f"{of} is being rolled back by {other}. Resume that: katapult-async resume {other}"
-            )
+            other = parent.summary().rollback
+        if other is not None and other.reachable:
+            if other.finished:
+                raise JournalExists(
+                    f"{of} has been rolled back already. See: katapult-async report {other.shown_path}"
+                )
+            raise JournalMismatch(rollback_first(Path(of), other))
         return Location(path=path)
     with Journal.read(of) as parent, Journal.read(path) as journal:
         summary = journal.summary()
@@ -126,7 +163,7 @@ def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Lo
             _check_same(path, summary, check, attach=attach)
         return Location(path=path, unsent=True)
     if summary.rollback is not None and not summary.rollback.finished:
-        raise JournalMismatch(_rollback_first(path, summary.rollback))
+        raise JournalMismatch(rollback_first(path, summary.rollback))
     if summary.finished or summary.info.rolled_back_by is not None:
         if named:
             how = "a finished run" if summary.info.rolled_back_by is None else "a run that was rolled back"
@@ -138,15 +175,29 @@ def _begun(path: Path, check: ManifestCheck, *, attach: bool, named: bool) -> Lo
     return Location(path=path, begun=True)
 
 
-def _rollback_first(path: Path, rollback: RollbackProgress) -> str:
+def why_not_resumed(path: Path, rollback: RollbackProgress) -> str:
+    """Return why a run that has a rollback cannot be resumed, and what to do."""
+    if not rollback.finished:
+        return rollback_first(path, rollback)
+    return f"the run {path} was rolled back by {rollback.shown_path}. To repeat it, run its manifest again"
+
+
+def rollback_first(path: Path, rollback: RollbackProgress) -> str:
+    """Return why a run whose rollback is not finished cannot be executed, and what to do."""
+    journal = rollback.shown_path
     if not rollback.reachable:
         return (
-            f"the run {path} was rolled back, but how far is not known, because {rollback.path} cannot be read. Put that "
+            f"the run {path} was rolled back, but how far is not known, because {journal} cannot be read. Put that "
             "file back, or name another file for a new run with --run"
+        )
+    if rollback.locked_by is not None:
+        return (
+            f"{rollback.locked_by} is rolling back {path} ({rollback.done:,} of {rollback.lines:,} disks). Watch it: "
+            f"katapult-async status {journal} --watch"
         )
     return (
         f"the rollback of {path} is unfinished ({rollback.done:,} of {rollback.lines:,} disks). Finish it first: "
-        f"katapult-async resume {rollback.path}"
+        f"katapult-async resume {journal}"
     )
 
 

@@ -23,9 +23,10 @@ from .errors import JournalError, JournalMismatch
 from .journal import Journal
 from .journal.lock import RunLock
 from .journal.new_run import Options, from_manifest
-from .journal.records import RunInfo, RunSummary
-from .journal.session import PREFLIGHT_HOLDS, recording
-from .location import location_for
+from .journal.records import RunInfo
+from .journal.session import PREFLIGHT_HOLDS, recording, timing_preflight
+from .journal.summary import RunSummary
+from .location import location_for, why_not_resumed
 from .manifest import Manifest
 from .preflight.preflight import Preflight, make_preflight
 from .steps.rollback import make_rollback
@@ -135,7 +136,7 @@ class Run:
 
         Raises:
             JournalLocked: Another process executes the run.
-            JournalMismatch: The run was rolled back.
+            JournalMismatch: The run was rolled back, or its rollback is not finished.
             JournalDamaged: The journal is damaged, or its latest records are lost.
             JournalWriteError: The file cannot be written.
         """
@@ -146,10 +147,8 @@ class Run:
             lock = stack.enter_context(RunLock(path))
             journal = stack.enter_context(Journal.open(path, records_lost=records_lost))
             run = cls(journal, lock)
-            if run.info.rolled_back_by is not None:
-                raise JournalMismatch(
-                    f"the run {path} was rolled back by {run.info.rolled_back_by}. To repeat it, run its manifest again"
-                )
+            if run.info.rolled_back_by is not None and (rollback := journal.summary().rollback):
+                raise JournalMismatch(why_not_resumed(path, rollback))
             stack.pop_all()
         return run
 
@@ -326,12 +325,13 @@ class Run:
             raise ValueError("the run was made without an organization: pass organization=")
         self._check_installation(client)
         async with recording(self._journal, client) as writer:
-            result = await make_preflight(
-                client,
-                writer,
-                organization,
-                thorough=self._info.thorough if thorough is None else thorough,
-            )
+            with timing_preflight(writer):
+                result = await make_preflight(
+                    client,
+                    writer,
+                    organization,
+                    thorough=self._info.thorough if thorough is None else thorough,
+                )
         self._has_preflight = True
         self._info = self._journal.info()
         return result

@@ -92,7 +92,7 @@ class Population:
             disk.installed = True
         return machine
 
-    def rename(self, machine: VirtualMachine, fqdn: str) -> None:
+    def change_fqdn(self, machine: VirtualMachine, fqdn: str) -> None:
         """Give a machine another FQDN. The old one is then free."""
         if self._fqdns.get(machine.fqdn) == machine.id:
             del self._fqdns[machine.fqdn]

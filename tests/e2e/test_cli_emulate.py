@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -55,6 +56,7 @@ async def read(url: str) -> Any:
 async def test_its_ledger_can_be_read_while_it_runs_and_afterwards(tmp_path: Path) -> None:
     plan, out = tmp_path / "plan.csv", tmp_path / "ledger.json"
     async with emulating("--disks", "3", "--plan-out", str(plan), "--ledger-out", str(out)) as (url, ledger):
+        assert b"\r" not in plan.read_bytes()
         disk, machine = plan.read_text().splitlines()[1].split(",")
         assert json.loads(out.read_text())["requests"] == 0
         async with Client(TOKEN, base_url=url) as client:
@@ -95,3 +97,17 @@ def test_a_file_that_cannot_be_written_is_said_at_once(option: str, tmp_path: Pa
     assert done.returncode == 2
     assert f"cannot write {path}: No such file or directory" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_emulator_that_finds_its_port_taken_writes_no_file(tmp_path: Path) -> None:
+    """The files may belong to the emulator that has the port."""
+    files = [tmp_path / name for name in ("plan.csv", "ledger.json")]
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        options = ("--port", port, "--plan-out", str(files[0]), "--ledger-out", str(files[1]))
+        done = subprocess.run(  # noqa: S603 - our own program
+            [*PROGRAM, *options], capture_output=True, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"cannot listen on port {port}" in done.stderr
+    assert [file for file in files if file.exists()] == []

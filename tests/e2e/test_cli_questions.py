@@ -236,6 +236,8 @@ async def test_a_canary_that_is_refused_leaves_a_run_to_resume() -> None:
             terminal.types("n\n")
             assert await terminal.ends() == 1
             assert "nothing was sent" not in terminal.shown
+            assert terminal.shown.count("Resume: katapult-async resume plan.csv.run") == 1
+            assert terminal.shown.index("Resume: ") > terminal.shown.index("Assign the other 53 disks")
         assert changes(emulator) == 7
         assert (await run("resume", "plan.csv.run", "--base-url", emulator.url))[0] == 0
         assert changes(emulator) == 60

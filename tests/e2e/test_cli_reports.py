@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -97,11 +98,23 @@ async def test_an_unfinished_rollback_is_not_done() -> None:
         code, out, _ = await run("status", "plan.csv.run")
         assert code == 0
         assert f"\nRollback unfinished: {done} of 300.\n" in out
-        assert f"katapult-async resume {Path.cwd()}/plan.csv.run.rollback --base-url {emulator.url}\n" in out
+        assert f"katapult-async resume plan.csv.run.rollback --base-url {emulator.url}\n" in out
         code, out, _ = await run("runs")
         assert code == 0
-        assert "plan.csv.run           rollback unfinished" in out
-        assert "plan.csv.run.rollback  interrupted" in out
+        heading, parent, rollback = out.splitlines()
+        assert heading.split() == [
+            "journal",
+            "run",
+            "ID",
+            "state",
+            "done",
+            "failed",
+            "waiting",
+            "last",
+            "active",
+        ]
+        assert re.match(r"plan.csv.run           [0-9a-f]{12}  rollback unfinished  300 of 300 ", parent)
+        assert re.match(rf"plan.csv.run.rollback  [0-9a-f]{{12}}  interrupted .* {300 - done}  2", rollback)
 
 
 # -- status --watch --------------------------------------------------------------------------------
@@ -162,6 +175,25 @@ async def test_watching_on_a_terminal_shows_it_live_and_leaves_only_the_end() ->
         assert await execution.wait() == 0
 
 
+async def test_watching_a_run_whose_process_is_killed_says_so_and_exits_with_1() -> None:
+    async with emulator_with(disks=200, virtual_machines=200, latency=0.8) as emulator:
+        Path("plan.csv").write_text(plan(emulator))
+        execution = await watched_run("a.run", emulator.url)
+        with anyio.fail_after(30):
+            while not emulator.ledger.total:
+                await anyio.sleep(0.01)
+        async with on_terminal("status", "a.run", "--watch") as terminal:
+            await terminal.sees("Ctrl-C ends the watching only.")
+            execution.kill()
+            assert await terminal.ends() == 1
+            await terminal.sees("Stopped unexpectedly: its process was killed or crashed.")
+            await terminal.sees("Resume: katapult-async resume a.run")
+        await execution.wait()
+        code, out, err = await run("status", "a.run", "--watch", "--json")
+        assert (code, err) == (1, "katapult-async: a.run is not done: its process was killed or crashed\n")
+        assert msgspec.json.decode(out, type=StatusDocument).run.state.value == "killed"
+
+
 async def test_ctrl_c_ends_the_watching_and_not_the_run() -> None:
     with Manifest.from_items([("disk_1", "vm_1")]) as manifest, Run.create("a.run", manifest):
         async with on_terminal("status", "a.run", "--watch") as terminal:
@@ -183,10 +215,10 @@ async def test_runs_lists_every_journal_of_a_folder_and_the_damaged_ones_as_such
     code, out, err = await run("runs")
     assert (code, err) == (1, "")
     heading, damaged, *rest = out.splitlines()
-    assert heading.split() == ["journal", "state", "done", "failed", "last", "active"]
+    assert heading.split() == ["journal", "run", "ID", "state", "done", "failed", "waiting", "last", "active"]
     assert damaged.startswith("damaged.run   damaged: damaged.run ")
     assert [line.split("  ")[0] for line in rest] == ["plan.csv.run", "another name"]
-    assert "not confirmed  0 of 2,000" in out
+    assert re.search(r"not confirmed  0 of 2,000       0    2,000  never\n", out)
     code, out, _ = await run("runs", str(tmp_path), "--json")
     assert code == 1
     document = msgspec.json.decode(out, type=RunsDocument)

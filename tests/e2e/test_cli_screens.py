@@ -16,9 +16,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from katapult_async.jobs import Manifest, Run
+from katapult_async.jobs import Manifest, Run, RunState
 from katapult_async.jobs.report.listing import listed_runs
-from katapult_async.jobs.report.standing import RunState
 from katapult_async.testing import FaultKind, KatapultEmulator
 from tests.command_line import TOKEN, OnTerminal, emulator_with, environment, on_terminal, plan, run
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,14 @@ from katapult_async import (
 from katapult_async.errors import NotFound
 from katapult_async.jobs import (
     Finding,
+    Journal,
+    JournalDamaged,
     LineStatus,
     Manifest,
     preview,
 )
 from katapult_async.jobs.preflight.lists import is_rest_dearer
+from katapult_async.jobs.report import totals
 from katapult_async.testing import KatapultEmulator
 from tests.durable_runs import (
     client_for,
@@ -40,6 +45,34 @@ async def test_the_look_ahead_reads_whole_pages(tmp_path: Path) -> None:
         assert preflight.seconds < 30  # as long as the connection takes: the limit does not matter
         assert preflight.not_compared == 1000
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_time_of_a_preflight_is_shown_beside_that_of_the_run(tmp_path: Path) -> None:
+    """Its requests count in the summary, too."""
+    path = tmp_path / "plan.run"
+    async with KatapultEmulator(disks=2, virtual_machines=2, latency=0.1) as emulator:
+        with run_of(path, plan_of(emulator).items()) as run:
+            async with client_for(emulator) as client:
+                before = time.monotonic()
+                await run.preflight(client, "acme")
+                once = run.summary().preflight_elapsed
+                await run.preflight(client, "acme")
+                twice, took = run.summary().preflight_elapsed, time.monotonic() - before
+            # Each reads at least one list of disks, then machines that depend on it.
+            assert 0.1 < once < twice - 0.1
+            assert twice <= took
+            assert run.summary().elapsed == 0.0
+            await executed(run, emulator)
+            summary = run.summary()
+            assert summary.preflight_elapsed == twice
+            assert summary.elapsed >= 0.1
+            assert summary.requests == emulator.ledger.total
+            names = [name for name, _ in totals(summary)]
+            assert names[-3:-1] == ["time of preflight", "time without preflight"]
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM preflight_time")
+    with pytest.raises(JournalDamaged):
+        Journal.read(path)
 
 
 async def test_a_preflight_of_long_ago_settles_nothing(tmp_path: Path) -> None:

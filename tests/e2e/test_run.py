@@ -181,8 +181,8 @@ async def test_a_machine_that_was_named_is_known_by_its_id_from_then_on(tmp_path
         web = first.fqdn
         with run_of(tmp_path / "plan.run", [(name, web)]) as run:
             assert await executed(run, emulator) == {LineStatus.ASSIGNED: 1}
-        emulator.world.rename(first, "old." + web)
-        emulator.world.rename(second, web)
+        emulator.world.change_fqdn(first, "old." + web)
+        emulator.world.change_fqdn(second, web)
         disk.virtual_machine = second.id
         with Run.roll_back(tmp_path / "plan.run", tmp_path / "back.run") as back:
             assert await executed(back, emulator) == {LineStatus.FAILED: 1}

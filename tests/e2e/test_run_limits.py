@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from katapult_async import Client, Observer, RequestEvent, RetryPolicy
-from katapult_async.jobs import Journal, LineState, LineStatus, Manifest, Run, RunSummary
+from katapult_async.jobs import Finding, Journal, LineState, LineStatus, Manifest, Run, RunSummary
+from katapult_async.jobs.report.command_documents import PlanDocument
 from katapult_async.testing import FaultKind, KatapultEmulator
 from tests.command_line import TOKEN, emulator_with, plan, run
 
@@ -115,11 +117,16 @@ async def test_a_canary_of_the_command_line_goes_on_only_if_all_its_lines_are_do
         Path("bad.csv").write_text(bad)
         code, out, err = await run("assign", "bad.csv", *common)
         assert code == 1
-        assert "1 line of the canary failed. The other 56 disks were not sent" in err
+        assert "1 line of the canary failed. The other 56 disks were not sent\nResume: " in err
         assert emulator.ledger.applied_total["assign"] == 4
         Path("good.csv").write_text(good)
-        code, out, _ = await run("assign", "good.csv", *common, "--json")
+        code, out, err = await run("assign", "good.csv", *common, "--json")
         assert code == 0
+        # The command continues, so it says neither that it stopped nor how to resume.
+        assert "Assigned 1 of 60 disks" in err  # the other 4 are of the first manifest
+        assert "The canary has ended.\n" in err
+        assert "Stopped" not in err
+        assert "Resume: " not in err
         assert len(out.splitlines()) == 61
         assert emulator.ledger.applied_total["assign"] == 60
 
@@ -155,6 +162,7 @@ async def test_a_dry_run_is_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert code == 0
         _, planned, _ = await run("plan", *words)
         assert dry.partition('"seconds"')[0] == planned.partition('"seconds"')[0]
+        assert msgspec.json.decode(planned, type=PlanDocument).counts == {Finding.TO_ASSIGN: 60}
         assert emulator.ledger.by_path["/disks/disk/assign"] == 0
     assert [path.name for path in tmp_path.iterdir()] == ["plan.csv"]
 

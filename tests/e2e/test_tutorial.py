@@ -67,6 +67,7 @@ def matches(shown: str, printed: str) -> bool:
 
 def normal(text: str) -> str:
     text = re.sub(r"\d+ min |\d+ h ", "", text)
+    text = re.sub(r"\b[0-9a-f]{12}\b", "0", text)  # the ID of a run
     text = re.sub(r"\d[\d,.]*", "0", text)
     lines = (re.sub(r" +", " ", line).strip() for line in text.splitlines())
     return "".join(f"{line}\n" for line in lines if line)

@@ -39,6 +39,7 @@ from katapult_async.jobs import (
     ManifestLine,
     Preflight,
     Run,
+    RunState,
     RunSummary,
     preview,
     write_html,
@@ -211,6 +212,7 @@ async def jobs(client: Client) -> None:
             assert_type(await run.preflight(client, "acme"), Preflight)
             assert_type(await run.execute(client, task_timeout=60), RunSummary)
             assert_type(run.refused_by, KatapultError | None)
+            assert_type(run.summary().state, RunState)
     with Manifest.from_items([("disk_1", "vm_1"), Assignment("disk_2", "vm_1")]) as manifest:
         Run.create("plan.run", manifest, attach=True).close()
     with Run.roll_back("plan.run", "plan.run.rollback") as back:

@@ -141,6 +141,17 @@ def texts(progress: Progress, width: int) -> list[str]:
     return ["".join(part.text for part in line) for line in progress.lines(width)]
 
 
+def test_lines_that_were_not_attempted_do_not_count_as_progress() -> None:
+    progress = progress_of(total=60)
+    for _ in range(5):
+        progress.on_outcome(outcome(OutcomeStatus.ASSIGNED))
+    for _ in range(55):
+        progress.on_outcome(outcome(OutcomeStatus.NOT_ATTEMPTED))
+    progress.stopping = True
+    assert texts(progress, 80)[0].endswith("5 of 60  8 %")
+    assert progress.line().startswith("assigning: 5 of 60, 5 assigned, 0 failed, 55 not attempted, ")
+
+
 def request(at: float, *, permitted: int | None = None, remaining: int | None = None) -> RequestEvent:
     return RequestEvent(
         operation="POST /disks/disk/assign",

@@ -41,9 +41,15 @@ def test_the_changelog_names_the_version_in_the_works() -> None:
     assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-@pytest.mark.parametrize("page", ["README", "CHANGELOG", "CONTRIBUTING", "benchmarks/README"])
-def test_prose_has_at_most_100_characters_a_line(page: str) -> None:
-    text = (ROOT / f"{page}.md").read_text("utf-8")
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "benchmarks/README")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_prose_has_at_most_100_characters_a_line(page: Path) -> None:
+    text = page.read_text("utf-8")
     prose = re.sub(
         r"^ *```.*?^ *```$|<!-- benchmark: .*?<!-- /benchmark -->", "", text, flags=re.MULTILINE | re.DOTALL
     )

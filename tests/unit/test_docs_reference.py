@@ -14,9 +14,10 @@ import pytest
 
 import katapult_async
 import katapult_async.jobs.errors
+from docs.site.actions import actions
 from docs.site.advice import ADVICE
 from docs.site.commands import every_command, help_records
-from docs.site.docstrings import as_rst, comment_of
+from docs.site.docstrings import as_rst, comment_of, readable_signature
 from docs.site.errors import every_error
 from docs.site.events import METHODS
 from docs.site.generated import PARTS, filled, markers
@@ -24,6 +25,8 @@ from docs.site.markdown import cell
 from katapult_async import APIError, KatapultError, observer, otel
 from katapult_async.cli.settings import SETTINGS
 from katapult_async.errors import CODES
+from katapult_async.jobs import Manifest
+from katapult_async.jobs.manifest.rows import AssignmentRows
 from katapult_async.jobs.report.schemas import schemas
 from katapult_async.resources.actions import ACTION_NAMES
 from tests.unit.test_exports import PUBLIC
@@ -148,6 +151,28 @@ def test_every_json_document_and_action_is_documented() -> None:
     assert all(f"| `{name}` |" in page("manifest") for name in ACTION_NAMES)
 
 
+def test_the_page_of_manifests_has_every_column_and_manifests_that_can_be_read(tmp_path: Path) -> None:
+    text = page("manifest")
+    section = text.partition("\n## Assignments\n")[2].partition("\n## ")[0]
+    columns = AssignmentRows.columns
+    rows = dict(re.findall(r"^\| `(\w+)` \| `?(\w+)", section, re.MULTILINE))
+    assert tuple(rows) == columns.all
+    assert tuple(name for name, meaning in rows.items() if meaning == "required") == columns.required
+    examples = re.findall(r"```text\n(.*?)```", section, re.DOTALL)
+    assert len(examples) == 2
+    for number, example in enumerate(examples):
+        file = tmp_path / str(number)
+        file.write_text(example)
+        with Manifest.open(file) as manifest:
+            assert len([*manifest]) == 2
+
+
+def test_the_items_that_explain_the_columns_of_actions_are_documented() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*`~[\w.]+\.(\w+)` \|$", actions(), re.MULTILINE)
+    assert tuple(action for action, _ in rows) == ACTION_NAMES
+    assert {item for _, item in rows} <= {name.rpartition(".")[2] for name in DOCUMENTED}
+
+
 def test_each_generated_part_is_used_and_each_marker_is_known() -> None:
     used = {name for path in PAGES for name in markers(path.read_text("utf-8"))}
     assert used == set(PARTS)
@@ -176,6 +201,30 @@ def test_examples_and_tables_of_docstrings_become_restructured_text() -> None:
     ]
     assert comment_of("katapult_async.errors.CODES")[0].startswith("Every code documented")
     assert comment_of("katapult_async.errors.nothing") == []
+
+
+def test_signatures_have_no_metadata_and_no_memory_addresses() -> None:
+    meta = r"""Meta(description="a ], b's", examples=['\\', ']'])"""
+    assert readable_signature(f"(*, a: list[Annotated[int | None, {meta}]] = None, b: str = <factory>)") == (
+        "(*, a: list[int | None] = None, b: str = ...)"
+    )
+    assert readable_signature(f"(a: ~typing.Annotated[dict[str, Annotated[~a.b.int, {meta}]], {meta}])") == (
+        "(a: dict[str, int])"
+    )
+
+
+def test_the_keys_of_a_json_document_have_the_meanings_that_its_description_gives() -> None:
+    text = page("schemas")
+    assert "| `done` | integer | The number of disks that are rolled back. |" in text
+    assert "| `p99` | number or null | Seconds within which" in text
+    assert "Attributes:" not in text
+    assert "\nThe report of a run: `katapult-async report RUN" in text
+
+
+def test_the_values_of_an_option_stay_in_one_cell() -> None:
+    section = page("commands").partition("\n## `report`\n")[2]
+    assert "| `--format` &lt;table\\|csv\\|" in section
+    assert "`--status` and `--all` choose other" in section
 
 
 def test_cells_take_markdown_literally_except_for_code() -> None:

@@ -347,7 +347,11 @@ def test_what_is_printed_is_what_the_schemas_document(
         for_terminal(f"katapult-async report {path}"),
     ]
     listed = msgspec.json.decode(runs, type=RunsDocument)
-    assert [(run.journal, run.problem is None) for run in listed.runs] == [
+    run = listed.runs[-1]
+    assert (run.done, run.failed, run.unknown, run.waiting) == (1, 1, 1, 1)
+    assert run_runs(str(tmp_path)) == 1
+    assert capsys.readouterr().out.splitlines()[0].split("  ")[-3:] == ["unknown", "waiting", "last active"]
+    assert [(one.journal, one.problem is None) for one in listed.runs] == [
         ("damaged.run", False),
         ("plan.run", True),
     ]

@@ -13,9 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from katapult_async.jobs import Journal, JournalDamaged, JournalMismatch, LineStatus, Manifest, Run
+from katapult_async.jobs import (
+    Journal,
+    JournalDamaged,
+    JournalExists,
+    JournalMismatch,
+    LineStatus,
+    Manifest,
+    Run,
+)
+from katapult_async.jobs.journal.lock import RunLock
 from katapult_async.jobs.journal.schema import APPLICATION_ID, MIGRATIONS, VERSION, migrate
-from katapult_async.jobs.location import location_for
+from katapult_async.jobs.location import location_for, location_for_rollback
 
 
 @pytest.fixture
@@ -106,6 +115,37 @@ def test_an_unfinished_rollback_is_told_with_its_numbers_and_keeps_its_manifest_
     assert rollback is not None
     assert (rollback.done, rollback.finished) == (2, True)
     assert location_for(str(tmp_path / "plan.csv"), manifest.check()).path.name == "plan.csv.2.run"
+
+
+def test_a_run_whose_rollback_is_not_finished_names_the_command_that_helps(
+    tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, back = Path("plan.csv.run"), Path("plan.csv.run.rollback")
+    Run.create(path, manifest).close()
+    change(path, BEGUN, ENDED, ASSIGNED)
+    Run.roll_back(path, back).close()
+    change(back, BEGUN, "UPDATE line SET state = 3, status = 'unassigned' WHERE number = 2")
+    unfinished = r"the rollback of plan.csv.run is unfinished \(1 of 2 disks\). Finish it first: "
+    with pytest.raises(JournalMismatch, match=unfinished + r"katapult-async resume plan.csv.run.rollback$"):
+        Run.open(path)
+    with RunLock(back):
+        running = r"process \d+ on .* is rolling back plan.csv.run \(1 of 2 disks\). Watch it: "
+        command = r"katapult-async status plan.csv.run.rollback --watch$"
+        for refused in (lambda: Run.open(path), lambda: location_for("plan.csv", manifest.check())):
+            with pytest.raises(JournalMismatch, match=running + command):
+                refused()
+        with Journal.read(path) as journal:
+            rollback = journal.summary().rollback
+        assert rollback is not None
+        assert rollback.locked_by is not None
+    change(back, "UPDATE line SET state = 3, status = 'unassigned'")
+    with pytest.raises(JournalMismatch, match=r"was rolled back by plan.csv.run.rollback. To repeat it, run"):
+        Run.open(path)
+    with pytest.raises(JournalExists, match="rolled back already"):
+        location_for_rollback(path)
+    with pytest.raises(JournalExists, match=r"rolled back already. See: .* report plan.csv.run.rollback$"):
+        location_for_rollback(path, run="another.run")
 
 
 def test_a_rollback_is_found_beside_its_run_when_both_were_moved(tmp_path: Path, manifest: Manifest) -> None:
@@ -214,7 +254,9 @@ def earlier_version(path: Path, manifest: Manifest, version: int) -> None:
     """A journal as an earlier version wrote it: without what later ones have added."""
     Run.create(path, manifest).close()
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("DROP TABLE sharing")
+    connection.execute("DROP TABLE preflight_time")
+    if version < 4:
+        connection.execute("DROP TABLE sharing")
     if version < 3:
         connection.execute("ALTER TABLE line DROP COLUMN item")
     connection.execute(f"PRAGMA user_version = {version}")
@@ -222,7 +264,7 @@ def earlier_version(path: Path, manifest: Manifest, version: int) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_a_journal_of_an_earlier_version_is_checked_read_and_brought_up_to_date(
     tmp_path: Path, manifest: Manifest, version: int
 ) -> None:
@@ -239,7 +281,7 @@ def test_a_journal_of_an_earlier_version_is_checked_read_and_brought_up_to_date(
         assert journal.summary().counts == counts
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_a_damaged_journal_of_an_earlier_version_is_refused(
     tmp_path: Path, manifest: Manifest, version: int
 ) -> None:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from katapult_async.cli.status import ends_in, rate_of
-from katapult_async.jobs import LineStatus, RunInfo, RunKind, RunSession, RunState, RunSummary, TimelineSecond
-from katapult_async.jobs.journal.records import RollbackProgress
-from katapult_async.jobs.report.standing import command, next_steps, progress, standing, state_of, title
+from katapult_async.cli.watch import exit_code
+from katapult_async.jobs import (
+    LineStatus,
+    RollbackProgress,
+    RunInfo,
+    RunKind,
+    RunSession,
+    RunState,
+    RunSummary,
+    TimelineSecond,
+)
+from katapult_async.jobs.report.standing import command, next_steps, progress, standing, title
 from katapult_async.jobs.report.text import totals
 from katapult_async.words import local_time
 
@@ -50,9 +61,16 @@ def summary(
     )
 
 
-def rollback(*, done: int = 487, finished: bool = False, reachable: bool = True) -> RollbackProgress:
+def rollback(
+    *, done: int = 487, finished: bool = False, reachable: bool = True, locked_by: str | None = None
+) -> RollbackProgress:
     return RollbackProgress(
-        path="plan.run.rollback", lines=2000, done=done, finished=finished, reachable=reachable
+        path="plan.run.rollback",
+        lines=2000,
+        done=done,
+        finished=finished,
+        reachable=reachable,
+        locked_by=locked_by,
     )
 
 
@@ -110,7 +128,7 @@ NONE = {OPEN: 2000}
         (
             summary(NONE, ended=None),
             RunState.KILLED,
-            f"Stopped unexpectedly. It was last active {ENDED}.",
+            f"Stopped unexpectedly: its process was killed or crashed. It was last active {ENDED}.",
             ["resume plan.run"],
         ),
         (
@@ -151,6 +169,12 @@ NONE = {OPEN: 2000}
             ["status plan.run.rollback"],
         ),
         (
+            summary(ALL, rollback=rollback(locked_by="process 7 on host")),
+            RunState.ROLLBACK_UNFINISHED,
+            "Being rolled back in process 7 on host: 487 of 2,000.",
+            ["status plan.run.rollback --watch"],
+        ),
+        (
             summary(ALL, rollback=rollback(done=2000, finished=True)),
             RunState.ROLLED_BACK,
             "Rolled back: 2,000 of 2,000.",
@@ -165,11 +189,32 @@ NONE = {OPEN: 2000}
     ],
 )
 def test_where_a_run_stands(found: RunSummary, state: RunState, sentence: str, commands: list[str]) -> None:
-    assert state_of(found) is state
+    assert found.state is state
     assert standing(found) == sentence
     assert [line for _, line in next_steps(found, "plan.run")] == [
         f"katapult-async {line}" for line in commands
     ]
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (summary(ALL), 0),
+        (summary({DONE: 1, FAILED: 1}), 1),
+        (summary(SOME), 1),
+        (summary(NONE, ended="interrupted"), 130),
+        (summary(NONE, ended="interrupted", reason="more than 3 lines failed"), 1),
+        (summary(NONE, ended="refused"), 3),
+        (summary(NONE, ended="no_answer"), 3),
+        (summary(NONE, ended="failed"), 1),
+        (summary(NONE, ended=None), 1),
+        (summary(NONE, sessions=0), 1),
+        (summary(ALL, rollback=rollback()), 1),
+        (summary(ALL, rollback=rollback(done=2000, finished=True)), 0),
+    ],
+)
+def test_a_watcher_exits_with_the_code_of_the_run(found: RunSummary, code: int) -> None:
+    assert exit_code(found) == code
 
 
 def test_a_command_names_the_host_only_where_it_would_go_to_another_one() -> None:
@@ -190,6 +235,20 @@ def test_a_command_names_the_host_only_where_it_would_go_to_another_one() -> Non
 )
 def test_how_far_it_is(counts: dict[LineStatus, int], sentence: str) -> None:
     assert progress(summary(counts)) == sentence
+
+
+def test_the_journal_of_a_rollback_is_shown_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    inside, outside = tmp_path / "here" / "runs" / "a.run.rollback", tmp_path / "b.run.rollback"
+    for path, shown in ((inside, "runs/a.run.rollback"), (outside, str(outside))):
+        found = summary(ALL, rollback=msgspec.structs.replace(rollback(), path=str(path)))
+        assert [line for _, line in next_steps(found, "a.run")] == [
+            f"katapult-async resume {shown}",
+            f"katapult-async status {shown}",
+        ]
 
 
 def test_what_it_is() -> None:

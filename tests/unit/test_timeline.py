@@ -18,8 +18,10 @@ from katapult_async.jobs.journal.timeline import TimelineRecorder
 BEGAN = 1_700_000_000.0
 
 
-def request(took: float, *, status: int | None = 200) -> RequestEvent:
-    return RequestEvent(operation="GET /x", sent_at=BEGAN, ended_at=BEGAN + took, status=status)
+def request(took: float, *, status: int | None = 200, failure: str | None = None) -> RequestEvent:
+    return RequestEvent(
+        operation="GET /x", sent_at=BEGAN, ended_at=BEGAN + took, status=status, failure=failure
+    )
 
 
 def wait(since: float, until: float | None) -> WaitEvent:
@@ -63,6 +65,18 @@ async def test_a_request_without_an_answer_or_over_a_clock_that_was_set_back_has
         await record(run.journal, [request(30.0, status=None), request(-7200.0), request(0.5)])
         assert run.journal.latency().requests == 1
         assert run.journal.summary().requests == 3
+
+
+async def test_a_request_that_timed_out_counts_with_the_time_until_then(run: Run) -> None:
+    """Without it, the percentiles of a server that hangs would look good."""
+    hung = [request(60.0, status=None, failure=name) for name in ("RequestTimeout", "ConnectTimeout")]
+    reset = request(0.001, status=None, failure="ConnectionLost")
+    with run:
+        await record(run.journal, [*[request(0.1)] * 18, *hung, reset])
+        latency = run.journal.latency()
+    assert latency.requests == 20
+    assert latency.p50 == pytest.approx(0.1, rel=0.011)
+    assert latency.p95 == latency.longest == pytest.approx(60.0, rel=0.011)
 
 
 @pytest.mark.parametrize(

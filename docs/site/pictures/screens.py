@@ -6,17 +6,16 @@ import asyncio
 import fcntl
 import os
 import pty
-import re
-import socket
 import struct
 import sys
 import termios
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from docs.site.pictures.drawing import terminal_svg
 from docs.site.pictures.terminal import Terminal
+from docs.site.shell import environment, readable
 from katapult_async.testing import Counting, Faults, KatapultEmulator
 
 COLUMNS, ROWS = 124, 24
@@ -81,19 +80,12 @@ class Shell:
     def __init__(self, folder: Path, url: str) -> None:
         self._folder = folder
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("KATAPULT_")},
+            **environment(folder),
             "KATAPULT_API_KEY": "token",
             "KATAPULT_ORGANIZATION": "acme",
             "KATAPULT_BASE_URL": url,
-            "PYTHONPATH": str(Path(__file__).parents[3]),
             "TERM": "xterm",
-            # Neither the settings nor the cache of the user.
-            "XDG_CONFIG_HOME": str(folder / ".config"),
-            "XDG_CACHE_HOME": str(folder / ".cache"),
-            "XDG_RUNTIME_DIR": "",
         }
-        #: Words of this machine, and what the pictures have in their place.
-        self._shown_as = {str(folder): "/home/ada", socket.gethostname(): "host"}
 
     @asynccontextmanager
     async def types(self, command: str) -> AsyncIterator[Typed]:
@@ -112,7 +104,7 @@ class Shell:
             env=self._environment,
         )
         os.close(inner)
-        typed = Typed(process, outer, command, self._shown_as)
+        typed = Typed(process, outer, command, self._folder)
         loop = asyncio.get_running_loop()
         loop.add_reader(outer, typed.read)
         try:
@@ -137,14 +129,10 @@ class Typed:
     """A command that was typed, and what it has written."""
 
     def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        terminal: int,
-        command: str,
-        shown_as: Mapping[str, str],
+        self, process: asyncio.subprocess.Process, terminal: int, command: str, folder: Path
     ) -> None:
         self.process = process
-        self._shown_as = shown_as
+        self._folder = folder
         self._terminal = terminal
         self._command = command
         self._output = b""
@@ -176,10 +164,7 @@ class Typed:
     def picture(self) -> str:
         """Return the picture of the terminal."""
         terminal = Terminal(COLUMNS)
-        shown = self.shown
-        for word, instead in self._shown_as.items():
-            shown = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", instead, shown)
-        terminal.write(f"$ katapult-async {self._command}\r\n{shown}")
+        terminal.write(f"$ katapult-async {self._command}\r\n{readable(self.shown, self._folder)}")
         rows = list(terminal.last(ROWS))
         while rows and not rows[-1]:
             rows.pop()

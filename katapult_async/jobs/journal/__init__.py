@@ -1,7 +1,7 @@
 """The journal of a run: one SQLite file. All SQL of durable runs is in this package.
 
 - `schema`: the tables. `LINE_TABLE` shows how a line is stored. `first_version` is obsolete.
-- `records`: what callers read from a journal, as structs.
+- `records`, `summary`: what callers read from a journal, as structs.
 - `queries_lines`: statements about lines while a run is executed: open, mark as sent, record.
 - `queries_run`: statements that read a journal, fill a new one, and select what a rollback reverts.
 - `queries_sessions`, `queries_preflight`, `queries_integrity`: statements for these parts.

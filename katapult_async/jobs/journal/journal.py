@@ -51,9 +51,10 @@ from .lock import held_by
 from .new_run import NewLine
 from .queries_integrity import Tally
 from .reading import JournalReader
-from .records import RollbackProgress, RunInfo, RunSummary
+from .records import RunInfo
 from .schema import VERSION, migrate
 from .statements import pragma
+from .summary import RollbackProgress, RunSummary
 from .writing_mark import begin_writing, close, close_as_killed
 
 P = ParamSpec("P")
@@ -130,6 +131,7 @@ class Journal(JournalReader):
             lines=summary.info.lines,
             done=sum(count for status, count in summary.counts.items() if status.ok),
             finished=summary.finished,
+            locked_by=summary.locked_by,
         )
 
     # -- creating and opening ----------------------------------------------------------------------

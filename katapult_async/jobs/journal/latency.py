@@ -21,9 +21,10 @@ _log = math.log
 class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long the requests of a run took, and how long the run waited for permits.
 
-    requests: requests that were answered. p50, p95, p99: seconds within which so many per cent of
-    them were answered, within 1 %. longest: seconds. All four are None where no request was
-    answered. waited: seconds in which requests had to wait for the rate limit.
+    requests: requests that were answered or timed out. A request that timed out counts with its
+    time-out. p50, p95, p99: seconds within which so many per cent of them ended, within 1 %.
+    longest: seconds. All four are None where no request was answered or timed out. waited: seconds
+    in which requests had to wait for the rate limit.
     """
 
     requests: int

@@ -141,6 +141,11 @@ def latencies(db: sqlite3.Connection) -> Iterator[tuple[list[tuple[int, int]], f
         yield _decode_buckets(buckets), float(waited)
 
 
+def preflight_elapsed(db: sqlite3.Connection) -> float:
+    """Return the seconds of all preflights together."""
+    return float(execute(db, "SELECT total(elapsed) FROM preflight_time").fetchone()[0])
+
+
 # -- filling a new journal -------------------------------------------------------------------------
 
 

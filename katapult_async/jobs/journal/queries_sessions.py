@@ -117,6 +117,27 @@ ADD_SHARING = BatchStatement(
     """,
 )
 
+
+class PreflightTime(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """How long a preflight took.
+
+    Args:
+        since: When it began, in Unix seconds.
+        elapsed: Its duration, in seconds.
+    """
+
+    since: float
+    elapsed: float
+
+
+ADD_PREFLIGHT_TIME = BatchStatement(
+    PreflightTime,
+    """
+    INSERT INTO preflight_time (since, elapsed) SELECT {since}, {elapsed} FROM {rows} WHERE TRUE
+    ON CONFLICT DO NOTHING
+    """,
+)
+
 # -- the timeline ----------------------------------------------------------------------------------
 
 

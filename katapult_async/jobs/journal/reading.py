@@ -16,7 +16,8 @@ from katapult_async.jobs.errors import JournalDamaged
 from . import queries_run as queries
 from .latency import Histogram, Latency
 from .lock import held_by
-from .records import LineRecord, RunInfo, RunSession, RunSummary, TimelineSecond, TimelineWait
+from .records import LineRecord, RunInfo, RunSession, TimelineSecond, TimelineWait
+from .summary import RunSummary
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,6 +88,7 @@ class JournalReader:
             counts = queries.status_counts(self._connection)
             requests, rate_limited = queries.request_counts(self._connection)
             permitted = queries.last_permitted(self._connection)
+            preflight_elapsed = queries.preflight_elapsed(self._connection)
         return RunSummary(
             info=self.info(),
             counts=counts,
@@ -94,6 +96,7 @@ class JournalReader:
             rate_limited=rate_limited,
             total_permitted=permitted,
             sessions=tuple(self.sessions()),
+            preflight_elapsed=preflight_elapsed,
             locked_by=locked_by,
         )
 

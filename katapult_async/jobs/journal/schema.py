@@ -43,9 +43,19 @@ SEALS = {
     ),
     "latency": ("printf('%d|%s|%d', since * 4194304, buckets, waited * 4194304)"),
     "sharing": ("printf('%d|%s|%s|%s', session, place, process, run)"),
+    "preflight_time": ("printf('%d|%d', since * 4194304, elapsed * 4194304)"),
 }
 #: The tables whose rows count in `tally`, each with the first version in which they do.
-TALLIED = {"run": 2, "line": 2, "second": 2, "wait": 2, "session": 2, "latency": 2, "sharing": 4}
+TALLIED = {
+    "run": 2,
+    "line": 2,
+    "second": 2,
+    "wait": 2,
+    "session": 2,
+    "latency": 2,
+    "sharing": 4,
+    "preflight_time": 5,
+}
 
 
 def tallied(version: int) -> list[str]:
@@ -281,6 +291,20 @@ MIGRATIONS: tuple[str, ...] = (
     );
     """
     + _counting("sharing"),
+    # 5: how long each preflight took.
+    f"""
+    CREATE TABLE preflight_time (
+        since REAL PRIMARY KEY,             -- when it began
+        elapsed REAL NOT NULL,              -- seconds of the monotonic clock
+        seal TEXT NOT NULL GENERATED ALWAYS AS (
+            {SEALS["preflight_time"]}
+        ) STORED,
+        weight INTEGER GENERATED ALWAYS AS (
+            (CAST(since * 4194304 AS INTEGER) * 3 + CAST(elapsed * 4194304 AS INTEGER) * 5) & 4294967295
+        ) VIRTUAL
+    );
+    """
+    + _counting("preflight_time"),
 )
 #: The prefix of `run.kind` in a run of any action, before the name of the action.
 ACTION_KIND = "action:"

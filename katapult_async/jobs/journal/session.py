@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from katapult_async.client import Client
 from katapult_async.logs import run_id
@@ -17,10 +17,12 @@ from katapult_async.observer import BudgetEvent, BudgetProcess, Observer, Reques
 from .group_commit import Writer
 from .journal import Journal
 from .queries_sessions import (
+    ADD_PREFLIGHT_TIME,
     ADD_SHARING,
     END_SESSION,
     NOTE_ELAPSED,
     Elapsed,
+    PreflightTime,
     SessionEnd,
     Sharing,
     begin_session,
@@ -92,6 +94,16 @@ class SessionRecorder(Observer):
         """Record the end of the session. See RunSession for `ended` and `reason`."""
         elapsed = time.monotonic() - self._began
         self._writer.note(END_SESSION, SessionEnd(elapsed=elapsed, ended=ended, reason=reason))
+
+
+@contextlib.contextmanager
+def timing_preflight(writer: Writer) -> Iterator[None]:
+    """Return a context manager that records how long the preflight inside it took."""
+    since, began = time.time(), time.monotonic()
+    try:
+        yield
+    finally:
+        writer.note(ADD_PREFLIGHT_TIME, PreflightTime(since=since, elapsed=time.monotonic() - began))
 
 
 @contextlib.asynccontextmanager

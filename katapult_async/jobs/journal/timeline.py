@@ -10,6 +10,7 @@ import time
 
 import msgspec
 
+from katapult_async.errors import ConnectTimeout, RequestTimeout
 from katapult_async.observer import Observer, RequestEvent, WaitEvent
 
 from .group_commit import Writer
@@ -18,6 +19,8 @@ from .queries_sessions import ADD_SECOND, ADD_WAIT, SET_LATENCY, LatencySums, Se
 
 #: The shortest wait that is recorded, in seconds.
 WORTH_A_MARK = 1.0
+#: The failures whose durations count as response times.
+_TIME_OUTS = frozenset({RequestTimeout.__name__, ConnectTimeout.__name__})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -52,13 +55,13 @@ class TimelineRecorder(Observer):
         status = event.status
         if status is None:
             counts.failed += 1
-            return
-        if not 200 <= status < 300:
+        elif not 200 <= status < 300:
             counts.rate_limited += event.rate_limited
             counts.failed += not event.rate_limited
         took = event.ended_at - event.sent_at
-        # A negative duration means that the clock was set back. The true one is not known.
-        if took >= 0:
+        # A request that timed out would have taken longer. Percentiles without it would hide that.
+        # After other failures, and if the clock was set back, no response time is known.
+        if (status is not None or event.failure in _TIME_OUTS) and took >= 0:
             self._latency.record(took)
 
     def on_wait(self, event: WaitEvent) -> None:

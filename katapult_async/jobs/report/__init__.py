@@ -11,13 +11,11 @@ from .documents import RunDocument, StatusDocument, run_document
 from .forms import ReportForm, write_form, write_report
 from .html import write_html
 from .manifest import write_manifest
-from .standing import RunState
 from .text import totals, write_table
 
 __all__ = [
     "ReportForm",
     "RunDocument",
-    "RunState",
     "StatusDocument",
     "json_lines",
     "run_document",

@@ -1,4 +1,6 @@
-"""The structs that commands without a journal encode as JSON: `config`, `budget`, `run --dry-run`.
+"""The structs that commands without a journal encode as JSON.
+
+These are `plan`, `run --dry-run`, `budget` and `config`.
 
 `documents` has the rules of all JSON documents.
 """
@@ -9,6 +11,8 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+from katapult_async.jobs.journal.records import Finding
 
 from .documents import Timestamp
 
@@ -28,6 +32,38 @@ class TokenDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     set: Annotated[bool, Meta(description="Whether a source of the token is named.")]
     kind: Annotated[Literal["variable", "file", "command"] | None, Meta(description="What is read.")]
     source: Annotated[str | None, Meta(description="Option, variable, or line of a profile.")]
+
+
+class PlanLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the first lines with a finding."""
+
+    line: Annotated[int, Meta(description="Line of the manifest, or position from 1.")]
+    disk: str
+    virtual_machine: Annotated[str, Meta(description="ID or FQDN, as in the manifest.")]
+    detail: Annotated[str | None, Meta(description="More about the finding, in words.")]
+
+
+class PlanDocument(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="schema",
+    tag="katapult-async/plan/1",
+):
+    """What assigning a manifest would find and cost: `katapult-async plan --json`."""
+
+    counts: Annotated[dict[Finding, int], Meta(description="Lines by finding, each that occurs.")]
+    first: Annotated[dict[Finding, list[PlanLine]], Meta(description="The first lines of each finding.")]
+    requests: Annotated[int, Meta(description="Requests that the preflight has used.")]
+    assign_requests: Annotated[int, Meta(description="Requests to assign, without retries.")]
+    attach: Annotated[int, Meta(description="Lines to attach. Each needs one more request.")]
+    total_permitted: Annotated[
+        int | None, Meta(description="Requests permitted per window. None if not known.")
+    ]
+    seconds: Annotated[float | None, Meta(description="Until the last is sent. None if no limit is known.")]
+    not_compared: Annotated[int, Meta(description="Disks whose data center was not read.")]
+    not_examined: Annotated[int, Meta(description="Virtual machines whose state was not read.")]
 
 
 class CostDocument(
@@ -115,4 +151,5 @@ COMMAND_DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "budget": BudgetDocument,
     "config": ConfigDocument,
     "cost": CostDocument,
+    "plan": PlanDocument,
 }

@@ -15,10 +15,9 @@ from msgspec import Meta
 
 from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.latency import Latency
-from katapult_async.jobs.journal.records import LineRecord, LineStatus, RollbackProgress, RunKind, RunSummary
+from katapult_async.jobs.journal.records import LineRecord, LineStatus, RunKind
+from katapult_async.jobs.journal.summary import RollbackProgress, RunState, RunSummary
 from katapult_async.safe_text import for_json
-
-from .standing import RunState, state_of
 
 L = TypeVar("L", bound="LineDocument")
 
@@ -78,13 +77,14 @@ class RunDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     counts: Annotated[dict[LineStatus, int], Meta(description="Lines by status, each that occurs.")]
     ok: Annotated[bool, Meta(description="Whether every line is done.")]
     finished: Annotated[bool, Meta(description="Whether resuming has nothing left to do.")]
-    requests: int
+    requests: Annotated[int, Meta(description="Requests of all preflights and sessions.")]
     requests_at_least: Annotated[bool, Meta(description="A session was killed: `requests` is a lower bound.")]
     rate_limited: Annotated[int, Meta(description="429 responses.")]
     total_permitted: Annotated[
         int | None, Meta(description="Requests permitted per minute, as far as known.")
     ]
-    elapsed: Annotated[float, Meta(description="Seconds of all sessions together.")]
+    elapsed: Annotated[float, Meta(description="Seconds of all sessions, without preflights.")]
+    preflight_elapsed: Annotated[float, Meta(description="Seconds of all preflights.")]
     latency: Annotated[Latency, Meta(description="How long requests took, in seconds.")]
     sessions: list[SessionDocument]
     base_url: str | None
@@ -163,6 +163,8 @@ class ListedRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     lines: int | None = None
     done: int | None = None
     failed: int | None = None
+    unknown: int | None = None
+    waiting: int | None = None
 
 
 class RunsDocument(
@@ -244,7 +246,7 @@ def run_document_of(summary: RunSummary, latency: Latency) -> RunDocument:
         run_id=info.run_id,
         kind=info.kind,
         action=info.action,
-        state=state_of(summary),
+        state=summary.state,
         manifest=info.manifest,
         created_at=iso(info.created_at) or "",
         lines=info.lines,
@@ -256,6 +258,7 @@ def run_document_of(summary: RunSummary, latency: Latency) -> RunDocument:
         rate_limited=summary.rate_limited,
         total_permitted=summary.total_permitted,
         elapsed=round(max(summary.elapsed, 0.0), 3),
+        preflight_elapsed=round(summary.preflight_elapsed, 3),
         latency=latency,
         sessions=[
             SessionDocument(

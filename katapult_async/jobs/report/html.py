@@ -17,17 +17,17 @@ from katapult_async.jobs.journal.latency import Latency
 from katapult_async.jobs.journal.records import (
     LineRecord,
     LineStatus,
-    RunSummary,
     TimelineSecond,
     TimelineWait,
 )
+from katapult_async.jobs.journal.summary import RunState, RunSummary
 from katapult_async.page import asset, foot, head, text
 from katapult_async.words import local_time
 
 from .chart import NARROW, WIDE, draw
 from .html_tables import lines_table, sessions_table
 from .selection import FAILURES, selected
-from .standing import RunState, command, next_steps, progress, standing, state_of, title
+from .standing import command, next_steps, progress, standing, title
 from .text import totals
 
 _GOOD = frozenset({RunState.DONE})
@@ -88,7 +88,7 @@ def _head(summary: RunSummary) -> Iterator[str]:
 
 
 def _overview(summary: RunSummary, latency: Latency | None, path: Path | None, now: float) -> Iterator[str]:
-    state = state_of(summary)
+    state = summary.state
     mood = "good" if state in _GOOD else "bad" if state in _BAD else "neutral"
     yield f'<p class="{mood}">{text(progress(summary))} {text(standing(summary))}</p>\n'
     if state is RunState.RUNNING:

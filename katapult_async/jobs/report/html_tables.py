@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
-from katapult_async.jobs.journal.records import LineRecord, LineStatus, RunSummary
+from katapult_async.jobs.journal.records import LineRecord, LineStatus
+from katapult_async.jobs.journal.summary import RunSummary
 from katapult_async.page import text
 from katapult_async.words import count, local_time
 

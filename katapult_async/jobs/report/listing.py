@@ -14,7 +14,6 @@ from katapult_async.jobs.journal.schema import APPLICATION_ID
 from katapult_async.safe_text import for_terminal
 
 from .documents import ListedRun, iso
-from .standing import state_of
 
 #: The endings of names of journals. Such a file is listed even if its content is damaged.
 _NAMES = (".run", ".rollback")
@@ -72,12 +71,14 @@ def _listed(path: Path) -> tuple[ListedRun, float | None]:
         journal=name,
         run_id=summary.info.run_id,
         kind=summary.info.kind,
-        state=state_of(summary),
+        state=summary.state,
         manifest=summary.info.manifest,
         created_at=iso(summary.info.created_at),
         active_at=iso(active_at),
         lines=summary.info.lines,
         done=sum(number for status, number in summary.counts.items() if status.ok),
         failed=summary.counts.get(LineStatus.FAILED, 0),
+        unknown=summary.counts.get(LineStatus.UNKNOWN, 0),
+        waiting=summary.counts.get(LineStatus.WAITING, 0),
     )
     return run, active_at

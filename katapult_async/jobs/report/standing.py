@@ -1,15 +1,15 @@
 """The state of a run: one word for programs, sentences for people, and the next commands.
 
-Pure functions of a RunSummary.
+Functions of a RunSummary. Paths in the working directory are shown relative to it.
 """
 
 from __future__ import annotations
 
-import enum
 import shlex
 from pathlib import Path
 
-from katapult_async.jobs.journal.records import LineStatus, RollbackProgress, RunKind, RunSession, RunSummary
+from katapult_async.jobs.journal.records import LineStatus, RunKind, RunSession
+from katapult_async.jobs.journal.summary import RollbackProgress, RunState, RunSummary
 from katapult_async.safe_text import for_terminal
 from katapult_async.transport import DEFAULT_BASE_URL
 from katapult_async.transport.address import is_same_base_url
@@ -18,64 +18,6 @@ from katapult_async.words import count, counted, local_time
 _COMMAND = "katapult-async"
 
 
-class RunState(str, enum.Enum):
-    """The state of a run."""
-
-    #: A process executes the run.
-    RUNNING = "running"
-    #: The user has not agreed to the changes yet, and nothing was sent.
-    NOT_CONFIRMED = "not_confirmed"
-    #: The user has agreed to the changes, and nothing was sent.
-    NOT_STARTED = "not_started"
-    #: Every line is done.
-    DONE = "done"
-    #: The run has ended, and some lines failed.
-    DONE_WITH_FAILURES = "done_with_failures"
-    #: The run has ended, and some lines are waiting or unknown.
-    OPEN = "open"
-    #: The user stopped the run, or it reached a limit such as `max_failures`.
-    INTERRUPTED = "interrupted"
-    #: The API refused the whole run.
-    REFUSED = "refused"
-    #: The API did not respond.
-    NO_ANSWER = "no_answer"
-    #: An error in this program ended the run.
-    STOPPED_BY_ERROR = "stopped_by_error"
-    #: The process ended without a record: a kill, a crash, a power cut.
-    KILLED = "killed"
-    #: The rollback of the run has begun and is not finished.
-    ROLLBACK_UNFINISHED = "rollback_unfinished"
-    ROLLED_BACK = "rolled_back"
-
-    def __str__(self) -> str:
-        return self.value
-
-    @property
-    def resumable(self) -> bool:
-        """Whether `resume` is the next command."""
-        return self in _RESUMABLE
-
-
-_RESUMABLE = frozenset(
-    {
-        RunState.NOT_CONFIRMED,
-        RunState.NOT_STARTED,
-        RunState.OPEN,
-        RunState.INTERRUPTED,
-        RunState.REFUSED,
-        RunState.NO_ANSWER,
-        RunState.STOPPED_BY_ERROR,
-        RunState.KILLED,
-    }
-)
-_BY_END = {
-    None: RunState.KILLED,
-    "finished": RunState.OPEN,
-    "interrupted": RunState.INTERRUPTED,
-    "refused": RunState.REFUSED,
-    "no_answer": RunState.NO_ANSWER,
-    "failed": RunState.STOPPED_BY_ERROR,
-}
 #: The words for each state in a list of runs.
 STATE_WORDS = {
     RunState.RUNNING: "running",
@@ -92,19 +34,6 @@ STATE_WORDS = {
     RunState.ROLLBACK_UNFINISHED: "rollback unfinished",
     RunState.ROLLED_BACK: "rolled back",
 }
-
-
-def state_of(summary: RunSummary) -> RunState:
-    """Return the state of a run."""
-    if summary.locked_by is not None:
-        return RunState.RUNNING
-    if summary.rollback is not None:
-        return RunState.ROLLED_BACK if summary.rollback.finished else RunState.ROLLBACK_UNFINISHED
-    if not summary.sessions:
-        return RunState.NOT_CONFIRMED if summary.info.confirmed_at is None else RunState.NOT_STARTED
-    if summary.finished:
-        return RunState.DONE if summary.ok else RunState.DONE_WITH_FAILURES
-    return _BY_END.get(summary.sessions[-1].ended, RunState.STOPPED_BY_ERROR)
 
 
 def title(summary: RunSummary) -> str:
@@ -141,7 +70,7 @@ _NOT_DONE = {LineStatus.FAILED: "failed", LineStatus.UNKNOWN: "unknown", LineSta
 
 def standing(summary: RunSummary) -> str:
     """Return the state of a run in one or two sentences. `progress` has the numbers of lines."""
-    state, last = state_of(summary), summary.sessions[-1] if summary.sessions else None
+    state, last = summary.state, summary.sessions[-1] if summary.sessions else None
     match state:
         case RunState.RUNNING if not summary.sessions:
             return f"Prepared by {for_terminal(summary.locked_by or '')}. It has changed nothing yet."
@@ -163,7 +92,7 @@ def standing(summary: RunSummary) -> str:
             return f"Interrupted{_when(last)}."
         case RunState.KILLED:
             active = f" It was last active {local_time(last.active_until)}." if last is not None else ""
-            return f"Stopped unexpectedly.{active}"
+            return f"Stopped unexpectedly: its process was killed or crashed.{active}"
         case _:
             # REFUSED, NO_ANSWER or STOPPED_BY_ERROR: the reason shows which.
             how = "Stopped by an error" if state is RunState.STOPPED_BY_ERROR else "Stopped"
@@ -173,7 +102,10 @@ def standing(summary: RunSummary) -> str:
 
 def _rollback(rollback: RollbackProgress) -> str:
     if not rollback.reachable:
-        return f"A rollback has begun. Its journal {for_terminal(rollback.path)} cannot be read."
+        return f"A rollback has begun. Its journal {for_terminal(rollback.shown_path)} cannot be read."
+    if rollback.locked_by is not None:
+        where = for_terminal(rollback.locked_by)
+        return f"Being rolled back in {where}: {count(rollback.done)} of {count(rollback.lines)}."
     how = "Rolled back" if rollback.finished else "Rollback unfinished"
     return f"{how}: {count(rollback.done)} of {count(rollback.lines)}."
 
@@ -197,7 +129,7 @@ def next_steps(
         journal: The path of its journal, as the user has written it.
         base_url: The base URL that a command uses without `--base-url`.
     """
-    state, steps, made_for = state_of(summary), list[tuple[str, str]](), summary.info.base_url
+    state, steps, made_for = summary.state, list[tuple[str, str]](), summary.info.base_url
     # If the run uses another host, commands that send requests must name it. The journal alone must
     # not choose the host that gets the token.
     host = [] if made_for is None or is_same_base_url(made_for, base_url) else ["--base-url", made_for]
@@ -205,10 +137,13 @@ def next_steps(
         steps.append(("Watch it", command("status", journal, "--watch")))
     if state.resumable:
         steps.append(("Resume", command("resume", journal, *host)))
-    if summary.rollback is not None:
-        if state is RunState.ROLLBACK_UNFINISHED and summary.rollback.reachable:
-            steps.append(("Finish the rollback", command("resume", summary.rollback.path, *host)))
-        steps.append(("See the rollback", command("status", summary.rollback.path)))
+    if (rollback := summary.rollback) is not None:
+        if rollback.locked_by is not None:
+            steps.append(("Watch the rollback", command("status", rollback.shown_path, "--watch")))
+        else:
+            if state is RunState.ROLLBACK_UNFINISHED and rollback.reachable:
+                steps.append(("Finish the rollback", command("resume", rollback.shown_path, *host)))
+            steps.append(("See the rollback", command("status", rollback.shown_path)))
     if summary.counts.get(LineStatus.FAILED):
         steps.append(("See why lines failed", command("report", journal)))
         if state is RunState.DONE_WITH_FAILURES:

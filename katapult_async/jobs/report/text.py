@@ -9,7 +9,8 @@ from typing import TextIO
 
 from katapult_async.jobs.journal import Journal
 from katapult_async.jobs.journal.latency import Latency
-from katapult_async.jobs.journal.records import LineRecord, LineStatus, RunSummary
+from katapult_async.jobs.journal.records import LineRecord, LineStatus
+from katapult_async.jobs.journal.summary import RunSummary
 from katapult_async.safe_text import for_terminal
 from katapult_async.words import count, duration, milliseconds
 
@@ -90,7 +91,10 @@ def totals(summary: RunSummary, *, latency: Latency | None = None) -> list[tuple
     per = "minute" if summary.period == 60 else f"{summary.period:g} s"
     permitted = summary.total_permitted
     rows.append((f"permitted per {per}", count(permitted) if permitted else "not known"))
-    rows.append(("time", duration(summary.elapsed)))
+    if summary.preflight_elapsed:
+        rows.append(("time of preflight", duration(summary.preflight_elapsed)))
+    time = "time without preflight" if summary.preflight_elapsed else "time"
+    rows.append((time, duration(summary.elapsed)))
     if latency is not None:
         rows += latency_rows(latency)
     budgets = {session.budget for session in summary.sessions} - {None}

@@ -32,6 +32,7 @@ from katapult_async.logs import package_logger
 from katapult_async.models import AttachmentState, VirtualMachineState
 from katapult_async.observer import Observer, OutcomeEvent, StepEvent
 from katapult_async.resources.actions import action_named
+from katapult_async.words import counted
 
 from .busy_machines import BusyMachines
 from .recorder import ActionRecorder, StepRecorder
@@ -56,6 +57,11 @@ BUSY_PAUSE, LONGEST_BUSY_PAUSE = 2.0, 30.0
 #: The most passes of a rollback through its steps. A later pass detaches disks that another client
 #: attached after the run.
 MOST_PASSES = 3
+
+
+def held_back(limit: int | None) -> str:
+    """Return the reason of a session that sent only its first lines."""
+    return f"only the first {counted(limit or 0, 'line')} should be sent"
 
 
 class FirstLines:
@@ -198,7 +204,7 @@ class StepRunner:
         if self.stopped:
             return "interrupted", None
         if self._lines.held_back:
-            return "interrupted", f"only the first {self._lines.limit} lines were to be sent"
+            return "interrupted", held_back(self._lines.limit)
         return "finished", None
 
     async def _run(self) -> None:
