@@ -89,6 +89,8 @@ class Gate:
     def __init__(self, window: Window, *, shift: float = 0.0) -> None:
         self._window = window
         self._shift = shift
+        # Kept from the first request on: before Python 3.12, finding it costs a system call.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._pacer: AsyncLimiter | None = None
         self._pacer_rate = 0.0
         self._queue: list[_Turn] = []
@@ -107,7 +109,9 @@ class Gate:
 
     def now(self) -> float:
         """Return the time of the window's clock, in seconds."""
-        return asyncio.get_running_loop().time() + self._shift
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop.time() + self._shift
 
     @property
     def waiting(self) -> int:
@@ -154,7 +158,7 @@ class Gate:
         if self._queue:
             return None
         window = self._window
-        now = asyncio.get_running_loop().time() + self._shift
+        now = self.now()
         if window.paced and window.pace(now) is not None:
             return None
         decision = window.take(now)
@@ -223,7 +227,7 @@ class Gate:
 
     def answered(self, permit: Permit, evidence: Evidence) -> None:
         """End a permit whose request got a response."""
-        now = asyncio.get_running_loop().time() + self._shift
+        now = self.now()
         self._window.answered(permit, now, evidence)
         if self._queue:
             self.wake()
