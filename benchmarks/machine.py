@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import msgspec
@@ -66,11 +67,16 @@ def describe() -> Machine:
         cpu=_cpu(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         system=f"{_distribution()}, {platform.system()} {platform.release()}",
-        python=f"{platform.python_version()} ({platform.python_implementation()})",
+        python=f"{platform.python_version()} ({_implementation()})",
         load=round(os.getloadavg()[0], 2),
         commit=_commit(),
         packages=_versions(),
     )
+
+
+def _implementation() -> str:
+    name = platform.python_implementation()
+    return f"{name}, free-threaded" if sysconfig.get_config_var("Py_GIL_DISABLED") else name
 
 
 def _cpu() -> str:

@@ -43,8 +43,9 @@ RIGHTS = (
     "~katapult:budget:* &katapult:budget:* +eval +time +hmget +hset +pexpire +publish +subscribe +unsubscribe"
 )
 
-# Messages of the server for a missing right within a script.
+# Messages of the server for a missing right within a script: of Redis 7, and of Redis 8 and Valkey.
 _NOT_PERMITTED = ("can't run this command", "can't publish to", "can't access at least one of the keys")
+_NOT_PERMITTED_IN_SCRIPT = "ACL failure in script: "
 # Messages for other permanent errors.
 _CONFIGURED_WRONG = ("WRONGPASS", "DB index", "invalid DB index")
 
@@ -274,12 +275,14 @@ def _lasting(exc: Exception) -> str | None:
             return "the host is unknown"
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted ({cause.verify_message})"
-    text = str(exc).partition(" script: ")[0].rstrip(".")
+    message = str(exc)
+    text = message.removeprefix(_NOT_PERMITTED_IN_SCRIPT).partition(" script: ")[0].rstrip(".")
     if text.startswith(("NOAUTH", "Authentication required", "HELLO must be called")):
         return "it asks for a password"
     if isinstance(exc, AuthenticationError) or text.startswith(_CONFIGURED_WRONG):
         return text
-    if isinstance(exc, NoPermissionError) or any(words in text for words in _NOT_PERMITTED):
+    not_permitted = isinstance(exc, NoPermissionError) or message.startswith(_NOT_PERMITTED_IN_SCRIPT)
+    if not_permitted or any(words in text for words in _NOT_PERMITTED):
         return f"{text}. Its user needs these rights: {RIGHTS}"
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
@@ -23,7 +24,9 @@ class LogFile(logging.FileHandler):
             f"katapult-async: cannot write the log {self.baseFilename}: {reason}. The run continues without a log.",
             file=sys.stderr,
         )
-        self.stream = None  # its buffer cannot be flushed either
+        # Its buffer cannot be flushed either. From Python 3.14 on, the interpreter reports that.
+        with contextlib.suppress(OSError):
+            self.close()
 
 
 def log_to(file: Path) -> None:

@@ -30,6 +30,8 @@ class _Output(io.FileIO):
         try:
             return super().write(data)
         except BrokenPipeError:
+            # From Python 3.14 on, the interpreter reports the error of a stream's last flush.
+            self.broken = True
             raise
         except OSError as exc:
             self.broken = True

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 import trustme
 from redis import asyncio as aioredis
+from redis.exceptions import ResponseError
 
 from katapult_async import BulkReport, Client, OutcomeStatus, SessionPool, Timeout
 from katapult_async.budget import BudgetError, RedisBudget, SharedGate, as_budget, key_of
-from katapult_async.budget.redis import RIGHTS
+from katapult_async.budget.redis import RIGHTS, _lasting  # pyright: ignore[reportPrivateUsage]
 from katapult_async.testing import Counting, KatapultEmulator
 from tests.redis_server import RedisServer, free_port, redis_server
 from tests.signs import until
@@ -110,11 +111,12 @@ async def test_a_user_with_the_documented_rights_can_do_all_that_is_needed(
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        ("+hset", "can't run this command"),
-        ("+pexpire", "can't run this command"),
+        # Redis up to 7 and Redis 8 have different messages.
+        ("+hset", "can't run this command|no permissions to run the 'hset' command"),
+        ("+pexpire", "can't run this command|no permissions to run the 'pexpire' command"),
         ("+eval", "no permissions to run the 'eval' command"),
-        ("&katapult:budget:*", "can't publish to the channel"),
-        ("~katapult:budget:*", "no permissions to access one of the keys"),
+        ("&katapult:budget:*", "can't publish to the channel|No permissions to access a channel"),
+        ("~katapult:budget:*", "no permissions to access one of the keys|No permissions to access a key"),
     ],
 )
 async def test_a_missing_right_is_an_error_at_once(shared: RedisServer, missing: str, said: str) -> None:
@@ -124,6 +126,28 @@ async def test_a_missing_right_is_an_error_at_once(shared: RedisServer, missing:
         await budget.check()
     assert "needs these rights: ~katapult:budget:* " in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        # Redis 7, Redis 8 and Valkey 9.
+        (
+            "The user executing the script can't run this command or subcommand script: 5f, on @user_script:3.",
+            "The user executing the script can't run this command or subcommand",
+        ),
+        (
+            "ACL failure in script: User u has no permissions to run the 'hset' command script: 5f, on @u:3.",
+            "User u has no permissions to run the 'hset' command",
+        ),
+        (
+            "ACL failure in script: No permissions to access a channel script: on @user_script:3.",
+            "No permissions to access a channel",
+        ),
+    ],
+)
+def test_each_servers_message_for_a_missing_right_is_known(message: str, said: str) -> None:
+    assert _lasting(ResponseError(message)) == f"{said}. Its user needs these rights: {RIGHTS}"
 
 
 @pytest.mark.parametrize(
