@@ -21,7 +21,7 @@ from .clock import DRIFT, ServerClock
 from .counter import ServerCounter
 from .counter_kind import CounterKind, slides
 from .other_users import OtherUsers
-from .permit import Permit, Role, Wait, WaitReason
+from .permit import PLAIN, Permit, Role, Wait, WaitReason
 from .request_types import RequestTypes
 from .trailing import TrailingCount, TrailingRule
 from .window_numbers import WindowNumbers
@@ -121,7 +121,7 @@ class AlignedWindows(msgspec.Struct):
         else:
             free = self.counter.free(in_flight, share)
         if free >= 1:
-            return self._delay_last_permits(now, free, limit, in_flight, waiting), Role.PLAIN
+            return self._delay_last_permits(now, free, limit, in_flight, waiting), PLAIN
         return self._decide_at_boundary(now, limit, in_flight)
 
     def _decide_at_boundary(self, now: float, limit: int, in_flight: int) -> tuple[Wait | None, Role]:

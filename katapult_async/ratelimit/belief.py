@@ -25,3 +25,7 @@ class Belief(enum.Enum):
     ALIGNED = "windows of the server's clock"
     #: A token bucket, refilled at limit/period a second, whose level the headers state.
     REFILLING = "bucket that refills"
+
+
+#: Compared for each request (see PLAIN).
+ALIGNED, REFILLING = Belief.ALIGNED, Belief.REFILLING

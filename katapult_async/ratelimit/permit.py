@@ -42,6 +42,10 @@ class Role(enum.Enum):
     PROBE = "a probe after a 429"
 
 
+#: Used for each request. Before Python 3.12, a class finds its member in fourteen times the time.
+PLAIN = Role.PLAIN
+
+
 class Permit(msgspec.Struct, eq=False):
     """The permission to send one request, and what was known when it was given.
 

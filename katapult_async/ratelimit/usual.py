@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .aligned import AlignedWindows
 from .evidence import Evidence
-from .permit import Permit, Role
+from .permit import PLAIN, Permit
 
 
 def read_usual(
@@ -38,7 +38,7 @@ def read_usual(
     if (
         remaining is None
         or window is None
-        or permit.role is not Role.PLAIN
+        or permit.role is not PLAIN
         or evidence.refused
         or evidence.permitted != limit
         or aligned.unread

@@ -31,11 +31,11 @@ import msgspec
 
 from .aligned import PATIENCE, AlignedWindows, Reading
 from .backoff import Backoff
-from .belief import Belief
+from .belief import ALIGNED, REFILLING, Belief
 from .closure import Closure
 from .evidence import Evidence
 from .limit import Limit
-from .permit import Permit, Role, Wait, WaitReason
+from .permit import PLAIN, Permit, Role, Wait, WaitReason
 from .trailing import BUCKETS, TrailingRule
 from .trust import CONTRADICTED, NOT_ALIGNED, Trust
 from .usual import read_usual
@@ -184,17 +184,17 @@ class Window(msgspec.Struct):
             patient_until = self._solo_sent + self._patience()
             if now < patient_until:
                 return Wait(patient_until, WaitReason.ANSWER)
-        role = Role.PLAIN
+        role = PLAIN
         if self._backoff.closure is not None:
             wait, role = self._decide_closed(self._backoff.closure, now)
-        elif self._belief is Belief.COLD:
-            wait = None
-            role = Role.FIRST
-        elif self._belief is Belief.ALIGNED:
+        elif (belief := self._belief) is ALIGNED:
             wait, role = self._aligned.decide(
                 now, self._limit.value or 1, self._in_flight, waiting, self.sharers - 1
             )
-        elif self._belief is Belief.REFILLING:
+        elif belief is Belief.COLD:
+            wait = None
+            role = Role.FIRST
+        elif belief is REFILLING:
             wait = self._aligned.decide_refilling(now, self._share(), self._in_flight)
         else:
             wait = self._decide_trailing(now)
@@ -215,7 +215,7 @@ class Window(msgspec.Struct):
         )
         if not self._sends:
             aligned.last_response_at = now
-        if role is not Role.PLAIN:
+        if role is not PLAIN:
             self._solo, self._solo_sent = self._sends, now
         self._sends += 1
         self._in_flight += 1
@@ -272,7 +272,7 @@ class Window(msgspec.Struct):
         self._end(permit)
         trip, longest = now - permit.sent, TRIP_DECAY * self._longest_trip
         self._longest_trip = trip if trip > longest else longest
-        if self._in_flight and (self._belief is Belief.ALIGNED or self._belief is Belief.REFILLING):
+        if self._in_flight and (self._belief is ALIGNED or self._belief is REFILLING):
             limit, in_flight = self._limit.value, self._in_flight
             if read_usual(self._aligned, permit, now, evidence, limit=limit, in_flight=in_flight):
                 self._trailing.admissions.add(now)
