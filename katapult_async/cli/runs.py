@@ -16,7 +16,7 @@ from katapult_async.words import count, local_time
 _OPEN = ("unknown", "waiting")
 #: Columns that are aligned at the right.
 _NUMBERS = ("done", "failed", *_OPEN)
-_HEADINGS = ("journal", "run ID", "state", *_NUMBERS, "last active")
+_HEADINGS = ("journal", "state", *_NUMBERS, "last active")
 _DAMAGED = "damaged"
 
 
@@ -57,7 +57,6 @@ def _row(run: ListedRun, active_at: float | None) -> dict[str, str]:
         return {"journal": run.journal, _DAMAGED: f"damaged: {run.problem}"}
     return {
         "journal": run.journal,
-        "run ID": run.run_id or "",
         "state": STATE_WORDS[run.state],
         "done": f"{count(run.done or 0)} of {count(run.lines or 0)}",
         "failed": count(run.failed or 0),
