@@ -16,7 +16,12 @@ from katapult_async.cli.words import clock_time, counted, duration
 from katapult_async.client import ClientSettings
 from katapult_async.jobs import Journal, JournalError, LineStatus, Run, RunSummary, rollback_scope
 from katapult_async.jobs.location import Location, location_for_rollback
-from katapult_async.jobs.preflight.forecast import Throughput, rollback_requests, seconds_for
+from katapult_async.jobs.preflight.forecast import (
+    Throughput,
+    rollback_requests,
+    seconds_for,
+    used_in_window,
+)
 from katapult_async.transport import DEFAULT_BASE_URL
 
 
@@ -86,14 +91,19 @@ def _ask(
             )
     if not lines:
         return None  # the next step reports the reason
-    print(cost(lines, attached, summary, settings, now=time.time()), file=sys.stderr)
+    now = time.time()
+    with Journal.read(of) as parent:
+        used = used_in_window(parent.timeline(), summary.period, now)
+    print(cost(lines, attached, summary, settings, used=used, now=now), file=sys.stderr)
     if yes:
         return None
     where = target(summary.info.organization, settings.get("base_url", DEFAULT_BASE_URL))
     return confirmed(f"Unassign {counted(lines, 'disk')} {where}?")
 
 
-def cost(lines: int, attached: int, summary: RunSummary, settings: ClientSettings, *, now: float) -> str:
+def cost(
+    lines: int, attached: int, summary: RunSummary, settings: ClientSettings, *, used: int, now: float
+) -> str:
     """Return what a rollback costs, in one sentence.
 
     Args:
@@ -101,11 +111,14 @@ def cost(lines: int, attached: int, summary: RunSummary, settings: ClientSetting
         attached: Disks to detach first.
         summary: The summary of the run to roll back.
         settings: The settings of the client.
+        used: Requests that the run has sent in the current window.
         now: Unix time in seconds.
     """
     requests = rollback_requests(lines, attached)
+    limit = settings.get("total_permitted") or summary.total_permitted
     throughput = Throughput(
-        limit=settings.get("total_permitted") or summary.total_permitted,
+        limit=limit,
+        remaining=None if limit is None else max(limit - used, 0),
         period=settings.get("rate_window", summary.period),
         max_per_second=settings.get("max_per_second"),
     )

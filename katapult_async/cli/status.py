@@ -12,7 +12,7 @@ from katapult_async.cli.words import clock_time, duration
 from katapult_async.jobs import Journal, JournalError, RunState, RunSummary
 from katapult_async.jobs.journal.latency import Latency
 from katapult_async.jobs.journal.records import LineStatus, RunKind, TimelineSecond
-from katapult_async.jobs.preflight.forecast import Throughput, action_requests, seconds_for
+from katapult_async.jobs.preflight.forecast import Throughput, action_requests, seconds_for, used_in_window
 from katapult_async.jobs.report.documents import StatusDocument, encode, iso, run_document_of
 from katapult_async.jobs.report.standing import next_steps, progress, standing, title
 from katapult_async.jobs.report.text import totals
@@ -99,7 +99,7 @@ def ends_in(summary: RunSummary, recent: list[TimelineSecond], *, now: float) ->
     if info.action is not None:
         requests = action_requests(lines, info.action)
     limit = summary.total_permitted
-    used = sum(second.requests for second in recent if second.at >= now - now % summary.period)
+    used = used_in_window(recent, summary.period, now)
     remaining = None if limit is None else max(limit - used, 0)
     seconds = seconds_for(requests, Throughput(limit=limit, remaining=remaining, period=summary.period), now)
     if seconds is not None and remaining is not None and requests <= remaining:

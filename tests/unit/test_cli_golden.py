@@ -27,6 +27,7 @@ from katapult_async.cli.progress import Progress
 from katapult_async.cli.questions import NOBODY
 from katapult_async.cli.rollback import cost
 from katapult_async.cli.summary import Ending, show_summary
+from katapult_async.client import ClientSettings
 from katapult_async.jobs import Finding, Journal, LineFinding, LineStatus, Manifest, Preflight, Run, RunKind
 from katapult_async.jobs.journal import NewLine, new_info
 from katapult_async.jobs.journal.queries_sessions import begin_session
@@ -117,7 +118,13 @@ def test_the_questions(tmp_path: Path) -> None:
     out += [NOBODY, *(stopping(number) for number in (0, 1, 32))]
     with Journal.read(tmp_path / "acme.run") as journal:
         summary = journal.summary()
-    out += [cost(2000, 0, summary, {}, now=NOW), cost(2000, 50, summary, {"total_permitted": 1000}, now=NOW)]
+    permitted: ClientSettings = {"total_permitted": 1000}
+    out += [
+        cost(2000, 0, summary, {}, used=0, now=NOW),
+        cost(2000, 50, summary, permitted, used=0, now=NOW),
+        # The run itself has used up the current window.
+        cost(2000, 50, summary, permitted, used=1000, now=NOW),
+    ]
     out += [command_for("resume", "a b.run", "https://other.example"), command_for("resume", "a.run", None)]
     check_golden("questions.txt", "\n".join(out) + "\n")
 

@@ -7,9 +7,11 @@ of the server's clock, a server clock equal to this machine's, and no retries.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import msgspec
 
+from katapult_async.jobs.journal.records import TimelineSecond
 from katapult_async.resources.actions import action_named
 
 
@@ -58,6 +60,17 @@ def seconds_for(requests: int, throughput: Throughput, now: float) -> float | No
     per_window = min(throughput.limit, fastest * throughput.period)
     full_windows = math.ceil(left / per_window) - 1
     return to_boundary + full_windows * throughput.period + (left - full_windows * per_window) / fastest
+
+
+def used_in_window(seconds: Iterable[TimelineSecond], period: float, now: float) -> int:
+    """Return how many of a run's requests were sent in the current window.
+
+    Args:
+        seconds: The timeline of the run, or its end.
+        period: Length of the window in seconds.
+        now: Unix time in seconds.
+    """
+    return sum(second.requests for second in seconds if second.at >= now - now % period)
 
 
 def action_requests(lines: int, action: str) -> int:
