@@ -97,6 +97,18 @@ def check_machine(machine: object) -> None:
         raise ValueError(wrong)
 
 
+def check_text(field: str, text: object) -> None:
+    """Raise ValueError unless the value of this field is a non-empty text."""
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"{field} is a text that is not empty, not {text!r}")
+
+
+def check_size(size_in_gb: object) -> None:
+    """Raise ValueError unless this is a whole number of gigabytes above zero."""
+    if not isinstance(size_in_gb, int) or isinstance(size_in_gb, bool) or size_in_gb < 1:
+        raise ValueError(f"a size is a whole number of gigabytes, for example 50, not {size_in_gb!r}")
+
+
 def check_items(items: object, *, example: str) -> None:
     """Check that an object can be the input of a run.
 

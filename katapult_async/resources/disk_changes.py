@@ -20,6 +20,8 @@ from katapult_async.bulk import (
     Words,
     check_disk,
     check_machine,
+    check_size,
+    check_text,
     read_with,
     send_with,
 )
@@ -145,18 +147,6 @@ class DiskUpdate(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.disk} -> {self.name}" if self.name is not UNSET else self.disk
-
-
-def check_text(field: str, text: object) -> None:
-    """Raise ValueError unless this is a non-empty text."""
-    if not isinstance(text, str) or not text.strip():
-        raise ValueError(f"{field} is a text that is not empty, not {text!r}")
-
-
-def check_size(size_in_gb: object) -> None:
-    """Raise ValueError unless this is a whole number of gigabytes above zero."""
-    if not isinstance(size_in_gb, int) or isinstance(size_in_gb, bool) or size_in_gb < 1:
-        raise ValueError(f"a size is a whole number of gigabytes, for example 50, not {size_in_gb!r}")
 
 
 def update_body(item: DiskUpdate) -> requests.UpdateDisk:

@@ -15,14 +15,23 @@ from email.utils import parsedate_to_datetime
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from katapult_async.bulk import Action, Contradiction, ReadBack, Words, check_machine, send_with
+from katapult_async.bulk import (
+    Action,
+    Contradiction,
+    ReadBack,
+    Words,
+    check_machine,
+    check_size,
+    check_text,
+    send_with,
+)
 from katapult_async.models import BusType, Disk, FileSystem, StorageSpeed, Task, lookups, requests
 from katapult_async.models.requests import DiskArguments, VirtualMachineDiskArguments
 from katapult_async.models.responses import DiskPage, DiskTaskResponse
 from katapult_async.transport import Meter, Operation, Session
 
 from .disk_actions import GET, PROBE, learn_machine, task_of
-from .disk_changes import check_size, check_text, notes
+from .disk_changes import notes
 from .pages import MOST_PER_PAGE, pages
 
 LIST = Operation("GET", "/organizations/organization/disks", DiskPage)

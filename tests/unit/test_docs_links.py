@@ -19,8 +19,6 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
 ]
 FENCE = re.compile(r"^ *(`{3,}).*?^ *\1$", re.MULTILINE | re.DOTALL)
-#: A page whose lines are longer.
-LONG = {"fast-path.md"}
 
 
 def name_of(page: Path) -> str:
@@ -95,11 +93,3 @@ def test_commands_and_options_exist(page: Path) -> None:
         known = {option for given, _ in help_records(name) for option in re.findall(r"--?[\w-]+", given)}
         given = {word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)}
         assert given <= known | {"--help"}, line
-
-
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if DOCS in page.parents and page.name not in LONG], ids=name_of
-)
-def test_prose_has_at_most_100_characters_a_line(page: Path) -> None:
-    prose = FENCE.sub("", page.read_text("utf-8"))
-    assert [line for line in prose.splitlines() if len(line) > 100 and not line.startswith("|")] == []
