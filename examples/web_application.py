@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, HTTPException, Request
 
-from katapult_async import Client, KatapultError, NotFound
+from katapult_async import AssignmentConflict, Client, KatapultError, NotFound, UnableToAssign
 
 
 @asynccontextmanager
@@ -34,6 +34,8 @@ async def assign(request: Request, machine: str, disk: str) -> dict[str, str]:
         raise HTTPException(422, detail=str(error)) from error
     except NotFound as error:
         raise HTTPException(404, detail=error.message) from error
+    except (UnableToAssign, AssignmentConflict) as error:  # for example: it is on another machine
+        raise HTTPException(409, detail=error.message) from error
     except KatapultError as error:
         raise HTTPException(502, detail=error.message) from error
     return {"disk": disk, "machine": machine}

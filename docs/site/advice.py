@@ -5,7 +5,7 @@ from __future__ import annotations
 _CREDENTIAL = "Check `KATAPULT_API_KEY`, or the token file or command. The run ends."
 _ORGANIZATION = "Activate the organization's account. The run ends."
 _ID = "Check the ID or name, and that the token has access to the object."
-_READ_BACK = "Check the result before you send the request again. A bulk run reads the item back by itself."
+_READ_BACK = "Check the result before you send the request again. Bulk runs and most single calls read the item back by themselves."
 
 ADVICE: dict[str, str] = {
     "missing_api_token": _CREDENTIAL,

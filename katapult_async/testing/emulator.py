@@ -160,6 +160,9 @@ class KatapultEmulator(Backend):
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
+        raised, self.faults.raised = self.faults.raised, None
+        if raised is not None and exc is None:
+            raise raised
 
     @property
     def port(self) -> int:

@@ -110,6 +110,8 @@ class Faults:
         self._rng = random.Random(seed)
         self._queue: deque[tuple[FaultKind, bool | None]] = deque()
         self._script: Script | None = None
+        #: What the script has raised first. The emulator raises it when its block ends.
+        self.raised: Exception | None = None
 
     @classmethod
     def everywhere(
@@ -137,7 +139,11 @@ class Faults:
         self._queue.extend([(FaultKind(kind), applies)] * times)
 
     def script(self, script: Script | None) -> None:
-        """Call `script` for each request. If it returns None, the rates apply."""
+        """Call `script` for each request. If it returns None, the rates apply.
+
+        If it raises, the response is a 500, and the emulator raises the exception at the end of its
+        `async with` block.
+        """
         self._script = script
 
     def draw(self, arrival: Arrival) -> Fault | None:
@@ -148,7 +154,11 @@ class Faults:
             return None
         if self._queue:
             return self._fault(*self._queue.popleft())
-        chosen = self._script(arrival) if self._script is not None else None
+        try:
+            chosen = self._script(arrival) if self._script is not None else None
+        except Exception as exc:
+            self.raised = self.raised or exc
+            raise
         if isinstance(chosen, Fault):
             return chosen
         if chosen is not None:

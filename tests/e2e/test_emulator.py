@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from katapult_async import Client, RetryPolicy, ServerError
 from katapult_async.testing import Answers, Counting, FaultKind, Faults, KatapultEmulator, pytest_plugin
 from tests.caller import MOMENT, ORGANIZATION, Answer, calling
 
@@ -390,3 +391,17 @@ def test_the_package_has_no_other_names() -> None:
     assert all(getattr(package, name) is not None for name in package.__all__)
     with pytest.raises(AttributeError):
         package.nothing  # noqa: B018
+
+
+async def test_an_error_in_a_script_of_faults_is_raised_at_the_end() -> None:
+    """A client sees only a 500, which a test may expect for other reasons."""
+
+    def mistyped(_: object) -> FaultKind:
+        raise AttributeError("SERVICE_UNAVAILABLE")
+
+    with pytest.raises(AttributeError, match="SERVICE_UNAVAILABLE"):
+        async with KatapultEmulator() as emulator:
+            emulator.faults.script(mistyped)
+            async with Client("token", base_url=emulator.url, retry=RetryPolicy(attempts=1)) as client:
+                with pytest.raises(ServerError):
+                    await client.disks.get(emulator.disk_ids[0])

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -22,13 +23,15 @@ from katapult_async.budget import FileBudget, key_of
 from katapult_async.testing import FaultKind, KatapultEmulator
 from tests.redis_server import free_port
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-PAGE = EXAMPLES.parent / "docs" / "how-to" / "share-a-budget.md"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+PAGE = EXAMPLES.parent / "docs" / "how-to" / "fastapi.md"
 TOKEN = "token"
 
 
-def test_the_page_shows_the_program() -> None:
-    _, code = (EXAMPLES / "web_application.py").read_text().split('"""\n\nfrom __future__', 1)
+@pytest.mark.parametrize("program", ["web_application.py", "background_assignments.py"])
+def test_the_page_shows_the_program(program: str) -> None:
+    _, code = (EXAMPLES / program).read_text().split('"""\n\nfrom __future__', 1)
     assert f"```python\nfrom __future__{code}```" in PAGE.read_text()
 
 
@@ -51,6 +54,51 @@ async def test_workers_of_a_web_application_share_the_rate_limit(tmp_path: Path)
         assert emulator.ledger.refusals == 0
         assert state is not None
         assert len(state.members) == 2
+
+
+async def test_a_background_run_continues_after_a_restart(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    pytest.importorskip("uvicorn")
+    async with KatapultEmulator(disks=100, virtual_machines=100, latency=0.1) as emulator:
+        environment = {**environment_of(emulator, tmp_path), "PYTHONPATH": str(EXAMPLES)}
+        pairs = [*zip(emulator.disk_ids, emulator.virtual_machine_ids, strict=True)]
+        pairs[7] = ("disk_doesNotExist", pairs[7][1])
+        program = "background_assignments"
+        async with worker(environment, program, tmp_path) as url, aiohttp.ClientSession(url) as session:
+            async with session.post("/assignments", json=[["disk", "x"]]) as response:
+                assert response.status == 422
+            async with session.post("/assignments", json=pairs) as response:
+                assert response.status == 202
+                key = (await response.json())["run"]
+            while emulator.ledger.applied_total["assign"] < 20:
+                await asyncio.sleep(0.01)
+        (tmp_path / "runs" / "damaged.run").write_bytes(b"")
+        emulator.latency = 0.0
+        async with worker(environment, program, tmp_path) as url, aiohttp.ClientSession(url) as session:
+            answer: dict[str, Any] = {}
+            while answer.get("state") in (None, "running", "interrupted"):
+                await asyncio.sleep(0.01)
+                async with session.get(f"/assignments/{key}") as response:
+                    answer = await response.json()
+        assert answer["state"] == "done_with_failures"
+        assert ["disk_doesNotExist", "failed", "disk_not_found"] in answer["lines"]
+        assert Counter(status for _, status, _ in answer["lines"]) == {"assigned": 99, "failed": 1}
+        assert emulator.ledger.applied_total["assign"] == 99
+
+
+async def test_the_test_of_the_page_passes(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    pytest.importorskip("httpx")
+    test = PAGE.read_text().rpartition("```python\n")[2].partition("```\n")[0]
+    (tmp_path / "test_page.py").write_text(test)
+    (tmp_path / "conftest.py").write_text((EXAMPLES / "own_tests" / "conftest.py").read_text())
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(EXAMPLES), str(ROOT)))}
+    code, output = await run(
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", str(tmp_path)),
+        environment=environment,
+    )
+    assert code == 0, output
+    assert "1 passed" in output
 
 
 async def test_a_nightly_job_continues_and_tries_failed_lines_again(tmp_path: Path) -> None:
@@ -158,13 +206,15 @@ async def run(*arguments: str, environment: dict[str, str]) -> tuple[int, str]:
 
 
 @asynccontextmanager
-async def worker(environment: dict[str, str]) -> AsyncIterator[str]:
-    """Run the application in a process, and give its URL once it listens."""
+async def worker(
+    environment: dict[str, str], program: str = "web_application", folder: Path = EXAMPLES
+) -> AsyncIterator[str]:
+    """Run an application in a process, and give its URL once it listens."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    program = [sys.executable, "-m", "uvicorn", "web_application:app", "--port", str(port)]
+    command = [sys.executable, "-m", "uvicorn", f"{program}:app", "--port", str(port)]
     process = await asyncio.create_subprocess_exec(
-        *program, cwd=EXAMPLES, env=environment, stdout=DEVNULL, stderr=DEVNULL
+        *command, cwd=folder, env=environment, stdout=DEVNULL, stderr=DEVNULL
     )
     try:
         async with aiohttp.ClientSession(url) as session:
