@@ -163,11 +163,11 @@ def _connect(progress: Progress, client: Client, run: Run | None) -> None:
     progress.in_flight = lambda: gate.in_flight if isinstance(gate, SharedGate) else gate.window.in_flight
     if run is not None:
         progress.patience_left = lambda: run.patience_left
+        progress.attaches = run.info.attach
     meter = progress.meter
     meter.known_limit = lambda: gate.limit
     meter.period = gate.window.period
     meter.max_per_second = client.max_per_second
-    meter.concurrency = client.concurrency
 
 
 def _stopper(run: Run, progress: Progress, executing: asyncio.Future[RunSummary]) -> Callable[[], None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from katapult_async import BudgetEvent, RequestEvent
 from katapult_async.cli.words import count
-from katapult_async.jobs.preflight.forecast import Throughput, seconds_for
+from katapult_async.jobs.preflight.forecast import Throughput, reached, seconds_for
 
 #: Seconds over which the rate is measured.
 RECENT = 10.0
@@ -22,7 +22,6 @@ class Meter:
         period: Length of the server's window in seconds.
         known_limit: Returns the limit that the client knows, or None. Set by the caller.
         max_per_second: The user's own maximum of requests per second, or None.
-        concurrency: Most requests in flight.
     """
 
     known_limit: Callable[[], int | None] = staticmethod(lambda: None)
@@ -32,11 +31,9 @@ class Meter:
         self.period = 60.0
         self._permitted: int | None = None
         self.max_per_second: float | None = None
-        self.concurrency = 32
         self._began: float | None = None
         self._remaining: int | None = None
         self._window = -1
-        self._latency = 0.0
         # The seconds of the last window in which requests were sent, each with their number.
         self._seconds: deque[list[float]] = deque()
 
@@ -51,8 +48,6 @@ class Meter:
         self.rate_limited += event.rate_limited
         self._permitted = event.permitted or self._permitted
         self._began = event.sent_at if self._began is None else self._began
-        took = max(event.ended_at - event.sent_at, 0.0)
-        self._latency = took if not self._latency else 0.95 * self._latency + 0.05 * took
         self._count_second(event.sent_at)
         window = int(event.ended_at // self.period)
         if event.remaining is None:
@@ -108,7 +103,7 @@ class Meter:
             remaining=self.remaining(now),
             period=self.period,
             max_per_second=self.max_per_second,
-            measured=self.concurrency / self._latency if self._latency else None,
+            measured=reached(((at, sent) for at, sent in self._seconds), now),
         )
         return seconds_for(requests, throughput, now)
 

@@ -27,6 +27,7 @@ from katapult_async.cli.meter import Meter
 from katapult_async.cli.safe import shown
 from katapult_async.cli.terminal import is_plain
 from katapult_async.cli.words import clock_time, count, counted, duration
+from katapult_async.jobs.preflight.forecast import step_requests
 
 #: Shortest time in seconds between two plain lines.
 EVERY = 5.0
@@ -45,8 +46,6 @@ STEP_NAMES = {
     "detach": "detaching",
     "unassign": "unassigning",
 }
-#: Requests for each line of a step. One for steps that are not listed.
-REQUESTS = {"detach": 2, "unassign": 2}
 _STYLES = {"failed": "red", "unknown": "yellow", "not_attempted": "dim"}
 
 
@@ -63,6 +62,7 @@ class Progress(Observer):
     Attributes:
         in_flight: Returns how many requests are in flight. Set by the caller.
         patience_left: Returns the seconds until the run gives up, or None. Set by the caller.
+        attaches: Whether the run attaches each disk after it is assigned. Set by the caller.
         meter: The speed of the run.
         stopping: Whether the run is being stopped.
         responded_at: When the last response arrived, in seconds of the monotonic clock.
@@ -80,7 +80,7 @@ class Progress(Observer):
         shown: bool = True,
         verbose: bool = False,
     ) -> None:
-        self.stopping = False
+        self.stopping = self.attaches = False
         self.meter = Meter()
         self._stream = stream
         self._shown = shown
@@ -255,7 +255,10 @@ class Progress(Observer):
         if self._step in ("look", "wait") or self.stopping or self.patience_left() is not None:
             return []
         left = max(self._total - self._done, 0)
-        seconds = self.meter.seconds_for(left * REQUESTS.get(self._step, 1), now)
+        requests = step_requests(left, self._step)
+        if self.attaches and self._step == "assign":
+            requests += step_requests(self._total, "attach")
+        seconds = self.meter.seconds_for(requests, now)
         # Nobody knows when the last responses arrive.
         if seconds is None or left <= self.in_flight():
             return []

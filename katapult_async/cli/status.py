@@ -11,15 +11,21 @@ from katapult_async.cli.settings import named_base_url
 from katapult_async.cli.words import clock_time, duration
 from katapult_async.jobs import Journal, JournalError, RunState, RunSummary
 from katapult_async.jobs.journal.latency import Latency
-from katapult_async.jobs.journal.records import LineStatus, RunKind, TimelineSecond
-from katapult_async.jobs.preflight.forecast import Throughput, action_requests, seconds_for, used_in_window
+from katapult_async.jobs.journal.records import LineStatus, RunInfo, RunKind, Step, TimelineSecond
+from katapult_async.jobs.preflight.forecast import (
+    Throughput,
+    reached,
+    seconds_for,
+    step_requests,
+    used_in_window,
+)
 from katapult_async.jobs.report.documents import StatusDocument, encode, iso, run_document_of
 from katapult_async.jobs.report.standing import next_steps, progress, standing, title
 from katapult_async.jobs.report.text import totals
 from katapult_async.safe_text import for_terminal
 from katapult_async.transport import DEFAULT_BASE_URL
 
-#: Seconds over which the rate is measured.
+#: Seconds over which the rate is measured, and the most seconds of the timeline that are read.
 RECENT = 60
 
 
@@ -72,10 +78,10 @@ def read_status(run_file: str) -> Seen:
         summary, latency, now = journal.summary(), journal.latency(), time.time()
         if summary.locked_by is None or not summary.sessions:
             return Seen(run_file, summary, latency, now)
-        recent = [second for second in journal.timeline()[-RECENT:] if second.at >= now - RECENT]
-    return Seen(
-        run_file, summary, latency, now, rate_of(summary, recent, now=now), ends_in(summary, recent, now=now)
-    )
+        recent = journal.timeline()[-RECENT:]
+        attaching = journal.attaching()
+    end = ends_in(summary, recent, now=now, attaching=attaching)
+    return Seen(run_file, summary, latency, now, rate_of(summary, recent, now=now), end)
 
 
 def rate_of(summary: RunSummary, recent: list[TimelineSecond], *, now: float) -> float:
@@ -84,29 +90,41 @@ def rate_of(summary: RunSummary, recent: list[TimelineSecond], *, now: float) ->
     return sum(second.requests for second in recent if second.at >= now - over - 1) / over
 
 
-def ends_in(summary: RunSummary, recent: list[TimelineSecond], *, now: float) -> float | None:
+def ends_in(
+    summary: RunSummary, recent: list[TimelineSecond], *, now: float, attaching: int = 0
+) -> float | None:
     """Return the seconds until the expected end of a run. None if no limit is known.
+
+    The live display of the run calculates it from the same values, except for a user's own maximum
+    of requests per second, which the journal does not have.
 
     Args:
         summary: The summary of the run.
-        recent: The seconds of the last minute in which requests were sent.
+        recent: The last seconds in which requests were sent.
         now: Unix time in seconds.
+        attaching: Lines whose disk is assigned and has to be attached.
     """
     lines = sum(summary.counts.get(status, 0) for status in (LineStatus.WAITING, LineStatus.UNKNOWN))
-    # Attaching is a second request. A rollback reads each disk first.
-    info = summary.info
-    requests = lines * (2 if info.attach or info.kind is RunKind.ROLLBACK else 1)
-    if info.action is not None:
-        requests = action_requests(lines, info.action)
     limit = summary.total_permitted
     used = used_in_window(recent, summary.period, now)
-    remaining = None if limit is None else max(limit - used, 0)
-    seconds = seconds_for(requests, Throughput(limit=limit, remaining=remaining, period=summary.period), now)
-    if seconds is not None and remaining is not None and requests <= remaining:
-        # The window has room for all of them, so the speed of the API decides.
-        rate = rate_of(summary, recent, now=now)
-        seconds = max(seconds, requests / rate) if rate else None
-    return seconds
+    began = int(summary.sessions[-1].started_at)
+    throughput = Throughput(
+        limit=limit,
+        remaining=None if limit is None else max(limit - used, 0),
+        period=summary.period,
+        measured=reached(((second.at, second.requests) for second in recent if second.at >= began), now),
+    )
+    return seconds_for(_requests(summary.info, lines, attaching), throughput, now)
+
+
+def _requests(info: RunInfo, lines: int, attaching: int) -> int:
+    if info.action is not None:
+        return step_requests(lines, info.action)
+    if info.kind is RunKind.ROLLBACK:
+        return step_requests(lines, Step.UNASSIGN)
+    assigning = max(lines - attaching, 0)
+    to_attach = lines if info.attach else attaching
+    return step_requests(assigning, Step.ASSIGN) + step_requests(to_attach, Step.ATTACH)
 
 
 def document(seen: Seen) -> str:

@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from katapult_async.client import Client
 from katapult_async.errors import KatapultError
 from katapult_async.resources.bulk_runs import TASK_TIMEOUT
@@ -299,7 +297,7 @@ class Run:
 
     def summary(self) -> RunSummary:
         """Return the progress of the run."""
-        return msgspec.structs.replace(self._journal.summary(), locked_by=None)
+        return self._journal.summary()
 
     # -- executing ---------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import sys
 import time
 
 import anyio
+import msgspec
 import pytest
 
 from katapult_async import (
@@ -31,12 +32,14 @@ from katapult_async.cli.execute import stopping
 from katapult_async.cli.live import Live, Part, columns_of_line, cut, fitted
 from katapult_async.cli.meter import Meter
 from katapult_async.cli.progress import Progress
+from katapult_async.cli.status import ends_in
 from katapult_async.cli.summary import MOST_FAILURES, Ending, show_summary
 from katapult_async.cli.terminal import has_colors, is_plain, wrapped
-from katapult_async.cli.words import clock_time
+from katapult_async.cli.words import clock_time, duration
 from katapult_async.errors import APIError
-from katapult_async.jobs import Journal, LineStatus, RunKind
+from katapult_async.jobs import Journal, LineStatus, RunKind, RunSummary
 from katapult_async.jobs.journal import NewLine, new_info
+from katapult_async.jobs.journal.records import RunInfo, RunSession, TimelineSecond
 from katapult_async.jobs.preflight.forecast import Throughput, seconds_for
 
 
@@ -215,7 +218,8 @@ def test_the_rate_is_of_the_last_seconds_and_the_budget_of_this_window() -> None
     assert meter.words(6100.0)[1] == "600 of 1,000 permitted this minute used"
     # The next minute of the server is a full one.
     assert meter.words(6121.0)[1] == "0 of 1,000 permitted this minute used"
-    assert meter.seconds_for(1400, 6100.0) == pytest.approx(20.0 + 1000 / 320)
+    # At about 17 a second, as an average request of the last minute saw.
+    assert meter.seconds_for(1400, 6100.0) == pytest.approx(1400 / 17.3, abs=1.0)
 
 
 def test_what_other_processes_have_used_counts_in_the_window() -> None:
@@ -235,17 +239,66 @@ def test_what_other_processes_have_used_counts_in_the_window() -> None:
 def test_the_end_agrees_with_the_preflight() -> None:
     """Both ask the same function. A run that begins as the preflight ends gets the same answer."""
     meter = Meter()
-    meter.add(request(6000.0, permitted=1000, remaining=750))
-    throughput = Throughput(limit=1000, remaining=750, measured=32 / 0.1)
+    for _ in range(250):
+        meter.add(request(6000.0, permitted=1000, remaining=750))
+    throughput = Throughput(limit=1000, remaining=750, measured=250.0)
     assert meter.seconds_for(5000, 6010.0) == pytest.approx(seconds_for(5000, throughput, 6010.0))
     meter.max_per_second = 10.0
     assert meter.seconds_for(5000, 6010.0) == pytest.approx(500.0)
 
 
+def test_late_responses_before_a_wait_do_not_move_the_end() -> None:
+    """A run that has used up its window waits with its last requests, which get no response."""
+    meter = Meter()
+    for number in range(10_000):
+        sent_at = 6000.0 + number / 500
+        meter.add(request(sent_at, permitted=10_000, remaining=9_999 - number))
+    before = meter.seconds_for(20_000, 6025.0)
+    assert before == pytest.approx(35.0 + 60.0 + 20.0, abs=0.1)
+    for _ in range(13):
+        meter.add(msgspec.structs.replace(request(6020.0), ended_at=6035.0, status=None))
+    assert meter.seconds_for(20_000, 6037.0) == pytest.approx(before - 12.0, abs=0.5)
+    assert meter.seconds_for(20_000, 6059.0) == pytest.approx(before - 34.0, abs=0.5)
+
+
+def test_the_live_display_and_status_foretell_the_same_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kinds of a run, each from a display that saw its requests and from its journal."""
+    monkeypatch.setattr(time, "time", lambda: 6045.0)
+    kinds: list[tuple[str, RunInfo]] = [
+        ("assign", new_info(RunKind.ASSIGN, "plan.csv", "0", 9000)),
+        ("assign", new_info(RunKind.ASSIGN, "plan.csv", "0", 9000, attach=True)),
+        ("unassign", new_info(RunKind.ROLLBACK, "plan.csv", "0", 9000)),
+        ("resize", new_info(RunKind.ACTION, "plan.csv", "0", 9000, action="resize")),
+    ]
+    for step, info in kinds:
+        progress = progress_of()
+        progress.attaches = info.attach
+        progress.on_step(StepEvent(step=step, lines=9000))
+        for number in range(1000):
+            progress.meter.add(request(6010.0 + number / 100, permitted=1000, remaining=999 - number))
+        session = RunSession(
+            started_at=6005.0, finished_at=None, active_until=6044.0, ended=None, reason=None
+        )
+        summary = RunSummary(
+            info=info,
+            counts={LineStatus.WAITING: 9000},
+            requests=1000,
+            rate_limited=0,
+            total_permitted=1000,
+            sessions=(session,),
+            locked_by="process 7 on host",
+        )
+        recent = [TimelineSecond(at=at, requests=100) for at in range(6010, 6020)]
+        seconds = ends_in(summary, recent, now=6045.0)
+        assert seconds is not None
+        assert f"ends in about {duration(round(seconds))}, at " in progress.line()
+
+
 def test_no_end_is_foretold_while_only_responses_are_outstanding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 6030.0)
     progress = progress_of(7)
-    progress.on_request(request(6029.0, permitted=1000, remaining=1000))
+    for _ in range(7):
+        progress.on_request(request(6029.0, permitted=1000, remaining=1000))
     progress.in_flight = lambda: 6
     assert "ends in about 1 s" in progress.line()
     progress.in_flight = lambda: 7
@@ -255,7 +308,8 @@ def test_no_end_is_foretold_while_only_responses_are_outstanding(monkeypatch: py
 def test_a_rollback_needs_two_requests_for_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 6030.0)
     progress = progress_of(2500)
-    progress.on_request(request(6029.0, permitted=1000, remaining=1000))
+    for _ in range(250):
+        progress.on_request(request(6029.0, permitted=1000, remaining=1000))
     assert "ends in about 1 min 32 s" in progress.line()  # 1,000 now, 1,000 in 30 s, 500 in 90 s
     progress.on_step(StepEvent(step="unassign", lines=1250))
     assert "ends in about 1 min 32 s" in progress.line()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from katapult_async.jobs.preflight.forecast import Throughput, seconds_for
+from katapult_async.jobs.preflight.forecast import Throughput, reached, seconds_for
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,15 @@ def test_the_time_for_requests(requests: int, throughput: Throughput, seconds: f
 
 def test_another_length_of_the_window() -> None:
     assert seconds_for(250, Throughput(limit=100, period=6.0), now=601.0) == pytest.approx(11.0)
+
+
+def test_the_rate_that_a_run_reaches_is_that_of_an_average_request() -> None:
+    busy = [(600.0 + second, 200.0) for second in range(10)]
+    assert reached([], 620.0) is None
+    assert reached([(600.0, 0.0)], 620.0) is None
+    assert reached(busy, 620.0) == pytest.approx(200.0)
+    # Ten stragglers, one in each second, and a second that has only begun.
+    stragglers = [(610.0 + second, 1.0) for second in range(10)]
+    assert reached([*busy, *stragglers, (620.0, 30.0)], 620.2) == pytest.approx(200.0, rel=0.01)
+    # In its first second a run has nothing else.
+    assert reached([(620.0, 30.0)], 620.2) == pytest.approx(30.0)

@@ -277,13 +277,13 @@ def test_a_command_can_be_copied_into_a_shell(path: str, shown: str) -> None:
             False,
             1000,
             0,
-            50.0,
-        ),  # half in this window, which began 10 s ago, half at the next boundary
-        # This window has room for all: 1,999 at the rate of the last minute.
-        (RunKind.ASSIGN, False, 5000, 0, 1999 * 60 / 999),
-        (RunKind.ASSIGN, False, 1000, 1000, 50.0 + 60.0),
-        (RunKind.ROLLBACK, False, 1000, 0, 50.0 + 120.0),  # each disk is read first
-        (RunKind.ASSIGN, True, 1000, 0, 50.0 + 120.0),
+            50.0 + 1.0,
+        ),  # half in this window, which began 10 s ago, half at the next boundary at 999 a second
+        # This window has room for all, so the rate of the run decides.
+        (RunKind.ASSIGN, False, 5000, 0, 1999 / 999),
+        (RunKind.ASSIGN, False, 1000, 1000, 50.0 + 60.0 + 1.0),
+        (RunKind.ROLLBACK, False, 1000, 0, 50.0 + 120.0 + 1.0),  # each disk is read first
+        (RunKind.ASSIGN, True, 1000, 0, 50.0 + 120.0 + 1.0),
     ],
 )
 def test_when_it_will_end(
@@ -299,7 +299,17 @@ def test_when_it_will_end(
         TimelineSecond(at=int(minute) - 5, requests=999),
         TimelineSecond(at=int(minute) + 2, requests=sent),
     ]
-    assert ends_in(found, recent, now=minute + 10) == (None if seconds is None else pytest.approx(seconds))
+    assert ends_in(found, recent, now=minute + 10) == (
+        None if seconds is None else pytest.approx(seconds, abs=0.01)
+    )
+
+
+def test_when_it_will_end_while_disks_are_attached() -> None:
+    found = summary({OPEN: 100}, ended=None, locked_by="process 7 on host", attach=True)
+    found = msgspec.structs.replace(found, total_permitted=1000)
+    recent = [TimelineSecond(at=6000, requests=10)]
+    assert ends_in(found, recent, now=6001.0) == pytest.approx(20.0)
+    assert ends_in(found, recent, now=6001.0, attaching=60) == pytest.approx(14.0)
 
 
 def test_when_it_will_end_under_windows_of_another_length() -> None:
@@ -312,7 +322,7 @@ def test_when_it_will_end_under_windows_of_another_length() -> None:
         TimelineSecond(at=int(start) + 1, requests=300),
     ]
     # 12 s of this window are left, which is used up; then 300 in each window of 15 s.
-    assert ends_in(found, recent, now=start + 3) == pytest.approx(12.0 + 2 * 15.0)
+    assert ends_in(found, recent, now=start + 3) == pytest.approx(12.0 + 2 * 15.0, abs=0.01)
     assert ("permitted per 15 s", "300") in totals(found)
 
 

@@ -77,6 +77,7 @@ class Journal(JournalReader):
         writing: bool = False,
     ) -> None:
         super().__init__(connection, path)
+        self._writing = writing
         # Also closes a journal that is garbage-collected. If SQLite alone closed it, the file would
         # look as if its latest records were lost.
         self._finalizer = weakref.finalize(
@@ -109,6 +110,10 @@ class Journal(JournalReader):
     def summary(self) -> RunSummary:
         """Return the progress of the run, and of its rollback, if there is one."""
         summary = super().summary()
+        if self._writing:
+            # The owner of this object has the lock. It reads the summary between executions, so the
+            # run is not running.
+            summary = msgspec.structs.replace(summary, locked_by=None)
         if summary.info.rolled_back_by is None:
             return summary
         return msgspec.structs.replace(summary, rollback=self._rollback(summary.info.rolled_back_by))

@@ -16,7 +16,8 @@ from katapult_async.jobs.errors import JournalDamaged
 from . import queries_run as queries
 from .latency import Histogram, Latency
 from .lock import held_by
-from .records import LineRecord, RunInfo, RunSession, TimelineSecond, TimelineWait
+from .queries_lines import count_open
+from .records import LineRecord, RunInfo, RunSession, Step, TimelineSecond, TimelineWait
 from .summary import RunSummary
 
 P = ParamSpec("P")
@@ -104,6 +105,11 @@ class JournalReader:
         """Yield every line in the order of the manifest, or only those that are not done."""
         with self._damage_noticed():
             yield from queries.lines(self._connection, problems_only=problems_only)
+
+    def attaching(self) -> int:
+        """Return the number of lines whose disk is assigned and has to be attached."""
+        with self._damage_noticed():
+            return count_open(self._connection, Step.ATTACH)
 
     def timeline(self) -> list[TimelineSecond]:
         """Return the seconds in which requests were sent."""

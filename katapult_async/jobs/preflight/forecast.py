@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from katapult_async.jobs.journal.records import TimelineSecond
+from katapult_async.jobs.journal.records import Step, TimelineSecond
 from katapult_async.resources.actions import action_named
 
 
@@ -24,7 +24,7 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True):
         period: Length of the window in seconds.
         max_per_second: The user's maximum of requests per second. None without one.
         measured: Requests per second that the run reaches while it does not wait for permits. None
-            if not known.
+            if not known. See `reached`.
     """
 
     limit: int | None
@@ -62,6 +62,26 @@ def seconds_for(requests: int, throughput: Throughput, now: float) -> float | No
     return to_boundary + full_windows * throughput.period + (left - full_windows * per_window) / fastest
 
 
+def reached(seconds: Iterable[tuple[float, float]], now: float) -> float | None:
+    """Return the requests per second that a run reaches while it does not wait for permits.
+
+    This is the number of requests in the second of an average request. Seconds without requests do
+    not count, and seconds with few requests hardly count. So a wait does not change the result, nor
+    do the stragglers before it. Response times would: the last responses before a wait are the
+    slowest ones.
+
+    Args:
+        seconds: Seconds of about one window, each as Unix time and the number of requests.
+        now: Unix time in seconds. The current second counts only if there is no other one.
+
+    Returns:
+        The rate, or None without a request.
+    """
+    counted = [(at, sent) for at, sent in seconds if sent > 0]
+    complete = [sent for at, sent in counted if at + 1 <= now] or [sent for _, sent in counted]
+    return sum(sent * sent for sent in complete) / sum(complete) if complete else None
+
+
 def used_in_window(seconds: Iterable[TimelineSecond], period: float, now: float) -> int:
     """Return how many of a run's requests were sent in the current window.
 
@@ -81,6 +101,18 @@ def action_requests(lines: int, action: str) -> int:
         action: The name of the action.
     """
     return lines * (2 if action_named(action).read_first else 1)
+
+
+def step_requests(lines: int, step: str) -> int:
+    """Return how many requests a step needs without retries and polls.
+
+    Args:
+        lines: The number of its open lines.
+        step: The name of the step, or of an action. A rollback reads each disk first.
+    """
+    if step in (Step.ASSIGN, Step.ATTACH):
+        return lines
+    return 2 * lines if step in (Step.DETACH, Step.UNASSIGN) else action_requests(lines, step)
 
 
 def rollback_requests(lines: int, attached: int) -> int:
