@@ -23,9 +23,9 @@ import math
 import msgspec
 
 from .errors import BudgetError
-from .leases import DEAD, apply_report, end, end_all, key_for, window_for
+from .leases import DEAD, apply_report, end, end_all, key_for, uncount, window_for
 from .serve import READY, collect, queue, serve
-from .state import Look, Looked, Member, Seen, State
+from .state import Lease, Look, Looked, Member, Seen, State
 
 #: Seconds for which an idle process stays visible after its last look, at least.
 SHOWN = 60.0
@@ -59,7 +59,7 @@ def exchange(found: State | None, now: float, look: Look) -> Looked:
     permits = collect(state, now, look, wanted)
     queue(state, look.owner, wanted)
     waits, others = serve(state, now, look, permits)
-    _count_sent(state, state.members[look.owner], len(permits))
+    _count_sent(state, state.members[look.owner], [state.leases[number] for number, _ in permits])
     mine = next((place for place in state.places if place.owner == look.owner), None)
     wait = waits.get(key_for(state, mine.kind)) if mine is not None else None
     if look.leaving:
@@ -111,7 +111,7 @@ def _update_member(state: State, now: float, look: Look) -> None:
         strays = look.strays - member.strays
         if look.state != state.name:
             strays += _sent_since(state.restored_from, look)
-    member.seen, member.run = now, look.run
+    member.seen, member.run, member.spare = now, look.run, look.unused
     member.width = max(member.width, look.width)
     member.strays = look.strays
     for _ in range(strays):
@@ -130,6 +130,7 @@ def _reserve_lost_permits(state: State, now: float, look: Look) -> None:
     for lease in state.leases.values():
         if lease.owner == look.owner and lease.taken and lease.look > look.received:
             lease.taken, lease.deadline = False, now + READY
+            uncount(state, lease)
 
 
 def _expire(state: State, now: float) -> None:
@@ -160,11 +161,13 @@ def _remove_member(state: State, owner: str) -> None:
         del state.members[owner]
 
 
-def _count_sent(state: State, member: Member, sent: int) -> None:
+def _count_sent(state: State, member: Member, taken: list[Lease]) -> None:
     number = state.window.number
     if number != state.number:
         state.number = number
         for other in state.members.values():
             other.sent_in_window = 0
-    member.sent += sent
-    member.sent_in_window += sent
+    for lease in taken:
+        lease.window = number
+    member.sent += len(taken)
+    member.sent_in_window += len(taken)

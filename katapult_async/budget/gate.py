@@ -106,7 +106,7 @@ class SharedGate:
     @property
     def in_flight(self) -> int:
         """Requests of this process in flight. `window.in_flight` includes other processes."""
-        return len(self._held)
+        return len(self._held) - len(self._spares)
 
     @property
     def limit(self) -> int | None:
@@ -145,9 +145,8 @@ class SharedGate:
             BudgetError: If the budget cannot be used, or the gate is closed.
         """
         while not self._closed:
-            own = self._alone
             try:
-                if own is not None:
+                if (own := self._alone) is not None:
                     permit = await own.take(priority, kind)
                     self._held[permit] = own
                 else:
@@ -162,8 +161,7 @@ class SharedGate:
 
     async def _take_shared(self, priority: Priority, kind: str) -> Permit:
         turn = self._turns.add(priority, kind)
-        run = run_id.get()
-        self._run = run if run != "-" else None
+        self._run = None if (run := run_id.get()) == "-" else run
         self._look_soon()
         try:
             return await turn.permit
@@ -178,9 +176,8 @@ class SharedGate:
         if self._alone is None:
             self._spares.wanted(kind)
             return self._spares.take(asyncio.get_running_loop().time(), kind) if len(self._spares) else None
-        if (permit := self._alone.take_nowait(kind)) is None:
-            return None
-        self._held[permit] = self._alone
+        if (permit := self._alone.take_nowait(kind)) is not None:
+            self._held[permit] = self._alone
         return permit
 
     def answered(self, permit: Permit, evidence: Evidence) -> None:
@@ -241,10 +238,12 @@ class SharedGate:
         retry = FIRST_RETRY
         while not self._closed:
             if not self._turns.waiting() and not self._reports and self._alone is None and not self._asked:
-                with anyio.move_on_after(AGE if len(self._spares) else None):
+                with anyio.move_on_after(AGE if self._spares.known else None) as scope:
                     await self._woken()
                 self._give_back_spares(asyncio.get_running_loop().time() - AGE)
-                continue
+                # Otherwise requests that used them would be shown only when they have ended.
+                if not scope.cancelled_caught or self._spares.known == len(self._spares):
+                    continue
             began = asyncio.get_running_loop().time()
             looked = await self._look()
             if looked is None:
@@ -333,6 +332,7 @@ class SharedGate:
             strays=self._strays + in_flight_alone,
             width=sum(want.count for want in wants) + len(self._held),
             in_flight=len(self._held),
+            unused=len(self._spares),
             past=self._past,
             shift=self._shift,
             spare=(0, "") if self._closed else self._spares.order(self._state.window.limit),
@@ -357,6 +357,7 @@ class SharedGate:
             was_alone.evict()
         for number, permit in looked.seen.permits:
             self._held[permit] = number
+        self._spares.known = 0 if look.leaving else looked.state.members[self._owner].spare
         left = self._turns.hand_out([permit for _, permit in looked.seen.permits])
         if look.spare[0]:
             self._spares.add(now, left)

@@ -60,12 +60,23 @@ def apply_report(state: State, now: float, owner: str, report: Report) -> None:
     permit, window = lease.permit, window_for(state, lease.permit)
     if not report.left:
         window.unused(permit)
+        uncount(state, lease)
     elif report.evidence is None:
         window.lost(permit, now)
     elif report.evidence.refused and not permit.apart and window.counts_apart(permit):
         _split(state, now, permit, report.evidence)
     else:
         window.answered(permit, now, report.evidence)
+
+
+def uncount(state: State, lease: Lease) -> None:
+    """Subtract a permit that was not used from what its process has sent."""
+    member = state.members.get(lease.owner)
+    if member is None:
+        return
+    member.sent -= 1
+    if lease.window == state.number:
+        member.sent_in_window -= 1
 
 
 def _split(state: State, now: float, permit: Permit, evidence: Evidence) -> None:

@@ -156,6 +156,7 @@ def _serve_in_advance(state: State, now: float, look: Look, permits: list[tuple[
             window_of(state, key).unused(answer)
             return
         permits.append((_lease(state, now, look, look.owner, kind, answer), answer))
+        state.members[look.owner].spare += 1
 
 
 def _next(state: State, waits: dict[str, Wait]) -> Place | None:

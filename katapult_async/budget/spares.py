@@ -18,9 +18,14 @@ FADING = 0.7
 
 
 class Spares:
-    """The permits that one process has taken in advance."""
+    """The permits that one process has taken in advance.
+
+    Attributes:
+        known: How many of them were unused in the store's state after the last look.
+    """
 
     def __init__(self) -> None:
+        self.known = 0
         self._permits: deque[tuple[float, Permit]] = deque()
         self._taken = 0
         self._demand = 0.0

@@ -28,9 +28,12 @@ class Member(msgspec.Struct):
     seen: float
     #: The most requests that were in flight or waiting at once.
     width: int = 0
-    #: Permits of the process, in total and in the current window.
+    #: Permits of the process, in total and in the current window, without those that came back.
     sent: int = 0
     sent_in_window: int = 0
+    #: Permits among them that the process has taken in advance, and no request had used at its last
+    #: look.
+    spare: int = 0
     #: Recent permits. Each one counts for less as time passes (State.faded_at).
     recent: float = 0.0
     #: Requests without a permit of this state that have been counted.
@@ -57,6 +60,8 @@ class Lease(msgspec.Struct):
     taken: bool
     #: The number of the look that took it.
     look: int = 0
+    #: The window in which it was taken, as in `State.number`.
+    window: int = 0
 
 
 class State(msgspec.Struct):
@@ -132,7 +137,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         strays: All requests that the process has ever sent without a permit of the store, while the
             store was unavailable.
         width: Requests in flight and waiting.
-        in_flight: Requests in flight.
+        in_flight: Requests in flight, and permits taken in advance, which may be used meanwhile.
+        unused: Permits taken in advance that no request has used.
         past: All requests of the last period, for a state that does not include them.
         shift: Seconds by which the store's clock is ahead of the clock of `past`.
         spare: How many permits to take in advance if no request waits, and of which type.
@@ -154,6 +160,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     strays: int = 0
     width: int = 0
     in_flight: int = 0
+    unused: int = 0
     past: TrailingCount | None = None
     shift: float = 0.0
     spare: tuple[int, str] = (0, "")

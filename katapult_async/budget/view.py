@@ -22,11 +22,12 @@ class MemberView(msgspec.Struct, frozen=True):
         name: The name for people: `process 4711 on host`.
         run: The ID of the durable run that the process executes, or None.
         seen_ago: Seconds since the last look. A process with waiting requests looks every second.
-        in_flight: Requests in flight.
+        in_flight: Requests in flight at the last look.
         waiting: Requests that wait for a permit.
-        sent: Requests since the process joined.
-        sent_in_window: Requests in the current window. None if the windows do not follow the
-            server's clock.
+        sent: Requests sent since the process joined, without those that it sent while the budget
+            was unavailable.
+        sent_in_window: Those of the current window. None if the windows do not follow the server's
+            clock.
     """
 
     name: str
@@ -47,8 +48,9 @@ class BudgetView(msgspec.Struct, frozen=True):
         limit: Requests permitted per window. None if the limit is not known.
         remaining: Requests that are certainly left in the window. None if this is not known.
         used: Requests that the server may have counted in the current window, from any client of
-            the token. If the windows do not follow the server's clock: requests of these processes
-            in the last period.
+            the token. This includes permits that processes have taken in advance, up to 0.5 % of
+            the limit each. If the windows do not follow the server's clock: requests of these
+            processes in the last period.
         in_flight: Requests in flight.
         waiting: Requests that wait for a permit.
         next_window_in: Seconds until the next window of the server's clock. None if this is not
@@ -133,19 +135,21 @@ def _member(state: State, owner: str, now: float, *, aligned: bool, over: bool) 
     member = state.members[owner]
     dead = now >= member.seen + DEAD
     waiting = 0 if dead else sum(place.count for place in state.places if place.owner == owner)
-    in_window = None if not aligned else 0 if over else member.sent_in_window
+    in_window = None if not aligned else 0 if over else max(member.sent_in_window - member.spare, 0)
     return MemberView(
         name=member.name,
         run=member.run,
         seen_ago=round(max(now - member.seen, 0.0), 3),
         in_flight=_in_flight(state, owner, now),
         waiting=waiting,
-        sent=member.sent,
+        sent=max(member.sent - member.spare, 0),
         sent_in_window=in_window,
     )
 
 
 def _in_flight(state: State, owner: str, now: float) -> int:
-    return sum(
+    spare = state.members[owner].spare
+    taken = sum(
         lease.owner == owner and lease.taken and now < lease.deadline for lease in state.leases.values()
     )
+    return max(taken - spare, 0)

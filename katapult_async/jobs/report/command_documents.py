@@ -108,9 +108,9 @@ class BudgetMember(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     seen_at: Annotated[Timestamp, Meta(description="When it looked at the budget last.")]
     in_flight: int
     waiting: Annotated[int, Meta(description="Requests that wait for a permit.")]
-    sent: Annotated[int, Meta(description="Requests since it joined.")]
+    sent: Annotated[int, Meta(description="Requests that it has sent since it joined.")]
     sent_in_window: Annotated[
-        int | None, Meta(description="Requests in this window, if windows are those of the server's clock.")
+        int | None, Meta(description="Those of this window, if windows are those of the server's clock.")
     ]
 
 
