@@ -42,7 +42,7 @@ from katapult_async.load import (
 )
 from katapult_async.load.histogram import need_hdrhistogram
 from katapult_async.load.hosts import check_host
-from katapult_async.transport import DEFAULT_BASE_URL
+from katapult_async.transport import DEFAULT_BASE_URL, Timeout
 
 ACTIONS = ("disk", "list", "assign")
 
@@ -165,10 +165,13 @@ def described(
 async def _carry_out(
     test: LoadTest, token: str, settings: ClientSettings, wanted: Wanted
 ) -> LoadResult | int:
-    progress = LoadProgress(test, shown=not (wanted.no_progress or wanted.quiet))
+    timeout = settings.get("timeout") or Timeout()
+    progress = LoadProgress(test, shown=not (wanted.no_progress or wanted.quiet), timeout=timeout.total)
     with ExitStack() as signals:
         running = asyncio.ensure_future(_run(test, token, settings, wanted, progress))
         on_signals(signals, _Stopper(test, running, progress))
+        shows = asyncio.ensure_future(progress.beat())
+        signals.callback(shows.cancel)
         try:
             with progress, warnings_shown(progress.note):
                 return await running
@@ -197,7 +200,7 @@ async def _run(
         allow_http=settings.get("allow_http", False),
         budget=settings.get("budget"),
         start_at=wanted.start_at,
-        progress=progress.update,
+        observer=progress,
     )
 
 

@@ -18,6 +18,7 @@ from katapult_async.client import Client, ClientSettings
 from katapult_async.errors import KatapultError
 from katapult_async.jobs.report.documents import iso
 from katapult_async.models import Secret
+from katapult_async.observer import Observer
 from katapult_async.transport import DEFAULT_BASE_URL, RetryPolicy, Timeout
 from katapult_async.words import milliseconds
 
@@ -95,6 +96,7 @@ class LoadTest:
         budget: Budget | str | None = None,
         start_at: float | None = None,
         progress: Callable[[], None] | None = None,
+        observer: Observer | None = None,
     ) -> LoadResult:
         """Prepare the action, carry out the test, and restore what it changed.
 
@@ -112,6 +114,8 @@ class LoadTest:
             budget: Shares the rate limit with other processes.
             start_at: When the warm-up starts, Unix time in seconds. None for at once.
             progress: Called about 20 times a second while calls are sent.
+            observer: Gets the waits for the rate limit, and the requests of preparing and
+                restoring.
 
         Returns:
             What was measured.
@@ -150,6 +154,8 @@ class LoadTest:
             alone: ClientSettings = {**settings, "budget": budget}
             one = Client(api_token, **alone) if self._ignore_limit else Client(api_token, **shared)
             careful = await stack.enter_async_context(one)
+            if observer is not None:
+                stack.enter_context(careful.session.watching(observer))
             client = await stack.enter_async_context(Client(api_token, **measured))
             return await self._run(careful, client, start_at, progress)
 

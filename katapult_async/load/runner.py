@@ -65,6 +65,11 @@ class Runner:
         """Measured seconds so far. Negative during the warm-up."""
         return min(clock(), self._end) - self._zero
 
+    @property
+    def overdue(self) -> float:
+        """Seconds since the end of the measured time. 0 before it."""
+        return max(clock() - self._end, 0.0)
+
     def stop(self) -> None:
         """Start no further call. Calls in progress end normally."""
         if not self._stopping:

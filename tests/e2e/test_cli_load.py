@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from katapult_async.load import from_json
-from katapult_async.testing import KatapultEmulator
+from katapult_async.testing import Arrival, Counting, FaultKind, Faults, KatapultEmulator
 from tests.command_line import (
     PROGRAM,
     TOKEN,
@@ -223,3 +225,34 @@ async def test_without_hdrhistogram_it_says_what_to_install(tmp_path: Path) -> N
         code, _, err = await run(*words, env={"KATAPULT_API_KEY": TOKEN, "PYTHONPATH": paths})
     assert code == 2
     assert err == "katapult-async: load tests need one more package: pip install 'katapult-async[load]'\n"
+
+
+async def test_a_wait_for_the_rate_limit_is_shown_at_once() -> None:
+    """Preparing reads 60 disks, and the window permits 4 requests."""
+    async with emulator_with(counting=Counting(limit=4, period=30.0)) as emulator:
+        process = await start(*arguments(emulator, "assign", "--rate", "1", "--window", "30"))
+        assert process.stderr is not None
+        with anyio.fail_after(60):
+            while b"preparing, waits " not in (line := await process.stderr.readline()):
+                assert line
+        os.kill(process.pid, signal.SIGINT)
+        await process.communicate()
+    words = r"preparing, waits [\d.]+ s for .+ window.*, until \d\d:\d\d:\d\d \S+\n"
+    assert re.fullmatch(words, line.decode()), line
+
+
+async def test_a_test_that_waits_for_its_last_response_says_so() -> None:
+    def hang(arrival: Arrival) -> FaultKind | None:
+        return FaultKind.TIMEOUT_BEFORE if arrival.sequence == 5 else None
+
+    faults = Faults()
+    faults.script(hang)
+    async with server(faults=faults) as emulator:
+        words = arguments(emulator, "disk", "--rate", "20", "--for", "1s", "--timeout", "50")
+        async with on_terminal(*words) as terminal:
+            await terminal.sees(" s at most for 1 response")
+            terminal.types("\x03")
+            await terminal.sees("stopping: waiting for 1 request in flight")
+            terminal.types("\x03")
+            assert await terminal.ends() == 130
+    assert re.search(r"waits 4\d s at most for 1 response", terminal.shown), terminal.shown
