@@ -214,8 +214,9 @@ def load_run(
     In an open loop, latency counts from when a request should have been sent, so a stalled server
     cannot hide its stall. Shows what it will do, and asks.
 
-    Refuses hosts that are not this machine unless --i-own-this names them. Disks are afterwards as
-    they were before, also after Ctrl-C. Exits with 1 if the result is not valid.
+    Refuses hosts that are not this machine unless --i-own-this names them. disk and list change
+    nothing. assign unassigns its disks again, also after Ctrl-C, unless it is killed, interrupted a
+    third time, or loses the network. Exits with 1 if the result is not valid.
     """
     from katapult_async.cli.exit_codes import refuse
     from katapult_async.cli.load_files import WRITERS, check_writable

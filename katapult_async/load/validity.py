@@ -29,7 +29,8 @@ def problems_of(recording: Recording, part: LoadPart) -> list[str]:
     if late > part.max_lag:
         found.append(
             f"This client could not keep up: 1 % of its calls started {milliseconds(late)} late or more"
-            f" ({milliseconds(part.max_lag)} is accepted). Offer less, or use several processes."
+            f" ({milliseconds(part.max_lag)} is accepted). Offer less, use several"
+            " processes, or accept more with --max-lag."
         )
     if recording.full:
         found.append(
