@@ -128,7 +128,7 @@ class BudgetProcess(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Another process that shares the rate limit.
 
     Args:
-        name: For people: `process 4711 on host`.
+        name: For people: `process 4711 on host`, or `load test 4711 on host`.
         run: The durable run that it executes; None if it executes none.
     """
 

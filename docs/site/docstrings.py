@@ -78,9 +78,9 @@ def comment_of(name: str) -> list[str]:
     package, _, last = name.rpartition(".")
     folder = Path(__file__).parents[2] / package.replace(".", "/")
     for path in sorted(folder.glob("*.py")):
-        found = re.search(rf"((?:^#:.*\n)+)^{last}\b.*=", path.read_text("utf-8"), re.MULTILINE)
+        found = re.search(rf"((?:^ *#:.*\n)+)^ *{last}\b.*=", path.read_text("utf-8"), re.MULTILINE)
         if found is not None:
-            return [line[2:].strip() for line in found[1].splitlines()]
+            return [line.strip()[2:].strip() for line in found[1].splitlines()]
     return []
 
 

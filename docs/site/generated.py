@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from docs.site.actions import actions, findings, line_statuses, run_states
-from docs.site.commands import commands, exit_codes
+from docs.site.commands import commands
 from docs.site.errors import error_codes, other_errors
 from docs.site.events import events, metrics
 from docs.site.measured import asynclimiter
@@ -19,7 +19,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "error-codes": error_codes,
     "events": events,
-    "exit-codes": exit_codes,
     "findings": findings,
     "line-statuses": line_statuses,
     "metrics": metrics,

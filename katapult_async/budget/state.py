@@ -22,7 +22,7 @@ def _new_name() -> str:
 class Member(msgspec.Struct):
     """A process that shares the token."""
 
-    #: The name for people: "process 4711 on host".
+    #: The name for people: "process 4711 on host", or "load test 4711 on host".
     name: str
     run: str | None
     seen: float

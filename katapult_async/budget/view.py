@@ -19,7 +19,7 @@ class MemberView(msgspec.Struct, frozen=True):
     """A process that shares the budget.
 
     Args:
-        name: The name for people: `process 4711 on host`.
+        name: The name for people: `process 4711 on host`, or `load test 4711 on host`.
         run: The ID of the durable run that the process executes, or None.
         seen_ago: Seconds since the last look. A process with waiting requests looks every second.
         in_flight: Requests in flight at the last look.

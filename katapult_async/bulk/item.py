@@ -51,7 +51,9 @@ class Assignment(msgspec.Struct, frozen=True):
 if TYPE_CHECKING:
     from typing_extensions import TypeVar  # typing has defaults of type variables from Python 3.13 on
 
+    #: The type of an action's items. The default is Assignment.
     ItemT = TypeVar("ItemT", default=Assignment)
+    #: The type of an action's results. The default is Disk.
     ResultT = TypeVar("ResultT", default=Disk)
 else:
     from typing import TypeVar
@@ -59,7 +61,10 @@ else:
     ItemT = TypeVar("ItemT")
     ResultT = TypeVar("ResultT")
 
+#: An item of a bulk run: an Assignment, a pair of a disk's ID and a machine's ID or FQDN, or the ID
+#: of a disk alone, where no machine is needed.
 Item = Assignment | tuple[str, str] | str
+#: The input of a bulk run: any iterable or asynchronous iterable of items, read while it is used.
 Items = Iterable[Item] | AsyncIterable[Item]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import sys
@@ -10,7 +11,8 @@ import time
 from typing import NamedTuple
 
 from katapult_async.budget import BudgetError, FileBudget, Store, StoreUnavailable, as_budget, key_of
-from katapult_async.budget.file import default_folder
+from katapult_async.budget.file import FileStore, default_folder
+from katapult_async.budget.leases import DEAD
 from katapult_async.budget.view import BudgetView, MemberView, view_of
 from katapult_async.cli.access import base_url_of, read_token
 from katapult_async.cli.exit_codes import INTERRUPTED, OK, REFUSED, bad_input, refuse
@@ -39,12 +41,14 @@ class Seen(NamedTuple):
         view: The budget. None if no process has used it, or if it cannot be read.
         problem: Why the budget cannot be read, or None.
         at: When the budget was read (Unix seconds).
+        ended: Names of processes of this machine that have ended without leaving the budget.
     """
 
     key: str
     view: BudgetView | None
     problem: str | None
     at: float
+    ended: frozenset[str] = frozenset()
 
 
 class _Place:
@@ -135,7 +139,26 @@ async def _look(key: str, store: Store) -> Seen:
         state, now = await store.read()
     except (StoreUnavailable, OSError, ValueError) as exc:
         return Seen(key, None, str(exc), time.time())
-    return Seen(key, view_of(state, now) if state is not None else None, None, time.time())
+    if state is None:
+        return Seen(key, None, None, time.time())
+    view = view_of(state, now)
+    # Only a budget in a file is of this machine alone. Hosts with a Redis may have equal names.
+    members = view.members if isinstance(store, FileStore) else ()
+    ended = frozenset(member.name for member in members if member.seen_ago >= DEAD and _has_ended(member))
+    return Seen(key, view, None, time.time(), ended)
+
+
+def _has_ended(member: MemberView) -> bool:
+    process, _ = _process_of(member.name)
+    if process is None or sys.platform == "win32":  # os.kill(…, 0) ends a process of Windows
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # a process of another user
+        return False
+    return False
 
 
 def _print(where: str, found: list[Seen], *, as_json: bool) -> None:
@@ -217,7 +240,7 @@ def _member(member: MemberView, at: float) -> BudgetMember:
 
 
 def _process_of(name: str) -> tuple[int | None, str | None]:
-    found = re.fullmatch(r"process (\d{1,10}) on (.+)", name)
+    found = re.fullmatch(r"(?:process|load test) (\d{1,9}) on (.+)", name)
     return (int(found[1]), found[2]) if found else (None, name or None)
 
 
@@ -250,13 +273,14 @@ def _one(where: str, seen: Seen) -> list[str]:
     who = "No process is on this token now."
     if view.members:
         who = f"{counted(len(view.members), 'process', 'processes')} on this token."
-    return [name, *(f"{label:>28}  {value}" for label, value in rows), who, *_table(view.members)]
+    return [name, *(f"{label:>28}  {value}" for label, value in rows), who, *_table(view.members, seen.ended)]
 
 
-def _table(members: tuple[MemberView, ...]) -> list[str]:
+def _table(members: tuple[MemberView, ...], ended: frozenset[str]) -> list[str]:
     if not members:
         return []
-    rows = [_HEADINGS, *(_row(member) for member in sorted(members, key=lambda member: member.name))]
+    members = tuple(sorted(members, key=lambda member: member.name))
+    rows = [_HEADINGS, *(_row(member, has_ended=member.name in ended) for member in members)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return [
         "  ".join(
@@ -267,15 +291,17 @@ def _table(members: tuple[MemberView, ...]) -> list[str]:
     ]
 
 
-def _row(member: MemberView) -> tuple[str, ...]:
+def _row(member: MemberView, *, has_ended: bool) -> tuple[str, ...]:
     process, host = _process_of(member.name)
+    run = member.run or ("load test" if member.name.startswith("load test ") else "-")
+    ago = "now" if member.seen_ago < _NOW else f"{duration(member.seen_ago)} ago"
     return (
         "-" if process is None else str(process),
         shown(host or "-"),
-        shown(member.run or "-"),
+        shown(run),
         count(member.in_flight),
         count(member.waiting),
         "-" if member.sent_in_window is None else count(member.sent_in_window),
         count(member.sent),
-        "now" if member.seen_ago < _NOW else f"{duration(member.seen_ago)} ago",
+        f"{ago}, has ended" if has_ended else ago,
     )

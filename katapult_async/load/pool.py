@@ -6,12 +6,14 @@ waits for the rate limit stays apart from the time of the server.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from yarl import URL
 
-from katapult_async.budget import Budget, SharedGate, key_of
+from katapult_async.budget import Budget, SharedGate, Store, key_of
 from katapult_async.errors import error_from_response
 from katapult_async.models import Secret
 from katapult_async.ratelimit import Evidence, GateByType, Permit, Priority, Window
@@ -93,6 +95,10 @@ class TimedGate(GateByType):
 
 class TimedSharedGate(SharedGate):
     """The gate of a token with a budget, which adds each wait to the call that waits."""
+
+    def __init__(self, store: Store, *, period: float, limit: int | None, timeout: float) -> None:
+        super().__init__(store, period=period, limit=limit, timeout=timeout)
+        self._name = f"load test {os.getpid()} on {socket.gethostname()}"
 
     async def take(self, priority: Priority = Priority.NORMAL, kind: str = "") -> Permit:
         """Wait for a permit. See SharedGate."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator
 from functools import partial
@@ -23,8 +24,9 @@ from katapult_async.jobs import Journal, Manifest, Run
 from katapult_async.jobs.journal.records import RunSession
 from katapult_async.jobs.report.command_documents import BudgetDocument, BudgetState
 from katapult_async.testing import Counting, KatapultEmulator
-from tests.command_line import TOKEN, emulator_with, on_terminal, plan, run
+from tests.command_line import PROGRAM, TOKEN, emulator_with, environment, on_terminal, plan, run
 from tests.redis_server import free_port, need_redis
+from tests.signs import until
 
 PASSWORD = "pa55word-of-redis"
 ASSIGN = ("--no-preflight", "--yes")
@@ -215,6 +217,34 @@ async def test_watching_a_budget_on_a_terminal() -> None:
             await terminal.sees("No process is on this token now.")
             terminal.types("\x03")
             assert await terminal.ends() == 130
+
+
+async def test_a_killed_load_test_is_named_and_has_ended() -> None:
+    """It reads disks when it is killed, and is listed until its requests no longer count."""
+    async with emulator_with(latency=0.05, limit=100_000) as emulator:
+        env = environment_of(emulator)
+        write_plan("plan.csv", emulator)
+        words = ("load", "run", "disk", "--manifest", "plan.csv", "--rate", "20", "--for", "10min", "--yes")
+        process = await asyncio.create_subprocess_exec(
+            *(*PROGRAM, *words),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=environment(**env),
+        )
+        try:
+            await until(lambda: emulator.ledger.total > 5)
+            name = rf"{process.pid}  {re.escape(socket.gethostname())} +load test"
+            _, text, _ = await run("budget", env=env)
+            assert re.search(name, text), text
+            assert "has ended" not in text
+        finally:
+            process.kill()
+            await process.wait()
+        with anyio.fail_after(60):
+            while "has ended" not in text:
+                text = (await run("budget", env=env))[1]
+        assert re.search(rf"{name} .* \d+(\.\d)? s ago, has ended\n", text), text
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from katapult_async.budget.exchange import copy_of, exchange
 from katapult_async.budget.state import Look, Report, State, Want
 from katapult_async.budget.store import write_state
 from katapult_async.budget.view import MemberView, view_of
-from katapult_async.ratelimit import Evidence, Gate, read_evidence
+from katapult_async.ratelimit import Evidence, Gate, Permit, read_evidence
 from katapult_async.testing.limiters import make_limiter
 from tests import virtual_time
 from tests.model_server import ModelServer
@@ -224,9 +224,8 @@ def test_a_request_on_a_permit_taken_in_advance_is_shown_before_it_ends() -> Non
         server = ModelServer(make_limiter("aligned", 10_000, 60.0))
         await server.request(cast("Gate", gate), await gate.take())
         for _ in range(20):
-            permit = gate.take_nowait() or await gate.take()
-            await server.request(cast("Gate", gate), permit)
-        permits = []
+            await server.request(cast("Gate", gate), gate.take_nowait() or await gate.take())
+        permits: list[Permit] = []
         while (permit := gate.take_nowait()) is not None:
             permits.append(permit)
         assert permits

@@ -16,7 +16,7 @@ import katapult_async
 import katapult_async.jobs.errors
 from docs.site.actions import actions
 from docs.site.advice import ADVICE
-from docs.site.commands import every_command, help_records
+from docs.site.commands import every_command, exit_codes, help_records
 from docs.site.docstrings import as_rst, comment_of, readable_signature
 from docs.site.errors import every_error
 from docs.site.events import METHODS
@@ -229,3 +229,15 @@ def test_the_values_of_an_option_stay_in_one_cell() -> None:
 
 def test_cells_take_markdown_literally_except_for_code() -> None:
     assert cell("a|b *c* <d> `e|f` [g]") == "a\\|b \\*c\\* &lt;d&gt; `e\\|f` \\[g\\]"
+
+
+def test_the_exit_codes_are_those_of_the_help() -> None:
+    """They are Markdown in the page, so that they can be read without the site."""
+    assert exit_codes() in (REFERENCE / "commands.md").read_text("utf-8")
+
+
+def test_all_documented_data_of_bulk_runs_has_a_description() -> None:
+    text = (REFERENCE / "python" / "bulk.md").read_text("utf-8")
+    names = re.findall(r"^\.\. autodata:: ([\w.]+)$", text, re.MULTILINE)
+    assert len(names) >= 6
+    assert [name for name in names if not comment_of(name)] == []

@@ -342,3 +342,8 @@ def test_items_of_a_program_may_be_long() -> None:
     items = [ManifestLine(number=1, disk="disk_1", virtual_machine="vm_1", note=note)]
     with Manifest.from_items(items) as manifest:
         assert [line.note for line in manifest] == [note]
+
+
+def test_the_names_of_columns_may_be_upper_case() -> None:
+    (line,) = lines_of("Virtual_Machine,DISK\nvm_1,disk_1\n")
+    assert (line.disk, line.virtual_machine) == ("disk_1", "vm_1")

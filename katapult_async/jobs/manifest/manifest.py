@@ -70,9 +70,9 @@ class Manifest:
 
     Create it with `open` or `from_items`. Use it as a context manager, which closes the file.
 
-    with Manifest.open("plan.csv") as manifest:
-        if manifest.check().ok:
-            for line in manifest: ...
+        with Manifest.open("plan.csv") as manifest:
+            if manifest.check().ok:
+                for line in manifest: ...
     """
 
     def __init__(self, name: str, source: Source, rows: Rows) -> None:
