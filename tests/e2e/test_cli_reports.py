@@ -104,8 +104,6 @@ async def test_an_unfinished_rollback_is_not_done() -> None:
         heading, parent, rollback = out.splitlines()
         assert heading.split() == [
             "journal",
-            "run",
-            "ID",
             "state",
             "done",
             "failed",
@@ -113,8 +111,8 @@ async def test_an_unfinished_rollback_is_not_done() -> None:
             "last",
             "active",
         ]
-        assert re.match(r"plan.csv.run           [0-9a-f]{12}  rollback unfinished  300 of 300 ", parent)
-        assert re.match(rf"plan.csv.run.rollback  [0-9a-f]{{12}}  interrupted .* {300 - done}  2", rollback)
+        assert re.match(r"plan.csv.run           rollback unfinished  300 of 300 ", parent)
+        assert re.match(rf"plan.csv.run.rollback  interrupted .* {300 - done}  2", rollback)
 
 
 # -- status --watch --------------------------------------------------------------------------------
@@ -215,7 +213,7 @@ async def test_runs_lists_every_journal_of_a_folder_and_the_damaged_ones_as_such
     code, out, err = await run("runs")
     assert (code, err) == (1, "")
     heading, damaged, *rest = out.splitlines()
-    assert heading.split() == ["journal", "run", "ID", "state", "done", "failed", "waiting", "last", "active"]
+    assert heading.split() == ["journal", "state", "done", "failed", "waiting", "last", "active"]
     assert damaged.startswith("damaged.run   damaged: damaged.run ")
     assert [line.split("  ")[0] for line in rest] == ["plan.csv.run", "another name"]
     assert re.search(r"not confirmed  0 of 2,000       0    2,000  never\n", out)
