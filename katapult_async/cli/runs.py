@@ -57,7 +57,7 @@ def _row(run: ListedRun, active_at: float | None) -> dict[str, str]:
         return {"journal": run.journal, _DAMAGED: f"damaged: {run.problem}"}
     return {
         "journal": run.journal,
-        "state": STATE_WORDS[run.state],
+        "state": "being rolled back" if run.rollback_running else STATE_WORDS[run.state],
         "done": f"{count(run.done or 0)} of {count(run.lines or 0)}",
         "failed": count(run.failed or 0),
         "unknown": count(run.unknown or 0),

@@ -103,7 +103,7 @@ async def test_a_dry_run_says_what_it_costs_and_sends_nothing() -> None:
         (
             "start",
             "disk\ndisk_1\n",
-            "the first line must name the column virtual_machine, each once (note is opt",
+            "the first line must name the column virtual_machine (note is optional). Found 'disk'",
         ),
         (
             "resize",

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from katapult_async.jobs import Run
 from tests.command_line import PROGRAM, TOKEN, check_output, emulator_with, environment, plan, run
 
 COMMON = ("--no-preflight", "--yes", "--json")
@@ -69,3 +70,20 @@ async def test_the_run_document_says_interrupted() -> None:
         assert process.returncode == 130, err
         document = run_document(out.decode())
         assert (document["state"], document["locked_by"]) == ("interrupted", None)
+
+
+async def test_runs_says_that_a_run_is_being_rolled_back() -> None:
+    async with emulator_with(disks=3) as emulator:
+        Path("plan.csv").write_text(plan(emulator))
+        code, _, err = await run("assign", "plan.csv", *COMMON, "--base-url", emulator.url)
+        assert code == 0, err
+    with Run.roll_back("plan.csv.run", "back.run"):  # this process has its lock
+        _, out, _ = await run("runs")
+        assert "being rolled back" in out
+        assert "rollback unfinished" not in out
+        _, out, _ = await run("runs", "--json")
+        listed = {entry["journal"]: entry for entry in json.loads(out)["runs"]}
+        assert listed["plan.csv.run"]["rollback_running"] is True
+        assert listed["back.run"]["rollback_running"] is False
+    _, out, _ = await run("runs")
+    assert "rollback unfinished" in out

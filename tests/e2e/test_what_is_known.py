@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
+import anyio
 import pytest
 
 from katapult_async import Observer, OutcomeEvent
 from katapult_async.jobs import Finding, Journal, LineRecord, LineStatus, Manifest, Run
 from katapult_async.jobs.preflight.forecast import Throughput, seconds_for
-from katapult_async.testing import Arrival, Fault, FaultKind, KatapultEmulator
-from tests.durable_runs import client_for, plan_of
+from katapult_async.testing import Arrival, Counting, Fault, FaultKind, KatapultEmulator
+from tests.durable_runs import client_for, plan_of, run_for
 from tests.unit.test_run_state import change, first_version
 
 ASSIGN = "/disks/disk/assign"
@@ -149,3 +151,30 @@ async def test_a_preflight_knows_the_client_s_own_limit(tmp_path: Path) -> None:
             async with client_for(emulator, max_per_second=20) as client:
                 preflight = await run.preflight(client, "acme")
     assert preflight.seconds == pytest.approx(40 / 20)
+
+
+async def test_the_duration_of_a_session_grows_while_it_waits_for_a_window(tmp_path: Path) -> None:
+    """A run that is killed during a long wait was active until then."""
+    path = tmp_path / "plan.run"
+    counting = Counting(limit=5, period=3600.0)
+    async with KatapultEmulator(disks=20, virtual_machines=20, counting=counting) as emulator:
+        run = run_for(path, plan_of(emulator))
+        with run:
+            async with client_for(emulator, rate_window=3600.0) as client:
+                executing = asyncio.ensure_future(run.execute(client))
+                with anyio.fail_after(60):
+                    while emulator.ledger.total < 5:
+                        await anyio.sleep(0.02)
+                    with Journal.read(path) as journal:
+                        before = journal.summary().elapsed
+                    sent = emulator.ledger.total
+                    elapsed = before
+                    while elapsed < before + 2.5:
+                        await anyio.sleep(0.1)
+                        with Journal.read(path) as journal:
+                            elapsed = journal.summary().elapsed
+                assert emulator.ledger.total <= sent + 1  # it waits for the next window
+                run.stop()
+                summary = await executing
+    assert summary.elapsed >= elapsed
+    assert summary.sessions[-1].ended == "interrupted"

@@ -254,6 +254,7 @@ def test_late_responses_before_a_wait_do_not_move_the_end() -> None:
         sent_at = 6000.0 + number / 500
         meter.add(request(sent_at, permitted=10_000, remaining=9_999 - number))
     before = meter.seconds_for(20_000, 6025.0)
+    assert before is not None
     assert before == pytest.approx(35.0 + 60.0 + 20.0, abs=0.1)
     for _ in range(13):
         meter.add(msgspec.structs.replace(request(6020.0), ended_at=6035.0, status=None))

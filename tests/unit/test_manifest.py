@@ -79,8 +79,25 @@ def test_a_record_is_numbered_by_the_line_on_which_it_starts() -> None:
     [
         ("", 1, "the manifest is empty"),
         ("disk,virtual_machine\n", 1, "the manifest is empty"),
-        ("disk,machine\ndisk_1,vm_1\n", 1, "must name the columns"),
-        ("disk,disk,virtual_machine\ndisk_1,disk_1,vm_1\n", 1, "each once"),
+        (
+            "Volume,server,Ticket\ndisk_1,vm_1,7\n",
+            1,
+            "columns disk and virtual_machine (attach and note are optional). Found 'Volume, server, Ticket'",
+        ),
+        ("disk,machine\ndisk_1,vm_1\n", 1, "the column virtual_machine is missing"),
+        ("disk,disk,virtual_machine\ndisk_1,disk_1,vm_1\n", 1, "the column 'disk' occurs twice: remove one"),
+        ("disk,Disk,virtual_machine\ndisk_1,disk_1,vm_1\n", 1, "the column 'Disk' occurs twice"),
+        (
+            "disk,virtual_machine,Ticket\ndisk_1,vm_1,7\n",
+            1,
+            "unknown column 'Ticket'. Columns are disk, virtual_machine, attach and note: rename or remove it",
+        ),
+        (
+            "disk,virtual_machine,Ticket,Who\ndisk_1,vm_1,7,me\n",
+            1,
+            "unknown columns 'Ticket' and 'Who'. Columns are disk, virtual_machine, attach and note: rename or",
+        ),
+        ("disk_1,vm_1\ndisk_2,vm_2\n", 1, "It seems to be data: 'disk_1, vm_1'"),
         ("disk,virtual_machine\nvm_1,disk_1\n", 2, "swapped"),
         ("disk,virtual_machine\ndisk-1,vm_1\n", 2, "is not a disk ID"),
         ("disk,virtual_machine\n,vm_1\n", 2, "the disk is missing"),
@@ -99,7 +116,7 @@ def test_a_record_is_numbered_by_the_line_on_which_it_starts() -> None:
         ('note,disk,virtual_machine\n"a\nb",disk_1,vm_1\n"a\nb",disk_1,vm_1\n', 4, "first on line 2"),
         ('note,disk,virtual_machine\n"a\nb",disk_1,vm_1\n"a\nb",disk_2\n', 4, "expected 3 fields, found 2"),
         ("\n\ndisk,virtual_machine\n\ndisk_1,vm\n", 5, "is not a virtual machine"),
-        ("\n\ndisk,machine\ndisk_1,vm_1\n", 3, "must name the columns"),
+        ("\n\ndisk,machine\ndisk_1,vm_1\n", 3, "virtual_machine is missing"),
         ("\n\n\n", 1, "the manifest is empty"),
         (
             "disk,virtual_machine\ndisk_1,Web.example.com\ndisk_1,web.example.com.\n",

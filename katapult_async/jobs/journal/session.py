@@ -6,6 +6,7 @@ be set back.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -40,7 +41,8 @@ MOST_OTHERS = 100
 class SessionRecorder(Observer):
     """Records how long a session lasts, and which processes share its rate limit.
 
-    Each request and each wait is an occasion to record the duration.
+    Each request and each wait is an occasion to record the duration. While there are none, a timer
+    records it, from `begin` to `end`.
 
     Args:
         writer: Writes to the journal.
@@ -52,6 +54,7 @@ class SessionRecorder(Observer):
         self._run = run
         self._others: set[BudgetProcess] = set()
         self._began = self._recorded = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def begin(self, period: float, budget: str | None) -> None:
         """Record the start of the session.
@@ -62,6 +65,11 @@ class SessionRecorder(Observer):
         """
         await self._writer.call(begin_session, time.time(), period, PREFLIGHT_HOLDS)
         self._writer.note(ADD_SHARING, Sharing(place=budget or ""))
+        self._beat()
+
+    def _beat(self) -> None:
+        self._record()
+        self._timer = asyncio.get_running_loop().call_later(PULSE, self._beat)
 
     def on_budget(self, event: BudgetEvent) -> None:
         """Record processes that are new in the budget.
@@ -92,6 +100,8 @@ class SessionRecorder(Observer):
 
     def end(self, ended: str, reason: str | None) -> None:
         """Record the end of the session. See RunSession for `ended` and `reason`."""
+        if self._timer is not None:
+            self._timer.cancel()
         elapsed = time.monotonic() - self._began
         self._writer.note(END_SESSION, SessionEnd(elapsed=elapsed, ended=ended, reason=reason))
 

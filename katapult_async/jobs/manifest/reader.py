@@ -29,6 +29,8 @@ _DELIMITERS = ",;\t"
 _STRAY = re.compile("[\udc80-\udcff]")
 #: A character of a line that has more than the empty cells of a spreadsheet.
 _NOT_BLANK = re.compile(r"[^\s,;\"]")
+#: An ID, which is data and not the name of a column.
+_LIKE_DATA = re.compile(r"(disk|vm|org|iop)_[A-Za-z0-9]+\Z")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 _decode_item = msgspec.json.Decoder(dict[str, object] | str).decode
@@ -134,7 +136,7 @@ class Source:
                     continue
                 if not columns:
                     columns = [name.strip().lower() for name in row]
-                    _check_columns(number, columns, self._columns)
+                    _check_columns(number, [name.strip() for name in row], self._columns)
                 elif len(row) != len(columns):
                     yield number, BadRecord(f"expected {len(columns)} fields, found {len(row)}")
                 else:
@@ -146,18 +148,39 @@ class Source:
             ) from exc
 
 
-def _check_columns(line: int, columns: list[str], wanted: Columns) -> None:
+def _check_columns(line: int, written: list[str], wanted: Columns) -> None:
+    """Raise Unreadable with the fault of a header. Names are compared without regard to case."""
+    columns = [name.lower() for name in written]
     missing = [name for name in wanted.required if name not in columns]
-    strange = [name for name in columns if name not in wanted.all]
-    if missing or strange or len(set(columns)) != len(columns):
-        optional = [name for name in wanted.all if name not in wanted.required]
-        some = "column" if len(wanted.required) == 1 else "columns"
-        are = "is" if len(optional) == 1 else "are"
-        raise Unreadable(
-            line,
-            f"the first line must name the {some} {_listed(wanted.required)}, each once ({_listed(optional)} {are} "
-            f"optional). Found {', '.join(columns)[:200]!r}",
-        )
+    strange = [name for name in written if name.lower() not in wanted.all]
+    twice = [name for number, name in enumerate(written) if name.lower() in columns[:number]]
+    if not (missing or strange or twice):
+        return
+    found = repr(", ".join(written)[:200])
+    if len(strange) == len(written):
+        must = f"the first line must name the {_columns(wanted.required)}{_optional(wanted)}"
+        if any(_LIKE_DATA.match(name) for name in written):
+            raise Unreadable(line, f"{must}. It seems to be data: {found}")
+        raise Unreadable(line, f"{must}. Found {found}")
+    if missing:
+        are = "is" if len(missing) == 1 else "are"
+        raise Unreadable(line, f"the {_columns(missing)} {are} missing{_optional(wanted)}. Found {found}")
+    if twice:
+        raise Unreadable(line, f"the column {twice[0][:50]!r} occurs twice: remove one")
+    noun, it = ("column", "it") if len(strange) == 1 else ("columns", "them")
+    names = _listed([repr(name[:50]) for name in strange])[:200]
+    raise Unreadable(
+        line, f"unknown {noun} {names}. Columns are {_listed(wanted.all)}: rename or remove {it}"
+    )
+
+
+def _columns(names: Sequence[str]) -> str:
+    return f"{'column' if len(names) == 1 else 'columns'} {_listed(names)}"
+
+
+def _optional(wanted: Columns) -> str:
+    optional = [name for name in wanted.all if name not in wanted.required]
+    return f" ({_listed(optional)} {'is' if len(optional) == 1 else 'are'} optional)" if optional else ""
 
 
 def _listed(names: Sequence[str]) -> str:

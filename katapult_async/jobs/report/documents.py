@@ -165,6 +165,9 @@ class ListedRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     failed: int | None = None
     unknown: int | None = None
     waiting: int | None = None
+    rollback_running: Annotated[bool | None, Meta(description="Whether a process executes its rollback.")] = (
+        None
+    )
 
 
 class RunsDocument(

@@ -80,5 +80,6 @@ def _listed(path: Path) -> tuple[ListedRun, float | None]:
         failed=summary.counts.get(LineStatus.FAILED, 0),
         unknown=summary.counts.get(LineStatus.UNKNOWN, 0),
         waiting=summary.counts.get(LineStatus.WAITING, 0),
+        rollback_running=summary.rollback is not None and summary.rollback.locked_by is not None,
     )
     return run, active_at
