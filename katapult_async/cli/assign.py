@@ -100,7 +100,7 @@ def _prepare(
     if not screen.quiet:
         print(_first_line(run, location), file=sys.stderr)
     if unprepared:
-        return prepare(run, token, settings, screen=screen, yes=wanted.yes)
+        return prepare(run, token, settings, screen=screen, yes=wanted.yes, canary=wanted.canary)
     # Who types `assign` may not expect that a run is under way.
     return confirmed(_continue(run, settings)) if location.begun and not wanted.yes else None
 

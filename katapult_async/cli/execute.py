@@ -23,7 +23,7 @@ from katapult_async.cli.summary import Ending, in_words, show_summary
 from katapult_async.cli.warnings_shown import warnings_shown
 from katapult_async.cli.words import counted
 from katapult_async.client import ClientSettings
-from katapult_async.jobs import JournalError, Preflight, Run, RunSummary
+from katapult_async.jobs import JournalError, LineStatus, Preflight, Run, RunSummary
 from katapult_async.jobs.report import json_lines
 
 
@@ -164,6 +164,7 @@ def _connect(progress: Progress, client: Client, run: Run | None) -> None:
     if run is not None:
         progress.patience_left = lambda: run.patience_left
         progress.attaches = run.info.attach
+        progress.failed_before = run.summary().counts.get(LineStatus.FAILED, 0)
     meter = progress.meter
     meter.known_limit = lambda: gate.limit
     meter.period = gate.window.period

@@ -222,7 +222,8 @@ class Screen:
     """The options for output during a run."""
 
     as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON object per line to standard output.")
+        bool,
+        typer.Option("--json", help="Write one JSON object for each line of the run, when the command ends."),
     ] = False
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False
     quiet: Annotated[

@@ -14,7 +14,7 @@ from katapult_async.cli.options import Screen
 from katapult_async.cli.preflight import show
 from katapult_async.cli.questions import confirmed, nobody_to_ask, target
 from katapult_async.cli.signals import run_loop
-from katapult_async.cli.words import counted
+from katapult_async.cli.words import count, counted
 from katapult_async.client import ClientSettings
 from katapult_async.jobs import Preflight, Run
 from katapult_async.transport import DEFAULT_BASE_URL
@@ -25,7 +25,15 @@ def can_be_asked(*, yes: bool) -> int | None:
     return None if yes else nobody_to_ask()
 
 
-def prepare(run: Run, token: str, settings: ClientSettings, *, screen: Screen, yes: bool) -> int | None:
+def prepare(
+    run: Run,
+    token: str,
+    settings: ClientSettings,
+    *,
+    screen: Screen,
+    yes: bool,
+    canary: int | None = None,
+) -> int | None:
     """Make the preflight that a run still needs, show it, ask, and record the confirmation.
 
     Args:
@@ -34,6 +42,7 @@ def prepare(run: Run, token: str, settings: ClientSettings, *, screen: Screen, y
         settings: The settings of the client.
         screen: What to show.
         yes: Whether the user has confirmed with --yes.
+        canary: The number of lines to send first. None for all.
 
     Returns:
         None to continue, else the exit code.
@@ -61,30 +70,33 @@ def prepare(run: Run, token: str, settings: ClientSettings, *, screen: Screen, y
     changes_nothing = result is not None and not (result.assign_requests or result.attach)
     if not (yes or changes_nothing):
         base_url = settings.get("base_url", DEFAULT_BASE_URL)
-        code = confirmed(question(run, result, base_url))
+        code = confirmed(question(run, result, base_url, canary=canary))
         if code is not None:
             return code
     run.confirm()
     return None
 
 
-def question(run: Run, preflight: Preflight | None, base_url: str) -> str:
+def question(run: Run, preflight: Preflight | None, base_url: str, *, canary: int | None = None) -> str:
     """Return the question before a run.
 
     Args:
         run: The run.
         preflight: The preflight, or None.
         base_url: The base URL of the API.
+        canary: The number of lines to send first. None for all.
     """
     where = target(run.info.organization, base_url)
     if run.info.action is not None:
-        return f"Carry out {run.info.action} for {counted(run.info.lines, 'line')} {where}?"
-    if preflight is None:
-        what = f"Assign {counted(run.info.lines, 'disk')}"
-    elif not preflight.attach:
-        what = f"Assign {counted(preflight.assign_requests, 'disk')}"
-    elif not preflight.assign_requests:
-        what = f"Attach {counted(preflight.attach, 'disk')}"
+        what, lines, noun = f"Carry out {run.info.action} for", run.info.lines, "line"
+    elif preflight is None:
+        what, lines, noun = "Assign", run.info.lines, "disk"
+    elif preflight.attach and not preflight.assign_requests:
+        what, lines, noun = "Attach", preflight.attach, "disk"
     else:
-        what = f"Assign {counted(preflight.assign_requests, 'disk')} and attach {counted(preflight.attach, 'disk')}"
-    return f"{what} {where}?"
+        what, lines, noun = "Assign", preflight.assign_requests, "disk"
+    if canary is not None and canary < lines:
+        return f"{what} {count(canary)} of {counted(lines, noun)} first (canary) {where}?"
+    attach = preflight.attach if preflight is not None and what == "Assign" else 0
+    also = f" and attach {counted(attach, 'disk')}" if attach else ""
+    return f"{what} {counted(lines, noun)}{also} {where}?"

@@ -63,6 +63,7 @@ class Progress(Observer):
         in_flight: Returns how many requests are in flight. Set by the caller.
         patience_left: Returns the seconds until the run gives up, or None. Set by the caller.
         attaches: Whether the run attaches each disk after it is assigned. Set by the caller.
+        failed_before: Lines that failed in earlier sessions or steps. Set by the caller.
         meter: The speed of the run.
         stopping: Whether the run is being stopped.
         responded_at: When the last response arrived, in seconds of the monotonic clock.
@@ -81,6 +82,7 @@ class Progress(Observer):
         verbose: bool = False,
     ) -> None:
         self.stopping = self.attaches = False
+        self.failed_before = 0
         self.meter = Meter()
         self._stream = stream
         self._shown = shown
@@ -99,7 +101,8 @@ class Progress(Observer):
         self._done = 0
 
     def on_step(self, event: StepEvent) -> None:
-        """Reset the counts for the next step."""
+        """Reset the counts for the next step. Failures stay visible."""
+        self.failed_before += self._counts.get(OutcomeStatus.FAILED.value, 0)
         self._begin(event.step, event.lines)
 
     def on_request(self, event: RequestEvent) -> None:
@@ -243,13 +246,16 @@ class Progress(Observer):
             return [Part(counted(self.meter.requests, "request"))]
         counts = {OutcomeStatus.FAILED.value: 0, **self._counts}
         order = sorted(counts, key=lambda status: (status in _STYLES, status))
-        return [
+        parts = [
             Part(
                 f"{count(counts[status])} {status.replace('_', ' ')}",
                 _STYLES.get(status, "") if counts[status] else "",
             )
             for status in order
         ]
+        if self.failed_before:
+            parts.append(Part(f"{count(self.failed_before)} failed before", _STYLES["failed"]))
+        return parts
 
     def _ends(self, now: float) -> list[str]:
         if self._step in ("look", "wait") or self.stopping or self.patience_left() is not None:

@@ -212,12 +212,15 @@ async def test_a_closed_terminal_ends_a_run_gently() -> None:
         assert summary.counts[next(iter(summary.counts))] == emulator.ledger.applied_total["assign"]
 
 
+CANARY = "Assign 7 of 60 disks first (canary) in acme at 127.0.0.1:"
+
+
 async def test_a_canary_asks_before_the_rest() -> None:
     async with (
         emulator_with() as emulator,
         on_terminal(*arguments(emulator), "--canary", "7", "--no-preflight") as terminal,
     ):
-        await terminal.sees(QUESTION)
+        await terminal.sees(CANARY)
         terminal.types("y\n")
         await terminal.sees("Assign the other 53 disks in acme at 127.0.0.1:")
         assert "Assigned 7 of 60 disks in " in terminal.shown
@@ -230,7 +233,7 @@ async def test_a_canary_asks_before_the_rest() -> None:
 async def test_a_canary_that_is_refused_leaves_a_run_to_resume() -> None:
     async with emulator_with() as emulator:
         async with on_terminal(*arguments(emulator), "--canary", "7", "--no-preflight") as terminal:
-            await terminal.sees(QUESTION)
+            await terminal.sees(CANARY)
             terminal.types("y\n")
             await terminal.sees("Assign the other 53 disks")
             terminal.types("n\n")
@@ -248,7 +251,7 @@ async def test_an_unfinished_run_is_continued_by_assign_only_after_a_question() 
     async with emulator_with() as emulator:
         words = (*arguments(emulator), "--no-preflight")
         async with on_terminal(*words, "--canary", "7") as terminal:
-            await terminal.sees(QUESTION)
+            await terminal.sees(CANARY)
             terminal.types("y\n")
             await terminal.sees("Assign the other 53 disks")
             terminal.types("n\n")

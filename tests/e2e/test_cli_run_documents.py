@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from katapult_async.jobs import Run
-from tests.command_line import PROGRAM, TOKEN, check_output, emulator_with, environment, plan, run
+from tests.command_line import (
+    PROGRAM,
+    TOKEN,
+    check_output,
+    emulator_with,
+    environment,
+    on_terminal,
+    plan,
+    run,
+)
 
 COMMON = ("--no-preflight", "--yes", "--json")
 
@@ -87,3 +96,18 @@ async def test_runs_says_that_a_run_is_being_rolled_back() -> None:
         assert listed["back.run"]["rollback_running"] is False
     _, out, _ = await run("runs")
     assert "rollback unfinished" in out
+
+
+async def test_the_progress_after_a_canary_shows_its_failures() -> None:
+    async with emulator_with(disks=3) as emulator:
+        Path("plan.csv").write_text(
+            plan(emulator).replace("\n", "\ndisk_notThere00000000,vm_notThere0000000000\n", 1)
+        )
+        common = ("--no-preflight", "--base-url", emulator.url)
+        async with on_terminal("assign", "plan.csv", "--canary", "1", *common) as command:
+            await command.sees("?")
+            command.types("y\n")
+            await command.sees("the other 3 disks")
+            command.types("y\n")
+            await command.sees("1 failed before")
+            assert await command.ends() == 1

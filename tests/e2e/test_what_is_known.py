@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from katapult_async import Observer, OutcomeEvent
+from katapult_async import Observer, OutcomeEvent, WaitEvent
 from katapult_async.jobs import Finding, Journal, LineRecord, LineStatus, Manifest, Run
 from katapult_async.jobs.preflight.forecast import Throughput, seconds_for
 from katapult_async.testing import Arrival, Counting, Fault, FaultKind, KatapultEmulator
@@ -153,27 +153,33 @@ async def test_a_preflight_knows_the_client_s_own_limit(tmp_path: Path) -> None:
     assert preflight.seconds == pytest.approx(40 / 20)
 
 
+class LongWait(Observer):
+    """Sets `begun` when requests begin to wait for more than ten seconds."""
+
+    def __init__(self) -> None:
+        self.begun = anyio.Event()
+
+    def on_wait(self, event: WaitEvent) -> None:
+        if event.until is not None and event.until - event.since > 10:
+            self.begun.set()
+
+
 async def test_the_duration_of_a_session_grows_while_it_waits_for_a_window(tmp_path: Path) -> None:
     """A run that is killed during a long wait was active until then."""
-    path = tmp_path / "plan.run"
+    path, wait = tmp_path / "plan.run", LongWait()
     counting = Counting(limit=5, period=3600.0)
     async with KatapultEmulator(disks=20, virtual_machines=20, counting=counting) as emulator:
-        run = run_for(path, plan_of(emulator))
-        with run:
-            async with client_for(emulator, rate_window=3600.0) as client:
+        with run_for(path, plan_of(emulator)) as run:
+            async with client_for(emulator, rate_window=3600.0, observer=wait) as client:
                 executing = asyncio.ensure_future(run.execute(client))
+                elapsed = 0.0
                 with anyio.fail_after(60):
-                    while emulator.ledger.total < 5:
-                        await anyio.sleep(0.02)
-                    with Journal.read(path) as journal:
-                        before = journal.summary().elapsed
-                    sent = emulator.ledger.total
-                    elapsed = before
-                    while elapsed < before + 2.5:
+                    await wait.begun.wait()
+                    while elapsed < 3.0:
                         await anyio.sleep(0.1)
                         with Journal.read(path) as journal:
                             elapsed = journal.summary().elapsed
-                assert emulator.ledger.total <= sent + 1  # it waits for the next window
+                assert emulator.ledger.total <= 5
                 run.stop()
                 summary = await executing
     assert summary.elapsed >= elapsed

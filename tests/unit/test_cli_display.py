@@ -180,6 +180,15 @@ def test_the_plain_line_tells_each_status_by_its_own_word() -> None:
     assert progress.line().startswith("attaching: 0 of 4, 0 failed")
 
 
+def test_failures_of_earlier_sessions_and_steps_stay_visible() -> None:
+    progress = progress_of()
+    progress.failed_before = 3
+    assert ", 0 failed, 3 failed before, " in progress.line()
+    progress.on_outcome(outcome(OutcomeStatus.FAILED))
+    progress.on_step(StepEvent(step="attach", lines=8))
+    assert ", 0 failed, 4 failed before, " in progress.line()
+
+
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 140])
 def test_no_live_line_is_wider_than_the_terminal(width: int) -> None:
     progress = progress_of(12_345)
