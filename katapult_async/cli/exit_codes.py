@@ -14,7 +14,7 @@ EXPLAINED = """\
 Exit codes:
     0  everything is done
     1  some lines are not done, you answered no, or a pipe was closed
-    2  wrong usage or input; nothing was sent
+    2  wrong input, or another process executes the run; nothing was changed
     3  the API refused the run (token, network, scope), or nobody answered
   130  interrupted; resume the run with the command that is shown"""
 

@@ -76,7 +76,7 @@ def read_status(run_file: str) -> Seen:
     """Read the current state of a run. Raises JournalError."""
     with Journal.read(run_file) as journal, journal.snapshot():
         summary, latency, now = journal.summary(), journal.latency(), time.time()
-        if summary.locked_by is None or not summary.sessions:
+        if summary.locked_by is None or not summary.sessions or summary.sessions[-1].ended is not None:
             return Seen(run_file, summary, latency, now)
         recent = journal.timeline()[-RECENT:]
         attaching = journal.attaching()

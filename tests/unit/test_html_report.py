@@ -186,8 +186,8 @@ def test_a_run_that_is_under_way_is_neither_good_nor_bad() -> None:
     counts = {LineStatus.WAITING: 4, LineStatus.FAILED: 1}
     page = a_page(a_summary(counts, locked_by="process 12 on host"), [a_line(1)])
     assert (
-        '<p class="neutral">0 of 5 lines done, 1 failed, 4 waiting. Running in process 12 on host.</p>'
-        in page
+        '<p class="neutral">0 of 5 lines done, 1 failed, 4 waiting. Open in process 12 on host, '
+        "and not being executed. It may wait for an answer.</p>" in page
     )
     assert f"The page shows the run as it was {local_time(NOW)}." in page
     assert "<td>running</td>" not in page  # its only session has ended: the next one has not begun

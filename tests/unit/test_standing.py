@@ -108,6 +108,12 @@ NONE = {OPEN: 2000}
             ["resume plan.run"],
         ),
         (
+            summary(NONE, ended="interrupted", reason="more than 1 line failed"),
+            RunState.INTERRUPTED,
+            f"Stopped {ENDED}: more than 1 line failed.",
+            ["resume plan.run"],
+        ),
+        (
             summary(NONE, ended="refused", reason="The token is wrong."),
             RunState.REFUSED,
             f"Stopped {ENDED}: The token is wrong.",

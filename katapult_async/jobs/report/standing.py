@@ -74,6 +74,10 @@ def standing(summary: RunSummary) -> str:
     match state:
         case RunState.RUNNING if not summary.sessions:
             return f"Prepared by {for_terminal(summary.locked_by or '')}. It has changed nothing yet."
+        case RunState.RUNNING if last is not None and last.ended is not None:
+            # After a canary the command asks before it sends the other lines.
+            holder = for_terminal(summary.locked_by or "")
+            return f"Open in {holder}, and not being executed. It may wait for an answer."
         case RunState.RUNNING:
             return f"Running in {for_terminal(summary.locked_by or '')}."
         case RunState.NOT_CONFIRMED if summary.info.preflight:
@@ -88,13 +92,13 @@ def standing(summary: RunSummary) -> str:
             return f"Finished{_when(last)}."
         case RunState.OPEN:
             return f"Ended{_when(last)} with {counted(_open_lines(summary), 'line')} open."
-        case RunState.INTERRUPTED:
+        case RunState.INTERRUPTED if last is None or not last.reason:
             return f"Interrupted{_when(last)}."
         case RunState.KILLED:
             active = f" It was last active {local_time(last.active_until)}." if last is not None else ""
             return f"Stopped unexpectedly: its process was killed or crashed.{active}"
         case _:
-            # REFUSED, NO_ANSWER or STOPPED_BY_ERROR: the reason shows which.
+            # REFUSED, NO_ANSWER, STOPPED_BY_ERROR, --max-failures or a canary: the reason says it.
             how = "Stopped by an error" if state is RunState.STOPPED_BY_ERROR else "Stopped"
             why = f": {for_terminal(last.reason).rstrip('.')}" if last is not None and last.reason else ""
             return f"{how}{_when(last)}{why}."

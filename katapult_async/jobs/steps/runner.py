@@ -198,7 +198,7 @@ class StepRunner:
             ended = "no_answer" if isinstance(self.refused_by, NoAnswer) else "refused"
             return ended, self.refused_by.message
         if self._failures is not None and self._failures.too_many:
-            return "interrupted", f"more than {self._failures.most} lines failed"
+            return "interrupted", f"more than {counted(self._failures.most, 'line')} failed"
         if error is not None:
             return "failed" if isinstance(error, Exception) else "interrupted", str(error) or None
         if self.stopped:
