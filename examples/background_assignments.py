@@ -15,24 +15,24 @@ from pathlib import Path
 from fastapi import FastAPI, HTTPException, Request
 
 from katapult_async import Client
-from katapult_async.jobs import Journal, JournalError, Manifest, ManifestError, Run
+from katapult_async.jobs import Journal, JournalError, JournalLocked, Manifest, ManifestError, Run
 
 RUNS = Path("runs")
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open one client for each worker, and continue the runs that the last stop has left."""
+    """Open one client for each worker, and continue runs that are not finished."""
     RUNS.mkdir(exist_ok=True)
     runs: dict[asyncio.Task[None], Run] = {}
     async with Client.from_env(budget="file") as client:
         app.state.katapult, app.state.runs = client, runs
-        for run in unfinished():
-            begin(app, run)
+        resuming = asyncio.create_task(resume(app))
         yield
+        resuming.cancel()
         for run in runs.values():  # before the client closes: requests in flight end
             run.stop()
-        await asyncio.gather(*runs, return_exceptions=True)
+        await asyncio.gather(resuming, *runs, return_exceptions=True)
 
 
 app = FastAPI(lifespan=lifespan)
@@ -50,6 +50,14 @@ def begin(app: FastAPI, run: Run) -> None:
     task.add_done_callback(lambda task: app.state.runs.pop(task, None))
 
 
+async def resume(app: FastAPI) -> None:
+    """Continue runs: those of a stopped worker, and those that began during an outage."""
+    while True:
+        for run in unfinished():
+            begin(app, run)
+        await asyncio.sleep(60)
+
+
 def unfinished() -> list[Run]:
     """Open the runs that are not finished and that no other worker executes."""
     return [run for path in RUNS.glob("*.run") if (run := open_unfinished(path)) is not None]
@@ -61,7 +69,9 @@ def open_unfinished(path: Path) -> Run | None:
         with Journal.read(path) as journal:
             finished = journal.summary().finished
         return None if finished else Run.open(path)
-    except JournalError as error:  # damaged, or JournalLocked: another worker executes it
+    except JournalLocked:  # a worker executes it
+        return None
+    except JournalError as error:  # it is damaged
         logging.getLogger(__name__).warning("%s", error)
         return None
 

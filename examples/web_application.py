@@ -30,7 +30,7 @@ async def assign(request: Request, machine: str, disk: str) -> dict[str, str]:
     client: Client = request.app.state.katapult
     try:
         await client.disks.assign(disk, machine)
-    except ValueError as error:  # not the ID of a disk, or not the name of a machine
+    except ValueError as error:  # empty, with spaces, or an ID of something else
         raise HTTPException(422, detail=str(error)) from error
     except NotFound as error:
         raise HTTPException(404, detail=error.message) from error
