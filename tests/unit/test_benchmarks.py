@@ -349,15 +349,11 @@ def test_the_page_shows_the_results_that_are_kept() -> None:
     assert report.insert(text, RESULTS, report.PAGE) == text, "run python -m benchmarks.report"
 
 
-#: Benchmarks whose full form has not been run on a quiet machine yet.
-NOT_KEPT = {"layers", "tokens"}
-
 
 def test_the_page_of_the_benchmarks_names_each_of_them() -> None:
     programs = {path.parent.name for path in report.PAGE.parent.glob("*/__main__.py")} | {"load", "startup"}
     text = report.PAGE.read_text()
-    assert set(report.benchmarks_of(text)) == programs - NOT_KEPT
-    assert all(f"## {name}\n" in text for name in NOT_KEPT)
+    assert set(report.benchmarks_of(text)) == programs
 
 
 def test_kept_results_name_no_file_of_the_machine_that_made_them() -> None:
