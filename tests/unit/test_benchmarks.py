@@ -349,7 +349,6 @@ def test_the_page_shows_the_results_that_are_kept() -> None:
     assert report.insert(text, RESULTS, report.PAGE) == text, "run python -m benchmarks.report"
 
 
-
 def test_the_page_of_the_benchmarks_names_each_of_them() -> None:
     programs = {path.parent.name for path in report.PAGE.parent.glob("*/__main__.py")} | {"load", "startup"}
     text = report.PAGE.read_text()

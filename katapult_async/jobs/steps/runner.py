@@ -200,7 +200,9 @@ class StepRunner:
         if self._failures is not None and self._failures.too_many:
             return "interrupted", f"more than {counted(self._failures.most, 'line')} failed"
         if error is not None:
-            return "failed" if isinstance(error, Exception) else "interrupted", str(error) or None
+            if isinstance(error, Exception):
+                return "failed", str(error) or None
+            return "interrupted", None  # cancelled: the text is anyio's or asyncio's own
         if self.stopped:
             return "interrupted", None
         if self._lines.held_back:
