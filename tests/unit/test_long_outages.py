@@ -99,7 +99,7 @@ async def assign(
     session = Session(model, gate, base_url="http://api.test/core/v1", retry=policy or RetryPolicy())
     # One in 400 short outages ends between an item's last attempt and the probe. The run then
     # cannot tell the outage from an item that fails by itself.
-    session._rng.seed(1)
+    session._rng.seed(1)  # pyright: ignore[reportPrivateUsage]
     disks = Disks(
         session, BulkRuns(session, concurrency=concurrency, per_virtual_machine=1, patience=patience)
     )
