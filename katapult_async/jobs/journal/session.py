@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from katapult_async.client import Client
 from katapult_async.logs import run_id
-from katapult_async.observer import BudgetEvent, BudgetProcess, Observer, RequestEvent, WaitEvent
+from katapult_async.observer import BudgetEvent, BudgetProcess, Observer
 
 from .group_commit import Writer
 from .journal import Journal
@@ -41,8 +41,7 @@ MOST_OTHERS = 100
 class SessionRecorder(Observer):
     """Records how long a session lasts, and which processes share its rate limit.
 
-    Each request and each wait is an occasion to record the duration. While there are none, a timer
-    records it, from `begin` to `end`.
+    A timer records the duration once a second, from `begin` to `end`.
 
     Args:
         writer: Writes to the journal.
@@ -53,7 +52,7 @@ class SessionRecorder(Observer):
         self._writer = writer
         self._run = run
         self._others: set[BudgetProcess] = set()
-        self._began = self._recorded = time.monotonic()
+        self._began = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
 
     async def begin(self, period: float, budget: str | None) -> None:
@@ -65,11 +64,14 @@ class SessionRecorder(Observer):
         """
         await self._writer.call(begin_session, time.time(), period, PREFLIGHT_HOLDS)
         self._writer.note(ADD_SHARING, Sharing(place=budget or ""))
-        self._beat()
+        self._start_timer()
 
-    def _beat(self) -> None:
-        self._record()
-        self._timer = asyncio.get_running_loop().call_later(PULSE, self._beat)
+    def _start_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(PULSE, self._record)
+
+    def _record(self) -> None:
+        self._writer.note(NOTE_ELAPSED, Elapsed(elapsed=time.monotonic() - self._began))
+        self._start_timer()
 
     def on_budget(self, event: BudgetEvent) -> None:
         """Record processes that are new in the budget.
@@ -83,20 +85,6 @@ class SessionRecorder(Observer):
                 self._others.add(other)
                 sharing = Sharing(place=event.place, process=other.name, run=other.run or "")
                 self._writer.note(ADD_SHARING, sharing)
-
-    def on_request(self, event: RequestEvent) -> None:  # noqa: ARG002 - any will do
-        """Record the duration of the session so far."""
-        self._record()
-
-    def on_wait(self, event: WaitEvent) -> None:  # noqa: ARG002 - any will do
-        """Record the duration of the session so far."""
-        self._record()
-
-    def _record(self) -> None:
-        now = time.monotonic()
-        if now - self._recorded >= PULSE:
-            self._recorded = now
-            self._writer.note(NOTE_ELAPSED, Elapsed(elapsed=now - self._began))
 
     def end(self, ended: str, reason: str | None) -> None:
         """Record the end of the session. See RunSession for `ended` and `reason`."""
