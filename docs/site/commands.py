@@ -56,8 +56,8 @@ def exit_codes() -> str:
 
 def _section(name: str, command: Any) -> str:
     records = help_records(name)
-    named = [given for given, _ in records if not given.startswith("-")]
-    usage = " ".join([f"{_PROGRAM} {name}", "[OPTIONS]", *(word for word in named)])
+    named = [_without_type(given) for given, _ in records if not given.startswith("-")]
+    usage = " ".join([f"{_PROGRAM} {name}", "[OPTIONS]", *named])
     parts = [
         f"(command-{name.replace(' ', '-')})=",
         f"## `{name}`",
@@ -77,8 +77,12 @@ def _given(text: str) -> str:
     """Return an argument, or an option with its value. A narrow table wraps between the words."""
     if text.startswith("-"):
         return cell(_with_code(text))
-    name, _, kind = text.partition(" ")
-    return f"{code(name)} {cell(kind)}"
+    return code(_without_type(text))
+
+
+def _without_type(argument: str) -> str:
+    """Return the name of an argument. Some versions of typer add its type: `MANIFEST <str>`."""
+    return argument.partition(" ")[0]
 
 
 def _with_code(text: str) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from katapult_async.cli.numbers import decimal, whole
 from katapult_async.cli.options import DAY, Screen
-from katapult_async.cli.program import app, command
+from katapult_async.cli.program import command
 
 
 @command("demo", "demo --disks 1000 --limit 300")
@@ -49,34 +49,50 @@ def demo(
     )
 
 
-@app.command()
+@command("emulate --port 8080 --limit 500 --plan-out plan.csv")
 def emulate(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free one.")] = 0,
-    disks: Annotated[int, typer.Option(min=0)] = 1000,
-    virtual_machines: Annotated[int, typer.Option(min=1)] = 100,
-    limit: Annotated[int, typer.Option(min=1, help="Requests permitted in a window.")] = 1000,
+    port: Annotated[
+        int, typer.Option(parser=whole(0, 65535), metavar="N", help="Port to listen on, 0 for any free one.")
+    ] = 0,
+    disks: Annotated[int, typer.Option(parser=whole(0), metavar="N", help="Disks it has.")] = 1000,
+    virtual_machines: Annotated[
+        int, typer.Option(parser=whole(1), metavar="N", help="Virtual machines it has.")
+    ] = 100,
+    limit: Annotated[
+        int, typer.Option(parser=whole(1), metavar="N", help="Requests permitted in a window.")
+    ] = 1000,
     limiter: Annotated[
         str, typer.Option(metavar="KIND", help="How requests are counted. An unknown kind lists all.")
     ] = "aligned",
-    window: Annotated[float, typer.Option(min=0.1, help="Length of the window in seconds.")] = 60.0,
+    window: Annotated[
+        float, typer.Option(parser=decimal(0.1, DAY), metavar="SECONDS", help="Length of the window.")
+    ] = 60,
     headers: Annotated[bool, typer.Option(help="Send the rate limit headers.")] = True,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds for each request.")] = 0.0,
+    latency: Annotated[
+        float, typer.Option(parser=decimal(0, DAY), metavar="SECONDS", help="Time for each request.")
+    ] = 0,
     faults: Annotated[
         float,
         typer.Option(
-            min=0,
-            max=0.9,
+            parser=decimal(0, 0.9),
+            metavar="PART",
             help="Part of the requests that fail. Some get no response, so the client waits for its time-out.",
         ),
-    ] = 0.0,
-    token: Annotated[str, typer.Option(help="The token it accepts.")] = "token",  # noqa: S107 - the emulator's own
+    ] = 0,
+    token: Annotated[
+        str,
+        typer.Option(metavar="TOKEN", help="The token it accepts."),
+    ] = "token",  # noqa: S107 - the emulator's own
     plan_out: Annotated[
-        Optional[Path], typer.Option(help="Write a plan for all its disks to this file.")  # noqa: UP045
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Write a manifest of all its disks to this file."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same IDs and faults.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same IDs and faults.")] = 0,
     ledger_out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Write what was requested and changed to this file (JSON) when it ends."),
+        typer.Option(
+            metavar="FILE", help="Write what was requested and changed to this file (JSON) when it ends."
+        ),
     ] = None,
 ) -> None:
     """Serve the emulator on this machine until Ctrl-C.
