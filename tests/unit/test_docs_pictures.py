@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 from itertools import pairwise
@@ -11,7 +12,9 @@ import pytest
 
 from docs.site.pictures import architecture
 from docs.site.pictures.drawing import terminal_svg
+from docs.site.pictures.pages import shown
 from docs.site.pictures.terminal import Character, Terminal
+from katapult_async.page import asset, head
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"
@@ -67,11 +70,25 @@ def pairs(phrase: str) -> set[str]:
     return {f"{one} {other}" for one, other in pairwise(words) if not {one, other} & inserted}
 
 
+@pytest.mark.parametrize("page", ["report", "load"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pictures_of_the_report_are_small(scheme: str) -> None:
-    data = (PICTURES / f"report-{scheme}.png").read_bytes()
+def test_pictures_of_pages_are_small(page: str, scheme: str) -> None:
+    data = (PICTURES / f"{page}-{scheme}.png").read_bytes()
     assert data.startswith(b"\x89PNG")
     assert len(data) < 150_000
+
+
+@pytest.mark.parametrize(("page", "folder"), [("report", "jobs/report/page"), ("load", "load/page")])
+def test_pictures_of_pages_show_the_current_page(page: str, folder: str) -> None:
+    """A changed page makes its pictures old: run `python -m docs.site.pictures report load`."""
+    recorded = json.loads((PICTURES / f"{page}.json").read_text("utf-8"))
+    assert (
+        recorded["style"] == shown(head("", style=asset("katapult_async", f"{folder}/{page}.css")))["style"]
+    )
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "katapult_async").rglob("*.py"))
+    words = [re.split(r" \(?p?\d", word)[0] for word in recorded["words"]]
+    assert len(words) > 10
+    assert [word for word in words if word not in sources] == []
 
 
 def test_a_terminal_interprets_what_commands_write() -> None:

@@ -1,6 +1,6 @@
-"""`python -m docs.site.pictures [screens|architecture|report]…`: make the pictures again.
+"""`python -m docs.site.pictures [screens|architecture|report|load]…`: make the pictures again.
 
-Without arguments, it makes all of them, in about a minute. `report` needs Chromium.
+Without arguments, it makes all of them, in about two minutes. `report` and `load` need Chromium.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PICTURES = Path(__file__).parents[2] / "pictures"
 
 def main(wanted: list[str]) -> None:
     """Make the pictures of these kinds; all of them without arguments."""
-    from docs.site.pictures import architecture, report
+    from docs.site.pictures import architecture, pages
 
     PICTURES.mkdir(exist_ok=True)
     if not wanted or "architecture" in wanted:
@@ -28,7 +28,10 @@ def main(wanted: list[str]) -> None:
                 (PICTURES / f"{name}.svg").write_text(picture, "utf-8")
     if not wanted or "report" in wanted:
         with tempfile.TemporaryDirectory(prefix="report-") as folder:
-            report.screenshots(Path(folder), PICTURES)
+            pages.report(Path(folder), PICTURES)
+    if not wanted or "load" in wanted:
+        with tempfile.TemporaryDirectory(prefix="load-") as folder:
+            pages.load(Path(folder), PICTURES)
 
 
 if __name__ == "__main__":
