@@ -219,8 +219,9 @@ def resume(
 ) -> None:
     """Continue a run that was interrupted or killed.
 
-    Reads lines back that were sent and have no outcome, so that nothing is executed twice. For a
-    run that never started, makes the preflight and asks first, like assign.
+    Reads lines back that were sent and have no outcome, so that nothing is executed twice. Asks
+    first if a canary or --max-failures has stopped the run. For a run that never started, makes the
+    preflight and asks, like assign.
     """
     from katapult_async.cli.resume import run_resume
 

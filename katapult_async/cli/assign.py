@@ -10,11 +10,11 @@ from katapult_async.cli.execute import carry_out, print_json
 from katapult_async.cli.exit_codes import OK, SOME_NOT, bad_input
 from katapult_async.cli.manifest import open_checked
 from katapult_async.cli.options import Screen
-from katapult_async.cli.prepare import can_be_asked, prepare
+from katapult_async.cli.prepare import ask_to_continue, can_be_asked, prepare
 from katapult_async.cli.questions import confirmed, target
 from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
-from katapult_async.cli.words import count, counted
+from katapult_async.cli.words import counted
 from katapult_async.client import ClientSettings
 from katapult_async.jobs import JournalError, LineStatus, Manifest, ManifestError, Run
 from katapult_async.jobs.location import Location, location_for
@@ -102,14 +102,7 @@ def _prepare(
     if unprepared:
         return prepare(run, token, settings, screen=screen, yes=wanted.yes, canary=wanted.canary)
     # Who types `assign` may not expect that a run is under way.
-    return confirmed(_continue(run, settings)) if location.begun and not wanted.yes else None
-
-
-def _continue(run: Run, settings: ClientSettings) -> str:
-    summary = run.summary()
-    left = summary.counts.get(LineStatus.WAITING, 0) + summary.counts.get(LineStatus.UNKNOWN, 0)
-    where = target(run.info.organization, settings.get("base_url", DEFAULT_BASE_URL))
-    return f"Continue with {count(left)} of {counted(run.info.lines, 'line')} {where}?"
+    return ask_to_continue(run, settings, yes=wanted.yes, canary=wanted.canary) if location.begun else None
 
 
 def _first_line(run: Run, location: Location) -> str:

@@ -16,13 +16,38 @@ from katapult_async.cli.questions import confirmed, nobody_to_ask, target
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import count, counted
 from katapult_async.client import ClientSettings
-from katapult_async.jobs import Preflight, Run
+from katapult_async.jobs import LineStatus, Preflight, Run
 from katapult_async.transport import DEFAULT_BASE_URL
 
 
 def can_be_asked(*, yes: bool) -> int | None:
     """Return None if the user can confirm a run, else the exit code, after a message."""
     return None if yes else nobody_to_ask()
+
+
+def ask_to_continue(
+    run: Run, settings: ClientSettings, *, yes: bool, canary: int | None = None
+) -> int | None:
+    """Ask whether to send the remaining lines of a run.
+
+    Args:
+        run: The run.
+        settings: The settings of the client.
+        yes: Whether the user has confirmed with --yes.
+        canary: The number of lines to send first. None for all.
+
+    Returns:
+        None to continue, else the exit code.
+    """
+    if yes:
+        return None
+    counts = run.summary().counts
+    left = counts.get(LineStatus.WAITING, 0) + counts.get(LineStatus.UNKNOWN, 0)
+    where = target(run.info.organization, settings.get("base_url", DEFAULT_BASE_URL))
+    of = f"of {counted(run.info.lines, 'line')}"
+    if canary is not None and canary < left:
+        return confirmed(f"Continue with {count(canary)} {of} first (canary) {where}?")
+    return confirmed(f"Continue with {count(left)} {of} {where}?")
 
 
 def prepare(

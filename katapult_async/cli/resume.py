@@ -8,12 +8,12 @@ from katapult_async.cli.access import check_host, token_for
 from katapult_async.cli.execute import carry_out
 from katapult_async.cli.exit_codes import bad_input
 from katapult_async.cli.options import Screen
-from katapult_async.cli.prepare import can_be_asked, prepare
+from katapult_async.cli.prepare import ask_to_continue, can_be_asked, prepare
 from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
 from katapult_async.cli.words import counted
 from katapult_async.client import ClientSettings
-from katapult_async.jobs import JournalError, Run
+from katapult_async.jobs import JournalError, Run, RunState
 
 
 def run_resume(
@@ -41,6 +41,11 @@ def run_resume(
                 code = can_be_asked(yes=yes)
                 if code is None:
                     code = prepare(run, token, settings, screen=screen, yes=yes)
+                if code is not None:
+                    return code
+            elif run.summary().state is RunState.STOPPED_EARLY:
+                # Nobody has agreed to send the rest after the canary or the failures.
+                code = ask_to_continue(run, settings, yes=yes)
                 if code is not None:
                     return code
             if retry_failed:

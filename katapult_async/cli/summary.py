@@ -131,7 +131,7 @@ def _stopped_by(summary: RunSummary, ending: Ending) -> str:
     if ending.interrupted:
         return "Interrupted."
     last = summary.sessions[-1] if summary.sessions else None
-    if last is not None and last.ended == "interrupted" and last.reason:
+    if last is not None and last.ended == "stopped_early":
         return f"Stopped: {last.reason}."
     return "Not finished." if ending.refused_by is None else ""
 

@@ -56,8 +56,7 @@ def exit_code(summary: RunSummary) -> int:
         return OK
     if state in (RunState.REFUSED, RunState.NO_ANSWER):
         return REFUSED
-    # A session that reached --max-failures, or the end of a canary, has a reason.
-    if state is RunState.INTERRUPTED and not summary.sessions[-1].reason:
+    if state is RunState.INTERRUPTED:
         return INTERRUPTED
     return SOME_NOT
 

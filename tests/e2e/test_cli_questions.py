@@ -242,7 +242,15 @@ async def test_a_canary_that_is_refused_leaves_a_run_to_resume() -> None:
             assert terminal.shown.count("Resume: katapult-async resume plan.csv.run") == 1
             assert terminal.shown.index("Resume: ") > terminal.shown.index("Assign the other 53 disks")
         assert changes(emulator) == 7
-        assert (await run("resume", "plan.csv.run", "--base-url", emulator.url))[0] == 0
+        resume = ("resume", "plan.csv.run", "--base-url", emulator.url)
+        async with on_terminal(*resume) as terminal:
+            await terminal.sees("Continue with 53 of 60 lines in acme at 127.0.0.1:")
+            terminal.types("n\n")
+            assert await terminal.ends() == 1
+        code, _, err = await run(*resume)
+        assert (code, "add --yes" in err) == (2, True)
+        assert changes(emulator) == 7
+        assert (await run(*resume, "--yes"))[0] == 0
         assert changes(emulator) == 60
 
 
@@ -261,6 +269,10 @@ async def test_an_unfinished_run_is_continued_by_assign_only_after_a_question() 
         async with on_terminal(*words) as terminal:
             await terminal.sees("Continue with 53 of 60 lines")
             assert changes(emulator) == 7
+            terminal.types("n\n")
+            assert await terminal.ends() == 1
+        async with on_terminal(*words, "--canary", "9") as terminal:
+            await terminal.sees("Continue with 9 of 60 lines first (canary)")
             terminal.types("n\n")
             assert await terminal.ends() == 1
         assert changes(emulator) == 7

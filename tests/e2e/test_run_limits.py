@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from katapult_async import Client, Observer, RequestEvent, RetryPolicy
-from katapult_async.jobs import Finding, Journal, LineState, LineStatus, Manifest, Run, RunSummary
+from katapult_async.jobs import Finding, Journal, LineState, LineStatus, Manifest, Run, RunState, RunSummary
 from katapult_async.jobs.report.command_documents import PlanDocument
 from katapult_async.testing import FaultKind, KatapultEmulator
 from tests.command_line import TOKEN, emulator_with, plan, run
@@ -42,7 +43,7 @@ async def test_only_the_first_lines_are_sent_and_the_rest_later(tmp_path: Path, 
             assert emulator.ledger.by_path["/disks/disk/assign"] == sent
             done = [line.number for line in durable.journal.lines() if line.status is LineStatus.ASSIGNED]
             assert done == sorted(done)[:sent]
-            assert summary.sessions[-1].ended == ("finished" if sent == 60 else "interrupted")
+            assert summary.sessions[-1].ended == ("finished" if sent == 60 else "stopped_early")
             assert counts(await durable.execute(api)) == {"assigned": 60}
         assert emulator.ledger.by_path["/disks/disk/assign"] == 60
 
@@ -86,7 +87,7 @@ async def test_too_many_failures_stop_a_session_gently(tmp_path: Path, most: int
             assert summary.counts[LineStatus.FAILED] == (most + 1 if stops else 5)
             assert (LineStatus.WAITING in summary.counts) is stops
             if stops:
-                assert summary.sessions[-1].ended == "interrupted"
+                assert summary.state is RunState.STOPPED_EARLY
                 assert summary.sessions[-1].reason == f"more than {most} lines failed"
             # Each session counts anew, and nothing is lost.
             summary = await durable.execute(api)
@@ -147,7 +148,12 @@ async def test_max_failures_of_the_command_line_can_be_resumed(
             f"Stopped: more than 3 lines failed. Resume: katapult-async resume plan.csv.run --base-url {emulator.url}"
             in out
         )
-        code, out, _ = await run("resume", "plan.csv.run", *common)
+        assert (
+            json.loads((await run("status", "plan.csv.run", "--json"))[1])["run"]["state"] == "stopped_early"
+        )
+        code, _, err = await run("resume", "plan.csv.run", *common)
+        assert (code, "To confirm, add --yes" in err) == (2, True)
+        code, out, _ = await run("resume", "plan.csv.run", *common, "--yes")
         assert code == 1
         assert "assigned  60" in out
         assert "failed  9" in out

@@ -108,10 +108,16 @@ NONE = {OPEN: 2000}
             ["resume plan.run"],
         ),
         (
-            summary(NONE, ended="interrupted", reason="more than 1 line failed"),
-            RunState.INTERRUPTED,
-            f"Stopped {ENDED}: more than 1 line failed.",
+            summary(NONE, ended="stopped_early", reason="only the first 5 lines should be sent"),
+            RunState.STOPPED_EARLY,
+            f"Stopped {ENDED}: only the first 5 lines should be sent.",
             ["resume plan.run"],
+        ),
+        (
+            summary(SOME, ended="stopped_early", reason="more than 1 line failed"),
+            RunState.STOPPED_EARLY,
+            f"Stopped {ENDED}: more than 1 line failed.",
+            ["report plan.run", "resume plan.run"],
         ),
         (
             summary(NONE, ended="refused", reason="The token is wrong."),
@@ -209,7 +215,7 @@ def test_where_a_run_stands(found: RunSummary, state: RunState, sentence: str, c
         (summary({DONE: 1, FAILED: 1}), 1),
         (summary(SOME), 1),
         (summary(NONE, ended="interrupted"), 130),
-        (summary(NONE, ended="interrupted", reason="more than 3 lines failed"), 1),
+        (summary(NONE, ended="stopped_early", reason="more than 3 lines failed"), 1),
         (summary(NONE, ended="refused"), 3),
         (summary(NONE, ended="no_answer"), 3),
         (summary(NONE, ended="failed"), 1),

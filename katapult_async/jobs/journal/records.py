@@ -276,8 +276,9 @@ class RunSession(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         started_at: When the session started.
         finished_at: When the session ended. None if it runs, or was killed.
         active_until: When the session ended. If that is not known, when it was last active.
-        ended: How the session ended: finished, interrupted, refused, no_answer, or failed.
-        reason: The reason, in words.
+        ended: How the session ended: finished, interrupted, stopped_early, refused, no_answer, or
+            failed.
+        reason: The reason, in words. None after finished and interrupted.
         period: Length of the rate limit's window, in seconds.
         budget: The place of the budget that shares the rate limit. Empty without a budget. None if
             not known, because earlier versions did not record it.

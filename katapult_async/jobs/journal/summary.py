@@ -25,8 +25,10 @@ class RunState(str, enum.Enum):
     DONE_WITH_FAILURES = "done_with_failures"
     #: The run has ended, and some lines are waiting or unknown.
     OPEN = "open"
-    #: The user stopped the run, or it reached a limit such as `max_failures`.
+    #: The user stopped the run.
     INTERRUPTED = "interrupted"
+    #: The run reached `max_failures` or `limit_lines`, as after a canary.
+    STOPPED_EARLY = "stopped_early"
     #: The API refused the whole run.
     REFUSED = "refused"
     #: The API did not respond.
@@ -54,6 +56,7 @@ _RESUMABLE = frozenset(
         RunState.NOT_STARTED,
         RunState.OPEN,
         RunState.INTERRUPTED,
+        RunState.STOPPED_EARLY,
         RunState.REFUSED,
         RunState.NO_ANSWER,
         RunState.STOPPED_BY_ERROR,
@@ -64,6 +67,7 @@ _BY_END = {
     None: RunState.KILLED,
     "finished": RunState.OPEN,
     "interrupted": RunState.INTERRUPTED,
+    "stopped_early": RunState.STOPPED_EARLY,
     "refused": RunState.REFUSED,
     "no_answer": RunState.NO_ANSWER,
     "failed": RunState.STOPPED_BY_ERROR,

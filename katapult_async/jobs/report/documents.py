@@ -55,8 +55,13 @@ class SessionDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     started_at: Timestamp
     finished_at: Timestamp | None
-    ended: Annotated[str | None, Meta(description="finished, interrupted, refused, no_answer or failed.")]
-    reason: str | None
+    ended: Annotated[
+        str | None,
+        Meta(description="finished, interrupted, stopped_early, refused, no_answer or failed."),
+    ]
+    reason: Annotated[
+        str | None, Meta(description="Why it ended, in words. null after finished and interrupted.")
+    ]
     budget: Annotated[
         str | None,
         Meta(description="Place of the budget that shares the rate limit. Empty: none. null: not known."),

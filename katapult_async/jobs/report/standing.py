@@ -27,6 +27,7 @@ STATE_WORDS = {
     RunState.DONE_WITH_FAILURES: "done, with failures",
     RunState.OPEN: "ended with open lines",
     RunState.INTERRUPTED: "interrupted",
+    RunState.STOPPED_EARLY: "stopped early",
     RunState.REFUSED: "refused",
     RunState.NO_ANSWER: "stopped: no answer",
     RunState.STOPPED_BY_ERROR: "stopped by an error",
@@ -92,13 +93,13 @@ def standing(summary: RunSummary) -> str:
             return f"Finished{_when(last)}."
         case RunState.OPEN:
             return f"Ended{_when(last)} with {counted(_open_lines(summary), 'line')} open."
-        case RunState.INTERRUPTED if last is None or not last.reason:
+        case RunState.INTERRUPTED:
             return f"Interrupted{_when(last)}."
         case RunState.KILLED:
             active = f" It was last active {local_time(last.active_until)}." if last is not None else ""
             return f"Stopped unexpectedly: its process was killed or crashed.{active}"
         case _:
-            # REFUSED, NO_ANSWER, STOPPED_BY_ERROR, --max-failures or a canary: the reason says it.
+            # STOPPED_EARLY, REFUSED, NO_ANSWER, STOPPED_BY_ERROR: the reason says it.
             how = "Stopped by an error" if state is RunState.STOPPED_BY_ERROR else "Stopped"
             why = f": {for_terminal(last.reason).rstrip('.')}" if last is not None and last.reason else ""
             return f"{how}{_when(last)}{why}."
@@ -139,6 +140,10 @@ def next_steps(
     host = [] if made_for is None or is_same_base_url(made_for, base_url) else ["--base-url", made_for]
     if state is RunState.RUNNING:
         steps.append(("Watch it", command("status", journal, "--watch")))
+    failures = ("See why lines failed", command("report", journal))
+    failed = bool(summary.counts.get(LineStatus.FAILED))
+    if state is RunState.STOPPED_EARLY and failed:
+        steps.append(failures)
     if state.resumable:
         steps.append(("Resume", command("resume", journal, *host)))
     if (rollback := summary.rollback) is not None:
@@ -148,10 +153,10 @@ def next_steps(
             if state is RunState.ROLLBACK_UNFINISHED and rollback.reachable:
                 steps.append(("Finish the rollback", command("resume", rollback.shown_path, *host)))
             steps.append(("See the rollback", command("status", rollback.shown_path)))
-    if summary.counts.get(LineStatus.FAILED):
-        steps.append(("See why lines failed", command("report", journal)))
-        if state is RunState.DONE_WITH_FAILURES:
-            steps.append(("Try failed lines again", command("resume", journal, "--retry-failed", *host)))
+    if failed and state is not RunState.STOPPED_EARLY:
+        steps.append(failures)
+    if state is RunState.DONE_WITH_FAILURES:
+        steps.append(("Try failed lines again", command("resume", journal, "--retry-failed", *host)))
     return steps
 
 

@@ -198,7 +198,7 @@ class StepRunner:
             ended = "no_answer" if isinstance(self.refused_by, NoAnswer) else "refused"
             return ended, self.refused_by.message
         if self._failures is not None and self._failures.too_many:
-            return "interrupted", f"more than {counted(self._failures.most, 'line')} failed"
+            return "stopped_early", f"more than {counted(self._failures.most, 'line')} failed"
         if error is not None:
             if isinstance(error, Exception):
                 return "failed", str(error) or None
@@ -206,7 +206,7 @@ class StepRunner:
         if self.stopped:
             return "interrupted", None
         if self._lines.held_back:
-            return "interrupted", held_back(self._lines.limit)
+            return "stopped_early", held_back(self._lines.limit)
         return "finished", None
 
     async def _run(self) -> None:
