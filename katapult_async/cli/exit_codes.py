@@ -15,7 +15,7 @@ Exit codes:
     0  everything is done
     1  some lines are not done, you answered no, or a pipe was closed
     2  wrong input, or another process executes the run; nothing was changed
-    3  the API refused the run (token, network, scope), or nobody answered
+    3  the run was refused (token, network, scope, budget), or nobody answered
   130  interrupted; resume the run with the command that is shown"""
 
 

@@ -17,6 +17,7 @@ from katapult_async.cli.numbers import decimal, whole
 from katapult_async.cli.settings import (
     BASE_URL,
     CONCURRENCY,
+    DEFAULT_WINDOW,
     MAX_PER_SECOND,
     PER_VIRTUAL_MACHINE,
     TOTAL_PERMITTED,
@@ -174,7 +175,7 @@ class Limits(Access):
             parser=decimal(0.001, DAY), metavar="SECONDS", help="Longest time for one request. [default: 60]"
         ),
     ] = None
-    window: Annotated[float, typer.Option(hidden=True, parser=decimal(0.1, DAY))] = 60
+    window: Annotated[float, typer.Option(hidden=True, parser=decimal(0.1, DAY))] = DEFAULT_WINDOW
 
     def settings(self, sources: Sources) -> ClientSettings:
         """Return the client's settings without host and budget. Exits with 2 if one is unusable."""

@@ -34,6 +34,8 @@ Given = str | int | float
 DEFAULT_PROFILE = "default"
 #: Options that a command which resumes a run must repeat.
 _REPEATED = ("profile", "token_file", "token_command", "budget")
+#: Seconds. Katapult's rate limit has windows of a minute. An emulator may have others.
+DEFAULT_WINDOW = 60.0
 _repeated: ContextVar[str] = ContextVar("katapult_async_repeated_options", default="")
 _profile: ContextVar[str | None] = ContextVar("katapult_async_profile_option", default=None)
 
@@ -238,6 +240,9 @@ def remember(options: Mapping[str, object]) -> None:
         given = options.get(name)
         if isinstance(given, str) and without_password(given) == given:
             words += [option_of(name), shlex.quote(given)]
+    window = options.get("window")
+    if isinstance(window, float) and window != DEFAULT_WINDOW:
+        words += ["--window", f"{window:g}"]
     _repeated.set("".join(f" {word}" for word in words))
     profile = options.get("profile")
     _profile.set(profile if isinstance(profile, str) else None)

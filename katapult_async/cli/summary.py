@@ -6,6 +6,7 @@ from itertools import islice
 from typing import NamedTuple, TextIO
 
 from katapult_async import KatapultError, NoAnswer
+from katapult_async.budget import BudgetError
 from katapult_async.cli.access import command_for
 from katapult_async.cli.safe import shown
 from katapult_async.cli.words import count, counted, duration
@@ -119,6 +120,8 @@ def _is_canary(summary: RunSummary, ending: Ending) -> bool:
 def _refusal(error: KatapultError) -> str:
     if isinstance(error, NoAnswer):
         return f"{error.message[:1].upper()}{error.message[1:]}"
+    if isinstance(error, BudgetError):
+        return f"The budget cannot be used: {in_words(error)}"
     return f"The API refused the run: {in_words(error)}"
 
 

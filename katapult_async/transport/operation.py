@@ -21,13 +21,14 @@ class Operation(Generic[R_co]):
             msgspec decodes.
     """
 
-    __slots__ = ("_decoder", "method", "name", "path", "safe")
+    __slots__ = ("_decoder", "method", "name", "path", "returns", "safe")
 
     def __init__(self, method: str, path: str, returns: type[R_co]) -> None:
         self.method = method
         self.path = path
         self.name = f"{method} {path}"
         self.safe = method == "GET"
+        self.returns = returns
         self._decoder = msgspec.json.Decoder(returns)
 
     def __repr__(self) -> str:

@@ -219,6 +219,20 @@ async def test_watching_a_budget_on_a_terminal() -> None:
             assert await terminal.ends() == 130
 
 
+async def test_a_run_with_another_window_than_its_neighbour_says_whose_fault_it_is() -> None:
+    async with emulator_with(disks=8, counting=Counting(limit=4, period=5.0)) as emulator:
+        env, base = environment_of(emulator), {"KATAPULT_BASE_URL": emulator.url}
+        write_plan("plan.csv", emulator)
+        write_plan("other.csv", emulator)
+        async with on_terminal("assign", "plan.csv", *ASSIGN, "--window", "5", env=base) as neighbour:
+            await until(lambda: emulator.ledger.total > 3)
+            code, out, _ = await run("assign", "other.csv", *ASSIGN, env=env)
+            assert code == 3
+            assert "The budget cannot be used: rate_window=60 contradicts the 5 seconds of process" in out
+            assert "The API refused" not in out
+            assert await neighbour.ends() == 0
+
+
 async def test_a_killed_load_test_is_named_and_has_ended() -> None:
     """It reads disks when it is killed, and is listed until its requests no longer count."""
     async with emulator_with(latency=0.05, limit=100_000) as emulator:

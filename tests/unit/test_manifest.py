@@ -98,6 +98,8 @@ def test_a_record_is_numbered_by_the_line_on_which_it_starts() -> None:
             "unknown columns 'Ticket' and 'Who'. Columns are disk, virtual_machine, attach and note: rename or",
         ),
         ("disk_1,vm_1\ndisk_2,vm_2\n", 1, "It seems to be data: 'disk_1, vm_1'"),
+        ("disk_XiGOvrbcQIaabbCC,vm_a\n", 1, "It seems to be data: 'disk_XiGOvrbcQIaabbCC, vm_a'"),
+        ("disk_id,vm\ndisk_2,vm_2\n", 1, "(attach and note are optional). Found 'disk_id, vm'"),
         ("disk,virtual_machine\nvm_1,disk_1\n", 2, "swapped"),
         ("disk,virtual_machine\ndisk-1,vm_1\n", 2, "is not a disk ID"),
         ("disk,virtual_machine\n,vm_1\n", 2, "the disk is missing"),

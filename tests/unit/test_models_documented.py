@@ -8,41 +8,38 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, cast
 
-import msgspec
 import pytest
 from msgspec import inspect
 
+from katapult_async import resources
 from katapult_async.errors import CODES
 from katapult_async.models import Secret
 from katapult_async.models import responses as r
 from katapult_async.models.enums import FileSystem, ResizeMethod
+from katapult_async.transport.operation import Operation
 
 OPENAPI = Path(__file__).parents[3] / "shared" / "katapult-core-openapi.json"
 pytestmark = pytest.mark.skipif(
     not OPENAPI.exists(), reason="the OpenAPI document is not beside this checkout"
 )
 
-COVERED: list[tuple[str, str, type[msgspec.Struct]]] = [
-    ("get", "/organizations/organization/disks", r.DiskPage),
-    ("post", "/organizations/organization/disks", r.DiskTaskResponse),
-    ("get", "/disks/disk", r.DiskResponse),
-    ("patch", "/disks/disk", r.DiskResponse),
-    ("delete", "/disks/disk", r.DiskTrashedResponse),
-    ("post", "/disks/disk/assign", r.DiskResponse),
-    ("post", "/disks/disk/unassign", r.DiskResponse),
-    ("post", "/disks/disk/attach", r.DiskTaskResponse),
-    ("post", "/disks/disk/detach", r.DiskTaskResponse),
-    ("put", "/disks/disk/resize", r.DiskTaskResponse),
-    ("put", "/disks/disk/io_profile", r.DiskTaskResponse),
-    ("get", "/virtual_machines/virtual_machine/disks", r.AttachedDiskPage),
-    ("get", "/virtual_machines/virtual_machine", r.VirtualMachineResponse),
-    ("get", "/organizations/organization/virtual_machines", r.VirtualMachinePage),
-    ("get", "/tasks/task", r.TaskResponse),
-    ("get", "/organizations/organization/disk_io_profiles", r.IOProfilePage),
-]
+
+def operations() -> list[Operation[Any]]:
+    """The operations of all methods of the client: constants of the modules of `resources`."""
+    modules = [
+        import_module(f"{resources.__name__}.{found.name}") for found in iter_modules(resources.__path__)
+    ]
+    constants = [value for module in modules for value in vars(module).values()]
+    found = {cast("Operation[Any]", one) for one in constants if isinstance(one, Operation)}
+    return sorted(found, key=lambda one: one.name)
+
+
+OPERATIONS = operations()
 SCALARS = {
     "string": inspect.StrType,
     "integer": inspect.IntType,
@@ -54,6 +51,11 @@ SCALARS = {
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(OPENAPI.read_text()))
+
+
+def documented(operation: Operation[Any]) -> dict[str, Any]:
+    described: dict[str, Any] = document()["paths"][operation.path][operation.method.lower()]
+    return described
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
@@ -71,11 +73,9 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "nullable": nullable}
 
 
-@pytest.mark.parametrize(("method", "path", "struct"), COVERED)
-def test_every_documented_success_fits_its_struct(
-    method: str, path: str, struct: type[msgspec.Struct]
-) -> None:
-    answers = document()["paths"][path][method]["responses"]
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_every_documented_success_fits_its_struct(operation: Operation[Any]) -> None:
+    answers, struct = documented(operation)["responses"], operation.returns
     (success,) = [answer for status, answer in answers.items() if status.startswith("2")]
     assert_fits(inspect.type_info(struct), success["content"]["application/json"]["schema"], struct.__name__)
 
@@ -114,10 +114,10 @@ def test_the_words_of_requests_are_the_documented_ones() -> None:
     assert {word.value for word in ResizeMethod} == set(schemas["ResizeMethodEnum"]["enum"])
 
 
-def test_every_code_documented_for_the_covered_endpoints_is_in_the_table() -> None:
+def test_every_code_documented_for_an_operation_is_in_the_table() -> None:
     codes: set[str] = set()
-    for method, path, _ in COVERED:
-        for status, answer in document()["paths"][path][method]["responses"].items():
+    for operation in OPERATIONS:
+        for status, answer in documented(operation)["responses"].items():
             if not status.startswith("2"):
                 codes |= documented_codes(answer)
     assert {"unable_to_assign", "disk_not_found", "rate_limit_reached", "scope_not_granted"} <= codes

@@ -233,6 +233,8 @@ def test_the_next_command_repeats_what_chooses_the_token(file: Path) -> None:
     remember({"profile": "p", "token_file": "my token", "budget": "redis://user:pw@host", "yes": True})
     assert repeated_options() == " --profile p --token-file 'my token'"  # no password
     assert named_base_url() == "https://p.example"
+    remember({"window": 20.0})
+    assert repeated_options() == " --window 20"
     write(file, "[default")
     assert named_base_url() is None  # a command for a run is shown all the same
     remember({})

@@ -338,6 +338,13 @@ def test_when_it_will_end_under_windows_of_another_length() -> None:
     assert ("permitted per 15 s", "300") in totals(found)
 
 
+def test_the_next_command_has_the_window_of_an_emulator() -> None:
+    found = summary(NONE, ended="interrupted")
+    session = msgspec.structs.replace(found.sessions[-1], period=15.0)
+    found = msgspec.structs.replace(found, sessions=(session,))
+    assert next_steps(found, "plan.run") == [("Resume", "katapult-async resume plan.run --window 15")]
+
+
 def test_the_rate_is_that_of_the_last_minute_or_of_the_session_so_far() -> None:
     found = summary(NONE, ended=None, locked_by="process 7 on host")  # begun at 1000.0
     seconds = [TimelineSecond(at=at, requests=30) for at in range(1000, 1100)]

@@ -30,7 +30,8 @@ _STRAY = re.compile("[\udc80-\udcff]")
 #: A character of a line that has more than the empty cells of a spreadsheet.
 _NOT_BLANK = re.compile(r"[^\s,;\"]")
 #: An ID, which is data and not the name of a column.
-_LIKE_DATA = re.compile(r"(disk|vm|org|iop)_[A-Za-z0-9]+\Z")
+#: An ID, which has 16 characters, or digits as in examples. `disk_id` is a heading.
+_LIKE_DATA = re.compile(r"(disk|vm|org|iop)_([A-Za-z0-9]{16}|[A-Za-z]*[0-9][A-Za-z0-9]*)\Z")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 _decode_item = msgspec.json.Decoder(dict[str, object] | str).decode

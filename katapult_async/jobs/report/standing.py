@@ -138,6 +138,8 @@ def next_steps(
     # If the run uses another host, commands that send requests must name it. The journal alone must
     # not choose the host that gets the token.
     host = [] if made_for is None or is_same_base_url(made_for, base_url) else ["--base-url", made_for]
+    if summary.period != 60.0:  # an emulator's
+        host += ["--window", f"{summary.period:g}"]
     if state is RunState.RUNNING:
         steps.append(("Watch it", command("status", journal, "--watch")))
     failures = ("See why lines failed", command("report", journal))
