@@ -68,7 +68,9 @@ async def test_every_kind_of_limiter_over_real_sockets(kind: str, headers: bool)
         assert report.total_permitted == 120
         assert_each_applied_once(emulator, items)
         if headers:
-            assert emulator.ledger.refusals <= (2 if kind in {"fixed", "sliding"} else 0)
+            # Other kinds look aligned until the first boundary. With windows of two seconds, every
+            # run starts within seconds of a boundary, so a bucket may refuse a request, too.
+            assert emulator.ledger.refusals <= (0 if kind == "aligned" else 2)
         else:
             assert emulator.ledger.refusals <= 32 + 6 * (report.elapsed / 2 + 1)
         assert emulator.ledger.max_in_flight_per_virtual_machine == 1
