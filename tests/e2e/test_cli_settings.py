@@ -172,7 +172,7 @@ async def test_the_resume_command_repeats_the_profile() -> None:
         command = re.search(r"Resume: (.*)", out + err)
         assert command is not None
         assert command[1] == "katapult-async resume plan.csv.run --profile p"
-        code, _, err = await run(*shlex.split(command[1])[1:], env={})
+        code, _, err = await run(*shlex.split(command[1])[1:], "--yes", env={})
         assert code == 1, err  # of the line that names no disk
         assert emulator.ledger.applied_total["assign"] == 3
 
