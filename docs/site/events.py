@@ -35,7 +35,10 @@ def metrics() -> str:
     """Return the table of metrics."""
     text = katapult_async.otel.__doc__ or ""
     lines = text.partition("Metrics:\n\n")[2].partition("\n\n")[0].splitlines()
-    head, *rest = [re.split(r"\s{2,}", line.strip(), maxsplit=2) for line in lines]
-    # The longest kind ("gauge, 0 or 1") is followed by one space only.
-    rows = [row if len(row) == 3 else [row[0], *row[1].rsplit(" ", 1)] for row in rest]
+    # The words of the first line say where the columns start.
+    starts = [lines[0].index(word) for word in ("name", "kind", "attributes")]
+    ends = [*starts[1:], None]
+    head, *rows = [
+        [line[start:end].strip() for start, end in zip(starts, ends, strict=True)] for line in lines
+    ]
     return table(head, [(code(row[0]), cell(row[1]), cell(row[2])) for row in rows])

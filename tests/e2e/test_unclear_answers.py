@@ -14,8 +14,10 @@ from katapult_async import (
     Assignment,
     AssignmentConflict,
     Client,
+    Observer,
     OutcomeStatus,
     ProtocolError,
+    RequestEvent,
     RetryPolicy,
 )
 from katapult_async.bulk import Outcomes
@@ -216,15 +218,20 @@ async def test_a_lost_item_is_unknown_and_a_429_item_is_not_attempted() -> None:
         disks=2, virtual_machines=2, counting=Counting(limit=1, period=600.0), answers=Answers(headers=False)
     ) as emulator:
         items = list(map(Assignment, emulator.disk_ids, emulator.virtual_machine_ids))
+        refused = asyncio.Event()
 
         async def send(session: Session, item: Assignment, meter: Meter) -> tuple[Disk | None, Task | None]:
             result = await ASSIGNING.send(session, item, meter)
-            while not emulator.ledger.refusals:  # the other item now waits for the next window
-                await asyncio.sleep(0.001)
+            await refused.wait()  # the other item now waits for the next window
             raise ZeroDivisionError(str(result))
 
+        class Watch(Observer):
+            def on_request(self, event: RequestEvent) -> None:
+                if event.rate_limited:
+                    refused.set()
+
         action = replace(ASSIGNING, send=send)
-        async with Client("token", base_url=emulator.url, rate_window=600.0) as client:
+        async with Client("token", base_url=emulator.url, rate_window=600.0, observer=Watch()) as client:
             run = Outcomes(action, items, client.session, concurrency=2, per_virtual_machine=1)
             with pytest.raises(ZeroDivisionError):
                 async with run as outcomes:

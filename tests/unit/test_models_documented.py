@@ -35,8 +35,8 @@ def operations() -> list[Operation[Any]]:
         import_module(f"{resources.__name__}.{found.name}") for found in iter_modules(resources.__path__)
     ]
     constants = [value for module in modules for value in vars(module).values()]
-    found = {cast("Operation[Any]", one) for one in constants if isinstance(one, Operation)}
-    return sorted(found, key=lambda one: one.name)
+    found = cast("list[Operation[Any]]", [one for one in constants if isinstance(one, Operation)])
+    return sorted(set(found), key=lambda one: one.name)
 
 
 OPERATIONS = operations()
