@@ -5,7 +5,7 @@ KATAPULT_API_KEY=… uvicorn web_application:app --workers 4
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, HTTPException, Request
@@ -14,7 +14,7 @@ from katapult_async import AssignmentConflict, Client, KatapultError, NotFound, 
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Open one client for each worker."""
     async with Client.from_env(budget="file") as client:
         app.state.katapult = client

@@ -148,7 +148,7 @@ class ItemWork(Generic[ItemT, ResultT]):
         """Return the outcome if there is nothing to send; None to send."""
         if self._start is Start.READ_BACK:
             interrupted = TransportError(
-                "it was sent before the run was interrupted, and could not be read back"
+                "it may have been sent before the run was interrupted, and could not be read back"
             )
             interrupted.operation = f"{self._action.name} {self._item}"
             outcome = await self._read_back(interrupted, Verdict.READ_BACK)

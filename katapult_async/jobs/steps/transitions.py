@@ -143,7 +143,7 @@ def after(
             state=LineState.SENT,
             status=LineStatus.UNKNOWN,
             code=outcome.code,
-            detail=detail or "it was sent, and the run was interrupted before an answer",
+            detail=detail or "the run ended before it was certain whether this was executed",
             task=outcome.task.id if outcome.task is not None else None,
         )
     if status is OutcomeStatus.FAILED:
