@@ -16,6 +16,7 @@ import msgspec
 import pytest
 import typer
 
+from docs.site.commands import every_command
 from katapult_async import AuthenticationError, OutcomeEvent, OutcomeStatus, RequestEvent, WaitEvent
 from katapult_async.bulk import Words
 from katapult_async.cli.access import check_host, command_for
@@ -33,11 +34,7 @@ from katapult_async.jobs.journal import NewLine, new_info
 from katapult_async.jobs.journal.queries_sessions import begin_session
 from tests.command_line import check_golden, run_many
 
-COMMANDS = (
-    *("plan", "assign", "run", "resume", "rollback", "status", "runs", "report"),
-    *("budget", "config", "demo", "emulate"),
-    *("load", "load run", "load show", "load report", "load compare", "load merge"),
-)
+COMMANDS = (*every_command(), "load")
 #: The first second of a minute.
 NOW = 1_795_000_020.0
 

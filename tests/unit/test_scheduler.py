@@ -1,4 +1,4 @@
-"""The decisions of the scheduler: verdicts, order per machine, retry delays, words of outcomes."""
+"""The decisions of the scheduler: order per machine, retries, their delays, words of outcomes."""
 
 from __future__ import annotations
 
@@ -15,23 +15,17 @@ from katapult_async.bulk import (
     BulkReport,
     Outcome,
     OutcomeStatus,
-    Verdict,
     Words,
-    judge,
 )
 from katapult_async.bulk.look_ahead import LookAhead
 from katapult_async.errors import (
     APIError,
-    AuthenticationError,
     ConnectError,
     ConnectionLost,
     KatapultError,
     NotFound,
-    ProtocolError,
-    RequestTimeout,
     ServerError,
     ServiceUnavailable,
-    UnableToAssign,
 )
 from katapult_async.models import Disk
 from katapult_async.transport import MachineNames, RetryPolicy, may_repeat
@@ -40,26 +34,6 @@ from katapult_async.transport.machine_names import MOST_PAIRS
 
 def api(kind: type[APIError], status: int, code: str) -> APIError:
     return kind(status=status, code=code)
-
-
-@pytest.mark.parametrize(
-    ("error", "step", "after_unclear"),
-    [
-        (ConnectError("x"), Verdict.RETRY, Verdict.RETRY),
-        (api(ServiceUnavailable, 503, "service_unavailable"), Verdict.RETRY, Verdict.RETRY),
-        (ConnectionLost("x"), Verdict.READ_BACK, Verdict.READ_BACK),
-        (RequestTimeout("x"), Verdict.READ_BACK, Verdict.READ_BACK),
-        (ProtocolError("x"), Verdict.READ_BACK, Verdict.READ_BACK),
-        (api(ServerError, 502, "x"), Verdict.READ_BACK, Verdict.READ_BACK),
-        (api(UnableToAssign, 422, "unable_to_assign"), Verdict.CHECK, Verdict.CHECK),
-        (api(NotFound, 404, "disk_not_found"), Verdict.FAIL, Verdict.CHECK),
-        (api(AuthenticationError, 403, "invalid_api_token"), Verdict.STOP, Verdict.STOP),
-    ],
-)
-def test_what_an_answer_means(error: KatapultError, step: Verdict, after_unclear: Verdict) -> None:
-    may_be_done = (UnableToAssign,)
-    assert judge(error, unclear_before=False, may_be_done=may_be_done) is step
-    assert judge(error, unclear_before=True, may_be_done=may_be_done) is after_unclear
 
 
 @pytest.mark.parametrize(
