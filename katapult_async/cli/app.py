@@ -220,8 +220,8 @@ def resume(
     """Continue a run that was interrupted or killed.
 
     Reads lines back that were sent and have no outcome, so that nothing is executed twice. Asks
-    first if a canary or --max-failures has stopped the run. For a run that never started, makes the
-    preflight and asks, like assign.
+    first if its canary has not passed, or if --max-failures has stopped it. For a run that never
+    started, makes the preflight and asks, like assign.
     """
     from katapult_async.cli.resume import run_resume
 

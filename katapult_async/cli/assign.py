@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 from katapult_async.cli.access import check_host, command_for, token_for
@@ -92,7 +93,7 @@ def _prepare(
     run: Run, location: Location, token: str, settings: ClientSettings, wanted: Wanted, screen: Screen
 ) -> int | None:
     """Make the preflight and ask, if needed. Returns None to continue, else the exit code."""
-    unprepared = run.needs_preflight or run.needs_confirmation
+    unprepared = run.needs_preflight or (run.needs_confirmation and not location.begun)
     asks = unprepared or location.begun or wanted.canary is not None
     code = can_be_asked(yes=wanted.yes) if asks else None
     if code is not None:
@@ -128,15 +129,31 @@ def _execute(run: Run, token: str, settings: ClientSettings, wanted: Wanted, scr
         )
 
     if wanted.canary is not None:
-        failed_before = _failed(run)
-        code = execute(wanted.canary)
-        if run.summary().finished or code not in (OK, SOME_NOT):
+        code = _send_canary(run, settings, wanted, execute)
+        if code is not None:
             return _end_here(run, code, screen)
-        stop = _ask_for_the_rest(run, settings, wanted, failed=_failed(run) - failed_before)
-        if stop is not None:
-            print(f"Resume: {command_for('resume', run.journal.name, run.info.base_url)}", file=sys.stderr)
-            return _end_here(run, stop, screen)
     return execute(None)
+
+
+def _send_canary(
+    run: Run, settings: ClientSettings, wanted: Wanted, execute: Callable[[int | None], int]
+) -> int | None:
+    """Send the first lines, and ask for the others. Returns None to continue, or the exit code."""
+    # Until somebody agrees to send all lines, the failures of an earlier canary count, too.
+    failed_before = 0 if run.needs_confirmation else _failed(run)
+    if not (wanted.yes and _failed(run) > failed_before):
+        code = execute(wanted.canary)
+        if run.summary().finished:
+            run.confirm()
+            return code
+        if code not in (OK, SOME_NOT):
+            return code
+    stop = _ask_for_the_rest(run, settings, wanted, failed=_failed(run) - failed_before)
+    if stop is None:
+        run.confirm()
+    else:
+        print(f"Resume: {command_for('resume', run.journal.name, run.info.base_url)}", file=sys.stderr)
+    return stop
 
 
 def _failed(run: Run) -> int:

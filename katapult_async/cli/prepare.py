@@ -28,7 +28,7 @@ def can_be_asked(*, yes: bool) -> int | None:
 def ask_to_continue(
     run: Run, settings: ClientSettings, *, yes: bool, canary: int | None = None
 ) -> int | None:
-    """Ask whether to send the remaining lines of a run.
+    """Ask whether to send the remaining lines of a run, and record the confirmation of all of them.
 
     Args:
         run: The run.
@@ -39,15 +39,20 @@ def ask_to_continue(
     Returns:
         None to continue, else the exit code.
     """
-    if yes:
-        return None
+    code = None if yes else confirmed(_continue(run, settings, canary))
+    if code is None and canary is None:
+        run.confirm()
+    return code
+
+
+def _continue(run: Run, settings: ClientSettings, canary: int | None) -> str:
     counts = run.summary().counts
     left = counts.get(LineStatus.WAITING, 0) + counts.get(LineStatus.UNKNOWN, 0)
     where = target(run.info.organization, settings.get("base_url", DEFAULT_BASE_URL))
     of = f"of {counted(run.info.lines, 'line')}"
     if canary is not None and canary < left:
-        return confirmed(f"Continue with {count(canary)} {of} first (canary) {where}?")
-    return confirmed(f"Continue with {count(left)} {of} {where}?")
+        return f"Continue with {count(canary)} {of} first (canary) {where}?"
+    return f"Continue with {count(left)} {of} {where}?"
 
 
 def prepare(
@@ -60,6 +65,8 @@ def prepare(
     canary: int | None = None,
 ) -> int | None:
     """Make the preflight that a run still needs, show it, ask, and record the confirmation.
+
+    With a canary, nobody has agreed to the other lines yet, so nothing is recorded.
 
     Args:
         run: The run, of which nothing was sent.
@@ -98,7 +105,8 @@ def prepare(
         code = confirmed(question(run, result, base_url, canary=canary))
         if code is not None:
             return code
-    run.confirm()
+    if canary is None:
+        run.confirm()
     return None
 
 

@@ -37,14 +37,14 @@ def run_resume(
     try:
         with Run.open(run_file, records_lost=records_lost) as run:
             check_host(run_file, run.info, settings)
-            if run.needs_preflight or run.needs_confirmation:
+            if run.needs_preflight or (run.needs_confirmation and not run.resumed):
                 code = can_be_asked(yes=yes)
                 if code is None:
                     code = prepare(run, token, settings, screen=screen, yes=yes)
                 if code is not None:
                     return code
-            elif run.summary().state is RunState.STOPPED_EARLY:
-                # Nobody has agreed to send the rest after the canary or the failures.
+            elif run.needs_confirmation or run.summary().state is RunState.STOPPED_EARLY:
+                # Nobody has agreed to send the rest after a canary, or after too many failures.
                 code = ask_to_continue(run, settings, yes=yes)
                 if code is not None:
                     return code

@@ -5,16 +5,25 @@ from __future__ import annotations
 import sys
 import time
 
-from katapult_async.cli.access import check_host, command_for, token_for
+from katapult_async.cli.access import check_host, token_for
 from katapult_async.cli.execute import carry_out
 from katapult_async.cli.exit_codes import bad_input
 from katapult_async.cli.options import Screen
 from katapult_async.cli.questions import confirmed, nobody_to_ask, target
 from katapult_async.cli.settings import Sources
 from katapult_async.cli.signals import run_loop
-from katapult_async.cli.words import clock_time, counted, duration
+from katapult_async.cli.summary import MOST_FAILURES
+from katapult_async.cli.words import clock_time, count, counted, duration
 from katapult_async.client import ClientSettings
-from katapult_async.jobs import Journal, JournalError, LineStatus, Run, RunSummary, rollback_scope
+from katapult_async.jobs import (
+    Journal,
+    JournalError,
+    LineStatus,
+    RollbackScope,
+    Run,
+    RunSummary,
+    rollback_scope,
+)
 from katapult_async.jobs.location import Location, location_for_rollback
 from katapult_async.jobs.preflight.forecast import (
     Throughput,
@@ -83,12 +92,7 @@ def _ask(
             scope = rollback_scope(parent)
         lines, attached = scope.lines, min(summary.counts.get(LineStatus.ATTACHED, 0), scope.lines)
         if scope.uncertain:
-            more = counted(scope.uncertain, "more disk")
-            print(
-                f"{more} may have been assigned before the run, because their requests were never answered and no "
-                f"preflight had looked. The rollback leaves them alone: {command_for('report', of, None)}",
-                file=sys.stderr,
-            )
+            print(left_alone(scope), file=sys.stderr)
     if not lines:
         return None  # the next step reports the reason
     now = time.time()
@@ -99,6 +103,19 @@ def _ask(
         return None
     where = target(summary.info.organization, settings.get("base_url", DEFAULT_BASE_URL))
     return confirmed(f"Unassign {counted(lines, 'disk')} {where}?")
+
+
+def left_alone(scope: RollbackScope) -> str:
+    """Return which disks a rollback leaves alone and why, in two sentences."""
+    more = counted(scope.uncertain, "more disk")
+    lines = ", ".join(str(number) for number in scope.uncertain_lines[:MOST_FAILURES])
+    if scope.uncertain > MOST_FAILURES:
+        lines += f" and {count(scope.uncertain - MOST_FAILURES)} others"
+    noun = "line" if scope.uncertain == 1 else "lines"
+    return (
+        f"{more} may have been assigned before the run: no preflight had looked, and no response arrived. "
+        f"The rollback leaves alone {noun} {lines}"
+    )
 
 
 def cost(

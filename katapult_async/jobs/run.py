@@ -99,7 +99,8 @@ class Run:
             preflight: Whether the run needs a preflight first.
             thorough: Whether that preflight reads each disk.
             organization: The organization of the disks: `org_…` or its sub-domain.
-            confirmed: Whether the user has agreed. If False, `confirm` must come before `execute`.
+            confirmed: Whether the user has agreed. If False, `confirm` must come before `execute`,
+                except with `limit_lines`.
 
         Raises:
             ManifestError: The manifest has an error.
@@ -282,7 +283,7 @@ class Run:
 
     @property
     def needs_confirmation(self) -> bool:
-        """Whether the user has not agreed to the changes yet. `execute` then raises an error."""
+        """Whether the user has not agreed to all changes. `execute` then needs `limit_lines`."""
         return self._info.confirmed_at is None
 
     def confirm(self) -> None:
@@ -359,7 +360,7 @@ class Run:
             JournalWriteError: The journal cannot be written. The run ends, and can be resumed.
         """
         self._check_installation(client)
-        if self.needs_confirmation:
+        if self.needs_confirmation and limit_lines is None:
             raise JournalMismatch(
                 f"the run {self._journal.name} was never confirmed, and nothing was sent. Resume it and answer the "
                 "question, or call Run.confirm()"

@@ -254,6 +254,42 @@ async def test_a_canary_that_is_refused_leaves_a_run_to_resume() -> None:
         assert changes(emulator) == 60
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_canary_that_was_cut_off_is_not_forgotten(number: signal.Signals) -> None:
+    """Nobody has agreed to send the other lines, so no command without --yes sends them."""
+    async with emulator_with(latency=0.05) as emulator:
+        words = (*arguments(emulator), "--no-preflight", "--yes")
+        async with on_terminal(*words, "--canary", "40", "--concurrency", "1") as terminal:
+            with anyio.fail_after(30):
+                while not changes(emulator):
+                    await anyio.sleep(0.01)
+            terminal.process.send_signal(number)
+            await terminal.process.wait()
+        emulator.latency = 0
+        sent = changes(emulator)
+        assert sent < 40
+        resume = ("resume", "plan.csv.run", "--base-url", emulator.url)
+        code, _, err = await run(*resume)
+        assert (code, "To confirm, add --yes" in err) == (2, True)
+        assert changes(emulator) == sent
+        assert (await run(*resume, "--yes"))[0] == 0
+        assert changes(emulator) == 60
+
+
+async def test_a_repeated_command_does_not_pass_a_failed_canary() -> None:
+    async with emulator_with() as emulator:
+        first, *rest = plan(emulator).splitlines()
+        words = (*arguments(emulator), "--no-preflight", "--yes", "--canary", "5")
+        Path("plan.csv").write_text("\n".join([first, "disk_none,vm_none", *rest]) + "\n")
+        said = "1 line of the canary failed. The other 56 disks were not sent"
+        for _ in range(3):
+            code, _, err = await run(*words)
+            assert (code, said in err) == (1, True), err
+            assert changes(emulator) == 5
+        assert (await run("resume", "plan.csv.run", "--base-url", emulator.url, "--yes"))[0] == 1
+        assert emulator.ledger.applied_total["assign"] == 60
+
+
 async def test_an_unfinished_run_is_continued_by_assign_only_after_a_question() -> None:
     """Whoever types `assign` may not know that a run of this manifest is under way."""
     async with emulator_with() as emulator:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from katapult_async.cli.rollback import left_alone
 from katapult_async.jobs import (
     Journal,
     LineStatus,
+    RollbackScope,
     Run,
     rollback_scope,
 )
@@ -70,7 +72,13 @@ async def test_a_rollback_leaves_alone_what_may_have_been_there_before(tmp_path:
         with run_of(path, wanted.items()) as run:
             assert await executed(run, emulator) == {LineStatus.ASSIGNED: 2}
         with Journal.read(path) as journal:
-            assert (rollback_scope(journal).lines, rollback_scope(journal).uncertain) == (1, 1)
+            scope = rollback_scope(journal)
+            assert (scope.lines, scope.uncertain, scope.uncertain_lines) == (1, 1, (1,))
+            assert left_alone(scope).endswith("The rollback leaves alone line 1")
+            many = RollbackScope(1, tuple(range(1, 25)))
+            assert left_alone(many).endswith(
+                " leaves alone lines " + ", ".join(map(str, range(1, 21))) + " and 4 others"
+            )
         with Run.roll_back(path, tmp_path / "back.run") as back:
             assert await executed(back, emulator) == {LineStatus.UNASSIGNED: 1}
         assert there.virtual_machine == wanted[there.id]

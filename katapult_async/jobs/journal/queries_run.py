@@ -261,11 +261,12 @@ def count_changed(db: sqlite3.Connection) -> int:
     return number(db, f"SELECT count(*) FROM line WHERE {_DONE_BY_RUN}")
 
 
-def count_perhaps_changed(db: sqlite3.Connection) -> int:
-    """Return the number of lines whose disks may have been on their machines before the run."""
+def perhaps_changed(db: sqlite3.Connection) -> list[int]:
+    """Return the numbers of lines whose disks may have been on their machines before the run."""
     statement = f"""
-        SELECT count(*) FROM line
+        SELECT number FROM line
         WHERE ({CHANGES} & :changed_perhaps_assigned OR (state = :state_sent AND step = :step_assign))
             AND NOT {_DONE_BY_RUN}
+        ORDER BY number
     """
-    return number(db, statement)
+    return [int(row[0]) for row in execute(db, statement)]

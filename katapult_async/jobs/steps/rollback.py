@@ -16,7 +16,7 @@ import msgspec
 from katapult_async.jobs.errors import JournalDamaged, JournalError, JournalMismatch
 from katapult_async.jobs.journal import Journal, NewLine, new_info
 from katapult_async.jobs.journal.lock import RunLock
-from katapult_async.jobs.journal.queries_run import changed_lines, count_changed, count_perhaps_changed
+from katapult_async.jobs.journal.queries_run import changed_lines, count_changed, perhaps_changed
 from katapult_async.jobs.journal.records import Changes, RunKind, Step
 
 
@@ -25,19 +25,24 @@ class RollbackScope(msgspec.Struct, frozen=True):
 
     Attributes:
         lines: Lines that the rollback reverts.
-        uncertain: Lines that it leaves alone, because their disks may have been on their machines
-            before the run. Their requests got no response, and no preflight showed those disks on
-            no machine.
+        uncertain_lines: The numbers of the lines that it leaves alone, because their disks may have
+            been on their machines before the run. Their requests got no response, and no preflight
+            showed those disks on no machine.
     """
 
     lines: int
-    uncertain: int
+    uncertain_lines: tuple[int, ...]
+
+    @property
+    def uncertain(self) -> int:
+        """How many lines it leaves alone."""
+        return len(self.uncertain_lines)
 
 
 def rollback_scope(parent: Journal) -> RollbackScope:
     """Return how many lines a rollback of this run would revert. Raises JournalDamaged."""
     try:
-        return RollbackScope(parent.query(count_changed), parent.query(count_perhaps_changed))
+        return RollbackScope(parent.query(count_changed), tuple(parent.query(perhaps_changed)))
     except sqlite3.DatabaseError as exc:
         raise JournalDamaged(f"{parent.name} cannot be read: {exc}") from exc
 
